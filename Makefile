@@ -1,0 +1,55 @@
+# Everything a contributor types. Programs live in dev/; this file only names them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+.PHONY: help check format test test-unit crds lock cluster cluster-down cluster-status control-plane images demo demo-down
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.synced: requirements/dev.txt operator/pyproject.toml gateway/pyproject.toml serving/pyproject.toml
+	@dev/bootstrap.sh
+
+check: .venv/.synced ## Lint, types, layers and unit tests (under a minute)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	.venv/bin/pytest -q tests/unit
+
+format: .venv/.synced ## Rewrite the code in the project's format
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+test: .venv/.synced ## Every test this machine can run: unit, component, chart, end-to-end
+	$(PY) -m dev.test
+
+test-unit: .venv/.synced ## Unit tests alone
+	.venv/bin/pytest -q tests/unit
+
+crds: .venv/.synced ## Write the CRD into manifests/ and the chart
+	$(PY) -m llmdeployment_operator.api.crd
+
+lock: ## Resolve all dependencies again and write requirements/
+	requirements/export.sh --upgrade
+
+cluster: ## Start (or find) a Kubernetes cluster
+	@python3 -m dev.cluster up
+
+cluster-down: ## Stop the local cluster and remove what it left on the machine
+	@python3 -m dev.cluster down
+
+cluster-status: ## Say what runs
+	@python3 -m dev.cluster status
+
+control-plane: ## Start etcd and kube-apiserver alone (no root needed)
+	@python3 -m dev.cluster control-plane
+
+images: ## Build the images and put them on the cluster's node
+	@python3 -m dev.images
+
+demo: .venv/.synced ## From nothing to a model's answer through the gateway
+	@$(PY) -m dev.demo up
+
+demo-down: ## Remove the demo (the cluster stays)
+	@$(PY) -m dev.demo down

@@ -1,0 +1,1 @@
+"""Turns LLMDeployment objects into running, observed, replaceable model servers."""

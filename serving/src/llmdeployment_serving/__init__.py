@@ -1,0 +1,1 @@
+"""One Ray Serve replica: an OpenAI-compatible server around one engine."""
