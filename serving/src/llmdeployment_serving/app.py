@@ -1,0 +1,113 @@
+"""The Ray Serve application: `import_path: llmdeployment_serving.app:build`.
+
+Ray imports this module on the head node too, to build the application, so it imports no engine.
+"""
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+from ray import serve
+from ray.serve import Application
+
+from llmdeployment_serving.asgi import Front
+from llmdeployment_serving.config import (
+    DEPLOYMENT_NAME,
+    REPLICA_PORT,
+    REPLICA_RESOURCE,
+    ServingConfig,
+    UserConfig,
+    parse,
+)
+from llmdeployment_serving.engine import ASGIApp, start_engine
+from llmdeployment_serving.errors import ConfigError, EngineDeadError
+from llmdeployment_serving.port import allow_rebinding, wait_until_free
+
+logger = logging.getLogger(__name__)
+
+GRACEFUL_SHUTDOWN_SECONDS = 900.0
+"""A stream longer than this is cut when its replica goes; an upper bound on patience, not a delay."""
+PROBE_HEADROOM = 64
+"""Places beyond `maxOngoingRequests`, so that `/health` and `/stats` are answered by a replica that is full."""
+DEAD_ENGINE_GRACE_SECONDS = 1.0
+"""Time for the failed requests' answers to leave before the process ends."""
+PORT_WAIT_SECONDS = 60.0
+_watch_interval_seconds = 0.5
+
+
+class Replica:
+    """One engine and its front."""
+
+    async def __init__(self, document: dict[str, Any]) -> None:
+        self._config = parse(ServingConfig, document)
+        self._engine = await start_engine(self._config)
+        self._front: Front | None = None
+        self._user_config: UserConfig | None = None
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: PLW3201 - Ray Serve's name
+        """Returns the ASGI application Ray Serve puts behind the replica's port."""
+        app = await self._engine.build_app()
+        port = int(os.environ.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
+        allow_rebinding(port)
+        if not await wait_until_free(port, timeout_seconds=PORT_WAIT_SECONDS):
+            logger.error("port %d is taken by another process of this pod", port)
+        self._front = Front(self._config, self._engine, app)
+        self._front.user_config = self._user_config or UserConfig()
+        self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
+        return self._front
+
+    def reconfigure(self, user_config: dict[str, Any]) -> None:
+        """Takes new revisions; requests that are under way keep theirs.
+
+        Only a replica's first config may fail it. Ray Serve replaces a replica whose `reconfigure`
+        raises, so a bad change would end every running replica at once: it is refused and logged
+        instead, and a revision that is missing because of it answers 503.
+        """
+        try:
+            taken = parse(UserConfig, user_config)
+        except ConfigError as error:
+            if self._user_config is None:
+                raise
+            logger.error("kept the previous user config: %s", error)  # noqa: TRY400 - one sentence
+            return
+        self._user_config = taken
+        if self._front is not None:
+            self._front.user_config = taken
+
+    def check_health(self) -> None:
+        """Raises when the engine is dead."""
+        if reason := self._engine.failure():
+            raise EngineDeadError(reason)
+
+    async def _exit_when_dead(self) -> None:
+        """Ends the process soon after its engine.
+
+        A replica that merely fails its health checks is drained like a healthy one (30 s) before it is replaced; a dead process is
+        replaced at once, and its port refuses, which every load balancer understands.
+        """
+        while (reason := self._engine.failure()) is None:
+            await asyncio.sleep(_watch_interval_seconds)
+        logger.error("the engine is dead, this replica ends: %s", reason)
+        await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)
+        self._engine.shutdown()
+        os._exit(1)
+
+
+def build(args: dict[str, Any]) -> Application:
+    """Returns the application for one `ServingConfig`; Ray calls it with the `args` of the application's config."""
+    config = parse(ServingConfig, args)
+    deployment = serve.deployment(
+        name=DEPLOYMENT_NAME,
+        max_ongoing_requests=config.max_ongoing_requests + PROBE_HEADROOM,
+        max_queued_requests=PROBE_HEADROOM,
+        graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_SECONDS,
+        health_check_period_s=5.0,
+        health_check_timeout_s=30.0,
+        ray_actor_options={
+            "num_cpus": 0,
+            "num_gpus": config.gpus,
+            "resources": {REPLICA_RESOURCE: 1},
+        },
+    )
+    return deployment(serve.ingress()(Replica)).bind(config.model_dump(mode="json", by_alias=True))

@@ -1,0 +1,258 @@
+"""The front of a replica: everything between the socket and the engine's own HTTP application.
+
+Pure ASGI, since Starlette's middleware classes buffer streams and hide disconnects. In order: known path, revision, size, JSON, prompt,
+engine; and on the way back: status, time to first chunk, gaps, end to end.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable
+from typing import Any
+
+from llmdeployment_serving.config import ServingConfig, UserConfig
+from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
+from llmdeployment_serving.errors import Header, send_error
+from llmdeployment_serving.prompts import apply_prompt
+from llmdeployment_serving.stats import RevisionStats, exposition, stats_document
+
+CHAT_PATH = "/v1/chat/completions"
+GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
+ENGINE_PATHS = ("/v1/models", "/health")
+REVISION_HEADER = b"x-llm-revision"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+ABANDONED_GRACE_SECONDS = 0.1
+"""How long an engine's own disconnect handling may take before the request is cancelled from outside."""
+
+_client_left = 499
+_no_revision = "0"
+
+
+class _RefusedError(Exception):
+    """A request that is answered here and never reaches the engine."""
+
+    def __init__(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+class Front:
+    """The ASGI application of a replica."""
+
+    def __init__(self, config: ServingConfig, engine: Engine, app: ASGIApp) -> None:
+        self._config = config
+        self._engine = engine
+        self._app = app
+        self._in_flight = 0
+        self._revisions: dict[str, RevisionStats] = {}
+        self.user_config = UserConfig()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        path, method = scope["path"], scope["method"]
+        if path in GENERATION_PATHS and method == "POST":
+            await self._generate(scope, receive, send)
+        elif path in ENGINE_PATHS:
+            await self._app(scope, receive, send)
+        elif path == "/stats":
+            await _send(send, json.dumps(self.stats()).encode(), b"application/json")
+        elif path == "/metrics":
+            text = self._engine.exposition() + exposition(self.stats())
+            await _send(send, text, b"text/plain; version=0.0.4; charset=utf-8")
+        else:
+            known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats", "/metrics"))
+            await send_error(
+                send, 404, f"{method} {path} is not served here; this replica serves {known}"
+            )
+
+    def stats(self) -> dict[str, Any]:
+        """Returns the body of `/stats`."""
+        return stats_document(
+            self._config.engine.name,
+            self._config.served_name,
+            self._engine.snapshot(),
+            self._revisions,
+        )
+
+    async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        number = self._revision_of(scope)
+        stats = self._revisions.setdefault(number, RevisionStats())
+        probe = _Probe(stats, started, number, send)
+        try:
+            if self._in_flight >= self._config.max_ongoing_requests:
+                raise _RefusedError(
+                    503,
+                    f"this replica is at its limit of {self._config.max_ongoing_requests} requests",
+                    ((b"retry-after", b"1"),),
+                )
+            self._in_flight += 1
+            try:
+                scope, receive = await self._prepared(scope, receive, number)
+                await until_abandoned(self._app(scope, receive, probe.send))
+            finally:
+                self._in_flight -= 1
+        except _RefusedError as refused:
+            await send_error(probe.send, refused.status, refused.message, refused.headers)
+        finally:
+            probe.finish()
+
+    def _revision_of(self, scope: Scope) -> str:
+        """Returns the number to count the request under; an unknown one is counted as none, so that clients cannot fill the table."""
+        asked = dict(scope["headers"]).get(REVISION_HEADER, b"").decode("latin-1")
+        known = self.user_config.revisions
+        if asked and known:
+            return asked if asked in known else _no_revision
+        return self.user_config.newest() or _no_revision
+
+    async def _prepared(self, scope: Scope, receive: Receive, number: str) -> tuple[Scope, Receive]:
+        """Returns the request with the revision's prompt in its body."""
+        known = self.user_config.revisions
+        if known and number not in known:
+            raise _RefusedError(
+                503, "the revision of this request is not known to this replica (yet)"
+            )
+        raw = await _read_body(scope, receive)
+        body = _parse_body(raw)
+        if known:
+            chat = scope["path"] == CHAT_PATH
+            raw = json.dumps(apply_prompt(body, known[number].prompt, chat=chat)).encode()
+        headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+        headers.append((b"content-length", str(len(raw)).encode()))
+        return {**scope, "headers": headers}, _replay(raw, receive)
+
+
+async def until_abandoned(call: Awaitable[None]) -> None:
+    """Awaits `call`; when the client leaves, ends the work behind it too.
+
+    Ray Serve cancels the handler of a client that left. vLLM's handlers wait for two tasks of their own (the work and the
+    disconnect), and cancelling that wait leaves the work running to its last token: 12 s measured. So the cancellation is held
+    back for a moment in which vLLM reads the disconnect and aborts, and passed on only if it has not.
+    """
+    task = asyncio.ensure_future(call)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=ABANDONED_GRACE_SECONDS)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=ABANDONED_GRACE_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()  # why: an exception nobody reads is logged as an error
+        raise
+
+
+class _Probe:
+    """Passes an answer on and takes its times."""
+
+    def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
+        self._stats = stats
+        self._started = started
+        self._number = number
+        self._send = send
+        self._status = _client_left
+        self._streams = False
+        self._last_chunk: float | None = None
+        self._ended = False
+
+    async def send(self, message: Message) -> None:
+        """Forwards one ASGI message."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = list(message.get("headers", ()))
+            self._streams = any(
+                name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+                for name, value in headers
+            )
+            headers.append((REVISION_HEADER, self._number.encode()))
+            message = {**message, "headers": headers}
+        await self._send(message)
+        if message["type"] == "http.response.body":
+            if self._streams and message.get("body"):
+                self._chunk(message["body"])
+            self._ended = not message.get("more_body", False)
+
+    def _chunk(self, body: bytes) -> None:
+        """Counts a chunk. The role chunk, the usage chunk and [DONE] come at once with a neighbour: their gap says nothing."""
+        if b'"choices":[{' not in body:
+            return
+        now = time.monotonic()
+        if self._last_chunk is None:
+            self._stats.ttft.observe(now - self._started)
+            self._last_chunk = -1.0 if b'"role":"assistant"' in body else now
+            return
+        if self._last_chunk >= 0:
+            self._stats.itl.observe(now - self._last_chunk)
+        self._last_chunk = now
+
+    def finish(self) -> None:
+        """Counts the request."""
+        if not self._ended:
+            self._status = _client_left
+        elif self._status < 400:  # noqa: PLR2004 - HTTP's own boundary
+            self._stats.e2e.observe(time.monotonic() - self._started)
+        self._stats.requests[str(self._status)] += 1
+
+
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
+    """Returns the whole request body.
+
+    Raises:
+        _RefusedError: The body is larger than `MAX_BODY_BYTES`, or the client left.
+    """
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    chunks: list[bytes] = []
+    size = int(declared) if declared.isdigit() else 0
+    while size <= MAX_BODY_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _RefusedError(_client_left, "the client left while it sent its request")
+        chunks.append(message.get("body", b""))
+        size = sum(map(len, chunks))
+        if not message.get("more_body", False) and size <= MAX_BODY_BYTES:
+            return b"".join(chunks)
+    raise _RefusedError(
+        413, f"the request body is larger than {MAX_BODY_BYTES // 2**20} MiB", _closing
+    )
+
+
+# why: the rest of an oversized body is never read, so the connection cannot carry another request.
+_closing: tuple[Header, ...] = ((b"connection", b"close"),)
+
+
+def _parse_body(raw: bytes) -> dict[str, Any]:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise _RefusedError(400, "the request body is not JSON") from None
+    if not isinstance(body, dict):
+        raise _RefusedError(400, "the request body is not a JSON object")
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Returns a `receive` that gives `body` first and then what the client does, which is to leave."""
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+async def _send(send: Send, body: bytes, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,167 @@
+"""What the operator tells a replica: `ServingConfig` once, at its birth, and `UserConfig` whenever it changes.
+
+Both are strict. A field this replica does not know is refused instead of ignored, because an ignored field is a setting the user
+believes in. The operator renders them; `tests/data/serving/put.json` holds both sides to the same text.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from llmdeployment_serving.errors import ConfigError
+
+APPLICATION_NAME = "llm"
+DEPLOYMENT_NAME = "replica"
+REPLICA_RESOURCE = "replica"
+REPLICA_PORT = 30000
+
+FlagName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*$", max_length=64)
+]
+FlagValue = bool | int | float | str
+RevisionNumber = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}$")]
+
+RESERVED_FLAGS: dict[str, str] = {
+    "model": "spec.model.source sets it",
+    "model-tag": "spec.model.source sets it",
+    "served-model-name": "spec.model.servedName sets it",
+    "tensor-parallel-size": "spec.parallelism.tensor sets it",
+    "pipeline-parallel-size": "spec.parallelism.pipeline sets it",
+    "host": "the operator sets it",
+    "port": "the operator sets it",
+    "uds": "the operator sets it",
+    "root-path": "the operator sets it",
+    "api-key": "spec.gateway.apiKeysSecretRef sets it",
+    "ssl-keyfile": "the gateway ends TLS",
+    "ssl-certfile": "the gateway ends TLS",
+    "ssl-ca-certs": "the gateway ends TLS",
+    "config": "flags come from spec.engine.args alone",
+    "headless": "a replica is one server",
+    "grpc": "a replica is one HTTP server",
+    "grpc-port": "a replica is one HTTP server",
+    "api-server-count": "a replica is one server",
+    "data-parallel-size": "scaling adds replicas",
+    "nnodes": "a replica is one pod",
+    "node-rank": "a replica is one pod",
+    "master-addr": "a replica is one pod",
+    "master-port": "a replica is one pod",
+    "distributed-executor-backend": "a replica is one pod and its processes",
+    "download-dir": "spec.model.source fetches the model before the engine starts",
+    "disable-log-stats": "scaling and rollouts decide on the engine's statistics",
+    "middleware": "the replica's own middleware is fixed",
+}
+"""Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which has the last word."""
+
+RESERVED_DEFAULTS = ("messages", "model", "prompt", "stream", "stream_options")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True
+    )
+
+
+class EngineConfig(_Strict):
+    """Which engine, and its flags without the leading dashes."""
+
+    name: Literal["vllm", "simulated"] = "vllm"
+    args: dict[FlagName, FlagValue] = Field(default_factory=dict)
+
+    @field_validator("args")
+    @classmethod
+    def _no_reserved_flags(cls, args: dict[str, FlagValue]) -> dict[str, FlagValue]:
+        for flag in args:
+            if reason := RESERVED_FLAGS.get(flag.removeprefix("no-")):
+                raise ValueError(f"flag {flag} cannot be set: {reason}")
+        return args
+
+
+class ServingConfig(_Strict):
+    """Everything a replica is born with; a change of any of it is a new runtime."""
+
+    served_name: str = Field(min_length=1)
+    """What clients put in `model`."""
+    model_path: str = ""
+    """Folder of the model in this pod; may be empty for the simulated engine only."""
+    engine: EngineConfig = EngineConfig()
+    max_ongoing_requests: int = Field(default=256, ge=1)
+    """Requests a replica holds at once, waiting ones included; one more is refused with 503."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    pipeline_parallel_size: int = Field(default=1, ge=1)
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of a replica (Ray's `num_gpus`); 0 runs on the CPU."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ServingConfig":
+        if self.engine.name == "vllm" and not self.model_path:
+            raise ValueError("modelPath is empty: the vllm engine needs a model")
+        wanted = self.tensor_parallel_size * self.pipeline_parallel_size
+        if self.gpus and self.gpus != wanted:
+            raise ValueError(
+                f"gpus is {self.gpus} but tensorParallelSize x pipelineParallelSize is {wanted}"
+            )
+        return self
+
+
+class PromptConfig(_Strict):
+    """What a revision adds to its requests."""
+
+    system: str | None = None
+    """Goes before everything the client says."""
+    defaults: dict[str, JsonValue] = Field(default_factory=dict)
+    """Request fields for clients that leave them out, such as `temperature`."""
+
+    @field_validator("defaults")
+    @classmethod
+    def _no_reserved_defaults(cls, defaults: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name in RESERVED_DEFAULTS:
+            if name in defaults:
+                raise ValueError(f"prompt.defaults cannot hold {name}")
+        return defaults
+
+
+class RevisionConfig(_Strict):
+    """One revision of this runtime."""
+
+    prompt: PromptConfig = PromptConfig()
+
+
+class UserConfig(_Strict):
+    """What may change while a replica runs."""
+
+    revisions: dict[RevisionNumber, RevisionConfig] = Field(default_factory=dict)
+
+    def newest(self) -> str | None:
+        """Returns the highest revision number, or None when there is none."""
+        return max(self.revisions, key=int, default=None)
+
+
+_Config = TypeVar("_Config", ServingConfig, UserConfig)
+
+
+def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401 - JSON from outside
+    """Returns `document` as `kind`.
+
+    Raises:
+        ConfigError: With one line naming each refused field; pydantic's own text ends in a link, and the last line is all a
+            user gets to see.
+    """
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        found = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or kind.__name__}: "
+            f"{item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(f"{kind.__name__} is refused: {found}") from None

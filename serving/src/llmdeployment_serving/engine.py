@@ -1,0 +1,47 @@
+"""What a replica asks of an engine; `engine_vllm` and `engine_simulated` answer."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from llmdeployment_serving.config import ServingConfig
+from llmdeployment_serving.stats import EngineSnapshot
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Engine(Protocol):
+    """An OpenAI-compatible server in this process."""
+
+    async def build_app(self) -> ASGIApp:
+        """Returns the engine's own HTTP application, ready to answer."""
+
+    def failure(self) -> str | None:
+        """Returns why the engine cannot go on, or None while it can. Cheap: asked twice a second."""
+
+    def snapshot(self) -> EngineSnapshot:
+        """Returns the engine's counters."""
+
+    def exposition(self) -> bytes:
+        """Returns the engine's own metrics in Prometheus' text format."""
+
+    def shutdown(self) -> None:
+        """Ends the engine's processes."""
+
+
+async def start_engine(config: ServingConfig) -> Engine:
+    """Returns the engine `config` names, loaded and warm. vLLM is imported only when it is asked for."""
+    if config.engine.name == "simulated":
+        from llmdeployment_serving.engine_simulated import (  # noqa: PLC0415 - one engine per process
+            start_simulated,
+        )
+
+        return await start_simulated(config)
+    from llmdeployment_serving.engine_vllm import (  # noqa: PLC0415 - heavy, absent without the extra
+        start_vllm,
+    )
+
+    return await start_vllm(config)

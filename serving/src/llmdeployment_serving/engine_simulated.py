@@ -1,0 +1,176 @@
+"""`engine: simulated`: an OpenAI-compatible server around the queueing model, with no model in it.
+
+For rollouts, chaos and scale tests. It is honest about itself: every answer starts with `[simulated]` and repeats the prompt, a token is a
+word, `system_fingerprint` and the model card say `simulated`, and so do `/stats` and `/metrics`. No number of it is a model's.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from llmdeployment_serving.config import ServingConfig
+from llmdeployment_serving.engine import ASGIApp
+from llmdeployment_serving.errors import ConfigError, openai_error
+from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
+from llmdeployment_serving.simulated_api import (
+    Asked,
+    BadRequestError,
+    Reply,
+    parse_request,
+    render_chunks,
+    render_whole,
+)
+from llmdeployment_serving.stats import EngineSnapshot, Histogram
+
+
+async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
+    """Returns a running engine, `warm-up-seconds` later."""
+    rates = parse_rates(config.engine.args)
+    if rates.fail_start:
+        raise ConfigError(rates.fail_start)
+    await asyncio.sleep(rates.warm_up_seconds)
+    return SimulatedEngine(config.served_name, rates)
+
+
+class SimulatedEngine:
+    """Runs a `Batch` against the clock and hands out its tokens."""
+
+    def __init__(self, served_name: str, rates: Rates) -> None:
+        self._served_name = served_name
+        self._batch = Batch(rates)
+        self._random = random.Random(rates.seed)  # noqa: S311 - a simulation, not a secret
+        self._queues: dict[int, asyncio.Queue[None]] = {}
+        self._arrived: dict[int, float] = {}
+        self._work = asyncio.Event()
+        self._histograms = {name: Histogram() for name in ("ttft", "itl", "e2e", "queue")}
+        self._prompt_tokens = 0
+        self._generation_tokens = 0
+        self._loop = asyncio.create_task(self._run(), name="simulated-engine")
+
+    async def build_app(self) -> ASGIApp:
+        """Returns the HTTP application."""
+        app = FastAPI(openapi_url=None)
+        app.get("/health")(self._health)
+        app.get("/v1/models")(self._models)
+        app.post("/v1/chat/completions")(self._chat)
+        app.post("/v1/completions")(self._completions)
+        return app
+
+    def failure(self) -> str | None:
+        """Returns why the engine stopped, or None."""
+        if not self._loop.done():
+            return None
+        return f"the simulated engine stopped: {self._loop!r}"
+
+    def snapshot(self) -> EngineSnapshot:
+        """Returns the engine's counters."""
+        return EngineSnapshot(
+            running=len(self._batch.running),
+            waiting=len(self._batch.waiting),
+            kv_cache_usage=self._batch.kv_tokens / self._batch.rates.kv_cache_tokens,
+            prompt_tokens=self._prompt_tokens,
+            generation_tokens=self._generation_tokens,
+            histograms={name: value.as_json() for name, value in self._histograms.items()},
+        )
+
+    def exposition(self) -> bytes:
+        """Returns nothing: the replica's own metrics say all there is."""
+        return b""
+
+    def shutdown(self) -> None:
+        """Stops the engine."""
+        self._loop.cancel()
+
+    async def _run(self) -> None:
+        """Takes step after step. A late wake-up shortens the next sleep, so that rates hold on a busy machine."""
+        deadline = time.monotonic()
+        while True:
+            if not self._batch.running and not self._batch.waiting:
+                self._work.clear()
+                await self._work.wait()
+                deadline = time.monotonic()
+            step = self._batch.begin()
+            now = time.monotonic()
+            for sequence in step.admitted:
+                self._prompt_tokens += sequence.prompt_tokens
+                self._histograms["queue"].observe(now - self._arrived[id(sequence)])
+            deadline = max(deadline, now - 1.0) + step.seconds * self._jitter()
+            await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+            for sequence in self._batch.end(step):
+                self._generation_tokens += 1
+                self._queues[id(sequence)].put_nowait(None)
+
+    def _jitter(self) -> float:
+        percent = self._batch.rates.jitter_percent
+        return max(0.1, self._random.gauss(1.0, percent / 100.0)) if percent else 1.0
+
+    async def _tokens(self, sequence: Sequence) -> AsyncIterator[int]:
+        """Yields 0, 1, ... as the tokens of `sequence` come; leaving early takes it out of the batch."""
+        key, started = id(sequence), time.monotonic()
+        queue = self._queues[key] = asyncio.Queue()
+        self._arrived[key] = started
+        self._batch.add(sequence)
+        self._work.set()
+        try:
+            previous = started
+            for index in range(sequence.output_tokens):
+                await queue.get()
+                now = time.monotonic()
+                self._histograms["itl" if index else "ttft"].observe(now - previous)
+                previous = now
+                yield index
+            self._histograms["e2e"].observe(previous - started)
+        finally:
+            self._batch.remove(sequence)
+            del self._queues[key], self._arrived[key]
+
+    async def _health(self) -> Response:
+        return Response(status_code=503 if self.failure() else 200)
+
+    async def _models(self) -> dict[str, Any]:
+        card = {
+            "id": self._served_name,
+            "object": "model",
+            "created": 0,
+            "owned_by": "llmdeployment",
+            "engine": "simulated",
+            "max_model_len": self._batch.rates.max_model_len,
+        }
+        return {"object": "list", "data": [card]}
+
+    async def _chat(self, request: Request) -> Response:
+        return await self._answer(await request.json(), chat=True)
+
+    async def _completions(self, request: Request) -> Response:
+        return await self._answer(await request.json(), chat=False)
+
+    async def _answer(self, body: dict[str, Any], *, chat: bool) -> Response:
+        try:
+            asked = parse_request(body, self._served_name, self._batch.rates, chat=chat)
+        except BadRequestError as error:
+            return JSONResponse(openai_error(error.status, str(error)), error.status)
+        if self._random.random() * 100.0 < self._batch.rates.error_percent:
+            return JSONResponse(openai_error(500, "simulated failure"), 500)
+        reply = Reply(asked, f"sim-{uuid.uuid4().hex}", int(time.time()))
+        sequence = Sequence(len(asked.prompt), asked.output_tokens)
+        if asked.stream:
+            chunks = render_chunks(reply, self._tokens(sequence))
+            return StreamingResponse(chunks, media_type="text/event-stream")
+        await self._drain(asked, sequence)
+        return JSONResponse(render_whole(reply))
+
+    async def _drain(self, asked: Asked, sequence: Sequence) -> None:
+        """Waits for every token of an answer that is sent whole."""
+        tokens = self._tokens(sequence)
+        try:
+            async for _ in tokens:
+                pass
+        finally:
+            await tokens.aclose()  # type: ignore[attr-defined] # an async generator
+        del asked

@@ -1,0 +1,101 @@
+"""The command `llmdeployment-serving`: what the containers of a runtime run."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from llmdeployment_serving import node
+from llmdeployment_serving.config import ServingConfig, parse
+from llmdeployment_serving.errors import ConfigError, ServingError, write_termination_log
+
+HEAD_WAIT_SECONDS = 900.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one subcommand; returns 0, or 1 after one sentence on stderr and in the termination log."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except ServingError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command-line program
+        write_termination_log(str(error))
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="llmdeployment-serving", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    head = commands.add_parser("head", help="run the Ray head of a runtime")
+    head.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
+    head.set_defaults(run=_head)
+    worker = commands.add_parser("worker", help="run the Ray node of one replica")
+    worker.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
+    worker.set_defaults(run=_worker)
+    fetch = commands.add_parser("fetch-model", help="bring a model's files to this pod")
+    fetch.add_argument("--source", required=True, help="hf://organisation/name[@revision]")
+    fetch.add_argument("--to", required=True, type=Path, help="folder to put the files in")
+    fetch.set_defaults(run=_fetch)
+    validate = commands.add_parser("validate-config", help="check a ServingConfig")
+    validate.add_argument("config", help="the JSON itself, or - for standard input")
+    validate.set_defaults(run=_validate)
+    plain = commands.add_parser("serve", help="run a replica's HTTP server without Ray")
+    plain.add_argument("--config", required=True, help="a ServingConfig (JSON), or -")
+    plain.add_argument("--user-config", default="{}", help="a UserConfig (JSON)")
+    plain.add_argument("--host", default="127.0.0.1")
+    plain.add_argument("--port", type=int, default=30000)
+    plain.set_defaults(run=_serve)
+    return parser
+
+
+def _head(options: argparse.Namespace) -> None:
+    environment = node.head_environment(os.environ)
+    _exec(node.head_command(environment, options.extra), environment)
+
+
+def _worker(options: argparse.Namespace) -> None:
+    environment = node.worker_environment(
+        os.environ, cpus=node.cpu_limit(), memory_bytes=node.memory_limit()
+    )
+    command = node.worker_command(environment, options.extra)
+    node.wait_for_head(node.head_address(environment), timeout_seconds=HEAD_WAIT_SECONDS)
+    _exec(command, environment)
+
+
+def _exec(command: list[str], environment: dict[str, str]) -> None:
+    sys.stdout.flush()
+    os.execve(command[0], command, environment)  # noqa: S606 - Ray becomes the container's process
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from llmdeployment_serving.fetch import fetch_model  # noqa: PLC0415 - heavy, for one command
+
+    fetch_model(options.source, options.to, token=os.environ.get("HF_TOKEN") or None)
+
+
+def _validate(options: argparse.Namespace) -> None:
+    print(_read_config(options.config).model_dump_json(by_alias=True))  # noqa: T201 - its output
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from llmdeployment_serving.plain import serve_plain  # noqa: PLC0415 - for one command
+
+    config = _read_config(options.config)
+    asyncio.run(serve_plain(config, _json(options.user_config), options.host, options.port))
+
+
+def _read_config(text: str) -> ServingConfig:
+    return parse(ServingConfig, _json(sys.stdin.read() if text == "-" else text))
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"the config is not JSON: {error}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""A replica without Ray: the same engine and front behind uvicorn, for tests, measurements and small machines."""
+
+import uvicorn
+
+from llmdeployment_serving.asgi import Front
+from llmdeployment_serving.config import ServingConfig, UserConfig, parse
+from llmdeployment_serving.engine import start_engine
+
+
+async def serve_plain(config: ServingConfig, user_config: object, host: str, port: int) -> None:
+    """Serves until SIGTERM, then ends the streams that are under way and returns."""
+    user = parse(UserConfig, user_config)
+    engine = await start_engine(config)
+    try:
+        front = Front(config, engine, await engine.build_app())
+        front.user_config = user
+        settings = uvicorn.Config(
+            front, host=host, port=port, lifespan="on", log_level="warning", access_log=False
+        )
+        await uvicorn.Server(settings).serve()
+    finally:
+        engine.shutdown()

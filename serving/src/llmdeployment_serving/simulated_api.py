@@ -1,0 +1,162 @@
+"""The simulated engine's side of OpenAI's API: requests in, answers out, no state."""
+
+import json
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from llmdeployment_serving.queueing import Rates
+
+MARK = "[simulated]"
+FINGERPRINT = "simulated"
+
+
+class BadRequestError(Exception):
+    """A request the engine cannot answer."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request comes down to."""
+
+    model: str
+    prompt: tuple[str, ...]
+    """Words; a word is a token here."""
+    output_tokens: int
+    finish_reason: str
+    stream: bool
+    include_usage: bool
+    chat: bool
+
+    def word(self, index: int) -> str:
+        """Returns the answer's token at `index`: the mark, then the prompt's words round and round."""
+        return MARK if index == 0 else " " + self.prompt[(index - 1) % len(self.prompt)]
+
+    def usage(self) -> dict[str, int]:
+        """Returns OpenAI's `usage`."""
+        return {
+            "prompt_tokens": len(self.prompt),
+            "completion_tokens": self.output_tokens,
+            "total_tokens": len(self.prompt) + self.output_tokens,
+        }
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer's identity."""
+
+    asked: Asked
+    identifier: str
+    created: int
+
+
+def parse_request(body: dict[str, Any], model: str, rates: Rates, *, chat: bool) -> Asked:
+    """Returns what `body` asks for.
+
+    Raises:
+        BadRequestError: Another model, no prompt, several answers, or more tokens than the engine can hold.
+    """
+    if body.get("model") not in (None, model):
+        raise BadRequestError(f"the model {body['model']!r} does not exist", 404)
+    if body.get("n") not in (None, 1):
+        raise BadRequestError("the simulated engine gives one answer (n = 1)")
+    prompt = _chat_words(body.get("messages")) if chat else _words(body.get("prompt"))
+    if not prompt:
+        raise BadRequestError("messages is empty" if chat else "prompt is empty")
+    output_tokens, finish_reason = _output_tokens(body, prompt, rates)
+    total = len(prompt) + output_tokens
+    limit = min(rates.max_model_len, rates.kv_cache_tokens)
+    if total > limit:
+        raise BadRequestError(
+            f"the model's context is {limit} tokens, but {len(prompt)} of the prompt and "
+            f"{output_tokens} of the answer make {total}"
+        )
+    options = body.get("stream_options")
+    return Asked(
+        model=model,
+        prompt=prompt,
+        output_tokens=output_tokens,
+        finish_reason=finish_reason,
+        stream=body.get("stream") is True,
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        chat=chat,
+    )
+
+
+def _output_tokens(body: dict[str, Any], prompt: tuple[str, ...], rates: Rates) -> tuple[int, str]:
+    """Returns the answer's length and why it ends there; the same prompt and seed give the same length."""
+    asked = body.get("max_completion_tokens") or body.get("max_tokens")
+    if asked is not None and (not isinstance(asked, int) or asked < 1):
+        raise BadRequestError("max_tokens is not a positive whole number")
+    if asked is not None and body.get("ignore_eos") is True:
+        return asked, "length"
+    source = random.Random(f"{rates.seed}:{' '.join(prompt)}")  # noqa: S311 - a simulation
+    own = 1 + int(source.expovariate(1.0 / rates.mean_output_tokens))
+    limit = asked or max(1, rates.max_model_len - len(prompt))
+    return (own, "stop") if own < limit else (limit, "length")
+
+
+def _chat_words(messages: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON from a client
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        raise BadRequestError("messages is not a list of messages")
+    return tuple(word for message in messages for word in _words(message.get("content")))
+
+
+def _words(content: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON from a client
+    if isinstance(content, str):
+        return tuple(content.split())
+    if isinstance(content, list):
+        texts = (part.get("text") if isinstance(part, dict) else part for part in content)
+        return tuple(word for text in texts if isinstance(text, str) for word in text.split())
+    return ()
+
+
+def render_whole(reply: Reply) -> dict[str, Any]:
+    """Returns the answer as one document."""
+    asked = reply.asked
+    text = "".join(map(asked.word, range(asked.output_tokens)))
+    content: dict[str, Any] = (
+        {"message": {"role": "assistant", "content": text}} if asked.chat else {"text": text}
+    )
+    choice = {"index": 0, **content, "logprobs": None, "finish_reason": asked.finish_reason}
+    kind = "chat.completion" if asked.chat else "text_completion"
+    return {**_envelope(reply, kind), "choices": [choice], "usage": asked.usage()}
+
+
+async def render_chunks(reply: Reply, tokens: AsyncIterator[int]) -> AsyncIterator[bytes]:
+    """Yields the answer as server-sent events, one per token, each when its token comes."""
+    asked = reply.asked
+    kind = "chat.completion.chunk" if asked.chat else "text_completion"
+    envelope = _envelope(reply, kind)
+    async for index in tokens:
+        if asked.chat and index == 0:
+            role = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+            yield _event({**envelope, "choices": [{"index": 0, **role}]})
+        last = index == asked.output_tokens - 1
+        word = asked.word(index)
+        content: dict[str, Any] = {"delta": {"content": word}} if asked.chat else {"text": word}
+        reason = asked.finish_reason if last else None
+        choice = {"index": 0, **content, "finish_reason": reason}
+        yield _event({**envelope, "choices": [choice]})
+    if asked.include_usage:
+        yield _event({**envelope, "choices": [], "usage": asked.usage()})
+    yield b"data: [DONE]\n\n"
+
+
+def _envelope(reply: Reply, kind: str) -> dict[str, Any]:
+    return {
+        "id": reply.identifier,
+        "object": kind,
+        "created": reply.created,
+        "model": reply.asked.model,
+        "system_fingerprint": FINGERPRINT,
+    }
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
