@@ -1,0 +1,152 @@
+"""vLLM's own OpenAI server, in this process. The only module that imports vLLM.
+
+What it imports is not a promised API: vLLM 0.32 is pinned, and `tests/component/serving/test_vllm.py` holds these names. The steps are those of
+`vllm serve`: parse flags, make the engine's config, start the engine, build the FastAPI application, fill its state.
+"""
+
+import argparse
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+from prometheus_client import generate_latest
+from pydantic import ValidationError
+from typing_extensions import override
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+from vllm.entrypoints.launchers.app import build_app
+from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.metrics.prometheus import get_prometheus_registry
+
+from llmdeployment_serving.config import ServingConfig
+from llmdeployment_serving.engine import ASGIApp
+from llmdeployment_serving.errors import ConfigError
+from llmdeployment_serving.flags import vllm_flags
+from llmdeployment_serving.output import first_error, watched_output
+from llmdeployment_serving.stats import EngineSnapshot
+
+_histograms = {
+    "ttft": "vllm:time_to_first_token_seconds",
+    "itl": "vllm:inter_token_latency_seconds",
+    "e2e": "vllm:e2e_request_latency_seconds",
+    "queue": "vllm:request_queue_time_seconds",
+}
+
+
+class _Parser(FlexibleArgumentParser):  # type: ignore[misc] # vLLM has no types here
+    """vLLM's parser, with an exception where argparse would end the process."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"vLLM refuses spec.engine.args: {message}")
+
+
+def parse_flags(config: ServingConfig) -> argparse.Namespace:
+    """Returns vLLM's parsed command line.
+
+    Raises:
+        ConfigError: A flag vLLM does not have, or a value it does not take.
+    """
+    # why: without abbreviations, `--tensor` cannot slip past the flags the operator reserves.
+    parser = make_arg_parser(_Parser(prog="vllm serve", allow_abbrev=False))
+    try:
+        args: argparse.Namespace = parser.parse_args(vllm_flags(config))
+        validate_parsed_serve_args(args)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"vLLM refuses spec.engine.args: {error}") from None
+    return args
+
+
+async def start_vllm(config: ServingConfig) -> "VllmEngine":
+    """Returns a loaded engine, a minute or more later.
+
+    Raises:
+        ConfigError: vLLM refuses the flags, the model or the machine; the message is vLLM's own first error.
+    """
+    args = parse_flags(config)
+    try:
+        engine_config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
+            usage_context=UsageContext.OPENAI_API_SERVER
+        )
+    except ValidationError as error:
+        found = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
+        raise ConfigError(f"vLLM refuses the model or its flags: {found}") from None
+    except (ValueError, TypeError, OSError, NotImplementedError) as error:
+        raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
+    with watched_output() as lines:
+        try:
+            engine = AsyncLLM.from_vllm_config(
+                vllm_config=engine_config,
+                usage_context=UsageContext.OPENAI_API_SERVER,
+                enable_log_requests=args.enable_log_requests,
+                disable_log_stats=args.disable_log_stats,
+            )
+        except RuntimeError as error:
+            cause = first_error(lines) or str(error)
+            raise ConfigError(f"vLLM could not start: {cause}") from error
+    await engine.reset_mm_cache()
+    return VllmEngine(engine, args)
+
+
+class VllmEngine:
+    """A running vLLM engine."""
+
+    def __init__(self, engine: AsyncLLM, args: argparse.Namespace) -> None:
+        self._engine = engine
+        self._args = args
+
+    async def build_app(self) -> ASGIApp:
+        """Returns vLLM's FastAPI application."""
+        tasks = await self._engine.get_supported_tasks()
+        app = build_app(self._args, tasks, self._engine.model_config)
+        await init_app_state(self._engine, app.state, self._args, tasks)
+        # why: vLLM's dead-engine handler writes `server.should_exit`; `failure` ends this process.
+        app.state.server = SimpleNamespace(should_exit=False)
+        return app  # type: ignore[no-any-return]
+
+    def failure(self) -> str | None:
+        """Returns why the engine cannot go on, or None."""
+        return "the vLLM engine process died" if self._engine.errored else None
+
+    def snapshot(self) -> EngineSnapshot:
+        """Returns vLLM's own counters, summed over its engines."""
+        families = {family.name: family for family in get_prometheus_registry().collect()}
+
+        def total(name: str, suffix: str = "") -> float:
+            samples = families[name].samples if name in families else ()
+            return sum(item.value for item in samples if item.name == name + suffix)
+
+        return EngineSnapshot(
+            running=int(total("vllm:num_requests_running")),
+            waiting=int(total("vllm:num_requests_waiting")),
+            kv_cache_usage=total("vllm:kv_cache_usage_perc"),
+            prompt_tokens=int(total("vllm:prompt_tokens", "_total")),
+            generation_tokens=int(total("vllm:generation_tokens", "_total")),
+            histograms={key: _histogram(families.get(name)) for key, name in _histograms.items()},
+        )
+
+    def exposition(self) -> bytes:
+        """Returns vLLM's metrics."""
+        return generate_latest(get_prometheus_registry())
+
+    def shutdown(self) -> None:
+        """Ends the engine's processes."""
+        self._engine.shutdown()
+
+
+def _histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401 - a prometheus_client metric or None
+    """Returns a histogram as `Histogram.as_json` writes it, summed over label sets."""
+    counts: dict[str, float] = {}
+    total = seconds = 0.0
+    for sample in family.samples if family else ():
+        if sample.name.endswith("_bucket"):
+            counts[sample.labels["le"]] = counts.get(sample.labels["le"], 0.0) + sample.value
+        elif sample.name.endswith("_count"):
+            total += sample.value
+        elif sample.name.endswith("_sum"):
+            seconds += sample.value
+    ordered = sorted(counts.items(), key=lambda item: float(item[0]))
+    buckets = [[le if le == "+Inf" else float(le), int(count)] for le, count in ordered]
+    return {"buckets": buckets, "sum": seconds, "count": int(total)}

@@ -1,0 +1,162 @@
+"""Brings a model from a Hugging Face hub to a folder of this pod: the init container's whole work.
+
+Every failure is one sentence that names the source and what to do, since `kubectl describe` and the LLMDeployment's condition show nothing else. A
+folder that holds the model already (a PVC, a restarted pod) is taken as it is, without the network.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from llmdeployment_serving.errors import FetchError
+
+MARKER = ".llmdeployment.json"
+_skipped = (".git", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".gguf", ".ot", ".tflite", ".md")
+_skipped_folders = ("onnx/", "original/", "openvino/", "coreml/", "metal/")
+_weights = ".safetensors"
+_http_unauthorized = 401
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed `hf://` source."""
+
+    repository: str
+    revision: str
+
+    def __str__(self) -> str:
+        """Returns it as a user wrote it."""
+        return f"hf://{self.repository}@{self.revision}"
+
+
+def parse_source(text: str) -> Source:
+    """Returns the parts of `hf://organisation/name[@revision]`; without a revision it is `main`."""
+    if not text.startswith("hf://"):
+        raise FetchError(f"{text} is not a source this command fetches: it takes hf:// only")
+    repository, _, revision = text.removeprefix("hf://").partition("@")
+    if repository.count("/") != 1 or not all(repository.split("/")):
+        raise FetchError(f"{text} is not hf://organisation/name or hf://organisation/name@revision")
+    return Source(repository, revision or "main")
+
+
+def fetch_model(text: str, folder: Path, *, token: str | None) -> None:
+    """Puts the model `text` names into `folder`.
+
+    Raises:
+        FetchError: One sentence; what was downloaded so far stays, and the next try resumes it.
+    """
+    source = parse_source(text)
+    if _has(folder, source):
+        return
+    try:
+        commit, sizes = _listing(source, token)
+        _check_space(folder, source, sizes)
+        snapshot_download(
+            source.repository,
+            revision=commit,
+            local_dir=folder,
+            allow_patterns=sorted(sizes),
+            token=token or False,
+        )
+    except FetchError:
+        raise
+    except Exception as error:  # the end of this process: whatever it was becomes one sentence
+        raise _explained(error, source, has_token=token is not None) from error
+    _check_sizes(folder, source, sizes)
+    (folder / MARKER).write_text(json.dumps({"source": str(source), "commit": commit}))
+
+
+def wanted_files(names: list[str]) -> list[str]:
+    """Returns the files of a repository that an engine reads: no second copy of the weights, no pictures of them in other formats."""
+    kept = [
+        name
+        for name in names
+        if not name.endswith(_skipped) and not name.startswith((".", *_skipped_folders))
+    ]
+    if any(name.endswith(_weights) for name in kept):
+        kept = [name for name in kept if not name.endswith(".bin")]
+    return kept
+
+
+def _listing(source: Source, token: str | None) -> tuple[str, dict[str, int]]:
+    """Returns the commit the revision means today, and the size in bytes of each wanted file."""
+    info = HfApi(token=token or False).model_info(
+        source.repository, revision=source.revision, files_metadata=True
+    )
+    sizes = {item.rfilename: item.size or 0 for item in info.siblings or ()}
+    wanted = {name: sizes[name] for name in wanted_files(list(sizes))}
+    if "config.json" not in wanted:
+        raise FetchError(f"{source} has no config.json, so it is no model that vLLM can load")
+    return str(info.sha), wanted
+
+
+def _check_space(folder: Path, source: Source, sizes: dict[str, int]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    present = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    needed = sum(sizes.values()) - present
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise FetchError(
+            f"{source} needs {needed / 2**30:.1f} GiB more but {folder} has {free / 2**30:.1f} GiB "
+            "free: give the volume more room"
+        )
+
+
+def _check_sizes(folder: Path, source: Source, sizes: dict[str, int]) -> None:
+    for name, size in sizes.items():
+        file = folder / name
+        found = file.stat().st_size if file.exists() else 0
+        if found != size:
+            file.unlink(missing_ok=True)  # why: or the next try takes it for complete
+            raise FetchError(
+                f"{name} of {source} arrived with {found} of {size} bytes: it will be tried again"
+            )
+
+
+def _has(folder: Path, source: Source) -> bool:
+    try:
+        marker: dict[str, Any] = json.loads((folder / MARKER).read_text())
+    except (OSError, ValueError):
+        return False
+    return marker.get("source") == str(source)
+
+
+def _explained(error: Exception, source: Source, *, has_token: bool) -> FetchError:
+    """Returns the sentence for `error`. The hub answers 401 or 404 alike to a missing and to a private repository."""
+    advice = "the token in HF_TOKEN may not read it" if has_token else "it may need a token"
+    match error:
+        case GatedRepoError():
+            return FetchError(
+                f"{source} is gated: accept its licence, and set spec.model.tokenSecretRef"
+            )
+        case RevisionNotFoundError():
+            return FetchError(
+                f"{source.repository} has no revision {source.revision}: check spec.model.source"
+            )
+        case RepositoryNotFoundError():
+            return FetchError(f"{source} was not found, or {advice} (spec.model.tokenSecretRef)")
+        case HfHubHTTPError() if error.response.status_code == _http_unauthorized:
+            return FetchError(f"{source} cannot be read: {advice} (spec.model.tokenSecretRef)")
+        case HfHubHTTPError():
+            code = error.response.status_code
+            return FetchError(f"the hub answered {code} for {source}: it will be tried again")
+        case HFValidationError():
+            return FetchError(
+                f"{source.repository} is not a repository name: check spec.model.source"
+            )
+        case _:
+            return FetchError(
+                f"{source} could not be downloaded ({type(error).__name__}: {error}): check the "
+                "network from this pod to the hub"
+            )

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from llmdeployment_serving.config import RESERVED_FLAGS, ServingConfig, UserConfig, parse
+from llmdeployment_serving.errors import ConfigError
+
+PUT = json.loads(Path("tests/data/serving/put.json").read_text())
+APPLICATION = PUT["applications"][0]
+VLLM = {"servedName": "chat", "modelPath": "/models/model"}
+
+
+def test_what_the_operator_puts_is_what_serving_parses() -> None:
+    config = parse(ServingConfig, APPLICATION["args"])
+    user = parse(UserConfig, APPLICATION["deployments"][0]["user_config"])
+
+    assert config.model_dump(mode="json", by_alias=True) == APPLICATION["args"]
+    assert user.newest() == "1"
+
+
+def test_defaults_are_small() -> None:
+    config = parse(ServingConfig, VLLM)
+
+    assert (config.max_ongoing_requests, config.gpus, config.engine.name) == (256, 0, "vllm")
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (VLLM | {"bogus": 1}, "ServingConfig is refused: bogus: Extra inputs are not permitted"),
+        (
+            {"servedName": "chat"},
+            "ServingConfig is refused: ServingConfig: modelPath is empty: the vllm engine needs a model",
+        ),
+        (
+            VLLM | {"gpus": 2},
+            "ServingConfig is refused: ServingConfig: gpus is 2 but tensorParallelSize x pipelineParallelSize is 1",
+        ),
+        (
+            VLLM | {"engine": {"args": {"host": "0.0.0.0"}}},
+            "ServingConfig is refused: engine.args: flag host cannot be set: the operator sets it",
+        ),
+        (
+            VLLM | {"engine": {"args": {"no-disable-log-stats": True}}},
+            "ServingConfig is refused: engine.args: flag no-disable-log-stats cannot be set: "
+            "scaling and rollouts decide on the engine's statistics",
+        ),
+        (
+            [],
+            "ServingConfig is refused: ServingConfig: Input should be a valid dictionary or instance of ServingConfig",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line(document: object, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(ServingConfig, document)
+
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("flag", ["--dtype", "max_model_len", "-tp", "a b", "x=y", ""])
+def test_a_flag_is_a_bare_name(flag: str) -> None:
+    with pytest.raises(ConfigError):
+        parse(ServingConfig, VLLM | {"engine": {"args": {flag: 1}}})
+
+
+def test_each_reserved_flag_says_who_sets_it() -> None:
+    assert all(reason and not reason.endswith(".") for reason in RESERVED_FLAGS.values())
+
+
+@pytest.mark.parametrize(
+    "revisions",
+    [
+        {"0": {}},
+        {"one": {}},
+        {"1": {"promt": {}}},
+        {"1": {"prompt": {"defaults": {"model": "x"}}}},
+        {"1": {"prompt": {"defaults": {"stream": True}}}},
+    ],
+)
+def test_a_wrong_revision_is_refused(revisions: object) -> None:
+    with pytest.raises(ConfigError):
+        parse(UserConfig, {"revisions": revisions})
+
+
+def test_the_newest_revision_is_the_highest_number_not_the_last_text() -> None:
+    user = parse(UserConfig, {"revisions": {"9": {}, "10": {}}})
+
+    assert user.newest() == "10"
+    assert UserConfig().newest() is None

@@ -1,0 +1,112 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from llmdeployment_serving import node
+from llmdeployment_serving.errors import ConfigError
+
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t"}
+
+
+def after(command: list[str], option: str) -> str:
+    return command[command.index(option) + 1]
+
+
+def test_a_head_runs_no_work_and_the_extra_options_come_last() -> None:
+    command = node.head_command({}, ["--port", "6399"])
+
+    assert after(command, "--num-cpus") == after(command, "--num-gpus") == "0"
+    assert command[-2:] == ["--port", "6399"]
+    assert "--block" in command
+
+
+def test_a_worker_has_one_replica_its_gpus_and_what_else_it_is_given() -> None:
+    environment = {
+        "LLMD_HEAD_ADDRESS": "head:6379",
+        "LLMD_GPUS": "2",
+        "LLMD_RAY_RESOURCES": '{"tpu": 4, "replica": 9}',
+    }
+    command = node.worker_command(environment, [])
+
+    assert after(command, "--address") == "head:6379"
+    assert after(command, "--num-gpus") == "2"
+    assert json.loads(after(command, "--resources")) == {"tpu": 4, "replica": 1}
+
+
+def test_rocksdb_only_with_a_folder_for_it() -> None:
+    assert "RAY_gcs_storage" not in node.head_environment(TOKEN)
+    environment = node.head_environment({**TOKEN, "LLMD_GCS_DIR": "/gcs"})
+    assert environment["RAY_gcs_storage"] == "rocksdb"
+    assert environment["RAY_gcs_storage_path"] == "/gcs"
+
+
+def test_a_worker_binds_no_cores_and_takes_a_quarter_of_its_memory() -> None:
+    environment = node.worker_environment(TOKEN, cpus=3, memory_bytes=16 * 2**30)
+
+    assert environment["OMP_NUM_THREADS"] == "3"
+    assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "4"
+
+
+def test_the_pod_has_the_last_word() -> None:
+    given = {**TOKEN, "OMP_NUM_THREADS": "1", "RAY_SERVE_PORT_QUARANTINE_S": "5"}
+    environment = node.worker_environment(given, cpus=3, memory_bytes=None)
+
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["RAY_SERVE_PORT_QUARANTINE_S"] == "5"
+    assert environment["VLLM_CPU_KVCACHE_SPACE"] == "1"
+
+
+@pytest.mark.parametrize("given", [{}, {"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_TOKEN": "t"}])
+def test_no_node_starts_without_a_token(given: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="RAY_AUTH_TOKEN"):
+        node.head_environment(given)
+    with pytest.raises(ConfigError, match="RAY_AUTH_TOKEN"):
+        node.worker_environment(given, cpus=1, memory_bytes=None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "LLMD_HEAD_ADDRESS"),
+        ({"LLMD_HEAD_ADDRESS": "h:1", "LLMD_RAY_RESOURCES": "x"}, "is not JSON"),
+        ({"LLMD_HEAD_ADDRESS": "h:1", "LLMD_RAY_RESOURCES": "[]"}, "is not a JSON object"),
+    ],
+)
+def test_a_worker_says_what_is_wrong(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        node.worker_command(environment, [])
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus", "memory"),
+    [
+        ({"cpu.max": "100000 100000", "memory.max": "1024"}, 1, 1024),
+        ({"cpu.max": "50000 100000", "memory.max": "max"}, 1, None),
+        (
+            {
+                "cpu/cpu.cfs_quota_us": "100000",
+                "cpu/cpu.cfs_period_us": "100000",
+                "memory/memory.limit_in_bytes": str(2**63 - 4096),
+            },
+            1,
+            None,
+        ),
+        ({"memory/memory.limit_in_bytes": "2048"}, None, 2048),
+    ],
+)
+def test_limits_come_from_the_cgroup(
+    tmp_path: Path, files: dict[str, str], cpus: int | None, memory: int | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+
+    assert node.memory_limit(tmp_path) == memory
+    assert node.cpu_limit(tmp_path) == (cpus or node.cpu_limit(Path("/nowhere")))
+
+
+def test_waiting_for_a_head_that_never_comes_ends() -> None:
+    with pytest.raises(ConfigError, match="could not be reached"):
+        node.wait_for_head("127.0.0.1:1", timeout_seconds=0.1)
