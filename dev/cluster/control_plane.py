@@ -86,7 +86,7 @@ def start(directory: Path) -> ControlPlane:
     try:
         run_etcd(plane, programs["etcd"], f"http://127.0.0.1:{peer}")
         run_apiserver(plane)
-    except BaseException:
+    except BaseException:  # because an interrupt must leave no process behind either; it goes on
         plane.stop()
         raise
     return plane

@@ -42,7 +42,7 @@ def stage(title: str) -> Iterator[None]:
     print(f"  {title} ", end="", file=sys.stderr, flush=True)
     try:
         yield
-    except BaseException:
+    except BaseException:  # because an interrupted stage ends its line too; it goes on
         print(f"failed after {time.monotonic() - started:.1f} s", file=sys.stderr)
         raise
     print(f"{'.' * max(2, 52 - len(title))} {time.monotonic() - started:5.1f} s", file=sys.stderr)

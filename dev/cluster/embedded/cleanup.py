@@ -1,0 +1,189 @@
+"""Finding and removing what a node leaves on a machine: also a node that died at once.
+
+Everything is found by where it is or what it is called, not by memory, so that it works when the
+process records are gone.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from dev.cluster import processes
+from dev.cluster.embedded import images, network
+from dev.cluster.embedded.addresses import BRIDGE, NODE_IP
+from dev.cluster.paths import IMAGES, NODE, RUN
+from dev.cluster.stages import StageError, wait_until
+
+OUR_CHAINS = ("KUBE-", "CNI-")
+TABLES_SAVE = ("iptables-save", "ip6tables-save")
+CGROUPS = Path("/sys/fs/cgroup")
+POD_CGROUP = "kubepods"
+
+
+def mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
+    """The mount points at or below some folders, innermost first.
+
+    Args:
+        mounts: The text of /proc/mounts.
+        folders: Where to look.
+    """
+    points = [unescape(line.split()[1]) for line in mounts.splitlines() if line.strip()]
+    ours = [p for p in points if any(Path(p).is_relative_to(folder) for folder in folders)]
+    # A later line may lie on top of an earlier one at the same point: go backwards (the sort is stable).
+    ours.reverse()
+    return sorted(ours, key=lambda point: point.count("/"), reverse=True)
+
+
+def unescape(text: str) -> str:
+    r"""A path as /proc/mounts writes it, for example `a\040b` for `a b`."""
+    return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text)
+
+
+def rules_to_remove(saved: str) -> str:
+    """Input for `iptables-restore --noflush` that removes the node's rules and chains.
+
+    Example: `:KUBE-SERVICES - [0:0]` and `-A PREROUTING -j KUBE-SERVICES` give
+    `-D PREROUTING -j KUBE-SERVICES`, then `-F KUBE-SERVICES`, then `-X KUBE-SERVICES`.
+
+    Args:
+        saved: The text of `iptables-save`.
+    """
+    parts = []
+    for table, body in re.findall(r"^\*(\w+)\n(.*?)^COMMIT$", saved, re.MULTILINE | re.DOTALL):
+        lines = body.splitlines()
+        chains = [line[1:].split()[0] for line in lines if line.startswith(":")]
+        ours = [chain for chain in chains if chain.startswith(OUR_CHAINS)]
+        jumps = [line for line in lines if is_jump_from_outside(line)]
+        if ours or jumps:
+            parts += [f"*{table}", *(f"-D{line[2:]}" for line in jumps)]
+            parts += [f"-F {chain}" for chain in ours] + [f"-X {chain}" for chain in ours]
+            parts.append("COMMIT")
+    return "\n".join(parts) + "\n" if parts else ""
+
+
+def is_jump_from_outside(line: str) -> bool:
+    """Whether a saved rule belongs to somebody else's chain and leads into one of ours."""
+    found = re.match(r"-A (\S+) .*-[jg] (\S+)", line)
+    return bool(found and found[2].startswith(OUR_CHAINS) and not found[1].startswith(OUR_CHAINS))
+
+
+def processes_named(name: str) -> list[int]:
+    """The pids of live programs by their file name (not by a match somewhere in the arguments)."""
+    return [pid for pid, words in command_lines() if words and Path(words[0]).name == name]
+
+
+def command_lines() -> list[tuple[int, list[str]]]:
+    """Every process's pid and arguments."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                found.append((int(entry.name), words))
+    return found
+
+
+def shims() -> list[int]:
+    """Pids of the shims of our containerd, which outlive it."""
+    socket = str(RUN / "containerd.sock")
+    return [
+        pid
+        for pid, words in command_lines()
+        if Path(words[0]).name.startswith("containerd-shim") and socket in words
+    ]
+
+
+def pod_cgroups() -> list[Path]:
+    """The pods' cgroups in every hierarchy, innermost first."""
+    roots = [path for depth in ("", "*/") for path in CGROUPS.glob(depth + POD_CGROUP)]
+    found = [Path(folder) for root in roots for folder, _, _ in os.walk(root)]
+    return sorted(found, key=lambda path: len(path.parts), reverse=True)
+
+
+def pod_pids() -> list[int]:
+    """Pids of everything that runs in a pod."""
+    found: set[int] = set()
+    for group in pod_cgroups():
+        with contextlib.suppress(OSError):
+            found.update(map(int, (group / "cgroup.procs").read_text().split()))
+    return sorted(found)
+
+
+def pods() -> None:
+    """End all containers; where containerd answers it forgets them, so that no pod comes back."""
+    for what in (("tasks", "delete", "--force"), ("containers", "delete")):
+        listing = subprocess.run(
+            images.ctr(what[0], "ls", "-q"), capture_output=True, text=True, check=False
+        )
+        names = listing.stdout.split() if listing.returncode == 0 else []
+        if names:
+            subprocess.run(images.ctr(*what, *names), capture_output=True, check=False)
+    for pid in [*shims(), *pod_pids()]:
+        processes.send(pid, signal.SIGKILL)
+    wait_until(lambda: not pod_pids() and not shims(), "the pods' processes end", seconds=20)
+
+
+def host() -> None:
+    """Remove mounts, interfaces, rules, cgroups and stray files."""
+    unmount()
+    interfaces()
+    rules()
+    for group in pod_cgroups():
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    for pattern in (f"results/{network.NETWORK_NAME}-*", "results/cni-loopback-*"):
+        for file in Path("/var/lib/cni").glob(pattern):
+            file.unlink(missing_ok=True)
+    for link in Path("/var/log/containers").glob("*.log"):
+        if link.is_symlink() and link.readlink().is_relative_to(NODE):
+            link.unlink()
+
+
+def unmount() -> None:
+    """Unmount everything below the node's folders."""
+    for point in mounts_below(Path("/proc/mounts").read_text(), (RUN, NODE, IMAGES)):
+        subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
+
+
+def interfaces() -> None:
+    """Remove the bridge, what hangs on it, and the node's address."""
+    if (bridge := Path("/sys/class/net") / BRIDGE).exists():
+        for port in (bridge / "brif").iterdir():
+            quiet("ip", "link", "delete", port.name)
+        quiet("ip", "link", "delete", BRIDGE)
+    quiet("ip", "address", "delete", f"{NODE_IP}/32", "dev", "lo")
+
+
+def rules() -> None:
+    """Remove the rules of kube-proxy, kubelet and CNI from iptables and ip6tables."""
+    for save in TABLES_SAVE:
+        saved = subprocess.run([save], capture_output=True, text=True, check=False).stdout
+        if text := rules_to_remove(saved):
+            done = subprocess.run(
+                [save.replace("save", "restore"), "--noflush"],
+                input=text,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise StageError(f"cannot remove iptables rules: {done.stderr.strip()}")
+
+
+def quiet(*command: str) -> None:
+    """Run a command that may have nothing to do."""
+    subprocess.run(command, capture_output=True, check=False)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, but never through a mount: that would delete somebody's files."""
+    if mounts_below(Path("/proc/mounts").read_text(), (folder,)):
+        raise StageError(
+            f"something is still mounted below {folder}",
+            advice=f"see `grep {folder} /proc/mounts`, end what uses it, and try again",
+        )
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,159 @@
+"""Starting the node, looking at it, and ending it.
+
+Every step of `up` asks first whether it is done, so that `up` on a running node is quick, and `up`
+on a node whose processes were killed starts what is missing and lets the kubelet repair the pods.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dev.cluster import api, processes, tools
+from dev.cluster.embedded import cleanup, dns, images, manifests, network, packages, pki, programs
+from dev.cluster.embedded.addresses import NODE_NAME
+from dev.cluster.paths import IMAGES, LOCK, NODE, RUN
+from dev.cluster.stages import StageError, locked, stage, wait_until
+
+PROCESSES: dict[str, Callable[[], list[str]]] = {
+    "etcd": programs.etcd,
+    "kube-apiserver": programs.apiserver,
+    "containerd": programs.containerd,
+    "kube-controller-manager": programs.controller_manager,
+    "kube-scheduler": programs.scheduler,
+    "kubelet": programs.kubelet,
+    "kube-proxy": programs.proxy,
+    "storage": programs.storage,
+}
+"""In the order of their start; `down` goes the other way."""
+BUILT = ("etcd", "kubelet", "pause", "coredns")
+ADVICE = "`python3 -m dev.cluster down` removes the node; then try `up` again"
+START_SECONDS = 90
+NODE_PATH = f"/api/v1/nodes/{NODE_NAME}"
+
+
+def exists() -> bool:
+    """Whether the node was started on this machine and not removed since."""
+    return pki.DONE.exists()
+
+
+def up() -> Path:
+    """Start the node, or what of it does not run; returns the administrator's kubeconfig."""
+    with locked(LOCK):
+        packages.ensure()
+        for name in BUILT:
+            tools.path(name)
+        refuse_other_kubelet()
+        with stage("host network, certificates"):
+            network.ensure()
+            pki.ensure()
+        with stage("etcd, kube-apiserver, containerd"):
+            for name in ("etcd", "kube-apiserver", "containerd"):
+                start(name)
+            access = pki.access()
+            wait_until(
+                lambda: api.ready(access), "kube-apiserver is ready", **limits("kube-apiserver")
+            )
+            wait_until(containerd_answers, "containerd answers", **limits("containerd"))
+        with stage("images, first objects"):
+            images.ensure()
+            manifests.ensure(access)
+        with stage("kubelet and the rest; node Ready"):
+            since = kubelet_started()
+            for name in PROCESSES:
+                start(name)
+            wait_until(
+                lambda: node_is_ready(access, since), "the node is Ready", **limits("kubelet")
+            )
+        with stage("CoreDNS answers"):
+            wait_until(dns.answers, "CoreDNS answers", **limits("kubelet"))
+    return pki.KUBECONFIG
+
+
+def limits(name: str) -> dict[str, Any]:
+    """How long to wait for a program, and where to look when it was too long."""
+    return {"seconds": START_SECONDS, "log": log_of(name), "advice": ADVICE}
+
+
+def log_of(name: str) -> Path:
+    """Where a program's output goes."""
+    return programs.LOGS / f"{name}.log"
+
+
+def start(name: str) -> None:
+    """Start one of the node's processes unless it runs."""
+    if not processes.running(RUN, name):
+        processes.start(RUN, name, PROCESSES[name](), log_of(name))
+
+
+def refuse_other_kubelet() -> None:
+    """Two kubelets on one machine remove each other's pods and rules: never start a second."""
+    ours = processes.running(RUN, "kubelet")
+    for pid in cleanup.processes_named("kubelet"):
+        if not ours or pid != ours.pid:
+            raise StageError(
+                f"another kubelet runs on this machine (pid {pid})",
+                advice="use that cluster: set LLMD_KUBE_CONTEXT",
+            )
+
+
+def containerd_answers() -> bool:
+    """Whether containerd serves its socket."""
+    try:
+        images.present()
+    except (StageError, OSError):
+        return False
+    return True
+
+
+def kubelet_started() -> datetime:
+    """What the kubelet says counts from here on: a word of one that was killed does not."""
+    running = processes.running(RUN, "kubelet") is not None
+    return datetime.min.replace(tzinfo=UTC) if running else datetime.now(UTC).replace(microsecond=0)
+
+
+def node_is_ready(access: api.Access, since: datetime) -> bool:
+    """Whether the kubelet says that pods can run, and has said so since then."""
+    try:
+        node = api.call(access, "GET", NODE_PATH)
+    except api.ApiError:
+        return False
+    conditions = {each["type"]: each for each in node.get("status", {}).get("conditions", [])}
+    ready = conditions.get("Ready", {})
+    if ready.get("status") != "True":
+        return False
+    return datetime.fromisoformat(ready["lastHeartbeatTime"]) >= since
+
+
+def down() -> None:
+    """End the node and remove all it left on the machine, except for its images."""
+    with locked(LOCK):
+        with stage("stopping the node's processes"):
+            for name in reversed(PROCESSES):
+                if name != "containerd":
+                    processes.stop(RUN, name, seconds=5)
+        with stage("removing pods, mounts, network, rules"):
+            cleanup.pods()
+            processes.stop(RUN, "containerd", seconds=5)
+            cleanup.host()
+        network.restore_sysctls()
+        for folder in (NODE, RUN):
+            cleanup.remove_folder(folder)
+
+
+def purge() -> None:
+    """Remove the images too."""
+    down()
+    cleanup.remove_folder(IMAGES)
+
+
+def status() -> dict[str, int | None]:
+    """The node's processes and their pids; None for one that does not run."""
+    found = {name: processes.running(RUN, name) for name in PROCESSES}
+    return {name: record.pid if record else None for name, record in found.items()}
+
+
+def load_image(archive: Path) -> None:
+    """Put a docker-archive's image on the node."""
+    with stage(f"loading {archive.name}"):
+        images.load(archive.resolve())

@@ -1,0 +1,58 @@
+"""Debian packages the node needs; only what is missing is installed."""
+
+import os
+import shutil
+from pathlib import Path
+
+from dev.cluster.go_builds import log_of
+from dev.cluster.stages import run_logged, stage
+
+PROGRAMS = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "ip": "iproute2",
+    "conntrack": "conntrack",
+    "mount": "mount",
+    "nsenter": "util-linux",
+    "openssl": "openssl",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+}
+"""Program, and the package that brings it. buildah and debootstrap are for `make images`."""
+CNI = Path("/usr/lib/cni")
+POLICY = Path("/usr/sbin/policy-rc.d")
+
+
+def missing() -> list[str]:
+    """The packages to install."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    names = {
+        package for program, package in PROGRAMS.items() if not shutil.which(program, path=path)
+    }
+    if not (CNI / "bridge").exists():
+        names.add("containernetworking-plugins")
+    return sorted(names)
+
+
+def ensure() -> None:
+    """Install what is missing, without letting a package start a service of its own."""
+    names = missing()
+    if not names:
+        return
+    log = log_of("packages")
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    advice = "run `apt-get update` and install these packages by hand: " + " ".join(names)
+    with stage(f"installing {len(names)} packages (once)"):
+        run_logged(["apt-get", "update", "-qq"], log, env=env, advice=advice)
+        # containerd's package starts a system-wide containerd; the node brings its own.
+        ours = not POLICY.exists()
+        if ours:
+            POLICY.write_text("#!/bin/sh\nexit 101\n")
+            POLICY.chmod(0o755)
+        try:
+            command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
+            run_logged(command, log, env=env, advice=advice)
+        finally:
+            if ours:
+                POLICY.unlink()

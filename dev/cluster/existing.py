@@ -1,0 +1,41 @@
+"""A cluster that already exists: a context of the user's kubeconfig, left as it is."""
+
+import subprocess
+from pathlib import Path
+
+from dev.cluster import api, tools
+from dev.cluster.paths import cache
+from dev.cluster.stages import StageError
+
+
+def kubeconfig() -> Path:
+    """Where the context's own kubeconfig is written."""
+    return cache() / "context.kubeconfig"
+
+
+def up(context: str) -> Path:
+    """Write a kubeconfig with this context alone, and check that its cluster answers.
+
+    Raises:
+        StageError: There is no such context, or its cluster does not answer.
+    """
+    command = [tools.path("kubectl"), "config", "view", "--minify", "--flatten"]
+    done = run([*command, "--raw", f"--context={context}"], f"no context {context!r}")
+    api.write_private(kubeconfig(), done)
+    check = [tools.path("kubectl"), f"--kubeconfig={kubeconfig()}", "--request-timeout=10s"]
+    run([*check, "version"], f"the cluster of context {context!r} does not answer")
+    return kubeconfig()
+
+
+def run(command: list[str], otherwise: str) -> str:
+    """Run a program and return its output.
+
+    Raises:
+        StageError: It failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StageError(
+            f"{otherwise}: {done.stderr.strip()[-300:]}", advice="check your kubeconfig"
+        )
+    return done.stdout

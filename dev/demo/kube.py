@@ -1,0 +1,132 @@
+"""kubectl and helm against the local cluster, as a person would use them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.cluster import tools
+from dev.cluster.__main__ import kubeconfig_path
+from dev.cluster.stages import StageError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CHART = REPOSITORY / "charts" / "llmdeployment-operator"
+RELEASE = "llmdeployment-operator"
+CALL_SECONDS = 120
+NOT_FOUND = "(NotFound)"
+
+Object = dict[str, Any]
+
+
+class KubeError(StageError):
+    """kubectl or helm refused; the message is theirs."""
+
+
+@dataclass(frozen=True)
+class Kube:
+    """One namespace of the local cluster.
+
+    Attributes:
+        kubeconfig: How to reach it.
+        namespace: Where names without a namespace are.
+    """
+
+    kubeconfig: Path
+    namespace: str
+
+    def run(self, *arguments: str, stdin: str | None = None, seconds: float = CALL_SECONDS) -> str:
+        """Run kubectl and return its output.
+
+        Raises:
+            KubeError: It failed or took too long.
+        """
+        return self._run(self.kubectl(*arguments), stdin, seconds)
+
+    def kubectl(self, *arguments: str) -> list[str]:
+        """A kubectl command line, for who starts it himself."""
+        return [
+            tools.path("kubectl"),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--namespace={self.namespace}",
+            *arguments,
+        ]
+
+    def helm(self, *arguments: str, seconds: float = CALL_SECONDS) -> str:
+        """Run helm and return its output."""
+        where = [f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
+        return self._run([tools.path("helm"), *where, *arguments], None, seconds)
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """One object; None when there is none."""
+        try:
+            found: Object = json.loads(self.run("get", kind, name, "--output=json"))
+        except KubeError as error:
+            if NOT_FOUND in str(error):
+                return None
+            raise
+        return found
+
+    def all(self, kind: str, selector: str = "") -> list[Object]:
+        """All objects of a kind (or several, comma separated), by labels."""
+        text = self.run("get", kind, f"--selector={selector}", "--output=json")
+        items: list[Object] = json.loads(text)["items"]
+        return items
+
+    def apply(self, *objects: Object) -> None:
+        """Apply objects."""
+        bodies = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.run("apply", "--filename=-", stdin=json.dumps(bodies))
+
+    def patch(self, kind: str, name: str, change: Object) -> None:
+        """Merge a change into an object."""
+        self.run("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}")
+
+    def ensure_namespace(self, labels: Mapping[str, str] | None = None) -> None:
+        """Make the namespace unless it is there."""
+        metadata = {"name": self.namespace, "labels": dict(labels or {})}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+
+    def install_operator(self, *options: str) -> None:
+        """Install or upgrade the operator from this checkout, and wait until it is ready.
+
+        The CRD is one for the whole cluster: whoever installs last owns it.
+        """
+        what = ["upgrade", "--install", RELEASE, str(CHART), "--take-ownership"]
+        self.helm(*what, "--wait", "--timeout=120s", *options, seconds=150)
+
+    def _run(self, command: list[str], stdin: str | None, seconds: float) -> str:
+        try:
+            done = subprocess.run(
+                command,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise KubeError(f"no end after {seconds:.0f} s: {' '.join(command[:6])}") from error
+        if done.returncode:
+            raise KubeError(done.stderr.strip() or f"{command[0]} exited with {done.returncode}")
+        return done.stdout
+
+
+def cluster(namespace: str) -> Kube:
+    """The local cluster, which must be up."""
+    return Kube(kubeconfig_path(), namespace)
+
+
+def run_module(*arguments: str) -> str:
+    """Run one of this project's own programs with its progress on the terminal; returns its last line.
+
+    Raises:
+        StageError: It failed; it said itself why.
+    """
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise StageError(f"`python -m {' '.join(arguments)}` failed, see above")
+    return (done.stdout.strip().splitlines() or [""])[-1]

@@ -1,0 +1,325 @@
+"""The images of this checkout, made without a registry and put on the local cluster's node: `python3 -m dev.images`.
+
+With a Docker engine, Docker builds them from the official Python image. Without one, buildah does, from a Debian that debootstrap
+made of packages. An image whose sources did not change is neither built nor copied again.
+"""
+
+import argparse
+import configparser
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.cluster.__main__ import choice
+from dev.cluster.choose import Kind, docker_answers
+from dev.cluster.embedded import images as node_images
+from dev.cluster.embedded import packages
+from dev.cluster.paths import cache
+from dev.cluster.stages import StageError, locked, run_logged, stage
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+VERSION = "0.1.0"
+"""The chart's appVersion, and so the tag its values ask for."""
+BASE_PACKAGES = ("ca-certificates", "libnuma1", "python3", "python3-venv")
+"""What the images start from; libnuma1 is for vLLM on CPUs."""
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
+PIP_CONFIG = Path("/etc/pip.conf")
+UNWANTED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+    "dev",
+    "proc",
+    "sys",
+)
+BUILD_ADVICE = "a second try keeps the steps that worked; is the package index reachable from here?"
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of the project.
+
+    Attributes:
+        name: Its folder and its name.
+        requirements: The file its packages come from, part of what decides whether to build.
+        arguments: Build arguments.
+    """
+
+    name: str
+    requirements: str
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """The full name, as containerd keeps it and the chart's short one is read."""
+        return f"docker.io/llmdeployment/{self.name}:{VERSION}"
+
+
+IMAGES = (
+    Image("operator", "operator.txt"),
+    Image("gateway", "gateway.txt"),
+    # Without packages: the local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB.
+    Image("serving", "serving-cpu.txt", ("ENGINE=none",)),
+)
+
+
+def main() -> int:
+    """Build what is out of date and put it on the node."""
+    parser = argparse.ArgumentParser(prog="python3 -m dev.images", description=__doc__)
+    parser.add_argument("--no-load", action="store_true", help="build the archives only")
+    arguments = parser.parse_args()
+    try:
+        for image in IMAGES:
+            archive = build(image)
+            if arguments.no_load:
+                print(archive)
+            else:
+                load(image, archive)
+    except StageError as error:
+        print(error.explain(), file=sys.stderr)
+        return 1
+    return 0
+
+
+def build(image: Image) -> Path:
+    """Return the image's archive, built when there is none for today's sources.
+
+    Raises:
+        StageError: It cannot be built here; the message says why.
+    """
+    by_docker = docker_answers()
+    digest = sources_digest(image, "docker" if by_docker else base_key())
+    archive = folder() / f"{image.name}-{digest}.tar"
+    if archive.exists():
+        return archive
+    with locked(cache() / "locks" / "images.lock"):
+        if archive.exists():
+            return archive
+        scratch = archive.with_suffix(".part")
+        scratch.unlink(missing_ok=True)
+        if by_docker:
+            docker_build(image, scratch)
+        else:
+            base = base_image()
+            with stage(f"image {image.name}: build"):
+                buildah_build(image, base, scratch)
+        for old in folder().glob(f"{image.name}-*.tar"):
+            old.unlink()
+        scratch.rename(archive)
+    return archive
+
+
+def load(image: Image, archive: Path) -> None:
+    """Put the image on the node unless the node has this very one."""
+    record = folder() / f"{image.name}.loaded.json"
+    here = on_node(image.reference)
+    if here and record.exists() and json.loads(record.read_text()) == [archive.name, here]:
+        return
+    with stage(f"image {image.name}: onto the node ({archive.stat().st_size // 1_000_000} MB)"):
+        command = [sys.executable, "-m", "dev.cluster", "load-image", str(archive)]
+        run_logged(command, log(), cwd=REPOSITORY, advice="`python3 -m dev.cluster up` starts it")
+    record.write_text(json.dumps([archive.name, on_node(image.reference)]))
+
+
+def revision(image: Image) -> str:
+    """What changes when the image does: for annotations that restart pods, since the tag stays."""
+    return build(image).stem.rpartition("-")[2]
+
+
+def on_node(reference: str) -> str | None:
+    """The digest the node knows the reference by; None when it cannot be asked or has none."""
+    if choice().kind is not Kind.EMBEDDED:
+        return None
+    command = node_images.ctr("images", "ls", f"name=={reference}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()[1:]
+    return next(
+        (word for line in lines for word in line.split() if word.startswith("sha256:")), None
+    )
+
+
+def sources_digest(image: Image, base: str) -> str:
+    """A digest of all that goes into the image."""
+    digest = hashlib.sha256(f"{base} {image.arguments}".encode())
+    for path in sources(image):
+        digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def sources(image: Image) -> Iterator[Path]:
+    """The files that go into the image."""
+    home = REPOSITORY / image.name
+    yield REPOSITORY / "requirements" / image.requirements
+    for path in sorted(home.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc" and ".egg-info" not in str(path):
+            yield path
+
+
+def docker_build(image: Image, archive: Path) -> None:
+    """Build with Docker."""
+    with stage(f"image {image.name}: build (Docker)"):
+        command = ["docker", "build", "--tag", image.reference, "--file", dockerfile(image)]
+        command += [f"--build-arg={argument}" for argument in image.arguments]
+        run_logged([*command, str(REPOSITORY)], log(), advice=BUILD_ADVICE)
+        run_logged(["docker", "save", "--output", str(archive), image.reference], log())
+
+
+def buildah_build(image: Image, base: str, archive: Path) -> None:
+    """Build with buildah; steps reach the package index the way this machine does."""
+    command = [*buildah(), "bud", "--isolation=chroot", "--layers", "--pull-never", "--quiet"]
+    command += ["--tag", image.reference, "--file", dockerfile(image)]
+    command += [f"--build-arg={argument}" for argument in (f"BASE={base}", *image.arguments)]
+    mounts = {pip_config(): PIP_CONFIG, CERTIFICATES: CERTIFICATES}
+    command += [f"--volume={here}:{there}:ro" for here, there in mounts.items() if here.exists()]
+    run_logged([*command, str(REPOSITORY)], log(), advice=BUILD_ADVICE)
+    target = f"docker-archive:{archive}:{image.reference}"
+    run_logged([*buildah(), "push", "--quiet", image.reference, target], log())
+
+
+def pip_config() -> Path:
+    """A pip configuration for build steps: this machine's, with the certificates this machine trusts.
+
+    It is mounted, so nothing of it (a password in an index's address, say) stays in an image.
+    """
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(PIP_CONFIG)
+    parser.read_dict({"global": {"cert": str(CERTIFICATES)}})
+    path = folder() / "pip.conf"
+    path.touch(mode=0o600)
+    with path.open("w") as out:
+        parser.write(out)
+    return path
+
+
+def dockerfile(image: Image) -> str:
+    """The path of the image's Dockerfile."""
+    path = REPOSITORY / image.name / "Dockerfile"
+    if not path.exists():
+        raise StageError(f"there is no {path.relative_to(REPOSITORY)}")
+    return str(path)
+
+
+def base_key() -> str:
+    """Names the base: this machine's own release, so that its Python is the one of the mounted environment."""
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
+    packages_key = hashlib.sha256(" ".join(BASE_PACKAGES).encode()).hexdigest()[:8]
+    return f"{release}-{packages_key}"
+
+
+def base_image() -> str:
+    """Return the base image's reference in buildah's store, making what is missing.
+
+    Raises:
+        StageError: It cannot be made here; the message says why.
+    """
+    if os.geteuid() != 0:
+        advice = "run this as root, or start Docker"
+        raise StageError(
+            "debootstrap and buildah need root, and no Docker engine answers", advice=advice
+        )
+    packages.ensure()
+    key = base_key()
+    reference = f"localhost/llmdeployment/base:{key}"
+    present = subprocess.run(
+        [*buildah(), "inspect", "--type=image", reference], capture_output=True, check=False
+    )
+    if present.returncode == 0:
+        return reference
+    archive = folder() / f"base-{key}.tar.gz"
+    if not archive.exists():
+        with stage("base image: debootstrap (once)"):
+            bootstrap(key.partition("-")[0], archive)
+    with stage("base image: import"):
+        container = output([*buildah(), "from", "scratch"])
+        try:
+            run_logged([*buildah(), "add", "--quiet", container, str(archive), "/"], log())
+            variables = [
+                "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "--env=LANG=C.UTF-8",
+            ]
+            run_logged([*buildah(), "config", *variables, "--cmd=python3", container], log())
+            run_logged([*buildah(), "commit", "--quiet", container, reference], log())
+        finally:
+            run_logged([*buildah(), "rm", container], log())
+    return reference
+
+
+def bootstrap(release: str, archive: Path) -> None:
+    """Make a root file system of packages, and an archive of it."""
+    root = folder() / "base-root"
+    shutil.rmtree(root, ignore_errors=True)
+    command = [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(BASE_PACKAGES)}",
+        release,
+        str(root),
+    ]
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    advice = "is the package mirror reachable? a second try starts over"
+    run_logged(command, log(), env={**os.environ, "PATH": path}, advice=advice)
+    scratch = archive.with_suffix(".part")
+    leave_out = [f"--exclude=./{name}/*" for name in UNWANTED]
+    run_logged(
+        [
+            "tar",
+            "-C",
+            str(root),
+            "--numeric-owner",
+            *leave_out,
+            "-I",
+            "gzip -1",
+            "-cf",
+            str(scratch),
+            ".",
+        ],
+        log(),
+    )
+    shutil.rmtree(root)
+    scratch.rename(archive)
+
+
+def buildah() -> list[str]:
+    """The beginning of a buildah command line: its own store in the cache."""
+    # why: an overlay cannot lie on an overlay, as in a container.
+    kind = output(["stat", "--file-system", "--format=%T", str(folder())])
+    driver = "vfs" if kind == "overlayfs" else "overlay"
+    store = folder() / "store"
+    return ["buildah", f"--root={store}", f"--runroot={store}-run", f"--storage-driver={driver}"]
+
+
+def output(command: list[str]) -> str:
+    """What a program prints.
+
+    Raises:
+        StageError: It failed.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StageError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+def folder() -> Path:
+    """Where images are kept."""
+    path = cache() / "images"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def log() -> Path:
+    """Where the builders' output goes."""
+    return cache() / "logs" / f"images-{os.getpid()}.log"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

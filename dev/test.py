@@ -1,0 +1,161 @@
+"""Every test this machine can run: `python -m dev.test`, in the project's environment.
+
+Four stages, each a run of pytest. What cannot run here is skipped with its reason, counted, and never a failure; what could
+run and did not work is one. LLMD_TEST_STAGES chooses stages, comma separated; arguments go to pytest as they are.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dev.cluster.choose import NoClusterError, choose_here
+from dev.cluster.embedded import node
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STAGES = ("unit", "component", "chart", "e2e")
+NO_TESTS = 5
+"""pytest's exit code when it found none, as with `-k`."""
+PREPARATIONS = (
+    ("cluster", ("dev.cluster", "up")),
+    ("serving environment", ("dev.serving_env",)),
+    ("model", ("dev.model",)),
+    ("images", ("dev.images",)),
+)
+"""What end-to-end tests stand on; each is quick when it is done already."""
+
+
+@dataclass
+class Result:
+    """What came of a stage.
+
+    Attributes:
+        name: The stage.
+        counts: Tests by outcome.
+        reasons: Why tests were skipped, and how many.
+        failures: What failed, one line each.
+        seconds: How long it took.
+    """
+
+    name: str
+    counts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def main() -> int:
+    """Run the stages and print what came of them."""
+    wanted = os.environ.get("LLMD_TEST_STAGES", ",".join(STAGES)).replace(" ", "").split(",")
+    if unknown := sorted(set(wanted) - set(STAGES)):
+        print(
+            f"LLMD_TEST_STAGES: no stage {', '.join(unknown)}; there are {', '.join(STAGES)}",
+            file=sys.stderr,
+        )
+        return 2
+    results = []
+    for name in (each for each in STAGES if each in wanted):
+        say(f"== {name}")
+        started = time.monotonic()
+        result = run(name, sys.argv[1:])
+        result.seconds = time.monotonic() - started
+        say(f"== {name}: {words(result)} in {result.seconds:.0f} s\n")
+        results.append(result)
+    report(results)
+    return 1 if any(result.failures for result in results) else 0
+
+
+def run(name: str, options: list[str]) -> Result:
+    """Run one stage."""
+    result = Result(name)
+    if name == "e2e":
+        if reason := no_cluster():
+            result.counts["skipped"] += 1
+            result.reasons[reason] += 1
+            return result
+        if failure := prepare():
+            result.counts["failed"] += 1
+            result.failures.append(failure)
+            return result
+    with tempfile.TemporaryDirectory() as scratch:
+        outcome = Path(scratch) / "junit.xml"
+        command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={outcome}", f"tests/{name}"]
+        done = subprocess.run([*command, *options], cwd=REPOSITORY, check=False)
+        if outcome.exists():
+            read(outcome, result)
+    if done.returncode not in (0, NO_TESTS) and not result.failures:
+        result.counts["failed"] += 1
+        result.failures.append(f"pytest exited with {done.returncode}: its output is above")
+    return result
+
+
+def no_cluster() -> str | None:
+    """Why this machine can have no cluster."""
+    try:
+        choose_here(embedded_exists=node.exists())
+    except NoClusterError as error:
+        return str(error)
+    return None
+
+
+def prepare() -> str | None:
+    """Make what end-to-end tests stand on; returns what did not work."""
+    for title, (module, *rest) in PREPARATIONS:
+        say(f"-- {title}")
+        command = [sys.executable, "-m", module, *rest]
+        done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            return f"preparation of the {title} failed: its output is above"
+    return None
+
+
+def read(path: Path, result: Result) -> None:
+    """Read pytest's report."""
+    # why: pytest wrote the file a moment ago; it is no stranger's XML.
+    for case in ET.parse(path).getroot().iter("testcase"):  # noqa: S314 # because of the above
+        name = f"{case.get('classname')}::{case.get('name')}"
+        skipped = case.find("skipped")
+        bad = case.find("failure") if case.find("failure") is not None else case.find("error")
+        if bad is not None:
+            result.counts["failed"] += 1
+            first = (bad.get("message") or "").strip().splitlines()
+            result.failures.append(f"{name}: {first[0] if first else 'no message'}")
+        elif skipped is not None:
+            result.counts["skipped"] += 1
+            result.reasons[(skipped.get("message") or "no reason").strip()] += 1
+        else:
+            result.counts["passed"] += 1
+
+
+def words(result: Result) -> str:
+    """The counts as words."""
+    return ", ".join(f"{result.counts[key]} {key}" for key in ("passed", "failed", "skipped"))
+
+
+def report(results: list[Result]) -> None:
+    """Print the table, and below it what a reader has to know."""
+    say(f"{'stage':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
+    for each in results:
+        counts = each.counts
+        row = f"{counts['passed']:>8}{counts['failed']:>8}{counts['skipped']:>9}"
+        say(f"{each.name:<12}{row}{each.seconds:>9.0f}")
+    for each in results:
+        for reason, count in each.reasons.most_common():
+            say(f"skipped, {each.name} ({count}): {reason}")
+    for each in results:
+        for failure in each.failures:
+            say(f"FAILED, {each.name}: {failure}")
+
+
+def say(line: str) -> None:
+    """Print a line, also when the output is a file that somebody follows."""
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
