@@ -1,0 +1,161 @@
+"""The CustomResourceDefinition.
+
+`python -m llmdeployment_operator.api.crd [ROOT]` writes it.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from llmdeployment_operator.api.schema import Schema, structural
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.types import GROUP, KIND, PLURAL, VERSION, Spec
+
+MANIFEST = Path("manifests/crds/llmdeployments.yaml")
+TEMPLATE = Path("charts/llmdeployment-operator/templates/crds.yaml")
+
+_HEADER = "# Made by `make crds` from operator/src/llmdeployment_operator/api. Do not edit.\n"
+
+_NAME_RULES = [
+    {
+        "rule": "self.metadata.name.size() <= 38",
+        "message": (
+            "metadata.name must be at most 38 characters: pods and labels are named after it"
+        ),
+    },
+    {
+        "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "message": (
+            "metadata.name must start with a letter and hold lower-case letters, digits and -: "
+            "the gateway's Service has the same name"
+        ),
+    },
+]
+
+_COLUMNS = [
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("Model", "string", ".status.model", 0),
+    ("Replicas", "integer", ".status.readyReplicas", 0),
+    ("Traffic", "string", ".status.traffic", 0),
+    ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+    ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Source", "string", ".spec.model.source", 1),
+    ("Endpoint", "string", ".status.endpoint", 1),
+]
+
+
+def crd() -> dict[str, Any]:
+    """Return the CustomResourceDefinition as an object of the API."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["llm"],
+                "categories": ["all"],
+            },
+            "versions": [_version()],
+        },
+    }
+
+
+def _version() -> dict[str, Any]:
+    return {
+        "name": VERSION,
+        "served": True,
+        "storage": True,
+        "subresources": {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        },
+        "additionalPrinterColumns": [
+            {"name": name, "type": kind, "jsonPath": path, "priority": priority}
+            for name, kind, path, priority in _COLUMNS
+        ],
+        "schema": {"openAPIV3Schema": _schema()},
+    }
+
+
+def _schema() -> Schema:
+    return {
+        "description": "An LLM that is served on Ray Serve, behind a gateway of its own.",
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural(Spec),
+            "status": structural(Status),
+        },
+        "x-kubernetes-validations": _NAME_RULES,
+    }
+
+
+def as_yaml(value: object, indent: int = 0) -> str:
+    """Return JSON data as YAML blocks, scalars in JSON's form, which is YAML too.
+
+    The operator has no YAML library: it needs none but here.
+
+    >>> print(as_yaml({"a": [{"b": 1, "c": []}], "d": "x"}), end="")
+    a:
+    - b: 1
+      c: []
+    d: "x"
+    """
+    pad = " " * indent
+    if isinstance(value, dict) and value:
+        return "".join(f"{pad}{_key(key)}:{_below(item, indent)}" for key, item in value.items())
+    if isinstance(value, list) and value:
+        return "".join(f"{pad}- {as_yaml(item, indent + 2).lstrip(' ')}" for item in value)
+    return f"{pad}{json.dumps(value, ensure_ascii=False)}\n"
+
+
+def _key(key: str) -> str:
+    return key if key.replace("-", "").isalnum() else json.dumps(key)
+
+
+def _below(value: object, indent: int) -> str:
+    if isinstance(value, dict | list) and value:
+        return "\n" + as_yaml(value, indent if isinstance(value, list) else indent + 2)
+    return f" {json.dumps(value, ensure_ascii=False)}\n"
+
+
+def manifest() -> str:
+    """Return the text of the CRD's manifest."""
+    return _HEADER + as_yaml(crd())
+
+
+def template() -> str:
+    """Return the text of the chart's template.
+
+    A template and no file in the chart's `crds/`, because Helm never upgrades those. The annotation
+    keeps `helm uninstall` from deleting the CRD, and with it every LLMDeployment there is.
+    """
+    kept = crd()
+    kept["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
+    return f"{_HEADER}{{{{- if .Values.crds.install }}}}\n{as_yaml(kept)}{{{{- end }}}}\n"
+
+
+def main() -> None:
+    """Write manifest and template below the project's root: the first argument, or here."""
+    root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
+    for path, text in ((MANIFEST, manifest()), (TEMPLATE, template())):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

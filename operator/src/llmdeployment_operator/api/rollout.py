@@ -1,0 +1,163 @@
+"""How a new revision takes over: `spec.rollout`."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from llmdeployment_operator.api.fields import Model, Text, cel
+
+_duration = Text(2, 16).must(
+    r"([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?", "must be a duration such as 90s, 10m or 1h30m"
+)
+Duration = Annotated[str, *_duration.annotations()]
+
+STEPS_WITHOUT_CANARY = (
+    "spec.rollout.steps go with strategy Canary only: set it, or remove the steps"
+)
+CANARY_WITHOUT_STEPS = "spec.rollout.strategy Canary needs spec.rollout.steps, such as [{weight: 10, pause: {duration: 10m}}]"
+STEPS_RISE = "spec.rollout.steps must rise in weight: each step's above the one before"
+
+_RISING = (
+    "!has(self.steps) || self.steps.all(a, self.steps.exists_one(b, b.weight == a.weight)) && "
+    "self.steps.map(s, s.weight).isSorted()"
+)
+ANALYSIS_MISSING = (
+    "spec.rollout.steps with analysis: true need spec.rollout.analysis: say which metrics"
+)
+ANALYSIS_WITHOUT_CANARY = (
+    "spec.rollout.analysis goes with strategy Canary only: set it, or remove the analysis"
+)
+METRIC_THRESHOLD = "milliseconds goes with ttft, itl and e2e, which need it, and not with errorRate"
+_METRIC_RULES = cel(("(self.name == 'errorRate') != has(self.milliseconds)", METRIC_THRESHOLD))
+# Rules are tried on the default `{}` too, before its fields have theirs.
+_CANARY = "has(self.strategy) && self.strategy == 'Canary'"
+_STEPS = "has(self.steps) && self.steps.size() > 0"
+_ANALYZED = "self.steps.exists(s, has(s.analysis) && s.analysis)"
+_RULES = cel(
+    (f"!({_STEPS}) || ({_CANARY})", STEPS_WITHOUT_CANARY),
+    (f"!({_CANARY}) || ({_STEPS})", CANARY_WITHOUT_STEPS),
+    (_RISING, STEPS_RISE),
+    (f"has(self.analysis) || !({_STEPS} && {_ANALYZED})", ANALYSIS_MISSING),
+    (f"!has(self.analysis) || ({_CANARY})", ANALYSIS_WITHOUT_CANARY),
+)
+
+
+def seconds(duration: str) -> int:
+    """Return a duration in seconds.
+
+    >>> seconds("1h30m"), seconds("90s")
+    (5400, 90)
+    """
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(
+        int(number) * units[unit] for number, unit in re.findall(r"([0-9]+)([hms])", duration)
+    )
+
+
+class Pause(Model):
+    """How long a step lasts."""
+
+    duration: Duration | None = None
+    """Such as `10m`. Without it: until the revision is promoted (docs/rollouts.md)."""
+
+
+TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5}
+"""Where the spec says none. Slow requests come in clumps, which a test of single requests takes for more than they are."""
+
+
+class MetricSpec(Model):
+    """One share of the requests that canary and stable are compared by."""
+
+    model_config = ConfigDict(json_schema_extra=_METRIC_RULES)
+
+    name: Literal["errorRate", "ttft", "itl", "e2e"]
+    """`errorRate`: answers with a status of 500 or more, as the gateway saw them. The others count what took longer than `milliseconds`:
+    time to first token (streamed answers), the gap between tokens, the whole answer."""
+    milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
+    """What is too slow; rounded up to the next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten. Not for errorRate."""
+    tolerance_percent: Annotated[int, Field(ge=1, le=50)] | None = None
+    """How many points more of the canary's requests may be bad. Default: 1 for errorRate, 5 for the others."""
+
+    @model_validator(mode="after")
+    def _latency_has_threshold(self) -> Self:
+        if (self.name == "errorRate") != (self.milliseconds is None):
+            raise ValueError(METRIC_THRESHOLD)
+        return self
+
+
+class AnalysisSpec(Model):
+    """When a canary is as good as the stable revision: a test that may be looked at any time (docs/verdict.md)."""
+
+    metrics: Annotated[
+        tuple[MetricSpec, ...],
+        Field(
+            strict=False,
+            min_length=1,
+            max_length=4,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ]
+    """What is compared. One that fails gives the canary up, at any step."""
+    min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    """Requests the canary must have answered before there is a verdict."""
+    max_requests: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Requests of the canary after which onInconclusive applies. Default: no limit."""
+    on_inconclusive: Literal["Hold", "Promote", "Rollback"] = "Hold"
+    """What happens without a verdict after maxRequests: wait for somebody, go on, or give the canary up."""
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) < len(names):
+            raise ValueError("spec.rollout.analysis.metrics holds a name twice")
+        return self
+
+
+class Step(Model):
+    """One stage of a canary: this much of the traffic, for this long."""
+
+    weight: Annotated[int, Field(ge=1, le=99, json_schema_extra={"format": "int32"})]
+    """Percent of the requests that the new revision gets."""
+    pause: Pause | None = None
+    """Without it the next step follows as soon as its replicas answer."""
+    analysis: bool = False
+    """Whether the step lasts until spec.rollout.analysis passes the canary, pause or not."""
+
+
+class RolloutSpec(Model):
+    """How a new revision takes over from the one that serves."""
+
+    model_config = ConfigDict(json_schema_extra=_RULES)
+
+    strategy: Literal["BlueGreen", "Canary", "Recreate"] = "BlueGreen"
+    """`BlueGreen`: all replicas of the new revision come up beside the old ones, then all requests move. `Canary`: requests move in
+    steps, with as many replicas as each step needs. `Recreate`: the old replicas end first, for clusters without GPUs to spare;
+    requests wait meanwhile as spec.gateway.hold says."""
+    steps: Annotated[tuple[Step, ...], Field(strict=False, max_length=16)] = ()
+    """Steps of a Canary, rising in weight; after the last one the new revision gets everything."""
+    analysis: AnalysisSpec | None = None
+    """Compares canary and stable by their figures from the first step on: a canary that is worse is given up by itself."""
+    progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 1800
+    """A new revision that makes no progress for this long is given up: what served goes on serving."""
+    rollback_window: Duration = "5m"
+    """How long the replicas of the revision before stay after a new one took over: going back to it within this time takes effect at
+    once. `0s`: they end at once."""
+
+    @model_validator(mode="after")
+    def _steps_fit_strategy(self) -> Self:
+        if self.steps and self.strategy != "Canary":
+            raise ValueError(STEPS_WITHOUT_CANARY)
+        if self.strategy == "Canary" and not self.steps:
+            raise ValueError(CANARY_WITHOUT_STEPS)
+        weights = [step.weight for step in self.steps]
+        if weights != sorted(set(weights)):
+            raise ValueError(STEPS_RISE)
+        if self.analysis is None and any(step.analysis for step in self.steps):
+            raise ValueError(ANALYSIS_MISSING)
+        if self.analysis is not None and self.strategy != "Canary":
+            raise ValueError(ANALYSIS_WITHOUT_CANARY)
+        return self

@@ -1,0 +1,202 @@
+"""The rules of the spec that are more than a type, and their sentences.
+
+`types.py` applies them to parsed objects, `schema.py` prints them into the CRD.
+"""
+
+from typing import Annotated, Any
+
+from llmdeployment_operator.api.fields import Extension, Text, cel
+
+_PRESERVE: Extension = {"x-kubernetes-preserve-unknown-fields": True}
+
+_name = Text(1, 38).must(
+    r"[a-z]([-a-z0-9]*[a-z0-9])?",
+    "must start with a letter and hold lower-case letters, digits and - only",
+)
+_source = (
+    Text(1, 1024)
+    .must(
+        r"(hf|pvc|file)://.*",
+        "spec.model.source must start with hf://, pvc:// or file://, "
+        "such as hf://organisation/name@revision, pvc://claim/path or file:///path",
+    )
+    .must(
+        r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
+        "spec.model.source must be hf://organisation/name or hf://organisation/name@revision",
+        "hf://",
+    )
+    .must(
+        r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
+        "spec.model.source must be pvc://claim/path: "
+        "the name of a PersistentVolumeClaim and a path without .. or spaces",
+        "pvc://",
+    )
+    .must(
+        r"file://(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
+        "spec.model.source must be file:///path: "
+        "an absolute path in the image, without .. or spaces",
+        "file://",
+    )
+)
+_served_name = Text(1, 128).must(
+    r"[A-Za-z0-9][A-Za-z0-9._:/-]*",
+    "spec.model.servedName must start with a letter or digit "
+    "and hold letters, digits, ., _, :, / and - only",
+)
+_flag = Text(1, 64).must(
+    r"[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*",
+    "must be a flag of `vllm serve` without the leading dashes",
+)
+_env_name = (
+    Text(1, 128)
+    .must(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "must be the name of an environment variable: letters, digits and _",
+    )
+    .never("LLMD_", "is the operator's own: names with LLMD_ cannot be set")
+    .never("RAY_AUTH_", "is the operator's own: names with RAY_AUTH_ cannot be set")
+    .must(
+        r"HF_TOKEN.+", "must not hold the token itself: set spec.model.tokenSecretRef", "HF_TOKEN"
+    )
+)
+
+Name = Annotated[str, *_name.annotations()]
+ModelSource = Annotated[str, *_source.annotations()]
+ServedName = Annotated[str, *_served_name.annotations()]
+FlagName = Annotated[str, *_flag.annotations()]
+EnvName = Annotated[str, *_env_name.annotations()]
+
+RESERVED_FLAGS: dict[str, str] = {
+    "model": "set spec.model.source",
+    "model-tag": "set spec.model.source",
+    "served-model-name": "set spec.model.servedName",
+    "tensor-parallel-size": "set spec.parallelism.tensor",
+    "pipeline-parallel-size": "set spec.parallelism.pipeline",
+    "host": "the operator sets it",
+    "port": "the operator sets it",
+    "uds": "the operator sets it",
+    "root-path": "the operator sets it",
+    "api-key": "set spec.gateway.apiKeysSecretRef",
+    "ssl-keyfile": "the gateway ends TLS",
+    "ssl-certfile": "the gateway ends TLS",
+    "ssl-ca-certs": "the gateway ends TLS",
+    "config": "flags come from spec.engine.args alone",
+    "headless": "a replica is one server",
+    "grpc": "a replica is one HTTP server",
+    "grpc-port": "a replica is one HTTP server",
+    "api-server-count": "a replica is one server",
+    "data-parallel-size": "set spec.replicas",
+    "nnodes": "a replica is one pod",
+    "node-rank": "a replica is one pod",
+    "master-addr": "a replica is one pod",
+    "master-port": "a replica is one pod",
+    "distributed-executor-backend": "a replica is one pod and its processes",
+    "download-dir": "spec.model.source is fetched before the engine starts",
+    "disable-log-stats": "scaling and rollouts decide on the engine's statistics",
+    "middleware": "the replica's own middleware is fixed",
+}
+"""Flags that `spec.engine.args` may not hold, and what to do instead; serving refuses them too."""
+
+_SWITCHES = frozenset({"headless", "grpc", "disable-log-stats"})
+
+RESERVED_DEFAULTS: dict[str, Extension] = {
+    "messages": {"type": "array", "items": {"type": "object", **_PRESERVE}, "maxItems": 1024},
+    "model": {"type": "string", "maxLength": 1024},
+    "prompt": {"type": "string", "maxLength": 16384},
+    "stream": {"type": "boolean"},
+    "stream_options": {"type": "object", **_PRESERVE},
+}
+"""Request fields that belong to the client alone, with the schema that lets CEL see them."""
+
+
+def reserved_flag(flag: str, why: str) -> str:
+    """Return the sentence for a flag that may not be set."""
+    return f"spec.engine.args cannot hold {flag}: {why}"
+
+
+def reserved_default(name: str) -> str:
+    """Return the sentence for a request field that has no default."""
+    return f"spec.prompt.defaults cannot hold {name}: every request brings its own"
+
+
+def _forbidden(properties: dict[str, Extension], rules: list[tuple[str, str]]) -> Extension:
+    # CEL sees a field of a preserving object only if it is declared: declared is what is forbidden.
+    return {"type": "object", "properties": properties, **_PRESERVE, **cel(*rules)}
+
+
+def _escaped(name: str) -> str:
+    """Return a property's name as CEL writes it."""
+    return name.replace("-", "__dash__")
+
+
+def _flag_schema(flag: str) -> Extension:
+    kind: dict[str, Any] = (
+        {"type": "boolean"} if flag in _SWITCHES else {"x-kubernetes-int-or-string": True}
+    )
+    return {**kind, "description": f"Refused: {RESERVED_FLAGS[flag]}."}
+
+
+ENGINE_ARGS = _forbidden(
+    {flag: _flag_schema(flag) for flag in RESERVED_FLAGS},
+    [
+        (f"!has(self.{_escaped(flag)})", reserved_flag(flag, why))
+        for flag, why in RESERVED_FLAGS.items()
+    ],
+)
+PROMPT_DEFAULTS = _forbidden(
+    {name: {**schema, "description": "Refused."} for name, schema in RESERVED_DEFAULTS.items()},
+    [(f"!has(self.{name})", reserved_default(name)) for name in RESERVED_DEFAULTS],
+)
+POD_SPEC: Extension = {"type": "object", **_PRESERVE}
+
+TOKEN_WITHOUT_HUB = "spec.model.tokenSecretRef goes with an hf:// source only: remove it"  # noqa: S105  # because it is a sentence
+MODEL = cel(("!has(self.tokenSecretRef) || self.source.startsWith('hf://')", TOKEN_WITHOUT_HUB))
+
+ONE_ENV_SOURCE = "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef"
+_ONE_ENV_SOURCE = (
+    "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.fieldRef)]"
+    ".filter(x, x).size() == 1"
+)
+ENV_SOURCE = cel((_ONE_ENV_SOURCE, ONE_ENV_SOURCE))
+
+VALUE_OR_SOURCE = "set value or valueFrom, not both"
+ENV_VAR = cel(("!(has(self.value) && has(self.valueFrom))", VALUE_OR_SOURCE))
+
+RESOURCE_NAMES = (
+    "holds something that is not a resource: "
+    "use cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu"
+)
+_RESOURCE_NAMES = (
+    "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.contains('/') "
+    "|| k.startsWith('hugepages-'))"
+)
+AMOUNTS = cel((_RESOURCE_NAMES, RESOURCE_NAMES))
+
+REQUESTS_WITHIN_LIMITS = "requests must not exceed limits: raise the limit or lower the request"
+_REQUESTS_WITHIN_LIMITS = (
+    "!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage']"
+    ".all(k, !(k in self.requests) || !(k in self.limits) || "
+    "quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)"
+)
+RESOURCES = cel((_REQUESTS_WITHIN_LIMITS, REQUESTS_WITHIN_LIMITS))
+
+GPUS_MATCH = (
+    "spec.resources.limits['nvidia.com/gpu'] must be spec.parallelism.tensor x "
+    "spec.parallelism.pipeline: a replica uses all GPUs it asks for"
+)
+_GPUS_MATCH = (
+    "!has(self.resources.limits) || !('nvidia.com/gpu' in self.resources.limits) || "
+    "string(self.resources.limits['nvidia.com/gpu']) in "
+    "['0', string(self.parallelism.tensor * self.parallelism.pipeline)]"
+)
+SPEC = cel((_GPUS_MATCH, GPUS_MATCH))
+
+
+def is_resource(name: str) -> bool:
+    """Say whether a name can be that of a resource of a container, as `AMOUNTS` has it.
+
+    >>> is_resource("nvidia.com/gpu"), is_resource("cpus")
+    (True, False)
+    """
+    known = name in {"cpu", "memory", "ephemeral-storage"}
+    return known or "/" in name or name.startswith("hugepages-")

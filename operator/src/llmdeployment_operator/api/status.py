@@ -1,0 +1,192 @@
+"""The `status` of an LLMDeployment.
+
+Read leniently: what an operator of another version wrote there must not stop this one.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+
+class _Status(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Condition(_Status):
+    """One aspect of the state, in the form all of Kubernetes uses."""
+
+    type: str = Field(max_length=64)
+    """Accepted, Progressing, Ready or Degraded."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether the condition holds."""
+    reason: str = Field(max_length=64)
+    """Why, in one word; docs/api.md lists them."""
+    message: str = Field(default="", max_length=1024)
+    """Why, in one sentence, with what to do about it."""
+    observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """The metadata.generation this was said of."""
+    last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
+    """When `status` last changed."""
+
+
+class RevisionStatus(_Status):
+    """One revision that exists: serving, on its way in or out, or kept as history."""
+
+    name: str = Field(max_length=253)
+    """Its ControllerRevision."""
+    number: int = Field(ge=1, json_schema_extra={"format": "int64"})
+    """1, 2, 3, ... in the order they were made."""
+    hash: str = Field(max_length=64)
+    """Hash of the template fields."""
+    runtime: str = Field(max_length=64)
+    """Hash of the runtime whose pods carry it."""
+    replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
+    """Worker pods of its runtime that should exist."""
+    ready: int = Field(default=0, json_schema_extra={"format": "int32"})
+    """Worker pods of its runtime that answer."""
+    traffic_percent: int = Field(default=0, ge=0, le=100, json_schema_extra={"format": "int32"})
+    """The share of requests it gets."""
+    created_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When it was made."""
+    first_ready_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When a replica of it first answered: a revision that never did gives up its traffic at once."""
+
+
+class RejectedStatus(_Status):
+    """A revision that was given up."""
+
+    revision: int = Field(ge=1, json_schema_extra={"format": "int64"})
+    """Its number."""
+    attempt: int = Field(default=1, ge=1, json_schema_extra={"format": "int32"})
+    """Which attempt failed; the annotation that tries again names it."""
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    """When."""
+    message: str = Field(default="", max_length=1024)
+    """Why."""
+
+
+class WarmStatus(_Status):
+    """A revision whose replicas stay although it has no traffic any more."""
+
+    revision: int = Field(ge=1, json_schema_extra={"format": "int64"})
+    """Its number."""
+    until: str = Field(json_schema_extra={"format": "date-time"})
+    """Going back to it before this time takes effect at once."""
+
+
+class MetricStatus(_Status):
+    """What was counted for one metric since the canary's step began."""
+
+    name: str = Field(max_length=64)
+    """The metric, with its threshold."""
+    stable: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Requests of the stable revision."""
+    stable_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were bad."""
+    canary: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Requests of the canary."""
+    canary_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were bad."""
+
+
+class AnalysisStatus(_Status):
+    """What the comparison of canary and stable says."""
+
+    result: str = Field(max_length=32)
+    """Pass, Fail or NeedMoreData."""
+    message: str = Field(default="", max_length=1024)
+    """The figures that decide, with their interval."""
+    requests_left: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    """About how many more requests of the canary a verdict takes."""
+    metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=16)] = ()
+    """The counts."""
+
+
+class ArmStatus(_Status):
+    """How far an arm's rollout is."""
+
+    name: str = Field(max_length=63)
+    """The arm; `main` where none is named."""
+    weight: int = Field(default=100, ge=0, le=100, json_schema_extra={"format": "int32"})
+    """Its share of the requests, in percent."""
+    stable: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    """The revision that serves."""
+    canary: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    """The revision on its way."""
+    canary_weight: int | None = Field(default=None, json_schema_extra={"format": "int32"})
+    """The canary's percent of the arm's requests."""
+    canary_ready: int | None = Field(default=None, json_schema_extra={"format": "int32"})
+    """Replicas of the canary that answered, at most."""
+    step: int | None = Field(default=None, json_schema_extra={"format": "int32"})
+    """The canary's step, from 1; the one after the last of spec.rollout.steps is the promotion."""
+    step_started_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When every gateway had the step's weight."""
+    progress_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When the rollout last moved: spec.rollout.progressDeadlineSeconds counts from here."""
+    attempt: int | None = Field(default=None, json_schema_extra={"format": "int32"})
+    """How often this canary was begun."""
+    rejected: RejectedStatus | None = None
+    """The revision that was given up, if the spec still asks for it."""
+    warm: Annotated[tuple[WarmStatus, ...], Field(max_length=8)] = ()
+    """Revisions kept warm for spec.rollout.rollbackWindow."""
+    analysis: AnalysisStatus | None = None
+    """The comparison of canary and stable, while there is a canary."""
+
+
+class Status(_Status):
+    """What the operator last saw and did."""
+
+    observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """The metadata.generation the rest of the status speaks of."""
+    conditions: Annotated[
+        tuple[Condition, ...],
+        Field(
+            max_length=16,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            },
+        ),
+    ] = ()
+    """Accepted, Progressing, Ready and Degraded, each with a reason."""
+    revisions: Annotated[
+        tuple[RevisionStatus, ...],
+        Field(
+            max_length=128,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """The revisions that exist, oldest first."""
+    arms: Annotated[
+        tuple[ArmStatus, ...],
+        Field(
+            max_length=8,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """The rollout of each arm."""
+    endpoint: str = Field(default="", max_length=512)
+    """Base URL for OpenAI clients inside the cluster."""
+    model: str = Field(default="", max_length=253)
+    """What clients put in `model`."""
+    traffic: str = Field(default="", max_length=512)
+    """Who gets the requests, for people: `rev3 100%`."""
+    replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
+    """Worker pods that exist."""
+    ready_replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
+    """Worker pods that answer."""
+    selector: str = Field(default="", max_length=1024)
+    """Label selector of the worker pods, for the scale subresource."""

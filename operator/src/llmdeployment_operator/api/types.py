@@ -1,0 +1,334 @@
+"""The LLMDeployment as the operator reads it: `parse` turns an API object into these types."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from llmdeployment_operator.api import rules
+from llmdeployment_operator.api.fields import (
+    Image,
+    KeyName,
+    Model,
+    ObjectName,
+    Quantity,
+    described,
+)
+from llmdeployment_operator.api.rollout import RolloutSpec
+from llmdeployment_operator.api.status import Status
+
+GROUP = "llmdeployment.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "LLMDeployment"
+PLURAL = "llmdeployments"
+
+Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
+
+
+class SpecError(ValueError):
+    """An object that cannot be acted on; the text names the field and what is wrong with it."""
+
+
+class SecretReference(Model):
+    """A Secret in the LLMDeployment's namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class SecretKeyReference(Model):
+    """One key of a Secret in the LLMDeployment's namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: KeyName = "token"
+    """Key in the Secret."""
+
+
+class ModelSpec(Model):
+    """What is served."""
+
+    model_config = ConfigDict(json_schema_extra=rules.MODEL)
+
+    source: rules.ModelSource
+    """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a
+    revision: main, as it is on the day a pod starts), `pvc://claim/path` or
+    `file:///path/in/the/image`."""
+    served_name: rules.ServedName | None = None
+    """What clients put in `model`. Default: metadata.name."""
+    token_secret_ref: SecretKeyReference | None = None
+    """Token for a gated repository of the Hub."""
+
+    @model_validator(mode="after")
+    def _token_goes_with_hub(self) -> Self:
+        if self.token_secret_ref is not None and not self.source.startswith("hf://"):
+            raise ValueError(rules.TOKEN_WITHOUT_HUB)
+        return self
+
+
+class KeyReference(Model):
+    """One key of a Secret or a ConfigMap."""
+
+    name: ObjectName
+    """Name of the object."""
+    key: KeyName
+    """Key in the object."""
+    optional: bool | None = None
+    """Whether the pod starts without it."""
+
+
+class FieldReference(Model):
+    """A field of the pod."""
+
+    field_path: Annotated[str, Field(min_length=1, max_length=256)]
+    """Such as `status.hostIP`."""
+
+
+class EnvSource(Model):
+    """Where a variable's value comes from: exactly one of these."""
+
+    model_config = ConfigDict(json_schema_extra=rules.ENV_SOURCE)
+
+    secret_key_ref: KeyReference | None = None
+    """A key of a Secret."""
+    config_map_key_ref: KeyReference | None = None
+    """A key of a ConfigMap."""
+    field_ref: FieldReference | None = None
+    """A field of the pod."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError(rules.ONE_ENV_SOURCE)
+        return self
+
+
+class EnvVar(Model):
+    """An environment variable of the worker's container."""
+
+    model_config = ConfigDict(json_schema_extra=rules.ENV_VAR)
+
+    name: rules.EnvName
+    """Name of the variable."""
+    value: Annotated[str, Field(max_length=4096)] | None = None
+    """The value itself."""
+    value_from: EnvSource | None = None
+    """Where the value comes from instead."""
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        if self.value is not None and self.value_from is not None:
+            raise ValueError(rules.VALUE_OR_SOURCE)
+        return self
+
+
+class EngineSpec(Model):
+    """What runs the model."""
+
+    name: Literal["vllm", "simulated"] = "vllm"
+    """`vllm`, or `simulated`: a queueing model of an engine, for tests; it echoes your words."""
+    args: Annotated[
+        dict[rules.FlagName, bool | int | float | str],
+        Field(max_length=64, json_schema_extra=rules.ENGINE_ARGS),
+    ] = Field(default_factory=dict)
+    """Flags of `vllm serve` without the leading dashes: `max-model-len: 4096`. `true` is `--flag`,
+    `false` is `--no-flag`."""
+    env: Annotated[
+        tuple[EnvVar, ...],
+        Field(
+            strict=False,
+            max_length=64,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """Environment of the worker's container."""
+
+    @field_validator("args")
+    @classmethod
+    def _no_reserved_flags(cls, args: dict[str, Any]) -> dict[str, Any]:
+        for flag in args:
+            if why := rules.RESERVED_FLAGS.get(flag.removeprefix("no-")):
+                raise ValueError(rules.reserved_flag(flag, why))
+        return args
+
+
+class PromptSpec(Model):
+    """What the serving layer adds to requests; versioned with the model."""
+
+    system: Annotated[str, Field(max_length=16384)] | None = None
+    """Goes before everything the client says."""
+    defaults: Annotated[
+        dict[str, JsonValue], Field(max_length=32, json_schema_extra=rules.PROMPT_DEFAULTS)
+    ] = Field(default_factory=dict)
+    """Request fields for clients that leave them out, such as `temperature`."""
+
+    @field_validator("defaults")
+    @classmethod
+    def _no_reserved_defaults(cls, defaults: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name in rules.RESERVED_DEFAULTS:
+            if name in defaults:
+                raise ValueError(rules.reserved_default(name))
+        return defaults
+
+
+def _known(amounts: dict[str, str]) -> dict[str, str]:
+    if not all(map(rules.is_resource, amounts)):
+        raise ValueError(rules.RESOURCE_NAMES)
+    return amounts
+
+
+Amounts = Annotated[
+    dict[str, Quantity],
+    Field(max_length=16, json_schema_extra=rules.AMOUNTS),
+    AfterValidator(_known),
+]
+
+
+class Resources(Model):
+    """Compute resources of one container, as a pod has them."""
+
+    model_config = ConfigDict(json_schema_extra=rules.RESOURCES)
+
+    requests: Amounts | None = None
+    """What the scheduler keeps free."""
+    limits: Amounts | None = None
+    """What the container may not exceed; accelerators go here, such as `nvidia.com/gpu: 1`."""
+
+
+class Parallelism(Model):
+    """How one replica spreads over its own accelerators."""
+
+    tensor: Annotated[int, Field(ge=1, le=64)] = 1
+    """Accelerators that share each layer."""
+    pipeline: Annotated[int, Field(ge=1, le=64)] = 1
+    """Groups of layers, one after the other."""
+
+
+class PodMetadata(Model):
+    """Labels and annotations of the pods."""
+
+    labels: Annotations | None = None
+    """More labels; those the operator selects pods by keep its values."""
+    annotations: Annotations | None = None
+    """More annotations."""
+
+
+class PodTemplate(Model):
+    """An overlay on the pods of head and workers (strategic merge patch); the container is `ray`."""
+
+    metadata: PodMetadata | None = None
+    """Labels and annotations."""
+    spec: Annotated[dict[str, JsonValue], Field(json_schema_extra=rules.POD_SPEC)] | None = None
+    """Any fields of a pod's spec: nodeSelector, tolerations, volumes, priorityClassName, ..."""
+
+
+class Hold(Model):
+    """Requests that arrive while no replica is ready wait at the gateway, within these bounds."""
+
+    max_requests: Annotated[int, Field(ge=0, le=10000)] = 64
+    """Requests that may wait; one more is refused with 503. 0 refuses at once."""
+    seconds: Annotated[int, Field(ge=1, le=3600)] = 120
+    """How long a request may wait before it is refused with 503."""
+
+
+class GatewaySpec(Model):
+    """The front door of this LLMDeployment."""
+
+    replicas: Annotated[int, Field(ge=1, le=32)] = 2
+    """Gateway pods."""
+    api_keys_secret_ref: SecretReference | None = None
+    """Secret whose values are the API keys that are let in, one per key of the Secret. Without it
+    everybody is."""
+    hold: Hold = Hold()
+    """Bounds of waiting while no replica is ready."""
+    resources: Resources = Resources()
+    """Resources of the HAProxy container. Default: 200m CPU and 64Mi requested, 512Mi at most."""
+
+
+class Spec(Model):
+    """What is wanted."""
+
+    model_config = ConfigDict(json_schema_extra=rules.SPEC)
+
+    model: ModelSpec
+    """What is served."""
+    engine: EngineSpec = EngineSpec()
+    """What runs it."""
+    prompt: PromptSpec = PromptSpec()
+    """What is added to requests."""
+    resources: Resources = Resources()
+    """Resources of one replica."""
+    parallelism: Parallelism = Parallelism()
+    """How one replica spreads over its accelerators; tensor x pipeline is the number of GPUs."""
+    image: Image | None = None
+    """Serving image. Default: the operator's."""
+    pod_template: PodTemplate | None = None
+    """Overlay on the pods of head and workers."""
+    replicas: Annotated[int, Field(ge=0, le=1000, json_schema_extra={"format": "int32"})] = 1
+    """Replicas. 0 stops all; requests then wait for as long as spec.gateway.hold says."""
+    gateway: GatewaySpec = GatewaySpec()
+    """The front door."""
+    rollout: RolloutSpec = RolloutSpec()
+    """How a new revision takes over from the one that serves."""
+    revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
+    """Revisions that are kept beside those in use."""
+    paused: bool = False
+    """While true, the operator touches nothing of this LLMDeployment."""
+
+    @model_validator(mode="after")
+    def _gpus_match_parallelism(self) -> Self:
+        gpus = (self.resources.limits or {}).get("nvidia.com/gpu", "0")
+        if gpus not in {"0", str(self.parallelism.tensor * self.parallelism.pipeline)}:
+            raise ValueError(rules.GPUS_MATCH)
+        return self
+
+
+class ObjectMeta(Model):
+    """The fields of `metadata` the operator reads; the API server has more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: rules.Name
+    namespace: str
+    uid: str
+    generation: int = 0
+    resource_version: str = ""
+    annotations: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+
+
+class LLMDeployment(Model):
+    """An LLM, its replicas and its front door."""
+
+    api_version: Literal["llmdeployment.dev/v1alpha1"] = "llmdeployment.dev/v1alpha1"
+    kind: Literal["LLMDeployment"] = "LLMDeployment"
+    metadata: ObjectMeta
+    spec: Spec
+    status: Status = Status()
+
+
+def parse(document: Mapping[str, Any]) -> LLMDeployment:
+    """Return an object of the API server as an LLMDeployment.
+
+    Raises:
+        SpecError: one line that names every refused field.
+    """
+    try:
+        return LLMDeployment.model_validate(dict(document))
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        raise SpecError("; ".join(described(entry) for entry in found)) from None
