@@ -1,0 +1,61 @@
+"""Every object an LLMDeployment should have at this moment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
+from llmdeployment_operator.plan.gateway import gateway_objects
+from llmdeployment_operator.plan.intent import Object, sealed
+from llmdeployment_operator.plan.network_policies import gateway_policy, runtime_policies
+from llmdeployment_operator.plan.revisions import Revision, controller_revision
+from llmdeployment_operator.plan.routes import Route, routes_config_map
+from llmdeployment_operator.plan.runtime import runtime_objects
+from llmdeployment_operator.plan.settings import Settings
+
+
+@dataclass(frozen=True)
+class RuntimeIntent:
+    """A runtime that should exist: the revision it was born with, its token, and its number of worker pods."""
+
+    born: Revision
+    token: str
+    pods: int
+
+
+def children(
+    deployment: LLMDeployment,
+    revisions: tuple[Revision, ...],
+    runtimes: Mapping[str, RuntimeIntent],
+    routes: tuple[Route, ...],
+    settings: Settings,
+) -> list[Object]:
+    """Return the children in the order they are written: the record of a revision before its pods."""
+    name = deployment.metadata.name
+    found = [controller_revision(deployment, revision) for revision in revisions]
+    found += [gateway_policy(name, settings), *gateway_objects(deployment, settings)]
+    for runtime, intent in runtimes.items():
+        found += runtime_policies(name, runtime, settings)
+        found += runtime_objects(
+            deployment, runtime, intent.born.rendering, intent.token, intent.pods
+        )
+    stable = next(r for r in revisions if r.number == routes[-1].revision)
+    served = stable.template["model"].get("servedName") or name
+    found.append(routes_config_map(deployment, routes, served))
+    return [sealed(_owned(obj, deployment)) for obj in found]
+
+
+def _owned(obj: Object, deployment: LLMDeployment) -> Object:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": deployment.metadata.name,
+        "uid": deployment.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    metadata = {
+        **obj["metadata"],
+        "namespace": deployment.metadata.namespace,
+        "ownerReferences": [owner],
+    }
+    return {**obj, "metadata": metadata}

@@ -1,0 +1,213 @@
+"""What a rollout has to remember between passes: one entry of `status.arms`.
+
+Read leniently: a status that was lost or written by another version costs a rollout its place among the steps, never the traffic, which
+is in the routes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from llmdeployment_operator.plan.analysis import Analysis
+from llmdeployment_operator.plan.conditions import stamp
+from llmdeployment_operator.plan.verdict import Counts, Result, Stratum
+
+_MESSAGE, _METRICS = 1024, 16
+"""What the status has room for: longer ones would be refused as a whole."""
+
+
+@dataclass(frozen=True)
+class Warm:
+    """A revision whose replicas stay although it has no traffic any more."""
+
+    revision: int
+    until: datetime
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A revision that was given up, after which attempt, when and why."""
+
+    revision: int
+    attempt: int
+    at: datetime
+    message: str
+
+    def stands(self, target: int, retry: tuple[int, int] | None) -> bool:
+        """Say whether a revision is still given up: not once somebody asked to try it again after this attempt."""
+        return self.revision == target and retry != (self.revision, self.attempt)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How far an arm's rollout is.
+
+    Attributes:
+        stable: the revision that served when this was written.
+        canary: the revision on its way.
+        step: index of the canary's step, the first one being 0.
+        since: when every gateway had the step's weight.
+        weight: percent the canary had when it last moved.
+        ready: replicas the canary had at most.
+        progress_at: when step, weight or ready last grew.
+        attempt: how often the canary was begun.
+        rejected: the last revision that was given up.
+        warm: revisions kept warm.
+        analysis: what was counted of stable and canary in this step.
+    """
+
+    stable: int | None = None
+    canary: int | None = None
+    step: int = 0
+    since: datetime | None = None
+    weight: int = 0
+    ready: int = 0
+    progress_at: datetime | None = None
+    attempt: int = 1
+    rejected: Rejection | None = None
+    warm: tuple[Warm, ...] = ()
+    analysis: Analysis | None = None
+
+    def of_canary(self, target: int, now: datetime) -> "Memory":
+        """Return the memory of this canary's rollout: as it is, or a new one's."""
+        if self.canary == target:
+            return self
+        again = self.rejected is not None and self.rejected.revision == target
+        attempt = self.rejected.attempt + 1 if again and self.rejected is not None else 1
+        return Memory(
+            stable=self.stable,
+            canary=target,
+            progress_at=now,
+            attempt=attempt,
+            rejected=self.rejected,
+            warm=self.warm,
+        )
+
+    def progressed(self, step: int, weight: int, ready: int, now: datetime) -> "Memory":
+        """Return the memory with what grew since, and when."""
+        if (step, weight) == (self.step, self.weight) and ready <= self.ready:
+            return self
+        moved = replace(self, step=step, weight=weight, ready=ready, progress_at=now)
+        return moved if step == self.step else replace(moved, since=None, analysis=None)
+
+    def without_canary(self) -> "Memory":
+        """Return what stays when no rollout is under way."""
+        return Memory(stable=self.stable, rejected=self.rejected, warm=self.warm)
+
+    def cooled(self, window: timedelta, now: datetime) -> "Memory":
+        """Return the memory without what is warm no more; a window that was made shorter is kept to."""
+        left = (Warm(warm.revision, min(warm.until, now + window)) for warm in self.warm)
+        return replace(self, warm=tuple(warm for warm in left if warm.until > now))
+
+    @property
+    def next_expiry(self) -> datetime | None:
+        """When the next warm revision cools down."""
+        return min((warm.until for warm in self.warm), default=None)
+
+
+def memory_of(status: Mapping[str, Any], arm: str) -> Memory:
+    """Return what a status remembers of an arm; nothing when there is no entry, or none that can be read."""
+    rows = status.get("arms") or []
+    row = next((row for row in rows if row.get("name") == arm), None)
+    if row is None:
+        return Memory()
+    try:
+        rejected = row.get("rejected")
+        return Memory(
+            stable=row.get("stable"),
+            canary=row.get("canary"),
+            step=int(row.get("step", 1)) - 1,
+            since=_time(row.get("stepStartedAt")),
+            weight=int(row.get("canaryWeight", 0)),
+            ready=int(row.get("canaryReady", 0)),
+            progress_at=_time(row.get("progressAt")),
+            attempt=int(row.get("attempt", 1)),
+            rejected=Rejection(
+                rejected["revision"],
+                rejected["attempt"],
+                _instant(rejected["at"]),
+                rejected["message"],
+            )
+            if rejected
+            else None,
+            warm=tuple(
+                Warm(warm["revision"], _instant(warm["until"])) for warm in row.get("warm", [])
+            ),
+            analysis=_analysis(row["analysis"]) if "analysis" in row else None,
+        )
+    except (KeyError, TypeError, ValueError):
+        return Memory(stable=row.get("stable"))
+
+
+def row_of(memory: Memory, arm: str) -> dict[str, Any]:
+    """Return the entry of `status.arms`; the step counts from 1, as people do."""
+    row: dict[str, Any] = {"name": arm, "weight": 100, "stable": memory.stable}
+    if memory.canary is not None:
+        row |= {
+            "canary": memory.canary,
+            "canaryWeight": memory.weight,
+            "canaryReady": memory.ready,
+            "step": memory.step + 1,
+            "attempt": memory.attempt,
+            "stepStartedAt": _text(memory.since),
+            "progressAt": _text(memory.progress_at),
+        }
+    if memory.analysis is not None:
+        row["analysis"] = _told(memory.analysis)
+    if memory.rejected is not None:
+        gone = memory.rejected
+        row["rejected"] = {
+            "revision": gone.revision,
+            "attempt": gone.attempt,
+            "at": stamp(gone.at),
+            "message": gone.message[:_MESSAGE],
+        }
+    if memory.warm:
+        row["warm"] = [{"revision": w.revision, "until": stamp(w.until)} for w in memory.warm]
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _told(analysis: Analysis) -> dict[str, Any]:
+    row = {
+        "result": analysis.result.value,
+        "message": analysis.message[:_MESSAGE],
+        "requestsLeft": analysis.requests_left,
+        "metrics": [
+            {
+                "name": name,
+                "stable": int(seen.stable.total),
+                "stableBad": int(seen.stable.bad),
+                "canary": int(seen.canary.total),
+                "canaryBad": int(seen.canary.bad),
+            }
+            for name, seen in list(analysis.counts.items())[-_METRICS:]
+        ],
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def _analysis(row: Mapping[str, Any]) -> Analysis:
+    counts = {
+        seen["name"]: Stratum(
+            Counts(seen["stable"], seen["stableBad"]), Counts(seen["canary"], seen["canaryBad"])
+        )
+        for seen in row.get("metrics", [])
+    }
+    left = row.get("requestsLeft")
+    return Analysis(counts, Result(row["result"]), row.get("message", ""), left)
+
+
+def _time(text: str | None) -> datetime | None:
+    return _instant(text) if text else None
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"{text} names no time zone")
+    return found
+
+
+def _text(time: datetime | None) -> str | None:
+    return stamp(time) if time is not None else None

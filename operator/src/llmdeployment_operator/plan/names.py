@@ -1,0 +1,74 @@
+"""Every name and label the operator gives, in one place.
+
+The API refuses LLMDeployment names over 38 characters, so that the longest name made from one (a head's
+`controller-revision-hash` label: 38 + 1 + 8 + 5 + 11 = 63) still fits a label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "llmdeployment-operator"
+OWNER = "llmdeployment.dev/name"
+RUNTIME = "llmdeployment.dev/runtime"
+COMPONENT = "llmdeployment.dev/component"
+INTENT = "llmdeployment.dev/intent"
+"""Annotation with the hash of the last applied intent: tells a removed field from one that was never there."""
+
+REPLICA_PORT = 30000
+DASHBOARD_PORT = 8265
+GCS_PORT = 6379
+GATEWAY_PORT = 8080
+AGENT_PORT = 9090
+
+
+@dataclass(frozen=True)
+class RuntimeNames:
+    """The names of one runtime's objects: `chat` and `1a2b3c4d` give `chat-1a2b3c4d`, `-head`, `-ray`."""
+
+    name: str
+    head: str
+    token: str
+
+
+def runtime_names(deployment: str, runtime: str) -> RuntimeNames:
+    """Return the names of a runtime's objects."""
+    base = f"{deployment}-{runtime}"
+    return RuntimeNames(name=base, head=f"{base}-head", token=f"{base}-ray")
+
+
+def revision_name(deployment: str, number: int) -> str:
+    """Return the name of a revision's ControllerRevision."""
+    return f"{deployment}-r{number}"
+
+
+def gateway_name(deployment: str) -> str:
+    """Return the name of the gateway's objects (its Service carries the deployment's own name)."""
+    return f"{deployment}-gateway"
+
+
+def routes_name(deployment: str) -> str:
+    """Return the name of the routes ConfigMap."""
+    return f"{deployment}-routes"
+
+
+def labels(deployment: str, **more: str) -> dict[str, str]:
+    """Return the labels of a child; `runtime` and `component` may be given by keyword."""
+    known = {"runtime": RUNTIME, "component": COMPONENT}
+    return {
+        MANAGED_BY: MANAGER,
+        OWNER: deployment,
+        **{known[key]: value for key, value in more.items()},
+    }
+
+
+def selector(deployment: str, **more: str) -> dict[str, str]:
+    """Return the labels that select pods: immutable, so without anything that may change between versions."""
+    return {key: value for key, value in labels(deployment, **more).items() if key != MANAGED_BY}
+
+
+def runtime_of(obj: Mapping[str, object]) -> str | None:
+    """Return the runtime hash an object is labelled with."""
+    metadata = obj.get("metadata")
+    found = metadata.get("labels", {}).get(RUNTIME) if isinstance(metadata, dict) else None
+    return found if isinstance(found, str) else None

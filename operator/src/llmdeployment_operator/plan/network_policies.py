@@ -1,0 +1,78 @@
+"""Who may talk to whom.
+
+Replica ports are never authenticated and a Ray head runs what it is told, so only the gateway and the operator reach
+the former and only the operator and the runtime's own pods reach the latter. Policies add up: a cluster that scrapes
+metrics from elsewhere adds a policy of its own.
+"""
+
+from typing import Any
+
+from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.intent import Object
+from llmdeployment_operator.plan.settings import Settings
+
+
+def runtime_policies(deployment: str, runtime: str, settings: Settings) -> list[Object]:
+    """Return the policies of a runtime's head and of its workers."""
+    made = names.runtime_names(deployment, runtime)
+    own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
+    gateway = {"podSelector": {"matchLabels": names.selector(deployment, component="gateway")}}
+    operator = _operator(settings)
+    head = [
+        {"from": [own]},
+        {"from": [operator], "ports": [_tcp(names.DASHBOARD_PORT)]},
+    ]
+    worker = [
+        {"from": [own]},
+        {"from": [gateway, operator], "ports": [_tcp(names.REPLICA_PORT)]},
+    ]
+    labels = names.labels(deployment, runtime=runtime)
+    return [
+        _policy(
+            made.head, labels, names.selector(deployment, runtime=runtime, component="head"), head
+        ),
+        _policy(
+            made.name,
+            labels,
+            names.selector(deployment, runtime=runtime, component="worker"),
+            worker,
+        ),
+    ]
+
+
+def gateway_policy(deployment: str, settings: Settings) -> Object:
+    """Return the policy of the gateway: its front door is open to every pod, its agent's port to the operator."""
+    rules = [
+        {"ports": [_tcp(names.GATEWAY_PORT)]},
+        {"from": [_operator(settings)], "ports": [_tcp(names.AGENT_PORT)]},
+    ]
+    selector = names.selector(deployment, component="gateway")
+    return _policy(names.gateway_name(deployment), names.labels(deployment), selector, rules)
+
+
+def _operator(settings: Settings) -> dict[str, Any]:
+    return {
+        "namespaceSelector": {
+            "matchLabels": {"kubernetes.io/metadata.name": settings.operator_namespace}
+        },
+        "podSelector": {"matchLabels": settings.operator_labels},
+    }
+
+
+def _tcp(port: int) -> dict[str, Any]:
+    return {"protocol": "TCP", "port": port}
+
+
+def _policy(
+    name: str, labels: dict[str, str], selector: dict[str, str], ingress: list[dict[str, Any]]
+) -> Object:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "podSelector": {"matchLabels": selector},
+            "policyTypes": ["Ingress"],
+            "ingress": ingress,
+        },
+    }

@@ -1,0 +1,57 @@
+"""What one pass saw of the world: the plan's only input besides the LLMDeployment, the settings and the time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmdeployment_operator.plan.intent import Object
+from llmdeployment_operator.plan.pods import Capacity
+from llmdeployment_operator.plan.samples import Samples
+from llmdeployment_operator.plan.serve import ServeState
+
+Ref = tuple[str, str]
+"""Kind and name: an object within the LLMDeployment's namespace."""
+
+
+@dataclass(frozen=True)
+class GatewayState:
+    """What one gateway's agent says of itself: the routes it has applied and the servers that answer."""
+
+    pod: str
+    routes_hash: str
+    up: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One look at the cluster.
+
+    Attributes:
+        status: of the LLMDeployment, as it was last reported.
+        children: every object labelled as ours and owned by this LLMDeployment.
+        strangers: objects whose names we need and that are not ours.
+        looked_up: names that were looked for and are free, beyond those in `children`.
+        pods: pods labelled as ours.
+        tokens: Ray tokens by runtime hash, of the Secrets that exist.
+        fresh_token: new randomness, from which the token of a runtime that has none yet is made.
+        serve: what Ray Serve says, by runtime hash.
+        gateways: what the ready gateways' agents say.
+        missing_secrets: Secrets the spec refers to that do not exist.
+        capacity: extended resources of the cluster; empty when nothing waits for one.
+        fresh: requests counted since the last pass that was reported, while an analysis wants them.
+        default_storage_class: whether the cluster makes volumes by itself.
+    """
+
+    status: Mapping[str, Any] = field(default_factory=dict)
+    children: Mapping[Ref, Object] = field(default_factory=dict)
+    strangers: Mapping[Ref, Object] = field(default_factory=dict)
+    looked_up: frozenset[Ref] = frozenset()
+    pods: tuple[Object, ...] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    fresh_token: str = ""
+    serve: Mapping[str, ServeState] = field(default_factory=dict)
+    gateways: tuple[GatewayState, ...] = ()
+    missing_secrets: tuple[str, ...] = ()
+    capacity: Mapping[str, Capacity] = field(default_factory=dict)
+    fresh: Samples = field(default_factory=dict)
+    default_storage_class: bool = False

@@ -1,0 +1,90 @@
+"""Why an LLMDeployment is in the state it is in: one word for machines, one sentence for people."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The reasons of conditions and Events."""
+
+    ACCEPTED = "Accepted"
+    """The spec is valid and every object of this LLMDeployment is the operator's own."""
+    INVALID_SPEC = "InvalidSpec"
+    """The spec cannot be acted on; the message names the field. Change it."""
+    NOT_OWNED = "NotOwned"
+    """An object of a name that is needed belongs to somebody else. Delete or rename it, or rename the LLMDeployment."""
+    API_ERROR = "APIError"
+    """The API server refused a write or did not answer. The operator tries again; a refusal usually is missing RBAC."""
+    PAUSED = "Paused"
+    """`spec.paused` is true: the operator touches nothing until it is false."""
+
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  reason=the name of a condition reason
+    """A Secret that the spec refers to does not exist. Create it."""
+    WAITING_FOR_GPU = "WaitingForGPU"
+    """No node has the accelerators a replica asks for. Add nodes, or free some."""
+    UNSCHEDULABLE = "Unschedulable"
+    """No node fits a pod for another reason; the message is the scheduler's."""
+    VOLUME_MISSING = "VolumeMissing"
+    """A PersistentVolumeClaim that a pod needs does not exist or is not bound."""
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    """A node cannot pull an image. Check its name, tag and pull secret."""
+    POD_CONFIG_ERROR = "PodConfigError"
+    """A container cannot be made from its pod: a Secret, key or ConfigMap it refers to is missing."""
+    STARTING_PODS = "StartingPods"
+    """Pods are being made; images may still be on their way."""
+    FETCHING_MODEL = "FetchingModel"
+    """The model is being downloaded."""
+    MODEL_UNAVAILABLE = "ModelUnavailable"
+    """The model could not be downloaded; the message says why."""
+    CRASH_LOOP = "CrashLoop"
+    """A container ends again and again; the message has its last lines."""
+    OUT_OF_MEMORY = "OutOfMemory"
+    """A container was killed at its memory limit. Raise `spec.resources.limits.memory`."""
+    STARTING_RAY = "StartingRay"
+    """The Ray head is coming up."""
+    LOADING_MODEL = "LoadingModel"
+    """Replicas are loading the model."""
+    ENGINE_FAILED = "EngineFailed"
+    """A replica could not start its engine; the message is the engine's own. Usually an engine flag or a model path."""
+    REPLICAS_SHORT = "ReplicasShort"
+    """Fewer replicas answer than were asked for."""
+    STARTING_GATEWAY = "StartingGateway"
+    """The gateway's pods are coming up, or have not yet applied the current routes."""
+    CANARY = "Canary"
+    """A new revision is taking over, step by step; the message says which step, and what is next."""
+    ANALYZING = "Analyzing"
+    """Canary and stable revision are being compared; the message has the figures so far and about how many requests are needed."""
+    CANARY_PAUSED = "CanaryPaused"
+    """A rollout waits to be promoted, or was paused by annotation; the message says how it goes on."""
+    ROLLED_BACK = "RolledBack"
+    """The newest revision was given up and the one before serves; the message says why. Change the spec, or try again."""
+    SCALED_TO_ZERO = "ScaledToZero"
+    """`spec.replicas` is 0. The gateway holds requests for as long as `spec.gateway.hold` says."""
+    SERVING = "Serving"
+    """A request through the gateway is answered by the current generation."""
+    AS_EXPECTED = "AsExpected"
+    """Nothing is wrong."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that keeps an LLMDeployment from being what its spec says."""
+
+    reason: Reason
+    message: str
+
+
+HEALS_BY_WAITING = frozenset(
+    {
+        Reason.STARTING_PODS,
+        Reason.FETCHING_MODEL,
+        Reason.STARTING_RAY,
+        Reason.LOADING_MODEL,
+        Reason.STARTING_GATEWAY,
+        Reason.WAITING_FOR_GPU,
+        Reason.CANARY,
+        Reason.ANALYZING,
+        Reason.CANARY_PAUSED,
+    }
+)
+"""Findings that are part of an ordinary start: nobody has to do anything but wait."""

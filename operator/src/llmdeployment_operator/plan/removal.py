@@ -1,0 +1,73 @@
+"""What has to go, and in which order.
+
+A runtime that lost its traffic goes in three steps, each visible in the cluster, so a restart in between loses nothing:
+every gateway has applied the routes without it; its worker pods end, each after its last stream; then the rest.
+Secrets go before anything else that names the runtime, because the operator finds a runtime by its other objects.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.intent import Object
+from llmdeployment_operator.plan.observed import Observed, Ref
+from llmdeployment_operator.plan.stage import pods_of
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One object to delete, if it still is the one that was looked at."""
+
+    kind: str
+    name: str
+    uid: str
+
+
+def removals(
+    observed: Observed, wanted: AbstractSet[Ref], *, routes_applied: bool
+) -> tuple[Removal, ...]:
+    """Return the deletions that are safe now.
+
+    Args:
+        observed: the cluster.
+        wanted: the objects that should exist.
+        routes_applied: whether every gateway routes by the current routes.
+    """
+    unwanted = [obj for ref, obj in observed.children.items() if ref not in wanted]
+    going = {runtime for obj in unwanted if (runtime := _retired(obj, wanted)) is not None}
+    safe = [obj for obj in unwanted if _retired(obj, wanted) is None]
+    for runtime in sorted(going):
+        parts = [obj for obj in unwanted if _retired(obj, wanted) == runtime]
+        safe += _next_step(observed, runtime, parts, routes_applied=routes_applied)
+    ordered = sorted(safe, key=lambda obj: obj["kind"] != "Secret")
+    return tuple(
+        Removal(o["kind"], o["metadata"]["name"], o["metadata"]["uid"])
+        for o in ordered
+        if not _is_going(o)
+    )
+
+
+def _next_step(
+    observed: Observed, runtime: str, parts: list[Object], *, routes_applied: bool
+) -> Iterable[Object]:
+    if not routes_applied:
+        return []
+    workers = [obj for obj in parts if obj["kind"] == "Deployment"]
+    if workers:
+        return workers
+    return [] if pods_of(observed, "worker", runtime) else parts
+
+
+def _retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
+    """Return the runtime an object belongs to, if none of that runtime is wanted any more; records outlive it."""
+    runtime = names.runtime_of(obj)
+    if runtime is None or obj["kind"] == "ControllerRevision":
+        return None
+    deployment = obj["metadata"]["labels"][names.OWNER]
+    kept = ("Deployment", names.runtime_names(deployment, runtime).name) in wanted
+    return None if kept else runtime
+
+
+def _is_going(obj: Object) -> bool:
+    return "deletionTimestamp" in obj["metadata"]

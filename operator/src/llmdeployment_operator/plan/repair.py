@@ -1,0 +1,33 @@
+"""Worker pods that have to be made anew.
+
+Ray may count a place as taken whose replica is gone (seen after the head came back and the replica was killed: `1.0/1.0 replica` in use
+by nobody, Ray 2.60). Serve then waits for a place for ever, and a pod that could give one stays empty. Only a new pod mends that.
+"""
+
+from datetime import datetime, timedelta
+
+from llmdeployment_operator.plan.intent import Object
+from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.pods import is_ready, is_terminating, running_since
+from llmdeployment_operator.plan.removal import Removal
+from llmdeployment_operator.plan.stage import pods_of
+
+EMPTY_SECONDS = 120
+"""How long a worker may run without a replica while one looks for a place; joining Ray takes 10 to 20."""
+
+
+def empty_worker(observed: Observed, runtime: str, now: datetime) -> tuple[Removal, ...]:
+    """Return the worker pod of a runtime that should be made anew, one at a time, or nothing."""
+    state = observed.serve.get(runtime)
+    if state is None or state.error or state.unplaced == 0:
+        return ()
+    for pod in pods_of(observed, "worker", runtime):
+        hosts = pod.get("status", {}).get("podIP") in state.placed
+        if not hosts and not is_ready(pod) and not is_terminating(pod) and _long_enough(pod, now):
+            return (Removal("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]),)
+    return ()
+
+
+def _long_enough(pod: Object, now: datetime) -> bool:
+    since = running_since(pod)
+    return since is not None and now - since > timedelta(seconds=EMPTY_SECONDS)

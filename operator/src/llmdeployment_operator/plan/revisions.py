@@ -1,0 +1,131 @@
+"""Revisions: numbered, immutable records of an LLMDeployment's template fields, kept as ControllerRevisions.
+
+A revision's data holds the template fields as the user gave them and the *rendering*: the specs of the head
+StatefulSet and the worker Deployment as they were first written. A runtime is always applied from the rendering it
+was born with, so that an upgrade of the operator, which may render differently, restarts no pod.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.intent import Object, digest
+
+TEMPLATE_FIELDS = frozenset(
+    {"model", "engine", "prompt", "resources", "parallelism", "image", "pod_template"}
+)
+"""Spec fields whose change makes a new revision; every other field is a policy, applied in place."""
+
+_NOT_OF_THE_RUNTIME = frozenset({"prompt"})
+"""Template fields that need no other pods: the serving layer applies them per request."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One revision; `uid` is None until the API server holds it."""
+
+    number: int
+    hash: str
+    runtime: str
+    template: dict[str, Any]
+    rendering: dict[str, Any]
+    uid: str | None = None
+    created_at: str | None = None
+
+
+def template_of(deployment: LLMDeployment) -> dict[str, Any]:
+    """Return the template fields that differ from their defaults.
+
+    Defaults are left out so that a field added to the API later does not change the hash of revisions that never
+    heard of it.
+    """
+    return deployment.spec.model_dump(
+        mode="json",
+        by_alias=True,
+        include=set(TEMPLATE_FIELDS),
+        exclude_defaults=True,
+        exclude_none=True,
+    )
+
+
+def runtime_hash(template: dict[str, Any]) -> str:
+    """Return the 8 hex digits that name the runtime which can carry this template."""
+    return digest({key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME})
+
+
+def revisions_of(objects: Iterable[Object]) -> tuple[Revision, ...]:
+    """Return the revisions that ControllerRevisions record, oldest first."""
+    found = [
+        Revision(
+            number=int(obj["revision"]),
+            hash=digest(obj["data"]["template"]),
+            runtime=runtime_hash(obj["data"]["template"]),
+            template=obj["data"]["template"],
+            rendering=obj["data"]["rendering"],
+            uid=obj["metadata"].get("uid"),
+            created_at=obj["metadata"].get("creationTimestamp"),
+        )
+        for obj in objects
+    ]
+    return tuple(sorted(found, key=lambda revision: revision.number))
+
+
+def target_of(
+    template: dict[str, Any], known: tuple[Revision, ...], rendering: dict[str, Any]
+) -> Revision:
+    """Return the revision of a template: the one already recorded, or the next number.
+
+    A new revision on a runtime that another revision brought up takes over that runtime's rendering: the pods are
+    the same ones.
+    """
+    wanted = digest(template)
+    for revision in known:
+        if revision.hash == wanted:
+            return revision
+    runtime = runtime_hash(template)
+    born = next((r.rendering for r in known if r.runtime == runtime), rendering)
+    number = max((r.number for r in known), default=0) + 1
+    return Revision(number=number, hash=wanted, runtime=runtime, template=template, rendering=born)
+
+
+def described(fresh: Revision, stable: Revision) -> str:
+    """Return what a new revision changes, and whether that takes other pods.
+
+    >>> one = Revision(1, "", "a", {"model": {"source": "x"}}, {})
+    >>> described(Revision(2, "", "a", {"model": {"source": "x"}, "prompt": {"system": "y"}}, {}), one)
+    'revision 2: prompt differs from revision 1; the same pods carry it'
+    """
+    fields = sorted(fresh.template.keys() | stable.template.keys())
+    changed = [f for f in fields if fresh.template.get(f) != stable.template.get(f)]
+    pods = (
+        "the same pods carry it" if fresh.runtime == stable.runtime else "it needs pods of its own"
+    )
+    return f"revision {fresh.number}: {', '.join(changed)} differs from revision {stable.number}; {pods}"
+
+
+def surplus(
+    known: tuple[Revision, ...], in_use: frozenset[int], limit: int
+) -> tuple[Revision, ...]:
+    """Return the revisions to forget: the oldest beyond the limit among those not in use.
+
+    >>> [r.number for r in surplus(tuple(Revision(n, "", "", {}, {}) for n in (1, 2, 3, 4)), frozenset({4}), 2)]
+    [1]
+    """
+    idle = [revision for revision in known if revision.number not in in_use]
+    return tuple(idle[: max(0, len(idle) - limit)])
+
+
+def controller_revision(deployment: LLMDeployment, revision: Revision) -> Object:
+    """Return the ControllerRevision that records a revision."""
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": names.revision_name(deployment.metadata.name, revision.number),
+            "labels": names.labels(deployment.metadata.name, runtime=revision.runtime),
+        },
+        "revision": revision.number,
+        "data": {"template": revision.template, "rendering": revision.rendering},
+    }

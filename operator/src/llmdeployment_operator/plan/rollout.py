@@ -1,0 +1,328 @@
+"""How a new revision takes over from the one that serves: one move at a time, from what is known now.
+
+The order of a step is capacity, traffic, observation: the new revision's replicas answer, then requests move, then the step's pause
+runs. Every move is decided anew from the cluster: who has the traffic is in the routes, how far a rollout is in `status.arms`, so that
+an operator that stops at any line goes on where it was. Terms are those of Argo Rollouts.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from llmdeployment_operator.api.rollout import RolloutSpec, seconds
+from llmdeployment_operator.plan.analysis import Analysis, exhausted, gathered, judged
+from llmdeployment_operator.plan.commands import Commands
+from llmdeployment_operator.plan.conditions import stamp
+from llmdeployment_operator.plan.memory import Memory, Rejection, Warm
+from llmdeployment_operator.plan.reasons import Finding, Reason
+from llmdeployment_operator.plan.samples import Samples
+from llmdeployment_operator.plan.verdict import Result, Verdict
+
+WHOLE = 100
+"""Percent."""
+WARM_UP_SECONDS = 10
+"""Requests of a canary's first seconds are not compared: caches are cold, and that passes."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a rollout is decided from.
+
+    Attributes:
+        stable: the revision that has the traffic, or all of it but the canary's.
+        target: the revision the spec asks for.
+        weight: percent of the traffic that the target has.
+        ready: replicas that answer and know the revision, by revision.
+        alive: replicas that answer, by revision.
+        answered: revisions that answered at any time.
+        applied: whether every gateway routes by the current routes.
+        replicas: how many a revision with all the traffic needs.
+        fresh: requests counted since the last look, for the analysis.
+        lacking: what keeps the target's replicas from answering, for people.
+    """
+
+    stable: int
+    target: int
+    weight: int
+    ready: Mapping[int, int]
+    alive: Mapping[int, int]
+    answered: AbstractSet[int]
+    applied: bool
+    replicas: int
+    fresh: Samples = field(default_factory=dict)
+    lacking: str = ""
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a rollout does now.
+
+    Attributes:
+        stable: the revision that serves.
+        canary: the revision on its way, or None.
+        weight: the canary's percent of the traffic.
+        needs: replicas that must exist, by revision: the stable one, the canary, those kept warm.
+        memory: what has to be remembered.
+        why: the traffic as it will be, for the log.
+        stage: what people are told of the rollout while it is under way or has failed.
+        look_at: when to look again, if nothing happens before.
+    """
+
+    stable: int
+    canary: int | None
+    weight: int
+    needs: Mapping[int, int]
+    memory: Memory
+    why: str
+    stage: Finding | None = None
+    look_at: datetime | None = None
+
+
+def share(replicas: int, weight: int) -> int:
+    """Return how many of `replicas` carry `weight` percent of the traffic: rounded up, at least one of any.
+
+    >>> share(8, 5), share(8, 25), share(8, 26), share(0, 50)
+    (1, 2, 3, 0)
+    """
+    return max(1, -(-replicas * weight // WHOLE)) if replicas else 0
+
+
+def next_move(
+    policy: RolloutSpec, scene: Scene, memory: Memory, commands: Commands, now: datetime
+) -> Move:
+    """Return the next move of an arm.
+
+    Args:
+        policy: `spec.rollout`.
+        scene: what is known now.
+        memory: what the last pass remembered.
+        commands: what people asked for by annotation.
+        now: the current time, UTC.
+    """
+    memory = memory.cooled(timedelta(seconds=seconds(policy.rollback_window)), now)
+    if (why := _at_once(policy, scene)) is not None:
+        return _whole(policy, scene, memory, now, why)
+    if (why := _given_up(scene.target, memory, commands)) is not None:
+        return _stay(scene, memory, why)
+    memory = memory.of_canary(scene.target, now)
+    if any(warm.revision == scene.target for warm in memory.warm) and _has(scene, scene.replicas):
+        return _whole(policy, scene, memory, now, f"revision {scene.target} is still warm")
+    return _canary(policy, scene, memory, commands, now)
+
+
+def standing(scene: Scene, memory: Memory) -> Move:
+    """Return the move of an arm that is left alone: none, whatever would be due."""
+    needs = {scene.stable: scene.replicas}
+    canary = scene.target if scene.weight else None
+    if canary is not None:
+        needs[canary] = share(scene.replicas, scene.weight)
+    kept = _warmed(needs, memory, scene)
+    return Move(scene.stable, canary, scene.weight, kept, memory, "spec.paused")
+
+
+def _at_once(policy: RolloutSpec, scene: Scene) -> str | None:
+    """Return why the target needs no rollout, or None."""
+    if scene.target == scene.stable:
+        return "it is what the spec asks for"
+    if scene.stable not in scene.answered:
+        return f"revision {scene.stable} never answered"
+    return "strategy Recreate" if policy.strategy == "Recreate" else None
+
+
+def _given_up(target: int, memory: Memory, commands: Commands) -> str | None:
+    """Return why the target is not rolled out, or None."""
+    if commands.abort == target:
+        return f"revision {target} is aborted by annotation"
+    rejected = memory.rejected
+    stands = rejected is not None and rejected.stands(target, commands.retry)
+    return rejected.message if stands and rejected is not None else None
+
+
+def _canary(
+    policy: RolloutSpec, scene: Scene, memory: Memory, commands: Commands, now: datetime
+) -> Move:
+    target, weights = scene.target, _weights(policy)
+    # Steps that were edited on the way, or a status that was lost, take nothing back from the canary.
+    reached = next(i for i, weight in enumerate(weights) if weight >= scene.weight)
+    last = len(weights) - 1
+    step = last if commands.promotes_fully(target) else min(max(memory.step, reached), last)
+    memory = memory.progressed(step, scene.weight, scene.ready.get(target, 0), now)
+    memory, verdict = _analyzed(policy, scene, memory, now)
+    if (why := _failed(policy, scene, verdict, commands)) is not None:
+        return _rejected(scene, memory, now, why)
+    if (still := _standstill(scene, commands)) is not None:
+        weight, stage = still
+        return _at(scene, memory, weight, share(scene.replicas, weights[step]), stage)
+    if scene.weight != weights[step]:
+        return _towards(policy, scene, memory, now)
+    if not scene.applied:
+        why = f"the gateways take up {scene.weight} % for revision {target}"
+        need = share(scene.replicas, scene.weight)
+        return _at(scene, memory, scene.weight, need, Finding(Reason.CANARY, why))
+    return _observed(policy, scene, memory, verdict, commands, now)
+
+
+def _analyzed(
+    policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime
+) -> tuple[Memory, Verdict | None]:
+    """Return the memory with the evidence of this step so far, and what it says."""
+    if policy.analysis is None:
+        return replace(memory, analysis=None), None
+    evidence = memory.analysis or Analysis()
+    # Only while the split is what the step says: with counts of another split, a drift of both looks like a difference.
+    as_the_step_says = scene.applied and scene.weight == _weights(policy)[memory.step]
+    warm_up = timedelta(seconds=0 if memory.step else WARM_UP_SECONDS)
+    if as_the_step_says and memory.since is not None and now - memory.since >= warm_up:
+        evidence = gathered(evidence, scene.fresh, scene.stable, scene.target)
+    verdict, told = judged(policy.analysis, evidence, len(policy.steps))
+    return replace(memory, analysis=told), verdict
+
+
+def _failed(
+    policy: RolloutSpec, scene: Scene, verdict: Verdict | None, commands: Commands
+) -> str | None:
+    """Return why the analysis gives the canary up, or None. Who promotes a revision fully has the last word."""
+    if verdict is None or policy.analysis is None or commands.promotes_fully(scene.target):
+        return None
+    spent = exhausted(policy.analysis, verdict) and policy.analysis.on_inconclusive == "Rollback"
+    return verdict.message if verdict.result is Result.FAIL or spent else None
+
+
+def _standstill(scene: Scene, commands: Commands) -> tuple[int, Finding] | None:
+    """Return the weight at which a rollout stands still, and why, or None."""
+    target = scene.target
+    if scene.weight and scene.alive.get(target, 0) == 0:
+        why = f"no replica of revision {target} answers any more: revision {scene.stable} takes its requests"
+        return 0, Finding(Reason.CANARY, why)
+    if commands.pause == target:
+        why = f"revision {target} is paused at {scene.weight} % by annotation"
+        return scene.weight, Finding(Reason.CANARY_PAUSED, why)
+    return None
+
+
+def _towards(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime) -> Move:
+    """Return the move to the step's weight: once its replicas answer, the traffic."""
+    target, weights = scene.target, _weights(policy)
+    weight = weights[memory.step]
+    need = share(scene.replicas, weight)
+    step = f"step {memory.step + 1} of {len(weights)}: " if policy.steps else ""
+    if not _has(scene, need):
+        return _awaited(policy, scene, memory, need, step, now)
+    if weight == WHOLE:
+        return _whole(policy, scene, memory, now, f"revision {target} is ready")
+    stage = Finding(Reason.CANARY, f"{step}revision {target} gets {weight} %")
+    return _at(scene, replace(memory, since=None), weight, need, stage)
+
+
+def _weights(policy: RolloutSpec) -> list[int]:
+    return [*(step.weight for step in policy.steps), WHOLE]
+
+
+def _observed(
+    policy: RolloutSpec,
+    scene: Scene,
+    memory: Memory,
+    verdict: Verdict | None,
+    commands: Commands,
+    now: datetime,
+) -> Move:
+    """Return the move of a step whose traffic flows: to wait, or to go on to the next one."""
+    number, target = memory.step + 1, scene.target
+    here = f"step {number} of {len(policy.steps) + 1}: revision {target} gets {scene.weight} %"
+    need = share(scene.replicas, scene.weight)
+    memory = replace(memory, since=memory.since or now)
+    pause = policy.steps[memory.step].pause
+    if pause is not None and not commands.promotes(target, number):
+        if pause.duration is None:
+            why = f"{here} until it is promoted (annotation llmdeployment.dev/promote: {target}/{number})"
+            return _at(scene, memory, scene.weight, need, Finding(Reason.CANARY_PAUSED, why))
+        until = (memory.since or now) + timedelta(seconds=seconds(pause.duration))
+        if now < until:
+            stage = Finding(Reason.CANARY, f"{here} until {stamp(until)}")
+            return replace(_at(scene, memory, scene.weight, need, stage), look_at=until)
+    if _awaits_verdict(policy, memory, verdict) and not commands.promotes(target, number):
+        stage = Finding(Reason.ANALYZING, f"{here}: {verdict.message if verdict else ''}")
+        return _at(scene, memory, scene.weight, need, stage)
+    weights = _weights(policy)
+    following = replace(memory, step=number, since=None, progress_at=now, analysis=None)
+    stage = Finding(Reason.CANARY, f"{here}; {weights[number]} % is next")
+    return _at(scene, following, scene.weight, share(scene.replicas, weights[number]), stage)
+
+
+def _awaits_verdict(policy: RolloutSpec, memory: Memory, verdict: Verdict | None) -> bool:
+    if verdict is None or policy.analysis is None or not policy.steps[memory.step].analysis:
+        return False
+    go_on = exhausted(policy.analysis, verdict) and policy.analysis.on_inconclusive == "Promote"
+    return verdict.result is not Result.PASS and not go_on
+
+
+def _awaited(
+    policy: RolloutSpec, scene: Scene, memory: Memory, need: int, here: str, now: datetime
+) -> Move:
+    """Return the move while replicas are missing: to wait, or to give up."""
+    target, have = scene.target, scene.ready.get(scene.target, 0)
+    since = memory.progress_at or now
+    deadline = since + timedelta(seconds=policy.progress_deadline_seconds)
+    if now >= deadline:
+        why = f"{have} of {need} replicas answered and nothing moved since {stamp(since)} (spec.rollout.progressDeadlineSeconds)"
+        if scene.lacking:
+            # Short enough for what to do about it to fit behind it.
+            why = f"{why}: {scene.lacking[:400]}"
+        return _rejected(scene, memory, now, why)
+    stage = Finding(Reason.CANARY, f"{here}{have} of {need} replicas of revision {target} answer")
+    return replace(_at(scene, memory, scene.weight, need, stage), look_at=deadline)
+
+
+def _rejected(scene: Scene, memory: Memory, now: datetime, why: str) -> Move:
+    """Return the move that gives the canary up, until the spec changes or somebody asks to try again."""
+    message = (
+        f"revision {scene.target} was given up: {why}. Change the spec, or try again with the annotation "
+        f"llmdeployment.dev/retry: {scene.target}/{memory.attempt}"
+    )
+    rejected = Rejection(scene.target, memory.attempt, now, message)
+    return _stay(scene, replace(memory, rejected=rejected), message)
+
+
+def _at(scene: Scene, memory: Memory, weight: int, need: int, stage: Finding) -> Move:
+    needs = {scene.target: need, scene.stable: scene.replicas}
+    return Move(
+        stable=scene.stable,
+        canary=scene.target,
+        weight=weight,
+        needs=_warmed(needs, memory, scene),
+        memory=replace(memory, stable=scene.stable, weight=weight),
+        why=stage.message,
+        stage=stage,
+    )
+
+
+def _stay(scene: Scene, memory: Memory, message: str) -> Move:
+    """Return the move that leaves everything with the stable revision."""
+    kept = replace(memory.without_canary(), stable=scene.stable)
+    stage = Finding(Reason.ROLLED_BACK, f"revision {scene.stable} serves: {message}")
+    needs = _warmed({scene.stable: scene.replicas}, kept, scene)
+    return Move(scene.stable, None, 0, needs, kept, message, stage, kept.next_expiry)
+
+
+def _whole(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why: str) -> Move:
+    """Return the move that gives the target everything; the revision before it stays warm for a while."""
+    before, target = memory.stable or scene.stable, scene.target
+    kept = memory.without_canary()
+    window = seconds(policy.rollback_window)
+    if before != target:
+        warms = window and before in scene.answered and policy.strategy != "Recreate"
+        until = now + timedelta(seconds=window)
+        kept = replace(kept, warm=(Warm(before, until),) if warms else ())
+    warm = tuple(each for each in kept.warm if each.revision != target)
+    kept = replace(kept, warm=warm, stable=target, rejected=None)
+    needs = _warmed({target: scene.replicas}, kept, scene)
+    return Move(target, None, 0, needs, kept, why, None, kept.next_expiry)
+
+
+def _warmed(needs: Mapping[int, int], memory: Memory, scene: Scene) -> dict[int, int]:
+    return {**{warm.revision: scene.replicas for warm in memory.warm}, **needs}
+
+
+def _has(scene: Scene, need: int) -> bool:
+    return scene.target in scene.ready and scene.ready[scene.target] >= need

@@ -1,0 +1,69 @@
+"""What a rollout is decided from, out of what a pass observed."""
+
+from llmdeployment_operator.plan.memory import memory_of
+from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.revisions import Revision
+from llmdeployment_operator.plan.rollout import Scene
+from llmdeployment_operator.plan.routes import ARM, Route, canary_weight, routes_of
+from llmdeployment_operator.plan.serve import ServeState
+from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
+
+
+def scene_of(
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    target: Revision,
+    routes: tuple[Route, ...],
+    replicas: int,
+    *,
+    applied: bool,
+) -> Scene:
+    """Return the scene of the one arm there is.
+
+    The routes as they are in the cluster are the memory of who has the traffic. Without any, because somebody took them away or
+    there never were, it is who the status says, else the target.
+
+    Args:
+        observed: the cluster.
+        revisions: those on record, the target among them.
+        target: the revision the spec asks for.
+        routes: as the routes ConfigMap has them; empty when there is none.
+        replicas: `spec.replicas`.
+        applied: whether every gateway routes by them.
+    """
+    on_record = {revision.number for revision in revisions}
+    last = routes[-1].revision if routes else memory_of(observed.status, ARM).stable
+    alive = {r.number: ready_replicas(observed, r.runtime) for r in revisions}
+    known = {r.number for r in revisions if _knows(observed.serve.get(r.runtime), r)}
+    lacking = runtime_finding(observed, target.runtime, replicas)
+    return Scene(
+        stable=last if last is not None and last in on_record else target.number,
+        target=target.number,
+        weight=canary_weight(routes, target.number),
+        ready={number: count for number, count in alive.items() if number in known},
+        alive=alive,
+        answered={r.number for r in revisions if alive[r.number] or _answered(observed, r)},
+        applied=applied,
+        replicas=replicas,
+        fresh=observed.fresh,
+        lacking=lacking.message if lacking is not None else "",
+    )
+
+
+def has_canary(observed: Observed) -> bool:
+    """Say whether two revisions share the requests."""
+    config_maps = (obj for (kind, _), obj in observed.children.items() if kind == "ConfigMap")
+    return any(len(routes_of(config_map)) > 1 for config_map in config_maps)
+
+
+def _knows(state: ServeState | None, revision: Revision) -> bool:
+    """Say whether a runtime's replicas were told of a revision and are at rest."""
+    if state is None or state.error or state.status != "RUNNING" or state.config is None:
+        return False
+    told = (state.config.get("deployments") or [{}])[0].get("user_config") or {}
+    return str(revision.number) in told.get("revisions", {})
+
+
+def _answered(observed: Observed, revision: Revision) -> bool:
+    rows = observed.status.get("revisions") or []
+    return any(row.get("number") == revision.number and row.get("firstReadyAt") for row in rows)
