@@ -1,0 +1,61 @@
+"""`/healthz`, `/readyz` and `/metrics` of the operator."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import generate_latest
+
+from llmdeployment_operator.metrics import Metrics
+
+STUCK_SECONDS = 300.0
+"""A pass has a deadline below this, so an older one means that the loop or its workers do not move any more."""
+
+
+@asynccontextmanager
+async def served(
+    port: int, metrics: Metrics, stuck_for: Callable[[], float], ready: Callable[[], bool]
+) -> AsyncIterator[None]:
+    """Serve the three paths on all addresses for as long as the context lasts.
+
+    Args:
+        port: TCP port.
+        metrics: what `/metrics` shows.
+        stuck_for: seconds the oldest waiting or running pass has made no progress.
+        ready: whether the operator watches the cluster.
+    """
+
+    async def healthz(_: web.Request) -> web.Response:
+        seconds = stuck_for()
+        if seconds > STUCK_SECONDS:
+            return web.Response(status=503, text=f"no progress for {seconds:.0f} s\n")
+        return web.Response(text="ok\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        return (
+            web.Response(text="ok\n")
+            if ready()
+            else web.Response(status=503, text="not watching yet\n")
+        )
+
+    async def show_metrics(_: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(metrics.registry),
+            headers={"Content-Type": "text/plain; version=0.0.4"},
+        )
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", show_metrics),
+        ]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, None, port).start()
+        yield
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,1 @@
+"""Every call the operator makes: Kubernetes, Ray's REST API, a gateway's and a replica's `/stats`."""

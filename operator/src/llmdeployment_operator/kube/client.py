@@ -1,0 +1,58 @@
+"""How the operator reaches the API server: from inside a pod, or by a kubeconfig."""
+
+import os
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp_retry import ExponentialRetry
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from llmdeployment_operator.kube.errors import OperatorError
+
+
+class NoCluster(OperatorError):
+    """Neither a service account nor a kubeconfig leads to a cluster."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a client needs; kopf is given the same as the operator's own calls use."""
+
+    configuration: Configuration
+    inside: bool
+
+
+async def access(kubeconfig: str | None = None, context: str | None = None) -> Access:
+    """Return the way to the cluster: the kubeconfig if one is given, else the pod's service account, else `~/.kube`.
+
+    Raises:
+        NoCluster: none of them works.
+    """
+    configuration = Configuration()
+    inside = kubeconfig is None and "KUBERNETES_SERVICE_HOST" in os.environ
+    try:
+        if inside:
+            config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # because the client has no types here
+        else:
+            await config.load_kube_config(  # type: ignore[no-untyped-call]  # because the client has no types here
+                config_file=kubeconfig, context=context, client_configuration=configuration
+            )
+    except (config.ConfigException, OSError) as error:
+        raise NoCluster(f"no way to a Kubernetes API server: {error}") from error
+    return Access(configuration, inside)
+
+
+def api_client(way: Access) -> ApiClient:
+    """Return a client; close it after use.
+
+    A pass makes some twenty reads, and one that fails would end it: reads and deletions are tried three times, 0.2 s
+    and 0.4 s apart. Writes are not: the work queue makes the whole pass again, from what it reads then.
+    """
+    way.configuration.retries = ExponentialRetry(
+        attempts=3,
+        start_timeout=0.1,
+        statuses={429},
+        exceptions={aiohttp.ClientOSError, aiohttp.ServerDisconnectedError},
+    )
+    return ApiClient(configuration=way.configuration)

@@ -1,0 +1,275 @@
+"""One look at everything that concerns an LLMDeployment."""
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.kube import objects, serve
+from llmdeployment_operator.kube.collector import Collector
+from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
+from llmdeployment_operator.kube.resources import (
+    BY_KIND,
+    CHILDREN,
+    NODE,
+    POD,
+    SECRET,
+    STORAGE_CLASS,
+)
+from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.intent import Object
+from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
+from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
+from llmdeployment_operator.plan.samples import Samples, of_gateway, of_replica
+from llmdeployment_operator.plan.scene import has_canary
+from llmdeployment_operator.plan.serve import ServeState, serve_state
+from llmdeployment_operator.plan.stage import pods_of, ready_head
+
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What looking takes.
+
+    Attributes:
+        client: of the API server.
+        session: for Ray's REST API and the gateways.
+        cluster_read: whether nodes and StorageClasses may be listed.
+        everywhere: whether pods of all namespaces may be listed.
+        collector: counts from look to look.
+    """
+
+    client: ApiClient
+    session: aiohttp.ClientSession
+    cluster_read: bool
+    everywhere: bool
+    collector: Collector = field(default_factory=Collector)
+
+
+async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, Any]) -> Observed:
+    """Return what is there now.
+
+    Raises:
+        ApiError: the API server refused a read.
+        ApiUnavailable: it does not answer.
+    """
+    meta = deployment.metadata
+    mine = {names.OWNER: meta.name}
+    ours = {**mine, names.MANAGED_BY: names.MANAGER}
+    listings = (objects.list_by_label(eyes.client, kind, meta.namespace, ours) for kind in CHILDREN)
+    pods, missing, lists = await asyncio.gather(
+        objects.list_by_label(eyes.client, POD, meta.namespace, mine),
+        _missing_secrets(eyes.client, deployment),
+        asyncio.gather(*listings),
+    )
+    found = [obj for listed in lists for obj in listed]
+    children = {_ref(obj): obj for obj in found if _owned(obj, meta.uid)}
+    strangers = {_ref(obj): obj for obj in found if not _owned(obj, meta.uid)}
+    runtimes = {
+        runtime for obj in children.values() if (runtime := names.runtime_of(obj)) is not None
+    }
+    seen = Observed(
+        status=status,
+        children=children,
+        strangers=strangers,
+        pods=tuple(pod for pod in pods if _believable(pod, children)),
+        fresh_token=secrets.token_hex(32),
+        missing_secrets=missing,
+    )
+    wanted = [
+        ("Secret", names.runtime_names(meta.name, runtime).token) for runtime in sorted(runtimes)
+    ]
+    return await _asked(eyes, deployment, await _with(eyes.client, deployment, seen, wanted))
+
+
+async def look_up(
+    eyes: Eyes, deployment: LLMDeployment, observed: Observed, refs: frozenset[Ref]
+) -> Observed:
+    """Return the observation with these names looked up: each is ours after all, somebody's, or free."""
+    known = await _with(eyes.client, deployment, observed, sorted(refs))
+    known = replace(known, looked_up=observed.looked_up | refs)
+    if any(kind == "StatefulSet" for kind, _ in refs) and eyes.cluster_read:
+        return replace(known, default_storage_class=await _default_storage_class(eyes.client))
+    return known
+
+
+async def _with(
+    client: ApiClient, deployment: LLMDeployment, observed: Observed, refs: Iterable[Ref]
+) -> Observed:
+    meta = deployment.metadata
+    children, strangers = dict(observed.children), dict(observed.strangers)
+    for ref in refs:
+        kind, name = ref
+        obj = await objects.get(client, BY_KIND[kind], meta.namespace, name)
+        if obj is not None:
+            (children if _owned(obj, meta.uid) else strangers)[ref] = obj
+    tokens = {
+        runtime: token
+        for (kind, _), obj in children.items()
+        if kind == "Secret" and (runtime := names.runtime_of(obj)) is not None
+        if (token := _token(obj))
+    }
+    return replace(observed, children=children, strangers=strangers, tokens=tokens)
+
+
+async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> Observed:
+    """Return the observation with the answers of those who send no events."""
+    runtimes = list(observed.tokens)
+    gateways = [pod for pod in pods_of(observed, "gateway") if is_ready(pod) and _ip(pod)]
+    capacity, states, answers = await asyncio.gather(
+        _capacity(eyes, deployment.metadata.namespace, observed.pods),
+        asyncio.gather(*(_serve(eyes, observed, runtime) for runtime in runtimes)),
+        asyncio.gather(*(_stats(eyes, pod, names.AGENT_PORT) for pod in gateways)),
+    )
+    told = {
+        pod["metadata"]["uid"]: answer
+        for pod, answer in zip(gateways, answers, strict=True)
+        if answer is not None
+    }
+    return replace(
+        observed,
+        serve={
+            runtime: state
+            for runtime, state in zip(runtimes, states, strict=True)
+            if state is not None
+        },
+        gateways=tuple(
+            _gateway(pod, told[uid]) for pod in gateways if (uid := pod["metadata"]["uid"]) in told
+        ),
+        capacity=capacity,
+        fresh=await _fresh(eyes, deployment, observed, told),
+    )
+
+
+async def _fresh(
+    eyes: Eyes,
+    deployment: LLMDeployment,
+    observed: Observed,
+    gateways: Mapping[str, Mapping[str, Any]],
+) -> Samples:
+    """Return the requests counted since the last report, if somebody compares them."""
+    analysis, meta = deployment.spec.rollout.analysis, deployment.metadata
+    owner = (meta.namespace, meta.name)
+    if analysis is None or not has_canary(observed):
+        eyes.collector.forget(owner)
+        return {}
+    workers = [pod for pod in pods_of(observed, "worker") if is_ready(pod) and _ip(pod)]
+    answers = await asyncio.gather(*(_stats(eyes, pod, names.REPLICA_PORT) for pod in workers))
+    looked = {
+        pod["metadata"]["uid"]: of_replica(answer, analysis.metrics)
+        for pod, answer in zip(workers, answers, strict=True)
+        if answer is not None
+    }
+    looked |= {uid: of_gateway(stats, analysis.metrics) for uid, stats in gateways.items()}
+    return eyes.collector.add(owner, (pod["metadata"]["uid"] for pod in observed.pods), looked)
+
+
+async def _serve(eyes: Eyes, observed: Observed, runtime: str) -> ServeState | None:
+    head = ready_head(observed, runtime)
+    if head is None or not _ip(head):
+        return None
+    try:
+        return serve_state(
+            await serve.get_applications(eyes.session, _ip(head), observed.tokens[runtime])
+        )
+    except ServeUnavailable as error:
+        return ServeState(error=str(error))
+
+
+async def _stats(eyes: Eyes, pod: Object, port: int) -> dict[str, Any] | None:
+    return await serve.get_stats(eyes.session, _ip(pod), port)
+
+
+def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
+    up = {name: int(service.get("up", 0)) for name, service in stats.get("services", {}).items()}
+    return GatewayState(pod["metadata"]["name"], str(stats.get("routesHash", "")), up)
+
+
+async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple[str, ...]:
+    refs = {
+        "spec.model.tokenSecretRef": deployment.spec.model.token_secret_ref,
+        "spec.gateway.apiKeysSecretRef": deployment.spec.gateway.api_keys_secret_ref,
+    }
+    missing = []
+    for path, ref in refs.items():
+        if ref is not None and not await objects.exists(
+            client, SECRET, deployment.metadata.namespace, ref.name
+        ):
+            missing.append(f"Secret {ref.name} of {path}")
+    return tuple(missing)
+
+
+async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
+    """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
+    if not eyes.cluster_read or not waits_for_extended_resource(pods):
+        return {}
+    nodes = await objects.list_by_label(eyes.client, NODE, None, {})
+    running = await objects.list_by_label(
+        eyes.client, POD, None if eyes.everywhere else namespace, {}
+    )
+    total: dict[str, int] = {}
+    for node in nodes:
+        for name, amount in node.get("status", {}).get("allocatable", {}).items():
+            if "/" in name:
+                total[name] = total.get(name, 0) + int(amount)
+    taken: dict[str, int] = {}
+    for pod in running:
+        if pod["spec"].get("nodeName") and pod.get("status", {}).get("phase") in {
+            "Pending",
+            "Running",
+        }:
+            for container in pod["spec"]["containers"]:
+                for name, amount in container.get("resources", {}).get("limits", {}).items():
+                    if "/" in name:
+                        taken[name] = taken.get(name, 0) + int(amount)
+    return {
+        name: Capacity(total.get(name, 0), taken.get(name, 0), partial=not eyes.everywhere)
+        for name in total.keys() | _asked_for(pods)
+    }
+
+
+def _asked_for(pods: Iterable[Object]) -> set[str]:
+    limits = (
+        c.get("resources", {}).get("limits", {}) for pod in pods for c in pod["spec"]["containers"]
+    )
+    return {name for limit in limits for name in limit if "/" in name}
+
+
+async def _default_storage_class(client: ApiClient) -> bool:
+    try:
+        classes = await objects.list_by_label(client, STORAGE_CLASS, None, {})
+    except ApiRefused:
+        return False
+    return any(c["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for c in classes)
+
+
+def _ref(obj: Object) -> Ref:
+    return obj["kind"], obj["metadata"]["name"]
+
+
+def _owned(obj: Object, uid: str) -> bool:
+    return any(owner.get("uid") == uid for owner in obj["metadata"].get("ownerReferences") or [])
+
+
+def _believable(pod: Object, children: Mapping[Ref, Object]) -> bool:
+    """Say whether a pod is what its labels say: a head is told secrets, so its labels alone are not believed."""
+    if pod["metadata"].get("labels", {}).get(names.COMPONENT) != "head":
+        return True
+    sets = (obj["metadata"]["uid"] for (kind, _), obj in children.items() if kind == "StatefulSet")
+    return any(_owned(pod, uid) for uid in sets)
+
+
+def _token(secret: Object) -> str:
+    encoded = (secret.get("data") or {}).get("token", "")
+    return base64.b64decode(encoded).decode(errors="replace")
+
+
+def _ip(pod: Object) -> str:
+    return str(pod.get("status", {}).get("podIP", ""))

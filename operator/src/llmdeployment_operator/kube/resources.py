@@ -1,0 +1,50 @@
+"""Where the API server keeps each kind the operator touches."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Resource:
+    """The address of a kind: `/apis/<group>/<version>/namespaces/<ns>/<plural>`."""
+
+    api_version: str
+    kind: str
+    plural: str
+
+    def path(self, namespace: str | None, name: str | None = None, sub: str | None = None) -> str:
+        """Return the URL path of the collection, of one object, or of its subresource."""
+        root = (
+            f"/api/{self.api_version}"
+            if "/" not in self.api_version
+            else f"/apis/{self.api_version}"
+        )
+        parts = [root]
+        if namespace is not None:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, sub) if part is not None]
+        return "/".join(parts)
+
+
+LLMDEPLOYMENT = Resource("llmdeployment.dev/v1alpha1", "LLMDeployment", "llmdeployments")
+POD = Resource("v1", "Pod", "pods")
+SECRET = Resource("v1", "Secret", "secrets")
+NODE = Resource("v1", "Node", "nodes")
+STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses")
+EVENT = Resource("v1", "Event", "events")
+
+CHILDREN = (
+    Resource("apps/v1", "ControllerRevision", "controllerrevisions"),
+    Resource("v1", "ServiceAccount", "serviceaccounts"),
+    Resource("rbac.authorization.k8s.io/v1", "Role", "roles"),
+    Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
+    Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
+    Resource("v1", "ConfigMap", "configmaps"),
+    Resource("v1", "Service", "services"),
+    Resource("apps/v1", "StatefulSet", "statefulsets"),
+    Resource("apps/v1", "Deployment", "deployments"),
+    Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+)
+"""The kinds of children found by label. Secrets are not among them: the operator may get one by name, never list."""
+
+BY_KIND = {r.kind: r for r in (*CHILDREN, LLMDEPLOYMENT, POD, SECRET, NODE, STORAGE_CLASS, EVENT)}

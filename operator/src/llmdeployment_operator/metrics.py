@@ -1,0 +1,55 @@
+"""The operator's own Prometheus metrics."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+STATES = ("ready", "progressing", "degraded", "refused", "paused")
+
+
+class Metrics:
+    """All metrics of one operator, on a registry of its own so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "llmdeployment_operator_reconciles",
+            "Passes over one LLMDeployment, by result.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.duration = Histogram(
+            "llmdeployment_operator_reconcile_seconds",
+            "Duration of a pass.",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+            registry=self.registry,
+        )
+        self.writes = Counter(
+            "llmdeployment_operator_writes",
+            "Writes to the API server and to Ray Serve, by verb and kind.",
+            ["verb", "kind"],
+            registry=self.registry,
+        )
+        self.errors = Counter(
+            "llmdeployment_operator_errors",
+            "Passes that ended in an error, by its kind.",
+            ["error"],
+            registry=self.registry,
+        )
+        self.objects = Gauge(
+            "llmdeployment_operator_objects",
+            "LLMDeployments, by state.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.traffic = Gauge(
+            "llmdeployment_revision_traffic_percent",
+            "Share of an LLMDeployment's requests that a revision gets.",
+            ["namespace", "name", "revision"],
+            registry=self.registry,
+        )
+        self.queue = Gauge(
+            "llmdeployment_operator_queue_length",
+            "LLMDeployments that wait for a pass.",
+            registry=self.registry,
+        )
+        for state in STATES:
+            self.objects.labels(state=state).set(0)

@@ -1,0 +1,229 @@
+"""One pass over one LLMDeployment: observe, plan, execute, report."""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
+from llmdeployment_operator.kube import objects, serve
+from llmdeployment_operator.kube.errors import (
+    ApiError,
+    ApiRefused,
+    OperatorError,
+    ServeRefused,
+    ServeUnavailable,
+)
+from llmdeployment_operator.kube.observe import Eyes, look_up, observe
+from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
+from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.plan.build import build_plan, refuse
+from llmdeployment_operator.plan.names import MANAGER
+from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.plan import Event, Plan
+from llmdeployment_operator.plan.reasons import Finding, Reason
+from llmdeployment_operator.plan.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_INVALID = frozenset({400, 422})
+
+
+@dataclass(frozen=True)
+class Key:
+    """One LLMDeployment."""
+
+    namespace: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a pass ended.
+
+    Attributes:
+        requeue_after: seconds until the next pass is due, or None: when something changes.
+        state: one of `metrics.STATES`, or None when the LLMDeployment is gone.
+        traffic: percent of the requests, by revision.
+    """
+
+    requeue_after: float | None
+    state: str | None
+    traffic: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What every pass needs."""
+
+    eyes: Eyes
+    settings: Settings
+    metrics: Metrics
+
+
+async def reconcile(operator: Operator, key: Key) -> Outcome:
+    """Bring one LLMDeployment a step nearer to its spec.
+
+    Raises:
+        OperatorError: something could not be read or written now; the caller tries again later.
+    """
+    raw = await objects.get(operator.eyes.client, LLMDEPLOYMENT, key.namespace, key.name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        operator.eyes.collector.forget((key.namespace, key.name))
+        return Outcome(None, None)
+    status = raw.get("status") or {}
+    try:
+        deployment = parse(raw)
+    except SpecError as error:
+        plan = refuse(
+            raw["metadata"]["generation"], Finding(Reason.INVALID_SPEC, str(error)), status, _now()
+        )
+        return await _report(operator, raw, plan)
+    plan, observed = await _planned(operator, deployment, status)
+    try:
+        await _execute(operator, deployment, plan, observed)
+    except ApiRefused as error:
+        return await _report(operator, raw, _refused(raw, error))
+    return await _report(operator, raw, plan)
+
+
+async def _planned(
+    operator: Operator, deployment: LLMDeployment, status: Mapping[str, Any]
+) -> tuple[Plan, Observed]:
+    observed = await observe(operator.eyes, deployment, status)
+    plan = build_plan(deployment, observed, operator.settings, _now())
+    if plan.lookups:
+        observed = await look_up(operator.eyes, deployment, observed, plan.lookups)
+        plan = build_plan(deployment, observed, operator.settings, _now())
+    return plan, observed
+
+
+async def _execute(
+    operator: Operator, deployment: LLMDeployment, plan: Plan, observed: Observed
+) -> None:
+    client, namespace = operator.eyes.client, deployment.metadata.namespace
+    key = f"{namespace}/{deployment.metadata.name}"
+    for line in plan.details if not plan.quiet else ():
+        log.info("%s: %s", key, line)
+    for obj in plan.apply:
+        try:
+            await objects.apply(client, obj)
+        except ApiRefused as error:
+            where = f"{obj['kind']} {obj['metadata']['name']}"
+            raise ApiRefused(
+                error.status, f"{where} is refused by the API server: {error}"
+            ) from error
+        _count(operator, "apply", obj["kind"])
+    for put in plan.serve:
+        await _declare(operator, observed, put.runtime, put.body, put.pod)
+    for gone in plan.remove:
+        await objects.delete(client, gone.kind, namespace, gone.name, gone.uid)
+        _count(operator, "delete", gone.kind)
+
+
+async def _declare(
+    operator: Operator, observed: Observed, runtime: str, body: dict[str, Any], pod: str
+) -> None:
+    head = next(p for p in observed.pods if p["metadata"]["name"] == pod)
+    try:
+        await serve.put_applications(
+            operator.eyes.session, head["status"]["podIP"], observed.tokens[runtime], body
+        )
+    except ServeUnavailable as error:
+        # The next pass reads Serve's state again and says so in a condition.
+        log.info("runtime %s: %s", runtime, error)
+    except ServeRefused as error:
+        raise ApiRefused(400, f"Ray Serve refused the configuration: {error}") from error
+    _count(operator, "declare", "ServeApplication")
+
+
+async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> Outcome:
+    if plan.status is not None:
+        await _write_status(operator, raw, plan.status)
+    operator.eyes.collector.taken((raw["metadata"]["namespace"], raw["metadata"]["name"]))
+    for event in plan.events:
+        await _post(operator, raw, event)
+    status = plan.status or raw.get("status") or {}
+    shares = {r["number"]: r.get("trafficPercent", 0) for r in status.get("revisions") or []}
+    return Outcome(plan.requeue_after, _state(status), shares)
+
+
+async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict[str, Any]) -> None:
+    meta = raw["metadata"]
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {key: meta[key] for key in ("name", "namespace", "uid")},
+        "status": status,
+    }
+    try:
+        await objects.apply_status(operator.eyes.client, body)
+    except ApiError as error:
+        # Gone meanwhile. Made anew meanwhile is a conflict of uids, and ends this pass: the next looks at the new one.
+        if error.status == 404:  # noqa: PLR2004  reason=an HTTP status is its own name
+            return
+        raise
+    _count(operator, "status", KIND)
+
+
+async def _post(operator: Operator, raw: Mapping[str, Any], event: Event) -> None:
+    meta, stamp = raw["metadata"], _now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    body = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{meta['name']}.{uuid.uuid4().hex[:12]}",
+            "namespace": meta["namespace"],
+        },
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": meta["name"],
+            "namespace": meta["namespace"],
+            "uid": meta["uid"],
+        },
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message,
+        "source": {"component": MANAGER},
+        "reportingComponent": MANAGER,
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+    try:
+        await objects.create_event(operator.eyes.client, body)
+    except OperatorError as error:
+        # An Event is a courtesy: its loss must not make the pass run again.
+        log.warning("%s/%s: an Event was not accepted: %s", meta["namespace"], meta["name"], error)
+        return
+    _count(operator, "create", "Event")
+
+
+def _refused(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
+    reason = Reason.INVALID_SPEC if error.status in _INVALID else Reason.API_ERROR
+    plan = refuse(
+        raw["metadata"]["generation"], Finding(reason, str(error)), raw.get("status") or {}, _now()
+    )
+    return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
+
+
+def _state(status: Mapping[str, Any]) -> str:
+    conditions = {c["type"]: c for c in status.get("conditions") or []}
+    if conditions.get("Accepted", {}).get("status") == "False":
+        return "refused"
+    if conditions.get("Progressing", {}).get("reason") == Reason.PAUSED:
+        return "paused"
+    if conditions.get("Degraded", {}).get("status") == "True":
+        return "degraded"
+    return "ready" if conditions.get("Ready", {}).get("status") == "True" else "progressing"
+
+
+def _count(operator: Operator, verb: str, kind: str) -> None:
+    operator.metrics.writes.labels(verb=verb, kind=kind).inc()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,94 @@
+"""The operator's settings, read from its environment; the chart sets every one of them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llmdeployment_operator.plan.settings import Settings
+
+_TRUE = frozenset({"1", "true", "yes"})
+_STORAGE = frozenset({"auto", "pvc", "emptyDir"})
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the text names the variable and what it may be."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """How the operator itself runs.
+
+    Attributes:
+        cluster_read: whether it may list nodes and StorageClasses.
+        workers: passes at the same time.
+        resync_seconds: every LLMDeployment is looked at at least this often.
+        port: of `/healthz`, `/readyz` and `/metrics`.
+    """
+
+    cluster_read: bool
+    workers: int
+    resync_seconds: float
+    port: int
+
+
+def plan_settings(env: Mapping[str, str]) -> Settings:
+    """Return what the plan has to know.
+
+    Raises:
+        SettingsError: a variable is missing or makes no sense.
+    """
+    storage = env.get("LLMD_HEAD_STORAGE", "auto")
+    if storage not in _STORAGE:
+        raise SettingsError(f"LLMD_HEAD_STORAGE is {storage!r}: it must be auto, pvc or emptyDir")
+    return Settings(
+        serving_image=_required(env, "LLMD_SERVING_IMAGE"),
+        gateway_image=_required(env, "LLMD_GATEWAY_IMAGE"),
+        operator_namespace=_required(env, "LLMD_OPERATOR_NAMESPACE"),
+        operator_labels=_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
+        image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
+        image_pull_secrets=_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
+        head_storage=storage,
+        head_storage_size=env.get("LLMD_HEAD_STORAGE_SIZE", "1Gi"),
+        namespaces=_list(env.get("LLMD_NAMESPACES", "")),
+    )
+
+
+def runtime_settings(env: Mapping[str, str]) -> Runtime:
+    """Return how the operator itself runs.
+
+    Raises:
+        SettingsError: a variable makes no sense.
+    """
+    return Runtime(
+        cluster_read=env.get("LLMD_CLUSTER_READ", "false").lower() in _TRUE,
+        workers=_positive(env, "LLMD_WORKERS", 8),
+        resync_seconds=float(_positive(env, "LLMD_RESYNC_SECONDS", 600)),
+        port=_positive(env, "LLMD_PORT", 8080),
+    )
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    if not env.get(name):
+        raise SettingsError(f"{name} is not set")
+    return env[name]
+
+
+def _positive(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"{name} is {text!r}: it must be a whole number above 0")
+    return int(text)
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _labels(text: str) -> dict[str, str]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"LLMD_OPERATOR_LABELS is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise SettingsError("LLMD_OPERATOR_LABELS must be a JSON object of labels")
+    return {str(key): str(part) for key, part in value.items()}
