@@ -23,6 +23,7 @@ from llmdeployment_serving.config import (
 from llmdeployment_serving.engine import ASGIApp, start_engine
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
+from llmdeployment_serving.serve_log import log_targets, restore_log_targets
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +40,19 @@ _watch_interval_seconds = 0.5
 class Replica:
     """One engine and its front."""
 
-    async def __init__(self, document: dict[str, Any]) -> None:
+    async def __init__(  # type: ignore[misc]  # because Ray Serve awaits it, and mypy knows no such thing
+        self, document: dict[str, Any]
+    ) -> None:
         self._config = parse(ServingConfig, document)
+        self._log_targets = log_targets()
         self._engine = await start_engine(self._config)
         self._front: Front | None = None
         self._user_config: UserConfig | None = None
 
-    async def __serve_build_asgi_app__(self) -> ASGIApp:  # noqa: PLW3201 - Ray Serve's name
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Returns the ASGI application Ray Serve puts behind the replica's port."""
         app = await self._engine.build_app()
+        restore_log_targets(self._log_targets)
         port = int(os.environ.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
         allow_rebinding(port)
         if not await wait_until_free(port, timeout_seconds=PORT_WAIT_SECONDS):
@@ -69,7 +74,7 @@ class Replica:
         except ConfigError as error:
             if self._user_config is None:
                 raise
-            logger.error("kept the previous user config: %s", error)  # noqa: TRY400 - one sentence
+            logger.error("kept the previous user config: %s", error)  # noqa: TRY400  # because one sentence is enough
             return
         self._user_config = taken
         if self._front is not None:
@@ -86,10 +91,12 @@ class Replica:
         A replica that merely fails its health checks is drained like a healthy one (30 s) before it is replaced; a dead process is
         replaced at once, and its port refuses, which every load balancer understands.
         """
-        while (reason := self._engine.failure()) is None:
-            await asyncio.sleep(_watch_interval_seconds)
+        while (reason := self._engine.failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
+            await asyncio.sleep(_watch_interval_seconds)  # why: the interval of a watch without end
         logger.error("the engine is dead, this replica ends: %s", reason)
-        await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)
+        await asyncio.sleep(
+            DEAD_ENGINE_GRACE_SECONDS
+        )  # why: answers under way get their errors out
         self._engine.shutdown()
         os._exit(1)
 

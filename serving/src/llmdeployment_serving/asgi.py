@@ -80,6 +80,7 @@ class Front:
             self._config.served_name,
             self._engine.snapshot(),
             self._revisions,
+            in_flight=self._in_flight,
         )
 
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,13 +89,7 @@ class Front:
         stats = self._revisions.setdefault(number, RevisionStats())
         probe = _Probe(stats, started, number, send)
         try:
-            if self._in_flight >= self._config.max_ongoing_requests:
-                raise _RefusedError(
-                    503,
-                    f"this replica is at its limit of {self._config.max_ongoing_requests} requests",
-                    ((b"retry-after", b"1"),),
-                )
-            self._in_flight += 1
+            self._take_place()
             try:
                 scope, receive = await self._prepared(scope, receive, number)
                 await until_abandoned(self._app(scope, receive, probe.send))
@@ -104,6 +99,13 @@ class Front:
             await send_error(probe.send, refused.status, refused.message, refused.headers)
         finally:
             probe.finish()
+
+    def _take_place(self) -> None:
+        limit = self._config.max_ongoing_requests
+        if self._in_flight >= limit:
+            message = f"this replica is at its limit of {limit} requests"
+            raise _RefusedError(503, message, ((b"retry-after", b"1"),))
+        self._in_flight += 1
 
     def _revision_of(self, scope: Scope) -> str:
         """Returns the number to count the request under; an unknown one is counted as none, so that clients cannot fill the table."""
@@ -197,7 +199,7 @@ class _Probe:
         """Counts the request."""
         if not self._ended:
             self._status = _client_left
-        elif self._status < 400:  # noqa: PLR2004 - HTTP's own boundary
+        elif self._status < 400:  # noqa: PLR2004  # because 400 is HTTP's own boundary
             self._stats.e2e.observe(time.monotonic() - self._started)
         self._stats.requests[str(self._status)] += 1
 

@@ -149,7 +149,7 @@ class UserConfig(_Strict):
 _Config = TypeVar("_Config", ServingConfig, UserConfig)
 
 
-def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401 - JSON from outside
+def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401  # because JSON from outside may be anything
     """Returns `document` as `kind`.
 
     Raises:

@@ -35,12 +35,12 @@ class Engine(Protocol):
 async def start_engine(config: ServingConfig) -> Engine:
     """Returns the engine `config` names, loaded and warm. vLLM is imported only when it is asked for."""
     if config.engine.name == "simulated":
-        from llmdeployment_serving.engine_simulated import (  # noqa: PLC0415 - one engine per process
+        from llmdeployment_serving.engine_simulated import (  # noqa: PLC0415  # because a process has one engine
             start_simulated,
         )
 
         return await start_simulated(config)
-    from llmdeployment_serving.engine_vllm import (  # noqa: PLC0415 - heavy, absent without the extra
+    from llmdeployment_serving.engine_vllm import (  # noqa: PLC0415  # because it is heavy, and absent without the extra
         start_vllm,
     )
 

@@ -34,7 +34,7 @@ async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
     rates = parse_rates(config.engine.args)
     if rates.fail_start:
         raise ConfigError(rates.fail_start)
-    await asyncio.sleep(rates.warm_up_seconds)
+    await asyncio.sleep(rates.warm_up_seconds)  # why: the simulated time of loading
     return SimulatedEngine(config.served_name, rates)
 
 
@@ -44,7 +44,7 @@ class SimulatedEngine:
     def __init__(self, served_name: str, rates: Rates) -> None:
         self._served_name = served_name
         self._batch = Batch(rates)
-        self._random = random.Random(rates.seed)  # noqa: S311 - a simulation, not a secret
+        self._random = random.Random(rates.seed)  # noqa: S311  # because a simulation keeps no secret
         self._queues: dict[int, asyncio.Queue[None]] = {}
         self._arrived: dict[int, float] = {}
         self._work = asyncio.Event()
@@ -101,7 +101,9 @@ class SimulatedEngine:
                 self._prompt_tokens += sequence.prompt_tokens
                 self._histograms["queue"].observe(now - self._arrived[id(sequence)])
             deadline = max(deadline, now - 1.0) + step.seconds * self._jitter()
-            await asyncio.sleep(max(0.0, deadline - time.monotonic()))
+            await asyncio.sleep(
+                max(0.0, deadline - time.monotonic())
+            )  # why: a simulated step's time
             for sequence in self._batch.end(step):
                 self._generation_tokens += 1
                 self._queues[id(sequence)].put_nowait(None)
@@ -172,5 +174,5 @@ class SimulatedEngine:
             async for _ in tokens:
                 pass
         finally:
-            await tokens.aclose()  # type: ignore[attr-defined] # an async generator
+            await tokens.aclose()  # type: ignore[attr-defined]  # because it is an async generator
         del asked

@@ -1,10 +1,13 @@
 """vLLM's own OpenAI server, in this process. The only module that imports vLLM.
 
-What it imports is not a promised API: vLLM 0.32 is pinned, and `tests/component/serving/test_vllm.py` holds these names. The steps are those of
-`vllm serve`: parse flags, make the engine's config, start the engine, build the FastAPI application, fill its state.
+What it imports is not a promised API: vLLM 0.32 is pinned, and `tests/component/serving/test_vllm.py` holds these names. The steps are
+those of `vllm serve`: parse flags, make the engine's config, start the engine, build the FastAPI application, fill its state.
 """
 
 import argparse
+import logging
+import os
+import shutil
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -15,6 +18,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -27,6 +31,8 @@ from llmdeployment_serving.flags import vllm_flags
 from llmdeployment_serving.output import first_error, watched_output
 from llmdeployment_serving.stats import EngineSnapshot
 
+logger = logging.getLogger(__name__)
+
 _histograms = {
     "ttft": "vllm:time_to_first_token_seconds",
     "itl": "vllm:inter_token_latency_seconds",
@@ -35,7 +41,7 @@ _histograms = {
 }
 
 
-class _Parser(FlexibleArgumentParser):  # type: ignore[misc] # vLLM has no types here
+class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # because vLLM has no types here
     """vLLM's parser, with an exception where argparse would end the process."""
 
     @override
@@ -52,11 +58,23 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
     # why: without abbreviations, `--tensor` cannot slip past the flags the operator reserves.
     parser = make_arg_parser(_Parser(prog="vllm serve", allow_abbrev=False))
     try:
-        args: argparse.Namespace = parser.parse_args(vllm_flags(config))
+        args: argparse.Namespace = parser.parse_args(
+            [*vllm_flags(config), *_eager_without_a_compiler(config)]
+        )
         validate_parsed_serve_args(args)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"vLLM refuses spec.engine.args: {error}") from None
     return args
+
+
+def _eager_without_a_compiler(config: ServingConfig) -> list[str]:
+    """Returns what keeps vLLM from compiling the model where nothing can: on a CPU it writes C++, and the image has no compiler."""
+    if {"enforce-eager", "no-enforce-eager", "optimization-level"} & set(config.engine.args):
+        return []
+    if not current_platform.is_cpu() or shutil.which(os.environ.get("CXX", "g++")):
+        return []
+    logger.warning("no C++ compiler here: --enforce-eager is set")
+    return ["--enforce-eager"]
 
 
 async def start_vllm(config: ServingConfig) -> "VllmEngine":
@@ -104,7 +122,7 @@ class VllmEngine:
         await init_app_state(self._engine, app.state, self._args, tasks)
         # why: vLLM's dead-engine handler writes `server.should_exit`; `failure` ends this process.
         app.state.server = SimpleNamespace(should_exit=False)
-        return app  # type: ignore[no-any-return]
+        return app  # type: ignore[no-any-return]  # because vLLM has no types here
 
     def failure(self) -> str | None:
         """Returns why the engine cannot go on, or None."""
@@ -116,7 +134,7 @@ class VllmEngine:
 
         def total(name: str, suffix: str = "") -> float:
             samples = families[name].samples if name in families else ()
-            return sum(item.value for item in samples if item.name == name + suffix)
+            return sum(float(item.value) for item in samples if item.name == name + suffix)
 
         return EngineSnapshot(
             running=int(total("vllm:num_requests_running")),
@@ -136,7 +154,7 @@ class VllmEngine:
         self._engine.shutdown()
 
 
-def _histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401 - a prometheus_client metric or None
+def _histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401  # because prometheus_client has no type for it
     """Returns a histogram as `Histogram.as_json` writes it, summed over label sets."""
     counts: dict[str, float] = {}
     total = seconds = 0.0

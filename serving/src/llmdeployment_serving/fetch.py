@@ -1,7 +1,7 @@
 """Brings a model from a Hugging Face hub to a folder of this pod: the init container's whole work.
 
-Every failure is one sentence that names the source and what to do, since `kubectl describe` and the LLMDeployment's condition show nothing else. A
-folder that holds the model already (a PVC, a restarted pod) is taken as it is, without the network.
+Every failure is one sentence that names the source and what to do, since `kubectl describe` and the LLMDeployment's condition
+show nothing else. A folder that holds the model already (a PVC, a restarted pod) is taken as it is, without the network.
 """
 
 import json
@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from typing_extensions import override
 
 from llmdeployment_serving.errors import FetchError
 
@@ -35,6 +36,7 @@ class Source:
     repository: str
     revision: str
 
+    @override
     def __str__(self) -> str:
         """Returns it as a user wrote it."""
         return f"hf://{self.repository}@{self.revision}"
@@ -71,7 +73,7 @@ def fetch_model(text: str, folder: Path, *, token: str | None) -> None:
         )
     except FetchError:
         raise
-    except Exception as error:  # the end of this process: whatever it was becomes one sentence
+    except Exception as error:  # because whatever ends this process is told in one sentence
         raise _explained(error, source, has_token=token is not None) from error
     _check_sizes(folder, source, sizes)
     (folder / MARKER).write_text(json.dumps({"source": str(source), "commit": commit}))
@@ -133,30 +135,29 @@ def _has(folder: Path, source: Source) -> bool:
 
 
 def _explained(error: Exception, source: Source, *, has_token: bool) -> FetchError:
-    """Returns the sentence for `error`. The hub answers 401 or 404 alike to a missing and to a private repository."""
+    return FetchError(_sentence(error, source, has_token=has_token))
+
+
+def _sentence(error: Exception, source: Source, *, has_token: bool) -> str:
+    """Returns what to tell of `error`. The hub answers 401 or 404 alike to a missing and to a private repository."""
     advice = "the token in HF_TOKEN may not read it" if has_token else "it may need a token"
     match error:
         case GatedRepoError():
-            return FetchError(
-                f"{source} is gated: accept its licence, and set spec.model.tokenSecretRef"
-            )
+            found = "is gated: accept its licence, and set spec.model.tokenSecretRef"
         case RevisionNotFoundError():
-            return FetchError(
-                f"{source.repository} has no revision {source.revision}: check spec.model.source"
-            )
+            found = "has no such revision: check spec.model.source"
         case RepositoryNotFoundError():
-            return FetchError(f"{source} was not found, or {advice} (spec.model.tokenSecretRef)")
+            found = f"was not found, or {advice} (spec.model.tokenSecretRef)"
         case HfHubHTTPError() if error.response.status_code == _http_unauthorized:
-            return FetchError(f"{source} cannot be read: {advice} (spec.model.tokenSecretRef)")
+            found = f"cannot be read: {advice} (spec.model.tokenSecretRef)"
         case HfHubHTTPError():
-            code = error.response.status_code
-            return FetchError(f"the hub answered {code} for {source}: it will be tried again")
+            found = f"is refused by the hub ({error.response.status_code}): it will be tried again"
         case HFValidationError():
-            return FetchError(
-                f"{source.repository} is not a repository name: check spec.model.source"
-            )
+            found = "is not a repository's name: check spec.model.source"
         case _:
-            return FetchError(
-                f"{source} could not be downloaded ({type(error).__name__}: {error}): check the "
-                "network from this pod to the hub"
+            kind = type(error).__name__
+            found = (
+                f"could not be downloaded ({kind}: {error}): check the network from this pod to "
+                "the hub"
             )
+    return f"{source} {found}"

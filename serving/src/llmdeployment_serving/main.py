@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llmdeployment_serving import node
 from llmdeployment_serving.config import ServingConfig, parse
+from llmdeployment_serving.drain import SETTLE_SECONDS, TIMEOUT_SECONDS, drain
 from llmdeployment_serving.errors import ConfigError, ServingError, write_termination_log
 
 HEAD_WAIT_SECONDS = 900.0
@@ -20,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except ServingError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a command-line program
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201  # because a command-line program prints
         write_termination_log(str(error))
         return 1
 
@@ -38,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--source", required=True, help="hf://organisation/name[@revision]")
     fetch.add_argument("--to", required=True, type=Path, help="folder to put the files in")
     fetch.set_defaults(run=_fetch)
+    drain = commands.add_parser(
+        "drain", help="wait until this pod's replica has answered everything"
+    )
+    drain.add_argument("--settle", type=float, default=SETTLE_SECONDS, metavar="SECONDS")
+    drain.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
+    drain.set_defaults(run=_drain)
     validate = commands.add_parser("validate-config", help="check a ServingConfig")
     validate.add_argument("config", help="the JSON itself, or - for standard input")
     validate.set_defaults(run=_validate)
@@ -60,27 +67,37 @@ def _worker(options: argparse.Namespace) -> None:
         os.environ, cpus=node.cpu_limit(), memory_bytes=node.memory_limit()
     )
     command = node.worker_command(environment, options.extra)
+    node.seed_model_infos(environment)
     node.wait_for_head(node.head_address(environment), timeout_seconds=HEAD_WAIT_SECONDS)
     _exec(command, environment)
 
 
 def _exec(command: list[str], environment: dict[str, str]) -> None:
     sys.stdout.flush()
-    os.execve(command[0], command, environment)  # noqa: S606 - Ray becomes the container's process
+    os.execve(command[0], command, environment)  # noqa: S606  # because Ray becomes the container's process
+
+
+def _drain(options: argparse.Namespace) -> None:
+    # why: 0 even when it gave up; Kubernetes ends the pod either way, and a failed hook reads like a fault of the pod.
+    drain(
+        node.replica_port(os.environ),
+        settle_seconds=options.settle,
+        timeout_seconds=options.timeout,
+    )
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from llmdeployment_serving.fetch import fetch_model  # noqa: PLC0415 - heavy, for one command
+    from llmdeployment_serving.fetch import fetch_model  # noqa: PLC0415  # because one command needs it, and it is heavy
 
     fetch_model(options.source, options.to, token=os.environ.get("HF_TOKEN") or None)
 
 
 def _validate(options: argparse.Namespace) -> None:
-    print(_read_config(options.config).model_dump_json(by_alias=True))  # noqa: T201 - its output
+    print(_read_config(options.config).model_dump_json(by_alias=True))  # noqa: T201  # because this is its output
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from llmdeployment_serving.plain import serve_plain  # noqa: PLC0415 - for one command
+    from llmdeployment_serving.plain import serve_plain  # noqa: PLC0415  # because one command needs it
 
     config = _read_config(options.config)
     asyncio.run(serve_plain(config, _json(options.user_config), options.host, options.port))

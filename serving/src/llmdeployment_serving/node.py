@@ -5,10 +5,12 @@ The environment variables are Ray's and vLLM's; each line says what happens with
 
 import json
 import os
+import shutil
 import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from llmdeployment_serving.config import REPLICA_PORT, REPLICA_RESOURCE
@@ -18,6 +20,8 @@ GCS_PORT = 6379
 DASHBOARD_PORT = 8265
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 """Ray's shared memory; Serve passes no request through it in direct ingress, and the default takes 30 % of the pod's memory limit."""
+MODEL_INFOS = "share/llmdeployment/modelinfos"
+"""In the environment's folder: files vLLM wrote when the environment was made."""
 _gibibyte = 1024**3
 _connect_seconds = 2.0
 
@@ -31,6 +35,8 @@ RAY_ENVIRONMENT: dict[str, str] = {
     "RAY_SERVE_PORT_QUARANTINE_S": "0",
     # How long a replica that is told to go stays reachable, for endpoints to be taken out.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "30",
+    # The pod's preStop hook has drained the replica before Ray is told to stop; Ray would wait 30 s more for nothing.
+    "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
     # Workers outlive a head that is replaced; the default ends them after 60 s. Lower case is Ray's.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
     # Ray starts its workers, and so the engine, at nice 15.
@@ -54,8 +60,8 @@ def worker_environment(
 ) -> dict[str, str]:
     """Returns the environment of a worker with `cpus` and `memory_bytes` (None: no limit).
 
-    vLLM's `auto` binding takes the machine's first cores in every pod, so two replicas on a machine share them while others idle: the kernel
-    places the threads instead, as many as the pod may use. The KV cache gets a quarter of the memory limit, at least 1 GiB.
+    vLLM's `auto` binding takes the machine's first cores in every pod, so two replicas on a machine share them while others idle: the
+    kernel places the threads instead, as many as the pod may use. The KV cache gets a quarter of the memory limit, at least 1 GiB.
     """
     environment = {
         **RAY_ENVIRONMENT,
@@ -70,13 +76,12 @@ def worker_environment(
 
 def head_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
     """Returns the command line of a head, which runs no work: no CPUs, no GPUs. `extra` goes last and wins."""
-    address = environment.get("LLMD_POD_IP")
     return [
         *_ray_start(),
         "--head",
-        *(("--node-ip-address", address) if address else ()),
+        *_own_address(environment),
         *("--port", str(GCS_PORT)),
-        *("--dashboard-host", "0.0.0.0"),  # noqa: S104 - a NetworkPolicy and the token guard it
+        *("--dashboard-host", "0.0.0.0"),  # noqa: S104  # because a NetworkPolicy and the token guard it
         *("--dashboard-port", str(DASHBOARD_PORT)),
         *("--num-cpus", "0", "--num-gpus", "0"),
         *extra,
@@ -88,10 +93,25 @@ def worker_command(environment: Mapping[str, str], extra: list[str]) -> list[str
     return [
         *_ray_start(),
         *("--address", head_address(environment)),
+        *_own_address(environment),
         *("--num-gpus", environment.get("LLMD_GPUS", "0")),
         *("--resources", json.dumps(_resources(environment))),
         *extra,
     ]
+
+
+def replica_port(environment: Mapping[str, str]) -> int:
+    """Returns the port this pod's replica answers on."""
+    return int(environment.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
+
+
+def seed_model_infos(environment: Mapping[str, str], prefix: Path = Path(sys.prefix)) -> None:
+    """Gives vLLM what it once found out about the commonest models' classes: else it starts a process for it at every start, 20 s."""
+    root = environment.get("VLLM_CACHE_ROOT") or Path("~/.cache/vllm").expanduser()
+    source, target = prefix / MODEL_INFOS, Path(root) / "modelinfos"
+    if source.is_dir() and not target.exists():
+        with suppress(OSError):  # a start without it is slower, nothing else
+            shutil.copytree(source, target, copy_function=shutil.copyfile)
 
 
 def head_address(environment: Mapping[str, str]) -> str:
@@ -147,6 +167,12 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
         # why: cgroup v1 says "no limit" with a number near 2**63.
         return int(text) if text != "max" and int(text) < 2**60 else None
     return None
+
+
+def _own_address(environment: Mapping[str, str]) -> list[str]:
+    # why: Ray finds its own address by a route to the Internet, and takes 127.0.0.1 where there is none.
+    address = environment.get("POD_IP")
+    return ["--node-ip-address", address] if address else []
 
 
 def _ray_start() -> list[str]:

@@ -70,7 +70,7 @@ def parse_rates(args: dict[str, FlagValue]) -> Rates:
             values[name] = kind(value)
         except ValueError:
             raise ConfigError(f"engine flag {flag}: {value!r} is not a number") from None
-    rates = Rates(**values)  # type: ignore[arg-type] # each value has its default's type
+    rates = Rates(**values)  # type: ignore[arg-type]  # because each value has its default's type
     positive = (
         rates.prefill_tokens_per_second,
         rates.decode_tokens_per_second,

@@ -95,19 +95,19 @@ def _output_tokens(body: dict[str, Any], prompt: tuple[str, ...], rates: Rates) 
         raise BadRequestError("max_tokens is not a positive whole number")
     if asked is not None and body.get("ignore_eos") is True:
         return asked, "length"
-    source = random.Random(f"{rates.seed}:{' '.join(prompt)}")  # noqa: S311 - a simulation
+    source = random.Random(f"{rates.seed}:{' '.join(prompt)}")  # noqa: S311  # because a simulation keeps no secret
     own = 1 + int(source.expovariate(1.0 / rates.mean_output_tokens))
     limit = asked or max(1, rates.max_model_len - len(prompt))
     return (own, "stop") if own < limit else (limit, "length")
 
 
-def _chat_words(messages: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON from a client
+def _chat_words(messages: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client's JSON may be anything
     if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
         raise BadRequestError("messages is not a list of messages")
     return tuple(word for message in messages for word in _words(message.get("content")))
 
 
-def _words(content: Any) -> tuple[str, ...]:  # noqa: ANN401 - JSON from a client
+def _words(content: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client's JSON may be anything
     if isinstance(content, str):
         return tuple(content.split())
     if isinstance(content, list):

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+from typing_extensions import override
 
 BOUNDS: tuple[float, ...] = tuple(
     float(f"{digits}e{power}") for power in range(-3, 3) for digits in (1, 1.5, 2, 3, 5, 7.5)
@@ -81,12 +82,18 @@ class EngineSnapshot:
 
 
 def stats_document(
-    engine: str, model: str, snapshot: EngineSnapshot, revisions: dict[str, RevisionStats]
+    engine: str,
+    model: str,
+    snapshot: EngineSnapshot,
+    revisions: dict[str, RevisionStats],
+    *,
+    in_flight: int = 0,
 ) -> dict[str, Any]:
     """Returns the body of `/stats`."""
     return {
         "engine": engine,
         "model": model,
+        "inFlight": in_flight,
         "running": snapshot.running,
         "waiting": snapshot.waiting,
         "kvCacheUsage": snapshot.kv_cache_usage,
@@ -110,6 +117,7 @@ class _Once(Collector):
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
 
+    @override
     def collect(self) -> Iterator[Any]:
         document = self._document
         labels = [document["engine"], document["model"]]
