@@ -1,0 +1,113 @@
+-- The wait of a request whose backend has no usable server: until the row of its bucket leads to a slot that has one, for as
+-- long as the settings say, with no more waiting than they say. It runs inside HAProxy, so requests wait through an agent's restart.
+local buckets = Map.new(os.getenv("LLMD_RUN_DIR") .. "/buckets.map", Map._int)
+
+-- Waiting requests by number, with the time they last looked. A client that leaves ends its request here without a word, so an
+-- entry counts only as long as it is fresh.
+local waiting = {}
+local count = 0
+local next_number = 0
+local swept = 0
+local refused = {full = 0, timeout = 0}
+-- Tells this process from the one before it, whose pid is the same in a container.
+local process = string.format("%d-%s", os.time(), tostring(waiting):match("0x(%x+)") or "")
+
+local function now_ms()
+  local now = core.now()
+  return now.sec * 1000 + now.usec // 1000
+end
+
+local function nap_ms()
+  return 20 + count // 10
+end
+
+local function sweep(now)
+  if now - swept < 100 then return end
+  swept = now
+  local left = 0
+  for number, seen in pairs(waiting) do
+    if now - seen > 1000 + 5 * nap_ms() then waiting[number] = nil else left = left + 1 end
+  end
+  count = left
+end
+
+-- Usable servers by slot (the hold itself is a backup and does not count), looked up at most every 10 ms for all who wait.
+local usable = {}
+
+local function has_server(slot)
+  local known, now = usable[slot], now_ms()
+  if not known or now - known.at >= 10 then
+    known = {at = now, yes = (tonumber(core.backends[slot]:get_stats().act) or 0) > 0}
+    usable[slot] = known
+  end
+  return known.yes
+end
+
+local function usable_row(bucket)
+  local row = bucket and buckets:lookup(bucket)
+  local slot = row and row:match("|([^|]*)$")
+  if slot and core.backends[slot] and has_server(slot) then return row end
+  return nil
+end
+
+local function refuse(txn, why, sentence)
+  refused[why] = refused[why] + 1
+  txn:set_var("txn.refusal", sentence)
+end
+
+local function hold(txn)
+  local bucket = txn.sf:req_hdr("x-llm-bucket")
+  local seconds = tonumber(txn:get_var("txn.hold_seconds")) or 0
+  local limit = tonumber(txn:get_var("txn.hold_requests")) or 0
+  local now = now_ms()
+  local deadline = tonumber(txn.sf:req_hdr("x-llm-deadline")) or (now + seconds * 1000)
+  txn:set_var("txn.deadline", string.format("%d", deadline))
+
+  local row = usable_row(bucket)
+  if row then
+    txn:set_var("txn.row", row)
+    return
+  end
+  sweep(now)
+  if count >= limit then
+    return refuse(txn, "full", "No replica is ready and as many requests as may wait are waiting.")
+  end
+  next_number = next_number + 1
+  local number = next_number
+  waiting[number] = now
+  count = count + 1
+  while not row and now < deadline do
+    core.msleep(nap_ms())
+    now = now_ms()
+    if waiting[number] == nil then count = count + 1 end
+    waiting[number] = now
+    row = usable_row(bucket)
+  end
+  waiting[number] = nil
+  count = count - 1
+  if row then
+    txn:set_var("txn.row", row)
+  else
+    refuse(txn, "timeout", string.format("No replica became ready within %d s.", seconds))
+  end
+end
+
+core.register_action("hold", {"http-req"}, hold)
+core.register_cli({"show", "hold"}, "show hold: requests that wait, and that were refused", function(applet)
+  sweep(now_ms())
+  applet:send(string.format("process %s\nheld %d\nfull %d\ntimeout %d\n", process, count, refused.full, refused.timeout))
+end)
+
+-- Answers 413 after it has read the body: many clients look for an answer only when all is sent.
+core.register_service("too_large", "http", function(applet)
+  while true do
+    local part = applet:receive(65536)
+    if part == nil or part == "" then break end
+  end
+  local body = '{"error": {"message": "The body is larger than 4 MiB.", "type": "invalid_request_error", "param": null, "code": "body_too_large"}}'
+  applet:set_status(413)
+  applet:add_header("content-type", "application/json")
+  applet:add_header("content-length", tostring(#body))
+  applet:start_response()
+  applet:send(body)
+end)

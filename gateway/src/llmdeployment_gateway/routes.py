@@ -1,0 +1,77 @@
+"""The routing the operator asks for: `routes.json` of the ConfigMap `<name>-routes`."""
+
+import hashlib
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+BUCKETS = 10_000
+KEY = "routes.json"
+
+Label = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+
+
+class RoutesError(Exception):
+    """The text is not a routes document; the message says where."""
+
+
+class _Model(BaseModel):
+    # An operator newer than this gateway may say more.
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
+
+
+class Hold(_Model):
+    """The bounds of waiting: requests at once, and seconds each."""
+
+    max_requests: Annotated[int, Field(ge=0)] = 64
+    seconds: Annotated[int, Field(ge=0)] = 120
+
+
+class Route(_Model):
+    """Buckets up to `below` (exclusive) from the previous row's go to this revision."""
+
+    arm: Label
+    revision: Annotated[int, Field(ge=1)]
+    service: Label
+    below: Annotated[int, Field(ge=0, le=BUCKETS)]
+
+
+class Routes(_Model):
+    """The whole document."""
+
+    deployment: Label
+    served_name: str
+    salt: Annotated[str, Field(pattern=r"^[!-~]+$", max_length=253)]
+    hold: Hold = Hold()
+    routes: tuple[Route, ...] = ()
+
+    @model_validator(mode="after")
+    def _covers_every_bucket_once(self) -> Self:
+        ends = [route.below for route in self.routes]
+        if ends and (ends != sorted(ends) or ends[-1] != BUCKETS):
+            raise ValueError(f"`below` must rise to {BUCKETS}: {ends}")
+        return self
+
+    def services(self) -> tuple[str, ...]:
+        """Return the services that have a row, each once, in the order of the rows."""
+        return tuple(dict.fromkeys(route.service for route in self.routes))
+
+
+def parse(text: str) -> Routes:
+    """Return what a `routes.json` says.
+
+    Raises:
+        RoutesError: it is not JSON, or not a routes document.
+    """
+    try:
+        return Routes.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RoutesError(f"{where or KEY}: {first['msg']}") from error
+
+
+def routes_hash(text: str) -> str:
+    """Return what `/stats` says as `routesHash` once this text is applied: 16 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
