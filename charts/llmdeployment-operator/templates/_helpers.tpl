@@ -1,0 +1,56 @@
+{{/* At most 50 characters, so that suffixes still fit a name of 63. */}}
+{{- define "llmd.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Objects without a namespace carry the release's in their name: two releases of one name do not meet. */}}
+{{- define "llmd.clusterName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "llmd.fullname" .) -}}
+{{- end -}}
+
+{{- define "llmd.selector" -}}
+app.kubernetes.io/name: llmdeployment-operator
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- end -}}
+
+{{- define "llmd.labels" -}}
+{{ include "llmd.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "llmd.serviceAccount" -}}
+{{- default (include "llmd.fullname" .) .Values.serviceAccount.name -}}
+{{- end -}}
+
+{{/* Takes a dict of root and image. */}}
+{{- define "llmd.image" -}}
+{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- end -}}
+
+{{/* The namespaces to watch as a JSON list; empty when it is all of them. */}}
+{{- define "llmd.namespaces" -}}
+{{- if .Values.watch.clusterWide -}}
+[]
+{{- else -}}
+{{- default (list .Release.Namespace) .Values.watch.namespaces | toJson -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the schema cannot say. */}}
+{{- define "llmd.checked" -}}
+{{- if and .Values.watch.clusterWide .Values.watch.namespaces -}}
+{{- fail "watch.clusterWide watches every namespace: leave watch.namespaces empty" -}}
+{{- end -}}
+{{- if ne .Values.image.gateway.pullPolicy .Values.image.serving.pullPolicy -}}
+{{- fail "image.gateway.pullPolicy and image.serving.pullPolicy must be the same: the operator knows one policy for what it makes" -}}
+{{- end -}}
+{{- end -}}
