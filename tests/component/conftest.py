@@ -17,7 +17,7 @@ def control_plane(
 ) -> Iterator[cluster.ControlPlane]:
     """One control plane for the whole run: kubeconfig, url, ca, token. Do not restart this one."""
     if missing := request.config.stash[MISSING]:
-        pytest.skip(f"etcd and kube-apiserver cannot be built here: {missing}")
+        pytest.skip(reason=f"etcd and kube-apiserver cannot be built here: {missing}")
     plane = cluster.start(tmp_path_factory.mktemp("control-plane"))
     yield plane
     plane.stop()

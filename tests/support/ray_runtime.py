@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-TOKEN = "a-token-of-the-tests-0123456789abcdef"  # noqa: S105 - of a throwaway cluster
+TOKEN = "a-token-of-the-tests-0123456789abcdef"  # noqa: S105  # because it is a throwaway cluster's
 _start_seconds = 90.0
 
 
-def until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:  # noqa: ANN401
+def until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
     """Returns the first true answer of `condition`, or fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -59,6 +59,14 @@ class RayRuntime:
     def start(self) -> None:
         """Returns once the Serve REST API answers and the worker has joined."""
         (self.folder / "gcs").mkdir(parents=True, exist_ok=True)
+        self.start_head()
+        self.start_worker()
+        until(self._serve_answers, seconds=_start_seconds, what="the Serve API's answer")
+
+    def start_head(self) -> None:
+        """Starts the head pod's process; again, when it was killed: it finds its state in the same folder."""
+        # why: a new pod has its own /tmp and its own processes; here `ray start` would take the worker's for a cluster that runs.
+        (self.folder / "ray" / "ray_current_cluster").unlink(missing_ok=True)
         self.start_node(
             "head",
             *("--port", str(self.gcs_port), "--dashboard-port", str(self.dashboard_port)),
@@ -68,8 +76,6 @@ class RayRuntime:
             *("--min-worker-port", "20000", "--max-worker-port", "20999"),
             *("--ray-client-server-port", str(free_port(10100))),
         )
-        self.start_worker()
-        until(self._serve_answers, seconds=_start_seconds, what="the Serve API's answer")
 
     def start_worker(self) -> None:
         """Starts the worker pod's process."""
@@ -82,7 +88,23 @@ class RayRuntime:
 
     def start_node(self, kind: str, *options: str) -> None:
         """Starts `llmdeployment-serving head | worker` as a process group of its own."""
-        environment = {
+        log = (self.folder / f"{kind}.log").open("ab")
+        self.logs.append(log)
+        self.processes[kind] = subprocess.Popen(
+            [*self.command(kind), "--", *options],
+            env=self.pod_environment(),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def command(self, name: str) -> list[str]:
+        """Returns the command line of `llmdeployment-serving name`."""
+        return [self.python, "-m", "llmdeployment_serving.main", name]
+
+    def pod_environment(self) -> dict[str, str]:
+        """Returns the environment of the runtime's pods."""
+        return {
             **os.environ,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
@@ -93,32 +115,22 @@ class RayRuntime:
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
             **self.environment,
         }
-        log = (self.folder / f"{kind}.log").open("wb")
-        self.logs.append(log)
-        self.processes[kind] = subprocess.Popen(
-            [self.python, "-m", "llmdeployment_serving.main", kind, "--", *options],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
 
-    def stop(self) -> None:
-        """Ends both nodes and everything they started."""
-        groups = {process.pid for process in self.processes.values()}
-        family = _descendants(groups)
-        for process in self.processes.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-        for process in self.processes.values():
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait(timeout=5)
+    def kill_node(self, kind: str) -> None:
+        """Ends a node and everything it started, all at once, as a lost machine does."""
+        process = self.processes.pop(kind)
+        family = descendants({process.pid})
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=10)
         for pid, born in family.items():
             if _stat(pid)[1:] == (born,):
                 os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ends both nodes and everything they started."""
+        for kind in tuple(self.processes):
+            self.kill_node(kind)
         for log in self.logs:
             log.close()
 
@@ -126,14 +138,14 @@ class RayRuntime:
         self, method: str, path: str, body: object = None, *, token: str = TOKEN
     ) -> tuple[int, Any]:
         """Returns status and parsed body of a call to the head's REST API."""
-        request = urllib.request.Request(  # noqa: S310 - http to this machine
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.dashboard_port}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"content-type": "application/json", "authorization": f"Bearer {token}"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - as above
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  # because it is http to this machine
                 text = answer.read()
                 return answer.status, json.loads(text) if text[:1] == b"{" else text.decode()
         except urllib.error.HTTPError as error:
@@ -154,6 +166,18 @@ class RayRuntime:
         serving = ("RUNNING", "UPDATING")
         return [item for item in deployment.get("replicas", ()) if item["state"] in serving]
 
+    def scale(self, replicas: int) -> None:
+        """Asks for so many replicas."""
+        path = "/api/v1/applications/llm/deployments/replica/scale"
+        status, text = self.call("POST", path, {"target_num_replicas": replicas})
+        if status != 200:
+            raise RuntimeError(f"{status}: {text}")
+
+    def stats(self) -> dict[str, Any]:
+        """Returns the replica's `/stats`."""
+        with urllib.request.urlopen(self.replica_url("/stats"), timeout=5) as answer:  # noqa: S310  # because it is http to this machine
+            return dict(json.load(answer))
+
     def replica_url(self, path: str) -> str:
         """Returns the URL of the replica."""
         return f"http://127.0.0.1:{self.replica_port}{path}"
@@ -163,12 +187,23 @@ class RayRuntime:
             if process.poll() is not None:
                 raise RuntimeError((self.folder / f"{kind}.log").read_text()[-2000:])
         try:
-            return self.call("GET", "/api/serve/applications/")[0] == 200  # noqa: PLR2004 - HTTP OK
+            return self.call("GET", "/api/serve/applications/")[0] == 200
         except OSError:
             return False
 
 
-def _descendants(roots: set[int]) -> dict[int, str]:
+def status_of(url: str) -> int:
+    """Returns the HTTP status of a GET, 0 when nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # because it is http to this machine
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return 0
+
+
+def descendants(roots: set[int]) -> dict[int, str]:
     """Returns every process below `roots` and when it began; Ray moves some into other process groups."""
     table = {int(path.name): _stat(int(path.name)) for path in Path("/proc").glob("[0-9]*")}
     found = set(roots)

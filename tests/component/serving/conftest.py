@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from tests.support.ray_runtime import RayRuntime, until
 
 if TYPE_CHECKING:

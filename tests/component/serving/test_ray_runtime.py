@@ -4,18 +4,15 @@ kills the replica comes last."""
 from __future__ import annotations
 
 import copy
-import json
 import os
 import signal
+import subprocess
 import threading
-import urllib.error
-import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import openai
 import pytest
-
-from tests.support.ray_runtime import until
+from tests.support.ray_runtime import status_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,21 +30,6 @@ def client(ray_runtime: RayRuntime) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def status_of(url: str) -> int:
-    try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
-
-
-def stats(ray_runtime: RayRuntime) -> dict[str, Any]:
-    with urllib.request.urlopen(ray_runtime.replica_url("/stats"), timeout=5) as answer:
-        return dict(json.load(answer))
-
-
 def test_an_answer_carries_the_newest_revisions_prompt(client: openai.OpenAI) -> None:
     answer = client.chat.completions.create(
         model="chat", messages=HELLO, max_tokens=8, extra_body={"ignore_eos": True}
@@ -61,7 +43,7 @@ def test_an_answer_carries_the_newest_revisions_prompt(client: openai.OpenAI) ->
 def test_a_stream_comes_in_pieces_and_is_counted_by_revision(
     client: openai.OpenAI, ray_runtime: RayRuntime
 ) -> None:
-    before = stats(ray_runtime)["revisions"]["1"]["ttft"]["count"]
+    before = ray_runtime.stats()["revisions"]["1"]["ttft"]["count"]
     stream = client.chat.completions.create(
         model="chat",
         messages=HELLO,
@@ -76,7 +58,7 @@ def test_a_stream_comes_in_pieces_and_is_counted_by_revision(
     assert usage is not None
     assert usage.completion_tokens == 20
     assert len(chunks) == 22  # the role, 20 tokens, the usage
-    assert stats(ray_runtime)["revisions"]["1"]["ttft"]["count"] == before + 1
+    assert ray_runtime.stats()["revisions"]["1"]["ttft"]["count"] == before + 1
 
 
 def test_what_was_put_is_what_get_returns(
@@ -88,7 +70,7 @@ def test_what_was_put_is_what_get_returns(
 
 
 def test_the_head_wants_its_token(ray_runtime: RayRuntime) -> None:
-    assert ray_runtime.call("GET", "/api/serve/applications/", token="wrong")[0] == 403
+    assert ray_runtime.call("GET", "/api/serve/applications/", token="x" * 32)[0] == 403
 
 
 def test_a_new_prompt_needs_no_new_process(
@@ -149,8 +131,8 @@ def test_a_stream_under_way_ends_whole_when_its_replica_is_told_to_go(
 
     reader = threading.Thread(target=read)
     reader.start()
-    until(lambda: stats(ray_runtime)["running"], seconds=10, what="the request")
-    scale(ray_runtime, 0)
+    until(lambda: ray_runtime.stats()["running"], seconds=10, what="the request")
+    ray_runtime.scale(0)
     healthz = ray_runtime.replica_url("/-/healthz")
     until(lambda: status_of(healthz) == 503, seconds=10, what="draining")
     assert reader.is_alive(), "the stream was over before the drain began"
@@ -162,10 +144,97 @@ def test_a_stream_under_way_ends_whole_when_its_replica_is_told_to_go(
 
 
 def test_scaling_up_again(ray_runtime: RayRuntime) -> None:
-    scale(ray_runtime, 1)
+    ray_runtime.scale(1)
     healthz = ray_runtime.replica_url("/-/healthz")
 
     until(lambda: status_of(healthz) == 200, seconds=40, what="a replica")
+
+
+def test_a_pods_last_stream_ends_before_its_hook_does(
+    client: openai.OpenAI, ray_runtime: RayRuntime
+) -> None:
+    stream = client.chat.completions.create(
+        model="chat", messages=HELLO, max_tokens=300, stream=True, extra_body={"ignore_eos": True}
+    )
+    next(stream)
+    hook = subprocess.Popen(
+        [*ray_runtime.command("drain"), "--settle", "0.5"],
+        env=ray_runtime.pod_environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    chunks = 1
+    for _ in stream:
+        chunks += 1
+        assert chunks > 200 or hook.poll() is None
+    said, _ = hook.communicate(timeout=10)
+
+    assert chunks == 301
+    assert "no request left" in said
+    assert hook.returncode == 0
+
+
+def test_a_lost_head_fails_no_request(
+    ray_runtime: RayRuntime, put_document: dict[str, Any]
+) -> None:
+    before = [replica["pid"] for replica in ray_runtime.replicas()]
+    document = copy.deepcopy(put_document)
+    revisions = document["applications"][0]["deployments"][0]["user_config"]["revisions"]
+    revisions["9"] = {"prompt": {"system": "Again."}}
+    with Load(ray_runtime.replica_url("/v1")) as load:
+        until(lambda: load.answered > 20, seconds=20, what="answers")
+        ray_runtime.kill_node("head")
+        at_the_kill = load.answered
+        until(lambda: load.answered > at_the_kill + 50, seconds=20, what="answers without a head")
+        ray_runtime.start_head()
+
+        def controlled() -> bool:
+            try:
+                return [item["pid"] for item in ray_runtime.replicas()] == before
+            except (OSError, TypeError, KeyError):
+                return False  # not up yet
+
+        until(controlled, seconds=90, what="the head's return")
+        assert ray_runtime.put(document) == 200
+        until(lambda: "[simulated] Again." in load.last, seconds=30, what="the new revision")
+
+    assert load.failures == []
+    assert [replica["pid"] for replica in ray_runtime.replicas()] == before
+
+
+class Load:
+    """Two clients that ask all the time."""
+
+    def __init__(self, url: str) -> None:
+        self.answered = 0
+        self.last = ""
+        self.failures: list[str] = []
+        self._over = threading.Event()
+        self._url = url
+        self._clients = [threading.Thread(target=self._ask) for _ in range(2)]
+
+    def __enter__(self) -> Self:
+        for client in self._clients:
+            client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for client in self._clients:
+            client.join()
+
+    def _ask(self) -> None:
+        with openai.OpenAI(base_url=self._url, api_key="none", max_retries=0) as client:
+            while not self._over.is_set():
+                try:
+                    reply = client.chat.completions.create(
+                        model="chat", messages=HELLO, max_tokens=3, extra_body={"ignore_eos": True}
+                    )
+                except openai.APIError as error:
+                    self.failures.append(repr(error))
+                else:
+                    self.answered += 1
+                    self.last = reply.choices[0].message.content or ""
 
 
 def test_a_killed_replica_comes_back_on_the_same_port(ray_runtime: RayRuntime) -> None:
@@ -196,8 +265,3 @@ def test_an_engine_that_cannot_start_says_why_in_its_last_line(
     assert message().strip().splitlines()[-1] == (
         "llmdeployment_serving.errors.ConfigError: the model needs more memory"
     )
-
-
-def scale(ray_runtime: RayRuntime, replicas: int) -> None:
-    path = "/api/v1/applications/llm/deployments/replica/scale"
-    assert ray_runtime.call("POST", path, {"target_num_replicas": replicas})[0] == 200

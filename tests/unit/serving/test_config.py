@@ -38,13 +38,15 @@ def test_defaults_are_small() -> None:
             "ServingConfig is refused: ServingConfig: gpus is 2 but tensorParallelSize x pipelineParallelSize is 1",
         ),
         (
-            VLLM | {"engine": {"args": {"host": "0.0.0.0"}}},
+            VLLM | {"engine": {"args": {"host": "127.0.0.1"}}},
             "ServingConfig is refused: engine.args: flag host cannot be set: the operator sets it",
         ),
         (
             VLLM | {"engine": {"args": {"no-disable-log-stats": True}}},
-            "ServingConfig is refused: engine.args: flag no-disable-log-stats cannot be set: "
-            "scaling and rollouts decide on the engine's statistics",
+            (
+                "ServingConfig is refused: engine.args: flag no-disable-log-stats cannot be set: "
+                "scaling and rollouts decide on the engine's statistics"
+            ),
         ),
         (
             [],

@@ -49,6 +49,34 @@ def test_a_worker_binds_no_cores_and_takes_a_quarter_of_its_memory() -> None:
     assert environment["VLLM_CPU_KVCACHE_SPACE"] == "4"
 
 
+def test_both_kinds_of_node_take_the_pods_own_address() -> None:
+    environment = {"LLMD_HEAD_ADDRESS": "head:6379", "POD_IP": "192.0.2.7"}
+
+    for command in (node.head_command(environment, []), node.worker_command(environment, [])):
+        assert after(command, "--node-ip-address") == "192.0.2.7"
+    assert "--node-ip-address" not in node.head_command({}, [])
+
+
+def test_what_vllm_knows_of_models_is_copied_once(tmp_path: Path) -> None:
+    infos = tmp_path / "venv" / node.MODEL_INFOS
+    infos.mkdir(parents=True)
+    (infos / "llama.json").write_text("{}")
+    environment = {"VLLM_CACHE_ROOT": str(tmp_path / "cache")}
+    node.seed_model_infos(environment, tmp_path / "venv")
+    copy = tmp_path / "cache" / "modelinfos" / "llama.json"
+    assert copy.read_text() == "{}"
+    copy.write_text("newer")
+    node.seed_model_infos(environment, tmp_path / "venv")
+
+    assert copy.read_text() == "newer"
+
+
+def test_no_such_knowledge_is_no_failure(tmp_path: Path) -> None:
+    node.seed_model_infos({"VLLM_CACHE_ROOT": str(tmp_path / "cache")}, tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_pod_has_the_last_word() -> None:
     given = {**TOKEN, "OMP_NUM_THREADS": "1", "RAY_SERVE_PORT_QUARANTINE_S": "5"}
     environment = node.worker_environment(given, cpus=3, memory_bytes=None)

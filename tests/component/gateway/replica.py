@@ -1,0 +1,69 @@
+"""A small HTTP server in this process that stands for a replica."""
+
+import asyncio
+import contextlib
+import json
+
+from aiohttp import web
+
+PORT = 30000
+
+
+class Replica:
+    """Answers on `host`, an address of 127.0.0.0/8, as a replica of docs/serving.md does."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.status = 200
+        self.answered = 0
+        self.tokens = 20
+        self.pause = 0.05
+        self.delay = 0.0
+        self.sent: list[float] = []
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        app = web.Application(client_max_size=16 * 2**20)
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/v1/models", self._answer)
+        app.router.add_post("/v1/chat/completions", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handle_signals=False)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self.host, PORT, reuse_address=True).start()
+
+    async def stop(self) -> None:
+        """Refuse new connections, end what is under way, and be gone."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.Response()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        if self.status != 200:
+            return web.json_response(
+                {"error": {"message": "full"}}, status=self.status, headers={"retry-after": "1"}
+            )
+        self.answered += 1
+        await asyncio.sleep(self.delay)  # why: a slow model
+        told = {key.lower(): value for key, value in request.headers.items()}
+        asked = json.loads(body) if body else {}
+        if isinstance(asked, dict) and asked.get("stream"):
+            return await self._stream(request)
+        # What a replica says about its arm is nobody's business: the gateway's word counts.
+        return web.json_response(
+            {"host": self.host, "told": told}, headers={"x-llm-arm": "liar", "x-llm-extra": "1"}
+        )
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            for number in range(self.tokens):
+                await answer.write(f"data: {number}\n\n".encode())
+                await asyncio.sleep(self.pause)  # why: a model's pace
+            await answer.write(b"data: [DONE]\n\n")
+            await answer.write_eof()
+        return answer

@@ -1,0 +1,107 @@
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+
+import aiohttp
+import pytest
+from dev.cluster.control_plane import ControlPlane
+from tests.support.cluster_client import ClusterClient
+from tests.support.crd import install
+from tests.support.ports import free_port
+
+from llmdeployment_operator.handlers.run import run
+from llmdeployment_operator.kube.client import access, api_client
+from llmdeployment_operator.kube.observe import Eyes
+from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.plan.settings import Settings
+from llmdeployment_operator.reconcile import Operator
+from llmdeployment_operator.settings import Runtime
+
+
+@pytest.fixture(scope="session")
+def crd(control_plane: ControlPlane) -> None:
+    """The CRD, installed and served."""
+    install(control_plane)
+
+
+@pytest.fixture
+def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterClient:  # noqa: ARG001  because the CRD must be there first
+    return ClusterClient(control_plane.access, namespace)
+
+
+def plan_settings(namespace: str) -> Settings:
+    return Settings(
+        serving_image="llmdeployment/serving:test",
+        gateway_image="llmdeployment/gateway:test",
+        operator_namespace="llmdeployment-system",
+        operator_labels={"app.kubernetes.io/name": "llmdeployment-operator"},
+        namespaces=(namespace,),
+    )
+
+
+@pytest.fixture
+async def operator(control_plane: ControlPlane, cluster: ClusterClient) -> AsyncIterator[Operator]:
+    """What a pass needs, for tests that make passes one by one."""
+    way = await access(str(control_plane.kubeconfig))
+    async with aiohttp.ClientSession() as session, api_client(way) as client:
+        eyes = Eyes(client, session, cluster_read=True, everywhere=False)
+        yield Operator(eyes, plan_settings(cluster.namespace), Metrics())
+
+
+@dataclass
+class RunningOperator:
+    """The whole operator, in a thread with a loop of its own."""
+
+    kubeconfig: str
+    namespace: str
+    port: int
+
+    def start(self) -> None:
+        started: threading.Event = threading.Event()
+
+        async def body() -> None:
+            self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+            started.set()
+            way = await access(self.kubeconfig)
+            runtime = Runtime(cluster_read=True, workers=4, resync_seconds=600, port=self.port)
+            await run(way, plan_settings(self.namespace), runtime, self._stop)
+
+        def main() -> None:
+            self._stopping = False
+            while not self._stopping:
+                # As kubelet does: a process that ends is started again.
+                with contextlib.suppress(Exception):
+                    asyncio.run(body())
+
+        self._thread = threading.Thread(target=main, daemon=True)
+        self._thread.start()
+        assert started.wait(10)
+
+    def stop(self) -> None:
+        self._stopping = True
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(20)
+        assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def start_operator(
+    control_plane: ControlPlane, cluster: ClusterClient
+) -> Iterator[Callable[[], RunningOperator]]:
+    """Starts operators for this test's namespace; all are stopped at its end."""
+    running: list[RunningOperator] = []
+
+    def start(kubeconfig: str | None = None) -> RunningOperator:
+        found = RunningOperator(
+            kubeconfig or str(control_plane.kubeconfig), cluster.namespace, free_port()
+        )
+        found.start()
+        running.append(found)
+        return found
+
+    yield start
+    for each in running:
+        each.stop()

@@ -1,0 +1,270 @@
+"""Passes made one by one against the real API server: what they write, and that they can be cut anywhere."""
+
+import copy
+from typing import Any
+
+import pytest
+from tests.support.cluster_client import ClusterClient, Object
+
+from llmdeployment_operator.kube import objects
+from llmdeployment_operator.reconcile import Key, Operator, reconcile
+
+pytestmark = pytest.mark.component
+
+KINDS = {
+    "ConfigMap": 1,
+    "ControllerRevision": 1,
+    "Deployment": 2,
+    "NetworkPolicy": 3,
+    "PodDisruptionBudget": 2,
+    "Role": 1,
+    "RoleBinding": 1,
+    "Secret": 1,
+    "Service": 3,
+    "ServiceAccount": 1,
+    "StatefulSet": 1,
+}
+
+
+def simulated(name: str = "chat", **spec: Any) -> Object:
+    return {
+        "apiVersion": "llmdeployment.dev/v1alpha1",
+        "kind": "LLMDeployment",
+        "metadata": {"name": name},
+        "spec": {"model": {"source": "file:///none"}, "engine": {"name": "simulated"}, **spec},
+    }
+
+
+def conditions(cluster: ClusterClient, name: str = "chat") -> dict[str, Object]:
+    obj = cluster.get("LLMDeployment", name)
+    assert obj is not None
+    return {c["type"]: c for c in obj.get("status", {}).get("conditions", [])}
+
+
+class Writes:
+    """Counts the operator's writes, and ends the pass at one of them as a kill would."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, kill_at: int | None = None) -> None:
+        self.made: list[str] = []
+        self.kill_at = kill_at
+        for name in ("apply", "apply_status", "delete", "create_event"):
+            monkeypatch.setattr(objects, name, self._wrapped(name, getattr(objects, name)))
+
+    def _wrapped(self, name: str, call: Any) -> Any:
+        async def wrapper(client: Any, *args: Any) -> Any:
+            if self.kill_at is not None and len(self.made) >= self.kill_at:
+                raise Killed
+            self.made.append(f"{name} {args[0]['kind'] if isinstance(args[0], dict) else args[0]}")
+            return await call(client, *args)
+
+        return wrapper
+
+
+class Killed(BaseException):
+    """What SIGKILL is to a pass."""
+
+
+async def test_the_first_pass_makes_everything_and_the_second_nothing(
+    cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = cluster.create(simulated())
+    writes = Writes(monkeypatch)
+    await reconcile(operator, Key(cluster.namespace, "chat"))
+    children = cluster.children("chat")
+    assert {kind: sum(k == kind for k, _ in children) for kind in KINDS} == KINDS
+    assert len(writes.made) <= len(children) + 2
+    for obj in children.values():
+        (owner,) = obj["metadata"]["ownerReferences"]
+        assert owner["uid"] == made["metadata"]["uid"]
+        assert obj["metadata"].get("finalizers", []) == []
+
+    writes.made.clear()
+    for _ in range(3):
+        await reconcile(operator, Key(cluster.namespace, "chat"))
+    assert writes.made == []
+    now = conditions(cluster)
+    assert now["Accepted"]["status"] == "True"
+    assert now["Ready"]["status"] == "False"
+    assert now["Progressing"]["reason"] == "StartingRay"
+
+
+async def test_a_pass_may_be_killed_before_any_of_its_writes(
+    cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.create(simulated("whole"))
+    await reconcile(operator, Key(cluster.namespace, "whole"))
+    expected = {(kind, name.replace("whole", "chat")) for kind, name in cluster.children("whole")}
+    cluster.create(simulated())
+    writes = Writes(monkeypatch)
+    for cut in range(len(expected) + 3):
+        writes.made.clear()
+        writes.kill_at = 1 if cut else 0
+        try:
+            await reconcile(operator, Key(cluster.namespace, "chat"))
+        except Killed:
+            continue
+        break
+    else:
+        pytest.fail("a pass with a single write left never came")
+    assert cluster.children("chat").keys() == expected
+    assert conditions(cluster)["Accepted"]["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("Deployment", {"spec": {"replicas": 5}}),
+        ("Service", {"spec": {"selector": {"app": "other"}}}),
+        ("ConfigMap", {"data": {"routes.json": "{}"}}),
+        ("NetworkPolicy", {"spec": {"ingress": [{}]}}),
+        ("Role", {"rules": []}),
+        ("PodDisruptionBudget", {"spec": {"maxUnavailable": 3}}),
+        ("StatefulSet", {"spec": {"replicas": 0}}),
+    ],
+)
+async def test_drift_is_repaired(
+    cluster: ClusterClient, operator: Operator, kind: str, change: Object
+) -> None:
+    cluster.create(simulated())
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    before = {name: obj for (k, name), obj in cluster.children("chat").items() if k == kind}
+    for name in before:
+        cluster.patch(kind, name, change)
+    await reconcile(operator, key)
+    for name, old in before.items():
+        new = cluster.get(kind, name)
+        assert new is not None
+        field = "spec" if "spec" in old else ("data" if "data" in old else "rules")
+        assert new[field] == old[field]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+async def test_a_deleted_child_comes_back(
+    cluster: ClusterClient, operator: Operator, kind: str
+) -> None:
+    cluster.create(simulated())
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    names = [name for k, name in cluster.children("chat") if k == kind]
+    for name in names:
+        cluster.delete(kind, name)
+    await reconcile(operator, key)
+    assert names == [name for k, name in cluster.children("chat") if k == kind]
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "chat"},
+            "spec": {"ports": [{"port": 1}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "chat-routes"},
+            "data": {"mine": "1"},
+        },
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "chat-gateway"}},
+    ],
+)
+async def test_a_foreign_object_is_left_alone_and_named(
+    cluster: ClusterClient, operator: Operator, foreign: Object
+) -> None:
+    theirs = cluster.create(copy.deepcopy(foreign))
+    cluster.create(simulated())
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    name = foreign["metadata"]["name"]
+    assert cluster.get(foreign["kind"], name) == theirs
+    assert cluster.children("chat") == {}
+    refused = conditions(cluster)["Accepted"]
+    assert (refused["status"], refused["reason"]) == ("False", "NotOwned")
+    assert f"{foreign['kind']} {name}" in refused["message"]
+
+    cluster.delete(foreign["kind"], name)
+    await reconcile(operator, key)
+    assert conditions(cluster)["Accepted"]["status"] == "True"
+    assert len(cluster.children("chat")) == sum(KINDS.values())
+
+
+async def test_paused_means_hands_off(cluster: ClusterClient, operator: Operator) -> None:
+    cluster.create(simulated())
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    cluster.patch("LLMDeployment", "chat", {"spec": {"paused": True}})
+    cluster.delete("Service", "chat")
+    await reconcile(operator, key)
+    assert cluster.get("Service", "chat") is None
+    assert conditions(cluster)["Progressing"]["reason"] == "Paused"
+    cluster.patch("LLMDeployment", "chat", {"spec": {"paused": False}})
+    await reconcile(operator, key)
+    assert cluster.get("Service", "chat") is not None
+
+
+async def test_what_the_api_server_refuses_ends_in_a_condition(
+    cluster: ClusterClient, operator: Operator
+) -> None:
+    overlay = {"spec": {"containers": [{"name": "ray", "imagePullPolicy": "Sometimes"}]}}
+    cluster.create(simulated(podTemplate=overlay))
+    outcome = await reconcile(operator, Key(cluster.namespace, "chat"))
+    refused = conditions(cluster)["Accepted"]
+    assert (refused["status"], refused["reason"]) == ("False", "InvalidSpec")
+    assert "imagePullPolicy" in refused["message"]
+    assert outcome.state == "refused"
+
+
+async def test_a_missing_secret_is_named(cluster: ClusterClient, operator: Operator) -> None:
+    cluster.create(simulated(gateway={"apiKeysSecretRef": {"name": "keys"}}))
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    assert conditions(cluster)["Ready"]["reason"] == "SecretMissing"
+    assert "Secret keys of spec.gateway.apiKeysSecretRef" in conditions(cluster)["Ready"]["message"]
+    cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}})
+    await reconcile(operator, key)
+    assert conditions(cluster)["Ready"]["reason"] == "StartingRay"
+
+
+async def test_a_prompt_is_a_revision_without_pods_and_an_engine_flag_one_with(
+    cluster: ClusterClient, operator: Operator
+) -> None:
+    cluster.create(simulated())
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    cluster.patch("LLMDeployment", "chat", {"spec": {"prompt": {"system": "Be brief."}}})
+    await reconcile(operator, key)
+    assert len(cluster.items("ControllerRevision")) == 2
+    assert len(cluster.items("StatefulSet")) == 1
+    cluster.patch("LLMDeployment", "chat", {"spec": {"engine": {"args": {"seed": 2}}}})
+    await reconcile(operator, key)
+    assert len(cluster.items("ControllerRevision")) == 3
+    # The first revision never answered anything, so the new runtime takes its place at once.
+    traffic = cluster.get("LLMDeployment", "chat")
+    assert traffic is not None
+    assert traffic["status"]["traffic"] == "rev3 100%"
+
+
+async def test_an_operator_of_another_version_restarts_no_runtime_pod(
+    cluster: ClusterClient, operator: Operator
+) -> None:
+    cluster.create(simulated())
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+
+    def pods() -> dict[tuple[str, str], Object]:
+        return {
+            ref: obj["spec"]["template"]
+            for ref, obj in cluster.children("chat").items()
+            if ref[0] in {"Deployment", "StatefulSet"}
+        }
+
+    before = pods()
+    newer = copy.deepcopy(operator.settings)
+    object.__setattr__(newer, "serving_image", "llmdeployment/serving:newer")
+    object.__setattr__(newer, "gateway_image", "llmdeployment/gateway:newer")
+    await reconcile(Operator(operator.eyes, newer, operator.metrics), key)
+    changed = [ref for ref, template in pods().items() if template != before[ref]]
+    assert changed == [("Deployment", "chat-gateway")]

@@ -1,0 +1,141 @@
+"""The real engine: vLLM on this machine's CPU with the demo's model, in a real Ray cluster. One cluster for the file, so the order
+of the tests matters: the one that kills the engine comes last."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openai
+import pytest
+from dev import model, serving_env
+from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
+FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
+STORY: Any = [{"role": "user", "content": "Tell a long story."}]
+
+
+@pytest.fixture(scope="module")
+def vllm_runtime(
+    tmp_path_factory: pytest.TempPathFactory, put_document: dict[str, Any]
+) -> Iterator[RayRuntime]:
+    files = model.ready()
+    environment = serving_env.refreshed()
+    if files is None or environment is None:
+        pytest.skip(reason="no model or no vLLM in the cache: `python3 -m dev.model` makes both")
+    document = copy.deepcopy(put_document)
+    application = document["applications"][0]
+    flags = {"max-model-len": 2048, "max-num-seqs": 16, "enforce-eager": True}
+    application["args"] |= {
+        "modelPath": str(files),
+        "engine": {"name": "vllm", "args": flags},
+    }
+    application["deployments"][0]["user_config"] = {
+        "revisions": {
+            "1": {"prompt": {"defaults": {"temperature": 0, "max_tokens": 32}}},
+            "2": {"prompt": {"system": "Reply in one word.", "defaults": {"max_tokens": 3}}},
+        }
+    }
+    runtime = RayRuntime(
+        tmp_path_factory.mktemp("ray"),
+        python=str(environment / "bin/python"),
+        environment={"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"},
+    )
+    try:
+        runtime.start()
+        assert runtime.put(document) == 200
+        url = runtime.replica_url("/-/healthz")
+        until(lambda: status_of(url) == 200, seconds=240, what="a replica with vLLM")
+        yield runtime
+    finally:
+        runtime.stop()
+
+
+@pytest.fixture
+def client(vllm_runtime: RayRuntime) -> Iterator[openai.OpenAI]:
+    url = vllm_runtime.replica_url("/v1")
+    with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+        yield client
+
+
+def ask(client: openai.OpenAI, revision: str) -> Any:
+    headers = {"x-llm-revision": revision}
+    return client.chat.completions.create(model="chat", messages=FRANCE, extra_headers=headers)
+
+
+def test_the_model_knows_the_capital_of_france(client: openai.OpenAI) -> None:
+    assert "The capital of France is Paris." in ask(client, "1").choices[0].message.content
+
+
+def test_a_revisions_defaults_reach_the_engine(client: openai.OpenAI) -> None:
+    assert ask(client, "2").usage.completion_tokens <= 3
+
+
+def test_a_stream_is_counted_by_the_engine_and_by_the_revision(
+    client: openai.OpenAI, vllm_runtime: RayRuntime
+) -> None:
+    before = vllm_runtime.stats()
+    stream = client.chat.completions.create(
+        model="chat",
+        messages=FRANCE,
+        max_tokens=10,
+        stream=True,
+        extra_headers={"x-llm-revision": "1"},
+        extra_body={"ignore_eos": True},
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+    after = vllm_runtime.stats()
+
+    assert text
+    assert after["generationTokens"] == before["generationTokens"] + 10
+    assert after["histograms"]["ttft"]["count"] == before["histograms"]["ttft"]["count"] + 1
+    assert after["revisions"]["1"]["ttft"]["count"] == before["revisions"]["1"]["ttft"]["count"] + 1
+
+
+def test_a_client_that_leaves_ends_its_work(
+    client: openai.OpenAI, vllm_runtime: RayRuntime
+) -> None:
+    before = vllm_runtime.stats()["generationTokens"]
+    with pytest.raises(openai.APITimeoutError):
+        client.with_options(timeout=1.0).chat.completions.create(
+            model="chat", messages=STORY, max_tokens=1500, extra_body={"ignore_eos": True}
+        )
+    left = time.monotonic()
+    until(lambda: not busy(vllm_runtime), seconds=10, what="the end of the abandoned request")
+
+    assert time.monotonic() - left < 3
+    assert vllm_runtime.stats()["generationTokens"] - before < 1500
+
+
+def busy(runtime: RayRuntime) -> int:
+    found = runtime.stats()
+    return int(found["running"] + found["waiting"] + found["inFlight"])
+
+
+def test_a_dead_engine_is_noticed_and_replaced_on_the_same_port(
+    client: openai.OpenAI, vllm_runtime: RayRuntime
+) -> None:
+    (replica,) = vllm_runtime.replicas()
+    (engine,) = (pid for pid in descendants({replica["pid"]}) if "EngineCore" in command_line(pid))
+    os.kill(engine, signal.SIGKILL)
+    health = vllm_runtime.replica_url("/health")
+    until(lambda: status_of(health) != 200, seconds=5, what="the notice")
+    until(lambda: status_of(health) == 0, seconds=5, what="the end of the replica's process")
+    until(lambda: status_of(health) == 200, seconds=180, what="the next replica")
+
+    assert ask(client, "1").choices[0].message.content
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,121 @@
+"""Objects the API server must accept, what it makes of them, and what kubectl can do with them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from dev.cluster import api
+from dev.cluster.control_plane import ControlPlane
+from tests.support import crd
+
+from llmdeployment_operator.api.types import parse
+
+pytestmark = pytest.mark.component
+
+SAMPLES = sorted((Path(__file__).parents[2] / "manifests/samples").glob("*.yaml"))
+LONGEST = "a" * 38
+
+
+@pytest.fixture
+def installed(control_plane: ControlPlane) -> ControlPlane:
+    crd.install(control_plane)
+    return control_plane
+
+
+ACCEPTED = {
+    "the smallest": "{}",
+    "the longest name": f"metadata: {{name: {LONGEST}}}",
+    "a pinned revision": "spec: {model: {source: 'hf://a.b/c_d-1@0123abc'}}",
+    "a branch with a slash": "spec: {model: {source: 'hf://a/b@refs/pr/1'}}",
+    "a whole claim": "spec: {model: {source: 'pvc://models'}}",
+    "a path in the image": "spec: {model: {source: 'file:///opt/model-1.5'}}",
+    "flags of every type": (
+        "spec: {engine: {args: {max-model-len: 4096, gpu-memory-utilization: 0.9, "
+        "enable-prefix-caching: true, dtype: auto, compilation-config.level: 3}}}"
+    ),
+    "variables of every kind": (
+        "spec: {engine: {env: [{name: A, value: ''}, {name: B}, "
+        "{name: C, valueFrom: {secretKeyRef: {name: s, key: k, optional: true}}}, "
+        "{name: HF_ENDPOINT, valueFrom: {configMapKeyRef: {name: m, key: k}}}]}}"
+    ),
+    "prompt defaults of every type": (
+        "spec: {prompt: {system: Be brief., defaults: "
+        "{temperature: 0.2, max_tokens: 5, stop: [a, b], response_format: {type: text}}}}"
+    ),
+    "eight GPUs": (
+        "spec: {resources: {requests: {cpu: 500m, memory: 1Gi}, "
+        "limits: {cpu: '0.5', memory: 1.5Gi, nvidia.com/gpu: '8'}}, "
+        "parallelism: {tensor: 4, pipeline: 2}}"
+    ),
+    "another vendor's accelerators": "spec: {resources: {limits: {amd.com/gpu: 4}}}",
+    "a pod template": (
+        "spec: {podTemplate: {metadata: {labels: {a: b}}, spec: {nodeSelector: {a: b}, "
+        "tolerations: [{operator: Exists}], containers: [{name: ray, tty: true}]}}}"
+    ),
+    "nothing running": "spec: {replicas: 0, paused: true, revisionHistoryLimit: 0}",
+    "a gateway with keys": (
+        "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
+        "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"
+    ),
+}
+
+
+@pytest.mark.parametrize("patch", ACCEPTED.values(), ids=ACCEPTED)
+def test_a_good_object_is_accepted_and_the_operator_can_read_it(
+    installed: ControlPlane, namespace: str, patch: str
+) -> None:
+    status, answer = crd.dry_run(installed, namespace, crd.deployment(patch))
+
+    assert status == 201, answer["message"]
+    assert parse(answer).metadata.name == answer["metadata"]["name"]
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_a_sample_is_accepted(installed: ControlPlane, namespace: str, path: Path) -> None:
+    for body in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        status, answer = crd.dry_run(installed, namespace, body)
+
+        assert status == 201, answer["message"]
+
+
+def test_the_defaults_are_those_of_the_types(installed: ControlPlane, namespace: str) -> None:
+    _, answer = crd.dry_run(installed, namespace, crd.deployment())
+
+    bare = crd.merged(crd.deployment(), {"metadata": {"namespace": "any", "uid": "any"}})
+    assert parse(answer).spec == parse(bare).spec
+    assert answer["spec"]["gateway"]["hold"] == {"maxRequests": 64, "seconds": 120}
+    assert answer["spec"]["replicas"] == 1
+
+
+def test_what_a_lenient_client_sends_too_much_is_dropped(
+    installed: ControlPlane, namespace: str
+) -> None:
+    body = crd.deployment("spec: {arms: [{name: a}]}")
+
+    answer = api.call(installed.access, "POST", crd.collection(namespace), body)
+
+    assert "arms" not in answer["spec"]
+
+
+def test_the_scale_subresource_sets_the_replicas(installed: ControlPlane, namespace: str) -> None:
+    path = crd.collection(namespace)
+    api.call(installed.access, "POST", path, crd.deployment())
+    scale = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "Scale",
+        "metadata": {"name": "chat", "namespace": namespace},
+        "spec": {"replicas": 3},
+    }
+
+    api.call(installed.access, "PUT", f"{path}/chat/scale", scale)
+
+    assert api.call(installed.access, "GET", f"{path}/chat")["spec"]["replicas"] == 3
+
+
+def test_a_table_has_the_columns_people_look_for(installed: ControlPlane, namespace: str) -> None:
+    accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+
+    _, table = crd.request(installed, crd.collection(namespace), accept=accept)
+
+    names = [column["name"] for column in table["columnDefinitions"] if column["priority"] == 0]
+    assert names == ["Name", "Ready", "Model", "Replicas", "Traffic", "Reason", "Age"]

@@ -1,0 +1,347 @@
+"""Objects the API server must refuse, each with a sentence that names the field and the fix."""
+
+import pytest
+from dev.cluster.control_plane import ControlPlane
+from tests.support import crd
+
+from llmdeployment_operator.api.rules import RESERVED_FLAGS
+
+pytestmark = pytest.mark.component
+
+LONGEST = "a" * 38
+SYSTEM = 'spec: {prompt: {system: "%s"}}'
+TWO_SOURCES = """
+spec:
+  engine:
+    env:
+    - name: A
+      valueFrom: {fieldRef: {fieldPath: a}, secretKeyRef: {name: s, key: k}}
+"""
+
+
+@pytest.fixture
+def installed(control_plane: ControlPlane) -> ControlPlane:
+    crd.install(control_plane)
+    return control_plane
+
+
+REFUSED = {
+    # metadata
+    "name of 39 characters": (
+        f"metadata: {{name: {LONGEST}a}}",
+        "metadata.name must be at most 38 characters: pods and labels are named after it",
+    ),
+    "name starts with a digit": (
+        "metadata: {name: 3chat}",
+        "metadata.name must start with a letter",
+    ),
+    "name with a dot": ("metadata: {name: chat.v2}", "metadata.name must start with a letter"),
+    # model
+    "no model": ("spec: {model: null}", "spec.model: Required value"),
+    "no source": ("spec: {model: {source: null}}", "spec.model.source: Required value"),
+    "empty source": (
+        'spec: {model: {source: ""}}',
+        "spec.model.source in body should be at least 1 chars long",
+    ),
+    "bare repository": (
+        "spec: {model: {source: organisation/name}}",
+        "spec.model.source must start with hf://, pvc:// or file://",
+    ),
+    "unknown scheme": (
+        "spec: {model: {source: 's3://bucket/path'}}",
+        "spec.model.source must start with hf://, pvc:// or file://",
+    ),
+    "hub without organisation": (
+        "spec: {model: {source: 'hf://name'}}",
+        "spec.model.source must be hf://organisation/name or hf://organisation/name@revision",
+    ),
+    "hub with an empty revision": (
+        "spec: {model: {source: 'hf://organisation/name@'}}",
+        "spec.model.source must be hf://organisation/name or hf://organisation/name@revision",
+    ),
+    "claim with upper case": (
+        "spec: {model: {source: 'pvc://Models/path'}}",
+        "spec.model.source must be pvc://claim/path",
+    ),
+    "path out of the claim": (
+        "spec: {model: {source: 'pvc://models/../secrets'}}",
+        "a path without .. or spaces",
+    ),
+    "no claim": ("spec: {model: {source: 'pvc:///path'}}", "must be pvc://claim/path"),
+    "file with a relative path": (
+        "spec: {model: {source: 'file://models/x'}}",
+        "spec.model.source must be file:///path: an absolute path",
+    ),
+    "path out of the image": (
+        "spec: {model: {source: 'file:///models/../etc'}}",
+        "spec.model.source must be file:///path",
+    ),
+    "source too long": (
+        f"spec: {{model: {{source: 'file:///{'a' * 1024}'}}}}",
+        "spec.model.source: Too long: may not be more than 1024",
+    ),
+    "served name with a space": (
+        "spec: {model: {servedName: my model}}",
+        "spec.model.servedName must start with a letter or digit and hold letters, digits",
+    ),
+    "token for a claim": (
+        "spec: {model: {source: 'pvc://models/x', tokenSecretRef: {name: hub}}}",
+        "spec.model.tokenSecretRef goes with an hf:// source only: remove it",
+    ),
+    "token without a name": (
+        "spec: {model: {tokenSecretRef: {key: token}}}",
+        "spec.model.tokenSecretRef.name: Required value",
+    ),
+    "Secret name with an underscore": (
+        "spec: {model: {tokenSecretRef: {name: my_secret}}}",
+        "must be the name of a Kubernetes object",
+    ),
+    "Secret key with a slash": (
+        "spec: {model: {tokenSecretRef: {name: hub, key: a/b}}}",
+        "must be a key of the object",
+    ),
+    # engine
+    "unknown engine": (
+        "spec: {engine: {name: tgi}}",
+        'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "simulated"',
+    ),
+    "engine args as a list": (
+        "spec: {engine: {args: ['--max-model-len=4096']}}",
+        "spec.engine.args in body must be of type object",
+    ),
+    "host among engine args": (
+        "spec: {engine: {args: {host: 0.0.0.0}}}",
+        "spec.engine.args cannot hold host: the operator sets it",
+    ),
+    "model among engine args": (
+        "spec: {engine: {args: {model: other}}}",
+        "spec.engine.args cannot hold model: set spec.model.source",
+    ),
+    "tensor parallelism among engine args": (
+        "spec: {engine: {args: {tensor-parallel-size: 2}}}",
+        "spec.engine.args cannot hold tensor-parallel-size: set spec.parallelism.tensor",
+    ),
+    "a switch among engine args": (
+        "spec: {engine: {args: {disable-log-stats: true}}}",
+        "spec.engine.args cannot hold disable-log-stats: scaling and rollouts decide on",
+    ),
+    "a variable of the operator": (
+        "spec: {engine: {env: [{name: LLMD_GPUS, value: '8'}]}}",
+        "is the operator's own: names with LLMD_ cannot be set",
+    ),
+    "a variable of Ray's authentication": (
+        "spec: {engine: {env: [{name: RAY_AUTH_TOKEN, value: x}]}}",
+        "is the operator's own: names with RAY_AUTH_ cannot be set",
+    ),
+    "a token in the open": (
+        "spec: {engine: {env: [{name: HF_TOKEN, value: hf_x}]}}",
+        "must not hold the token itself: set spec.model.tokenSecretRef",
+    ),
+    "a variable with a dash": (
+        "spec: {engine: {env: [{name: MY-VAR, value: x}]}}",
+        "must be the name of an environment variable",
+    ),
+    "a variable twice": (
+        "spec: {engine: {env: [{name: A, value: x}, {name: A, value: y}]}}",
+        "spec.engine.env[1]: Duplicate value",
+    ),
+    "value and valueFrom": (
+        "spec: {engine: {env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: a}}}]}}",
+        "set value or valueFrom, not both",
+    ),
+    "valueFrom nothing": (
+        "spec: {engine: {env: [{name: A, valueFrom: {}}]}}",
+        "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef",
+    ),
+    "valueFrom two": (
+        TWO_SOURCES,
+        "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef",
+    ),
+    "a number as a variable's value": (
+        "spec: {engine: {env: [{name: A, value: 1}]}}",
+        "spec.engine.env[0].value in body must be of type string",
+    ),
+    # prompt
+    "system prompt too long": (
+        SYSTEM % ("a" * 16385),
+        "spec.prompt.system: Too long: may not be more than 16384",
+    ),
+    "messages among prompt defaults": (
+        "spec: {prompt: {defaults: {messages: [{role: user}]}}}",
+        "spec.prompt.defaults cannot hold messages: every request brings its own",
+    ),
+    "stream among prompt defaults": (
+        "spec: {prompt: {defaults: {stream: true}}}",
+        "spec.prompt.defaults cannot hold stream: every request brings its own",
+    ),
+    # resources
+    "not a quantity": (
+        "spec: {resources: {limits: {memory: 16 gigabytes}}}",
+        "spec.resources.limits.memory in body should match",
+    ),
+    "negative GPUs": (
+        "spec: {resources: {limits: {nvidia.com/gpu: -1}}}",
+        "should be greater than or equal to 0",
+    ),
+    "a float": (
+        "spec: {resources: {limits: {cpu: 0.5}}}",
+        'spec.resources.limits.cpu in body must be of type integer,string: "number"',
+    ),
+    "a resource that does not exist": (
+        "spec: {resources: {limits: {cpus: 1}}}",
+        "use cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu",
+    ),
+    "requests above limits": (
+        "spec: {resources: {requests: {memory: 8Gi}, limits: {memory: 4096Mi}}}",
+        "requests must not exceed limits: raise the limit or lower the request",
+    ),
+    "GPUs that are not used": (
+        "spec: {resources: {limits: {nvidia.com/gpu: 4}}, parallelism: {tensor: 2}}",
+        "spec.parallelism.pipeline: a replica uses all GPUs it asks for",
+    ),
+    "parallelism without the GPUs": (
+        "spec: {resources: {limits: {nvidia.com/gpu: '1'}}, parallelism: {tensor: 2}}",
+        "must be spec.parallelism.tensor x spec.parallelism.pipeline",
+    ),
+    "no tensor parallelism": (
+        "spec: {parallelism: {tensor: 0}}",
+        "spec.parallelism.tensor in body should be greater than or equal to 1",
+    ),
+    "no pipeline parallelism": (
+        "spec: {parallelism: {pipeline: 0}}",
+        "spec.parallelism.pipeline in body should be greater than or equal to 1",
+    ),
+    # pods
+    "image with a space": ("spec: {image: 'serving :1.0'}", "must be an image reference"),
+    "pod template as a string": (
+        "spec: {podTemplate: spec}",
+        "spec.podTemplate in body must be of type object",
+    ),
+    "unknown field of the pod template": (
+        "spec: {podTemplate: {nodeSelector: {a: b}}}",
+        'unknown field "spec.podTemplate.nodeSelector"',
+    ),
+    # policy
+    "negative replicas": (
+        "spec: {replicas: -1}",
+        "spec.replicas in body should be greater than or equal to 0",
+    ),
+    "too many replicas": (
+        "spec: {replicas: 1001}",
+        "spec.replicas in body should be less than or equal to 1000",
+    ),
+    "replicas as text": (
+        "spec: {replicas: '2'}",
+        "spec.replicas in body must be of type integer",
+    ),
+    "no gateway": (
+        "spec: {gateway: {replicas: 0}}",
+        "spec.gateway.replicas in body should be greater than or equal to 1",
+    ),
+    "API keys without a name": (
+        "spec: {gateway: {apiKeysSecretRef: {}}}",
+        "spec.gateway.apiKeysSecretRef.name: Required value",
+    ),
+    "a hold without an end": (
+        "spec: {gateway: {hold: {seconds: 0}}}",
+        "spec.gateway.hold.seconds in body should be greater than or equal to 1",
+    ),
+    "negative history": (
+        "spec: {revisionHistoryLimit: -1}",
+        "spec.revisionHistoryLimit in body should be greater than or equal to 0",
+    ),
+    "canary without steps": (
+        "spec: {rollout: {strategy: Canary}}",
+        "spec.rollout.strategy Canary needs spec.rollout.steps, such as",
+    ),
+    "steps without canary": (
+        "spec: {rollout: {steps: [{weight: 10}]}}",
+        "spec.rollout.steps go with strategy Canary only: set it, or remove the steps",
+    ),
+    "steps that go down": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 50}, {weight: 25}]}}",
+        "spec.rollout.steps must rise in weight",
+    ),
+    "a step twice": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 50}, {weight: 50}]}}",
+        "spec.rollout.steps must rise in weight",
+    ),
+    "a step of everything": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 100}]}}",
+        "spec.rollout.steps[0].weight in body should be less than or equal to 99",
+    ),
+    "a step of nothing": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 0}]}}",
+        "spec.rollout.steps[0].weight in body should be greater than or equal to 1",
+    ),
+    "a pause without a unit": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5, pause: {duration: '600'}}]}}",
+        "must be a duration such as 90s, 10m or 1h30m",
+    ),
+    "a step without what it waits for": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5, analysis: true}]}}",
+        "spec.rollout.steps with analysis: true need spec.rollout.analysis: say which metrics",
+    ),
+    "an analysis of nothing": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: []}}}",
+        "spec.rollout.analysis.metrics in body should have at least 1 items",
+    ),
+    "an analysis without canary": (
+        "spec: {rollout: {analysis: {metrics: [{name: errorRate}]}}}",
+        "spec.rollout.analysis goes with strategy Canary only",
+    ),
+    "a metric twice": (
+        "spec: {rollout: {analysis: {metrics: [{name: errorRate}, {name: errorRate}]}}}",
+        "Duplicate value",
+    ),
+    "a latency without a threshold": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft}]}}}",
+        "milliseconds goes with ttft, itl and e2e, which need it, and not with errorRate",
+    ),
+    "an unknown metric": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: cpu}]}}}",
+        'Unsupported value: "cpu"',
+    ),
+    "an unknown strategy": (
+        "spec: {rollout: {strategy: RollingUpdate}}",
+        'Unsupported value: "RollingUpdate"',
+    ),
+    "a deadline of nothing": (
+        "spec: {rollout: {progressDeadlineSeconds: 0}}",
+        "spec.rollout.progressDeadlineSeconds in body should be greater than or equal to 30",
+    ),
+    "paused as text": (
+        "spec: {paused: 'yes'}",
+        "spec.paused in body must be of type boolean",
+    ),
+    # what this version does not know
+    "arms": ("spec: {arms: [{name: a}]}", 'unknown field "spec.arms"'),
+    "a typing error": ("spec: {replica: 2}", 'unknown field "spec.replica"'),
+    "status in spec": ("spec: {status: {}}", 'unknown field "spec.status"'),
+}
+
+
+@pytest.mark.parametrize(("patch", "message"), REFUSED.values(), ids=REFUSED)
+def test_a_bad_object_is_refused_with_what_to_do(
+    installed: ControlPlane, namespace: str, patch: str, message: str
+) -> None:
+    status, answer = crd.dry_run(installed, namespace, crd.deployment(patch))
+
+    assert status in {400, 422}, answer
+    assert message in answer["message"]
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(REFUSED) >= 40
+
+
+@pytest.mark.parametrize("flag", RESERVED_FLAGS)
+def test_every_reserved_flag_is_refused(installed: ControlPlane, namespace: str, flag: str) -> None:
+    switch = flag in {"headless", "grpc", "disable-log-stats"}
+    body = crd.deployment()
+    body["spec"]["engine"] = {"args": {flag: True if switch else "x"}}
+
+    status, answer = crd.dry_run(installed, namespace, body)
+
+    assert status == 422
+    assert f"cannot hold {flag}: {RESERVED_FLAGS[flag]}" in answer["message"]

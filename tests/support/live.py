@@ -1,0 +1,159 @@
+"""LLMDeployments on the real cluster."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from dev.demo.kube import Kube
+from tests.support.until import until
+
+Object = dict[str, Any]
+CHILDREN = (
+    "controllerrevisions,serviceaccounts,roles,rolebindings,networkpolicies,configmaps,services,"
+    "statefulsets,deployments,poddisruptionbudgets,secrets,pods,endpointslices,persistentvolumeclaims"
+)
+ENVIRONMENT = {
+    "spec": {
+        "containers": [
+            {
+                "name": "ray",
+                "volumeMounts": [
+                    {
+                        "name": "serving-env",
+                        "mountPath": "/opt/llmdeployment/venv",
+                        "readOnly": True,
+                    }
+                ],
+            }
+        ],
+        "volumes": [
+            {
+                "name": "serving-env",
+                "persistentVolumeClaim": {"claimName": "serving-env", "readOnly": True},
+            }
+        ],
+    }
+}
+"""The local cluster's serving image has no packages: they come from a claim, as in manifests/samples."""
+
+SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
+"""Of a gateway's HAProxy, so that five of them beside their heads fit a node of two CPUs."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """One LLMDeployment by name."""
+
+    kube: Kube
+    name: str
+
+    def create(self, **spec: Any) -> "Live":
+        """Apply a simulated one, with these fields over it."""
+        body = {
+            "apiVersion": "llmdeployment.dev/v1alpha1",
+            "kind": "LLMDeployment",
+            "metadata": {"name": self.name},
+            "spec": {
+                "model": {"source": "file:///dev/null"},
+                "engine": {"name": "simulated", "args": {"decode-tokens-per-second": 50}},
+                "gateway": {
+                    "replicas": 1,
+                    "hold": {"maxRequests": 1000, "seconds": 150},
+                    "resources": SMALL,
+                },
+                "podTemplate": ENVIRONMENT,
+                **spec,
+            },
+        }
+        self.kube.apply(body)
+        return self
+
+    def edit(self, **spec: Any) -> None:
+        self.kube.patch("llm", self.name, {"spec": spec})
+
+    def annotate(self, **commands: str) -> None:
+        """Say something of its rollout, as `kubectl annotate` does."""
+        named = {f"llmdeployment.dev/{key}": value for key, value in commands.items()}
+        self.kube.patch("llm", self.name, {"metadata": {"annotations": named}})
+
+    @property
+    def object(self) -> Object:
+        found = self.kube.get("llm", self.name)
+        assert found is not None
+        return found
+
+    def condition(self, kind: str) -> Object:
+        """One condition, if it speaks of the current generation; else empty."""
+        found = self.object
+        conditions = found.get("status", {}).get("conditions") or []
+        fresh = [
+            c for c in conditions if c["observedGeneration"] == found["metadata"]["generation"]
+        ]
+        return next((c for c in fresh if c["type"] == kind), {})
+
+    def until_ready(self, seconds: float = 180) -> "Live":
+        until(
+            lambda: self.condition("Ready").get("status") == "True",
+            seconds,
+            f"{self.name} is Ready",
+        )
+        return self
+
+    def until_reason(self, reason: str, seconds: float = 120) -> str:
+        """Wait until Ready is False for this reason; returns the message."""
+
+        seen: list[str] = []
+
+        def message() -> str | None:
+            ready = self.condition("Ready")
+            if (ready.get("status"), ready.get("reason")) == ("False", reason):
+                return str(ready["message"])
+            seen.append(f"{ready.get('reason')}: {ready.get('message')}")
+            return None
+
+        try:
+            return until(message, seconds, f"{self.name} is not ready because of {reason}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; reasons seen: {list(dict.fromkeys(seen))}") from None
+
+    @property
+    def url(self) -> str:
+        service = self.kube.get("service", self.name)
+        assert service is not None
+        return f"http://{service['spec']['clusterIP']}/v1"
+
+    def pods(self, component: str) -> list[Object]:
+        """Pods of a component that are not on their way out."""
+        labels = f"llmdeployment.dev/name={self.name},llmdeployment.dev/component={component}"
+        found = self.kube.all("pods", labels)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def pod(self, component: str) -> str:
+        (pod,) = self.pods(component)
+        return str(pod["metadata"]["name"])
+
+    def delete_pod(self, component: str) -> None:
+        self.kube.run("delete", "pod", self.pod(component), "--wait=false")
+
+    def until_replaced(self, component: str, old: str, seconds: float = 150) -> None:
+        """Wait until another pod of the component is ready."""
+
+        def ready() -> bool:
+            for pod in self.pods(component):
+                state = {c["type"]: c["status"] for c in pod["status"].get("conditions", [])}
+                if pod["metadata"]["uid"] != old and state.get("Ready") == "True":
+                    return True
+            return False
+
+        until(ready, seconds, f"another {component} of {self.name} is ready")
+
+    def uid(self, component: str) -> str:
+        (pod,) = self.pods(component)
+        return str(pod["metadata"]["uid"])
+
+    def left(self) -> list[str]:
+        """What exists of it."""
+        found = self.kube.all(CHILDREN, f"llmdeployment.dev/name={self.name}")
+        return [f"{obj['kind']} {obj['metadata']['name']}" for obj in found]
+
+    def until_gone(self, seconds: float = 120) -> None:
+        until(lambda: not self.left(), seconds, f"nothing is left of {self.name}")

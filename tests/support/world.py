@@ -1,0 +1,185 @@
+"""A world for the plan: what a plan writes is there at the next look. Pure, so that properties can run thousands of them.
+
+It is no API server: it keeps what it is given, gives uids, and makes the pods that a test asks for.
+"""
+
+import base64
+import copy
+import itertools
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from llmdeployment_operator.api.types import LLMDeployment, parse
+from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.build import build_plan
+from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
+from llmdeployment_operator.plan.plan import Plan
+from llmdeployment_operator.plan.routes import routes_hash
+from llmdeployment_operator.plan.serve import ServeState
+from llmdeployment_operator.plan.settings import Settings
+
+Object = dict[str, Any]
+SAMPLES = Path(__file__).parents[2] / "manifests/samples"
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SETTINGS = Settings(
+    serving_image="serving:1",
+    gateway_image="gateway:1",
+    operator_namespace="llm-system",
+    operator_labels={"app": "operator"},
+)
+
+
+def sample(name: str) -> Object:
+    """Return a sample as the API server would hand it out."""
+    body: Object = yaml.safe_load((SAMPLES / f"{name}.yaml").read_text())
+    return admitted(body)
+
+
+def admitted(body: Object) -> Object:
+    """Return an object with what the API server adds."""
+    meta = {"namespace": "team", "uid": "uid-of-the-owner", "generation": 1, **body["metadata"]}
+    return {**body, "metadata": meta}
+
+
+@dataclass
+class World:
+    """One LLMDeployment and everything around it."""
+
+    raw: Object
+    settings: Settings = SETTINGS
+    now: datetime = NOW
+    observed: Observed = field(default_factory=lambda: Observed(fresh_token="f" * 64))
+    _uids: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @property
+    def deployment(self) -> LLMDeployment:
+        return parse(self.raw)
+
+    def plan(self) -> Plan:
+        """Return the plan, looked-up names included."""
+        plan = build_plan(self.deployment, self.observed, self.settings, self.now)
+        if plan.lookups:
+            self.look(looked_up=self.observed.looked_up | plan.lookups)
+            plan = build_plan(self.deployment, self.observed, self.settings, self.now)
+        return plan
+
+    def step(self) -> Plan:
+        """Make one pass and let everything it wrote come true."""
+        plan = self.plan()
+        self._write(plan, len(plan.apply) + len(plan.serve) + len(plan.remove))
+        if plan.status is not None:
+            self.look(status=plan.status)
+        return plan
+
+    def crash(self, writes: int) -> None:
+        """Make one pass that ends after so many writes: its status is never written."""
+        self._write(self.plan(), writes)
+
+    def _write(self, plan: Plan, writes: int) -> None:
+        children: dict[Ref, Object] = dict(self.observed.children)
+        tokens = dict(self.observed.tokens)
+        for intent in plan.apply[:writes]:
+            obj = copy.deepcopy(intent)
+            ref = (obj["kind"], obj["metadata"]["name"])
+            obj["metadata"].setdefault("uid", f"uid-{next(self._uids)}")
+            children[ref] = obj
+            if obj["kind"] == "Secret":
+                encoded = obj["data"]["token"]
+                tokens[obj["metadata"]["labels"][names.RUNTIME]] = base64.b64decode(
+                    encoded
+                ).decode()
+        writes -= len(plan.apply)
+        for put in plan.serve[: max(0, writes)]:
+            self.serve(put.runtime, config=put.body["applications"][0], status="RUNNING")
+        writes -= len(plan.serve)
+        for gone in plan.remove[: max(0, writes)]:
+            children.pop((gone.kind, gone.name), None)
+        self.look(children=children, tokens=tokens)
+
+    def obey(self) -> None:
+        """Let Kubernetes, Ray and the gateways do all they are asked to: pods run, replicas answer, routes are applied."""
+        found = [pod("gateway", "gateway-0")]
+        for runtime in self.runtimes():
+            workers = self.observed.children["Deployment", f"{self._name}-{runtime}"]
+            count = workers["spec"]["replicas"]
+            found.append(pod("head", f"{runtime}-head", runtime))
+            found += [pod("worker", f"{runtime}-{n}", runtime) for n in range(count)]
+            self.serve(runtime, replicas=count)
+        self.pods(*found)
+        self.gateway_applies()
+
+    @property
+    def _name(self) -> str:
+        return str(self.raw["metadata"]["name"])
+
+    def settle(self, passes: int = 10) -> Plan:
+        """Make passes until one has nothing to write, and return that one."""
+        for _ in range(passes):
+            plan = self.step()
+            if plan.quiet:
+                return plan
+        raise AssertionError(f"still writing after {passes} passes: {plan.details}")
+
+    def look(self, **changes: Any) -> None:
+        """Change what is seen."""
+        self.observed = replace(self.observed, **changes)
+
+    def edit(self, **spec: Any) -> None:
+        """Change the spec as a user would."""
+        self.raw = copy.deepcopy(self.raw)
+        self.raw["spec"].update(spec)
+        self.raw["metadata"]["generation"] += 1
+
+    def serve(self, runtime: str, **state: Any) -> None:
+        """Let a runtime's Ray Serve answer."""
+        before = self.observed.serve.get(runtime, ServeState())
+        self.look(serve={**self.observed.serve, runtime: replace(before, **state)})
+
+    def runtimes(self) -> list[str]:
+        """The runtimes that have worker Deployments."""
+        found = (
+            names.runtime_of(o) for (k, _), o in self.observed.children.items() if k == "Deployment"
+        )
+        return [runtime for runtime in found if runtime is not None]
+
+    def pods(self, *pods: Object) -> None:
+        """Let exactly these pods exist."""
+        self.look(pods=pods)
+
+    def gateway_applies(self, up: int = 1) -> None:
+        """Let every gateway pod apply the routes as they are now."""
+        config_map = next(o for (k, _), o in self.observed.children.items() if k == "ConfigMap")
+        services = {f"{self.raw['metadata']['name']}-{runtime}": up for runtime in self.runtimes()}
+        ready = (
+            p for p in self.observed.pods if p["metadata"]["labels"][names.COMPONENT] == "gateway"
+        )
+        states = tuple(
+            GatewayState(p["metadata"]["name"], routes_hash(config_map), services) for p in ready
+        )
+        self.look(gateways=states)
+
+
+def pod(component: str, name: str, runtime: str | None = None, **status: Any) -> Object:
+    """Return a pod that is ready, unless a status says otherwise."""
+    labels = {names.OWNER: "simulated", names.COMPONENT: component}
+    if runtime is not None:
+        labels[names.RUNTIME] = runtime
+    ready = {
+        "phase": "Running",
+        "podIP": "198.18.0.9",
+        "conditions": [
+            {"type": "PodScheduled", "status": "True"},
+            {"type": "Ready", "status": "True"},
+        ],
+        "containerStatuses": [{"name": "ray", "ready": True, "state": {"running": {}}}],
+    }
+    return {
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels, "creationTimestamp": "2026-01-02T03:00:00Z"},
+        "spec": {"containers": [{"name": "ray", "resources": {}}]},
+        "status": status or ready,
+    }

@@ -1,0 +1,62 @@
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from llmdeployment_gateway.config import STRIDE, hold_lua, render
+from llmdeployment_gateway.endpoints import Address
+from llmdeployment_gateway.routes import BUCKETS
+from llmdeployment_gateway.settings import Settings
+
+GOLDEN = Path(__file__).parent / "golden"
+SERVERS = {"slot1": [Address("198.18.0.2", 30000), Address("198.18.0.1", 30000)]}
+ANYBODY = Settings("ns", "chat", "none")
+BY_KEY = Settings("ns", "chat", "apikey")
+
+
+@pytest.mark.parametrize("settings", [ANYBODY, BY_KEY], ids=lambda settings: settings.auth)
+def test_the_configuration_is_the_golden_one(settings: Settings) -> None:
+    """`LLMD_UPDATE_GOLDEN=1 pytest tests/unit/gateway` writes it anew."""
+    file = GOLDEN / f"haproxy-{settings.auth}.cfg"
+    text = render(settings, SERVERS)
+    if os.environ.get("LLMD_UPDATE_GOLDEN"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+
+    assert text == file.read_text()
+
+
+@pytest.mark.parametrize("settings", [ANYBODY, BY_KEY], ids=lambda settings: settings.auth)
+def test_every_answer_of_the_gateways_own_is_openais_error(settings: Settings) -> None:
+    text = render(settings, {}) + hold_lua()
+    bodies = [
+        re.sub(r"%\[[^]]*\]", "sentence", body) for body in re.findall(r"'(\{.*?\}\})'", text)
+    ]
+
+    assert len(bodies) >= 12
+    for body in bodies:
+        error = json.loads(body)["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        assert error["message"]
+
+
+def test_a_round_without_keys_visits_every_bucket_once() -> None:
+    assert len({number * STRIDE % BUCKETS for number in range(BUCKETS)}) == BUCKETS
+
+
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_any_hundred_requests_in_a_row_split_to_the_percent(percent: int) -> None:
+    hits = [number * STRIDE % BUCKETS < percent * 100 for number in range(2 * BUCKETS)]
+    windows = (sum(hits[start : start + 100]) for start in range(BUCKETS))
+
+    assert max(abs(count - percent) for count in windows) <= 1
+
+
+@pytest.mark.parametrize("requests", [100, 1000, 10000])
+@pytest.mark.parametrize("below", [100, 500, 2500, 5000])
+def test_requests_without_keys_split_evenly_from_the_first(requests: int, below: int) -> None:
+    hits = sum(number * STRIDE % BUCKETS < below for number in range(requests))
+
+    assert abs(hits - requests * below / BUCKETS) <= 3

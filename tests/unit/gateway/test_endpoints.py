@@ -1,0 +1,56 @@
+from typing import Any
+
+import pytest
+
+from llmdeployment_gateway.endpoints import Address, ready_addresses
+
+HTTP = [{"name": "http", "port": 30000}]
+
+
+def piece(*endpoints: dict[str, Any], ports: Any = HTTP, kind: str = "IPv4") -> dict[str, Any]:
+    return {"addressType": kind, "ports": ports, "endpoints": list(endpoints)}
+
+
+def endpoint(address: str, **conditions: bool) -> dict[str, Any]:
+    return {"addresses": [address], "conditions": conditions}
+
+
+READY = endpoint("198.18.0.1", ready=True, serving=True, terminating=False)
+
+
+@pytest.mark.parametrize(
+    ("slices", "hosts"),
+    [
+        ([], set()),
+        ([piece(READY)], {"198.18.0.1"}),
+        ([piece({"addresses": ["198.18.0.1"]})], {"198.18.0.1"}),
+        ([piece(endpoint("198.18.0.1", ready=False))], set()),
+        ([piece(endpoint("198.18.0.1", ready=False, serving=True, terminating=True))], set()),
+        ([piece(endpoint("198.18.0.1", ready=True, terminating=True))], set()),
+        ([piece(READY), piece(READY)], {"198.18.0.1"}),
+        ([piece(READY), piece(endpoint("198.18.0.2", ready=True))], {"198.18.0.1", "198.18.0.2"}),
+        ([piece(READY, ports=[])], set()),
+        ([piece(READY, ports=None)], set()),
+        ([piece(READY, kind="FQDN")], set()),
+        ([{"addressType": "IPv4", "ports": HTTP, "endpoints": None}], set()),
+    ],
+)
+def test_only_ready_endpoints_get_requests(slices: list[dict[str, Any]], hosts: set[str]) -> None:
+    assert {address.host for address in ready_addresses(slices)} == hosts
+
+
+def test_the_port_named_http_is_taken() -> None:
+    ports = [{"name": "metrics", "port": 9}, {"name": "http", "port": 30000}]
+
+    assert ready_addresses([piece(READY, ports=ports)]) == {Address("198.18.0.1", 30000)}
+
+
+@pytest.mark.parametrize(
+    ("address", "text", "name"),
+    [
+        (Address("198.18.0.1", 30000), "198.18.0.1:30000", "r-198.18.0.1-30000"),
+        (Address("fd00::1", 30000), "[fd00::1]:30000", "r-fd00__1-30000"),
+    ],
+)
+def test_addresses_as_haproxy_reads_them(address: Address, text: str, name: str) -> None:
+    assert (address.text, address.server) == (text, name)

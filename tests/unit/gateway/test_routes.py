@@ -1,0 +1,80 @@
+import json
+from typing import Any
+
+import pytest
+
+from llmdeployment_gateway import maps
+from llmdeployment_gateway.routes import RoutesError, parse, routes_hash
+from llmdeployment_operator.plan import routes as operator_routes
+
+
+def row(below: int, revision: int = 1, service: str = "chat-1a2b3c4d") -> dict[str, Any]:
+    return {"arm": "main", "revision": revision, "service": service, "below": below}
+
+
+def document(*rows: dict[str, Any], **changes: Any) -> str:
+    whole = {
+        "deployment": "chat",
+        "servedName": "chat",
+        "salt": "5f0c",
+        "hold": {"maxRequests": 64, "seconds": 120},
+        "routes": list(rows),
+    }
+    return json.dumps(whole | changes)
+
+
+def test_the_hash_is_the_one_the_operator_waits_for() -> None:
+    text = document(row(10000))
+
+    assert routes_hash(text) == operator_routes.routes_hash({"data": {"routes.json": text}})
+
+
+def test_no_rows_are_routes_too() -> None:
+    assert parse(document()).services() == ()
+
+
+def test_fields_of_a_newer_operator_are_left_alone() -> None:
+    assert parse(document(row(10000), weights="new")).hold.seconds == 120
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "routes.json: Invalid JSON"),
+        ("[]", "routes.json: Input should be"),
+        ("{}", "deployment: Field required"),
+        (document(row(500)), "`below` must rise to 10000"),
+        (document(row(600), row(500), row(10000)), "`below` must rise to 10000"),
+        (document(row(10001)), "routes.0.below: Input should be less than or equal to 10000"),
+        (document(row(10000, revision=0)), "routes.0.revision"),
+        (document(row(10000, service="a|b")), "routes.0.service: String should match"),
+        (document(row(10000, service="a b")), "routes.0.service: String should match"),
+        (document(row(10000) | {"arm": "x\ny"}), "routes.0.arm: String should match"),
+        (document(salt="two words"), "salt: String should match"),
+        (document(hold={"maxRequests": -1, "seconds": 1}), "hold.maxRequests"),
+    ],
+)
+def test_what_is_no_routing_is_refused_with_the_place(text: str, says: str) -> None:
+    with pytest.raises(RoutesError, match=r".") as refused:
+        parse(text)
+
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "ranges"),
+    [
+        ((), ""),
+        ((row(10000),), "0:9999 main|1|slot0\n"),
+        ((row(500), row(10000, revision=2)), "0:499 main|1|slot0\n500:9999 main|2|slot0\n"),
+        ((row(0), row(10000, revision=2)), "0:9999 main|2|slot0\n"),
+        ((row(10000), row(10000, revision=2)), "0:9999 main|1|slot0\n"),
+        ((row(1), row(10000, revision=2)), "0:0 main|1|slot0\n1:9999 main|2|slot0\n"),
+    ],
+)
+def test_rows_become_ranges_of_buckets(rows: tuple[dict[str, Any], ...], ranges: str) -> None:
+    assert maps.buckets(parse(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == ranges
+
+
+def test_settings_are_looked_up_by_name() -> None:
+    assert maps.settings(parse(document())) == "salt 5f0c\nhold.maxRequests 64\nhold.seconds 120\n"

@@ -1,0 +1,65 @@
+import pytest
+
+from llmdeployment_gateway.runtime_api import (
+    Hold,
+    RuntimeApiError,
+    Server,
+    hold_of,
+    parts,
+    servers_of,
+)
+
+# HAProxy 2.6, columns that matter and one after them.
+TABLE = """1
+# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight
+5 nowhere 1 hold - 2 0 1
+6 slot0 1 up 198.18.0.1 2 0 1
+6 slot0 2 refuses 198.18.0.2 0 0 1
+6 slot0 3 out 198.18.0.3 0 1 1
+6 slot0 4 configured-out 198.18.0.4 0 4 1
+6 slot0 5 drains 198.18.0.5 2 8 1
+6 slot0 6 hold - 2 0 1
+"""
+
+
+def test_the_table_of_servers_is_read() -> None:
+    assert servers_of(TABLE) == {
+        "nowhere": {},
+        "slot0": {
+            "up": Server("up", up=True, maintenance=False),
+            "refuses": Server("refuses", up=False, maintenance=False),
+            "out": Server("out", up=False, maintenance=True),
+            "configured-out": Server("configured-out", up=False, maintenance=True),
+            "drains": Server("drains", up=False, maintenance=False),
+        },
+    }
+
+
+def test_an_empty_table_has_no_servers() -> None:
+    assert servers_of("") == {}
+
+
+def test_the_holds_figures_are_read() -> None:
+    assert hold_of("process 17-ab\nheld 2\nfull 1\ntimeout 0\n") == Hold("17-ab", 2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "Unknown command: 'show hold'", "held 2\nfull 1\ntimeout 0"]
+)
+def test_another_answer_is_an_error(answer: str) -> None:
+    with pytest.raises(RuntimeApiError, match="show hold"):
+        hold_of(answer)
+
+
+def test_a_large_map_goes_in_pieces_of_whole_lines() -> None:
+    text = "".join(f"{number:064x} key-{number}\n" for number in range(5000))
+
+    pieces = parts(text)
+
+    assert "".join(pieces) == text
+    assert len(pieces) > 1
+    assert all(piece.endswith("\n") and len(piece) < 64 * 1024 for piece in pieces)
+
+
+def test_nothing_has_no_pieces() -> None:
+    assert parts("") == []

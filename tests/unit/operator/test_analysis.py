@@ -1,0 +1,221 @@
+"""From `/stats` to a canary that is given up: samples, their differences, the evidence, the move."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
+from llmdeployment_operator.kube.collector import Collector
+from llmdeployment_operator.plan.analysis import Analysis, gathered, judged
+from llmdeployment_operator.plan.commands import Commands
+from llmdeployment_operator.plan.memory import Memory, memory_of, row_of
+from llmdeployment_operator.plan.reasons import Reason
+from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.samples import Samples, of_gateway, of_replica
+from llmdeployment_operator.plan.verdict import Counts, Result, Stratum
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ERRORS = MetricSpec(name="errorRate")
+TTFT = MetricSpec(name="ttft", milliseconds=400)
+OWNER = ("team", "chat")
+
+
+def replica(**ttft: Any) -> dict[str, Any]:
+    histogram = {"buckets": [[0.3, 5], [0.5, 7], ["+Inf", 10]], "sum": 4.0, "count": 10} | ttft
+    return {"revisions": {"3": {"ttft": histogram}}}
+
+
+def test_a_threshold_is_the_next_bound() -> None:
+    found = of_replica(replica(), [ERRORS, TTFT])
+    assert found == {3: {"ttft>400ms": Counts(10, 3)}}
+    beyond = MetricSpec(name="ttft", milliseconds=600_000)
+    assert of_replica(replica(), [beyond]) == {3: {"ttft>600000ms": Counts(10, 0)}}
+
+
+def test_errors_are_what_the_gateway_saw() -> None:
+    rows = [{"revision": 3, "requests": {"2xx": 6, "4xx": 3, "5xx": 1}}]
+    assert of_gateway({"routes": rows}, [ERRORS]) == {3: {"errorRate": Counts(10, 1)}}
+    assert of_gateway({"routes": rows}, [TTFT]) == {}
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        {},
+        {"revisions": None},
+        {"revisions": {"x": {}}},
+        replica(buckets=[]),
+        replica(buckets=[["NaN", 3], ["+Inf", "many"]]),
+        replica(count=float("nan")),
+        replica(count=2),
+        replica(buckets=[["+Inf", 11]]),
+    ],
+)
+def test_a_replica_that_lies_counts_nothing(stats: dict[str, Any]) -> None:
+    assert of_replica(stats, [TTFT]) == {}
+
+
+@pytest.mark.parametrize("routes", [None, [{}], [{"revision": "x"}]])
+def test_a_gateway_that_lies_counts_nothing(routes: Any) -> None:
+    assert of_gateway({"routes": routes}, [ERRORS]) == {}
+
+
+def seen(total: int, bad: int = 0) -> Samples:
+    return {2: {"errorRate": Counts(total, bad)}}
+
+
+def test_what_is_new_is_the_difference() -> None:
+    collector = Collector()
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(100, 9)}) == {}
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(110, 10), "b": seen(7)}) == seen(10, 1)
+    # b does not answer once, and nothing is lost; what was not reported yet stays new
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10)}) == seen(11, 1)
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10), "b": seen(9)}) == seen(13, 1)
+    collector.taken(OWNER)
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(112, 10)}) == seen(1)
+
+
+def test_counters_that_begin_anew_count_from_nothing() -> None:
+    collector = Collector()
+    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
+    assert collector.add(OWNER, ["a"], {"a": seen(4, 1)}) == seen(4, 1)
+
+
+def test_one_look_without_sense_does_not_count_the_past() -> None:
+    collector = Collector()
+    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
+    collector.add(OWNER, ["a"], {"a": {}})
+    assert collector.add(OWNER, ["a"], {"a": seen(103, 9)}) == seen(3)
+
+
+def test_a_metric_that_is_new_begins_now_and_a_revision_with_its_first_request() -> None:
+    collector = Collector()
+    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
+    more = {2: {"errorRate": Counts(101, 9), "e2e>1ms": Counts(70, 7)}, 3: {"errorRate": Counts(4)}}
+    fresh = collector.add(OWNER, ["a"], {"a": more})
+    assert fresh == {2: {"errorRate": Counts(1)}, 3: {"errorRate": Counts(4)}}
+
+
+def test_a_pod_that_is_gone_is_forgotten() -> None:
+    collector = Collector()
+    collector.add(OWNER, ["a"], {"a": seen(100)})
+    collector.add(OWNER, [], {})
+    assert collector.add(OWNER, ["a"], {"a": seen(150)}) == {}
+
+
+SPEC = AnalysisSpec(metrics=(ERRORS,))
+POLICY = RolloutSpec(
+    strategy="Canary",
+    steps=(Step(weight=5, pause=Pause(duration="1m")), Step(weight=50, analysis=True)),
+    analysis=SPEC,
+)
+
+
+def both(stable: Counts, canary: Counts) -> Samples:
+    return {1: {"errorRate": stable}, 2: {"errorRate": canary}}
+
+
+def known(stable: Counts, canary: Counts) -> Analysis:
+    return Analysis({"errorRate": Stratum(stable, canary)})
+
+
+def test_evidence_adds_up() -> None:
+    first = gathered(Analysis(), both(Counts(10, 1), Counts(2)), 1, 2)
+    second = gathered(first, both(Counts(5), Counts(1, 1)), 1, 2)
+    assert second.counts == known(Counts(15, 1), Counts(3, 1)).counts
+    assert gathered(second, {}, 1, 2).counts == second.counts
+
+
+def step(
+    memory: Memory, fresh: Samples, policy: RolloutSpec = POLICY, weight: int = 50, **commands: Any
+) -> Move:
+    scene = Scene(
+        stable=1,
+        target=2,
+        weight=weight,
+        ready={1: 2, 2: 2},
+        alive={1: 2, 2: 2},
+        answered={1, 2},
+        applied=True,
+        replicas=2,
+        fresh=fresh,
+    )
+    return next_move(policy, scene, memory, Commands(**commands), NOW)
+
+
+AT_TWO = Memory(stable=1, canary=2, step=1, weight=50, ready=2, since=NOW, progress_at=NOW)
+GOOD = known(Counts(2000, 10), Counts(2000, 10))
+BAD = known(Counts(2000, 10), Counts(200, 30))
+
+
+def test_a_step_waits_for_the_verdict_and_says_what_it_takes() -> None:
+    found = step(AT_TWO, both(Counts(40), Counts(40)))
+    assert found.stage is not None
+    assert found.stage.reason is Reason.ANALYZING
+    assert "more canary requests are needed" in found.stage.message
+    assert found.memory.analysis is not None
+    assert (found.memory.analysis.requests_left or 0) > 10
+    assert memory_of({"arms": [row_of(found.memory, "main")]}, "main") == found.memory
+
+
+def test_a_pass_goes_on() -> None:
+    assert step(replace(AT_TWO, analysis=GOOD), {}).memory.step == 2
+    assert judged(SPEC, GOOD)[1].result is Result.PASS
+
+
+def test_a_failure_gives_the_canary_up_at_any_step() -> None:
+    first = replace(AT_TWO, step=0, weight=5, analysis=BAD)
+    found = step(first, {}, weight=5)
+    assert (found.stable, found.canary, found.needs) == (1, None, {1: 2})
+    assert found.stage is not None
+    assert found.stage.reason is Reason.ROLLED_BACK
+    assert "15.0 % of 200 canary requests were errors" in found.stage.message
+    assert "llmdeployment.dev/retry: 2/1" in found.stage.message
+    assert found.memory.rejected is not None
+
+
+def test_counts_of_another_split_are_not_mixed_in() -> None:
+    on_the_way = replace(AT_TWO, since=None, weight=5)
+    found = step(on_the_way, both(Counts(40), Counts(40)), weight=5)
+    assert found.memory.analysis is not None
+    assert found.memory.analysis.counts == {}
+    given_back = step(AT_TWO, both(Counts(40), Counts()), weight=0)
+    assert given_back.memory.analysis is not None
+    assert given_back.memory.analysis.counts == {}
+    passed = step(replace(AT_TWO, analysis=GOOD), {})
+    assert passed.memory.analysis is None
+
+
+def test_who_promotes_it_has_the_last_word() -> None:
+    assert step(replace(AT_TWO, analysis=BAD), {}, promote=(2, None)).stable == 2
+    waiting = step(AT_TWO, both(Counts(40), Counts(40)), promote=(2, 2))
+    assert waiting.memory.step == 2
+
+
+def test_the_first_seconds_warm_up() -> None:
+    begun = replace(AT_TWO, step=0, weight=5, since=NOW - timedelta(seconds=9))
+    fresh = both(Counts(9), Counts(9))
+    early = step(begun, fresh, weight=5).memory.analysis
+    late = step(replace(begun, since=NOW - timedelta(seconds=10)), fresh, weight=5).memory.analysis
+    assert early is not None
+    assert late is not None
+    assert (early.counts, late.counts) == ({}, known(Counts(9), Counts(9)).counts)
+
+
+@pytest.mark.parametrize(("then", "canary"), [("Hold", 2), ("Promote", 2), ("Rollback", None)])
+def test_without_a_verdict_by_the_limit(then: Any, canary: int | None) -> None:
+    spec = AnalysisSpec(metrics=(ERRORS,), max_requests=100, on_inconclusive=then)
+    evidence = known(Counts(100, 4), Counts(100, 5))
+    found = step(
+        replace(AT_TWO, analysis=evidence), {}, POLICY.model_copy(update={"analysis": spec})
+    )
+    assert found.canary == canary
+    assert (found.memory.step == 2) == (then == "Promote")
+
+
+def test_another_threshold_is_another_metric() -> None:
+    verdict, told = judged(AnalysisSpec(metrics=(TTFT,)), GOOD)
+    assert verdict.result is Result.NEED_MORE_DATA
+    assert told.counts == GOOD.counts

@@ -1,0 +1,154 @@
+"""The types refuse what the CRD refuses, with a sentence, and hold what they are given."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from llmdeployment_operator.api import rules
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.types import SpecError, parse
+from llmdeployment_serving import config as serving
+
+Object = dict[str, Any]
+
+
+def _object(**spec: Any) -> Object:
+    metadata = {"name": "chat", "namespace": "team", "uid": "1", "managedFields": []}
+    return {"metadata": metadata, "spec": {"model": {"source": "hf://a/b"}, **spec}}
+
+
+def test_the_smallest_object_has_the_documented_defaults() -> None:
+    spec = parse(_object()).spec
+
+    assert spec.engine.name == "vllm"
+    assert (spec.replicas, spec.gateway.replicas, spec.revision_history_limit) == (1, 2, 10)
+    assert (spec.gateway.hold.max_requests, spec.gateway.hold.seconds) == (64, 120)
+    assert (spec.parallelism.tensor, spec.parallelism.pipeline) == (1, 1)
+    assert spec.model.served_name is None
+    assert spec.paused is False
+
+
+def test_a_default_spelt_out_is_the_same_template() -> None:
+    spelt = _object(engine={"name": "vllm", "args": {}}, parallelism={"tensor": 1, "pipeline": 1})
+    parsed = [
+        parse(document).spec.model_dump(exclude_defaults=True) for document in (_object(), spelt)
+    ]
+
+    assert parsed[0] == parsed[1] == {"model": {"source": "hf://a/b"}}
+
+
+def test_a_quantity_is_the_same_as_number_and_as_text() -> None:
+    number, text = (
+        parse(_object(resources={"limits": {"nvidia.com/gpu": gpus}})).spec for gpus in (1, "1")
+    )
+
+    assert number == text
+    assert number.resources.model_dump(mode="json", exclude_none=True) == {
+        "limits": {"nvidia.com/gpu": "1"}
+    }
+
+
+def test_engine_args_keep_their_types() -> None:
+    args = {
+        "max-model-len": 4096,
+        "gpu-memory-utilization": 0.9,
+        "enforce-eager": True,
+        "dtype": "auto",
+    }
+
+    found = parse(_object(engine={"args": args})).spec.engine.args
+
+    assert found == args
+    assert [type(value) for value in found.values()] == [int, float, bool, str]
+
+
+def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
+    deployment = parse(_object(podTemplate={"spec": {"nodeSelector": {"a": "b"}}}))
+
+    with pytest.raises(ValidationError):
+        deployment.spec.replicas = 2  # type: ignore[misc]  # because this is what must not work
+    assert deployment.spec.model_dump(by_alias=True, exclude_defaults=True, exclude_none=True)[
+        "podTemplate"
+    ] == {"spec": {"nodeSelector": {"a": "b"}}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"arms": []}, "spec.arms: Extra inputs are not permitted"),
+        ({"model": {}}, "spec.model.source: Field required"),
+        ({"model": {"source": "s3://a/b"}}, "spec.model.source must start with hf://"),
+        ({"model": {"source": "pvc://a/../b"}}, "spec.model.source must be pvc://claim/path"),
+        (
+            {"model": {"source": "file:///a", "tokenSecretRef": {"name": "a"}}},
+            rules.TOKEN_WITHOUT_HUB,
+        ),
+        ({"engine": {"name": "tgi"}}, "spec.engine.name: Input should be 'vllm' or 'simulated'"),
+        (
+            {"engine": {"args": {"port": 1}}},
+            "spec.engine.args cannot hold port: the operator sets it",
+        ),
+        ({"engine": {"args": {"no-grpc": True}}}, "spec.engine.args cannot hold no-grpc"),
+        ({"engine": {"args": {"--dtype": "auto"}}}, "without the leading dashes"),
+        ({"engine": {"args": {"dtype": ["auto"]}}}, "spec.engine.args.dtype"),
+        (
+            {"engine": {"env": [{"name": "LLMD_X"}]}},
+            "spec.engine.env[0].name: is the operator's own",
+        ),
+        ({"engine": {"env": [{"name": "HF_TOKEN"}]}}, "set spec.model.tokenSecretRef"),
+        ({"engine": {"env": [{"name": "A", "valueFrom": {}}]}}, rules.ONE_ENV_SOURCE),
+        ({"prompt": {"defaults": {"stream": True}}}, "spec.prompt.defaults cannot hold stream"),
+        (
+            {"resources": {"limits": {"cpu": "2 cores"}}},
+            "spec.resources.limits.cpu: '2 cores' is not",
+        ),
+        ({"resources": {"limits": {"cpus": 2}}}, "spec.resources.limits: holds something"),
+        ({"resources": {"limits": {"nvidia.com/gpu": 2}}}, rules.GPUS_MATCH),
+        ({"parallelism": {"tensor": 0}}, "spec.parallelism.tensor: Input should be greater"),
+        ({"replicas": "2"}, "spec.replicas: Input should be a valid integer"),
+        ({"paused": 1}, "spec.paused: Input should be a valid boolean"),
+    ],
+)
+def test_a_bad_spec_is_refused_in_one_line(spec: Object, sentence: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        parse(_object(**spec))
+
+    assert sentence in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    with pytest.raises(SpecError) as refused:
+        parse(_object(replicas=-1, image="a b"))
+
+    assert "spec.replicas: " in str(refused.value)
+    assert "spec.image: " in str(refused.value)
+
+
+def test_the_flags_refused_here_are_those_that_serving_refuses() -> None:
+    assert rules.RESERVED_FLAGS.keys() == serving.RESERVED_FLAGS.keys()
+    assert set(rules.RESERVED_DEFAULTS) == set(serving.RESERVED_DEFAULTS)
+
+
+@pytest.mark.parametrize(
+    "flag", ["a", "max-model-len", "compilation-config.level", "A", "-a", "a_b", "a--b"]
+)
+def test_a_flag_is_named_as_serving_has_it(flag: str) -> None:
+    def refuses(*, by_serving: bool) -> bool:
+        try:
+            if by_serving:
+                serving.EngineConfig(args={flag: 1})
+            else:
+                parse(_object(engine={"args": {flag: 1}}))
+        except ValueError:
+            return True
+        return False
+
+    assert refuses(by_serving=True) == refuses(by_serving=False)
+
+
+def test_the_status_of_another_version_is_read() -> None:
+    written = {"observedGeneration": 3, "weather": [{"name": "main"}], "conditions": []}
+
+    assert parse({**_object(), "status": written}).status == Status(observed_generation=3)

@@ -1,0 +1,100 @@
+"""Who may talk to whom, decided by an evaluator of NetworkPolicy semantics: the local node does not enforce them.
+
+Source: networking.k8s.io/v1: a pod that any policy selects for Ingress accepts what any of those policies allows.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.support.world import SETTINGS
+
+from llmdeployment_operator.plan.names import COMPONENT, OWNER, RUNTIME
+from llmdeployment_operator.plan.network_policies import gateway_policy, runtime_policies
+
+
+@dataclass(frozen=True)
+class Pod:
+    labels: dict[str, str]
+    namespace: str = "team"
+    namespace_labels: dict[str, str] = field(default_factory=dict)
+
+
+def of(
+    component: str, owner: str = "chat", runtime: str | None = None, namespace: str = "team"
+) -> Pod:
+    labels = {OWNER: owner, COMPONENT: component}
+    if runtime:
+        labels[RUNTIME] = runtime
+    return Pod(labels, namespace, {"kubernetes.io/metadata.name": namespace})
+
+
+OPERATOR = Pod({"app": "operator"}, "llm-system", {"kubernetes.io/metadata.name": "llm-system"})
+FALSE_OPERATOR = Pod({"app": "operator"}, "evil", {"kubernetes.io/metadata.name": "evil"})
+STRANGER = Pod({"app": "web"}, "team", {"kubernetes.io/metadata.name": "team"})
+HEAD, WORKER = of("head", runtime="aaaa"), of("worker", runtime="aaaa")
+OTHER_RUNTIME, OTHER_OWNER = of("worker", runtime="bbbb"), of("worker", "sql", "aaaa")
+GATEWAY, OTHER_GATEWAY = of("gateway"), of("gateway", "sql")
+
+POLICIES = [
+    *runtime_policies("chat", "aaaa", SETTINGS),
+    *runtime_policies("chat", "bbbb", SETTINGS),
+    gateway_policy("chat", SETTINGS),
+]
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def allowed_by(rule: dict[str, Any], source: Pod, target: Pod, port: int) -> bool:
+    if "ports" in rule and port not in [p["port"] for p in rule["ports"]]:
+        return False
+    return "from" not in rule or any(matches(peer, source, target) for peer in rule["from"])
+
+
+def matches(peer: dict[str, Any], source: Pod, target: Pod) -> bool:
+    if "namespaceSelector" in peer:
+        if not selects(peer["namespaceSelector"], source.namespace_labels):
+            return False
+    elif source.namespace != target.namespace:
+        return False
+    return selects(peer.get("podSelector", {}), source.labels)
+
+
+def allowed(source: Pod, target: Pod, port: int) -> bool:
+    mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], target.labels)]
+    return not mine or any(
+        allowed_by(rule, source, target, port) for p in mine for rule in p["spec"]["ingress"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "expected"),
+    [
+        (WORKER, HEAD, 6379, True),
+        (HEAD, WORKER, 10002, True),
+        (WORKER, WORKER, 10002, True),
+        (OPERATOR, HEAD, 8265, True),
+        (OPERATOR, HEAD, 6379, False),
+        (OPERATOR, WORKER, 30000, True),
+        (GATEWAY, WORKER, 30000, True),
+        (GATEWAY, WORKER, 10002, False),
+        (GATEWAY, HEAD, 8265, False),
+        (STRANGER, WORKER, 30000, False),
+        (STRANGER, HEAD, 8265, False),
+        (STRANGER, HEAD, 6379, False),
+        (OTHER_RUNTIME, HEAD, 6379, False),
+        (OTHER_OWNER, HEAD, 6379, False),
+        (OTHER_GATEWAY, WORKER, 30000, False),
+        (FALSE_OPERATOR, HEAD, 8265, False),
+        (of("gateway", namespace="elsewhere"), WORKER, 30000, False),
+        (STRANGER, GATEWAY, 8080, True),
+        (FALSE_OPERATOR, GATEWAY, 8080, True),
+        (OPERATOR, GATEWAY, 9090, True),
+        (STRANGER, GATEWAY, 9090, False),
+        (WORKER, GATEWAY, 9090, False),
+    ],
+)
+def test_flow(source: Pod, target: Pod, port: int, *, expected: bool) -> None:
+    assert allowed(source, target, port) is expected

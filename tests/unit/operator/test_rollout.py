@@ -1,0 +1,363 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.plan.analysis import Analysis
+from llmdeployment_operator.plan.commands import Commands, commands_of
+from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, memory_of, row_of
+from llmdeployment_operator.plan.reasons import Reason
+from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.verdict import Counts, Stratum
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+CANARY = RolloutSpec(
+    strategy="Canary",
+    steps=(
+        Step(weight=5, pause=Pause(duration="10m")),
+        Step(weight=25),
+        Step(weight=50, pause=Pause()),
+    ),
+)
+BLUE_GREEN = RolloutSpec()
+REPLICAS = 8
+
+
+def scene(weight: int = 0, ready: int | None = None, target: int = 2, **more: object) -> Scene:
+    """Revision 1 serves with 8 replicas, the spec asks for the target."""
+    known = {1: REPLICAS} | ({} if ready is None else {target: ready})
+    alive = {1: REPLICAS, target: ready or 0}
+    return replace(
+        Scene(
+            stable=1,
+            target=target,
+            weight=weight,
+            ready=known,
+            alive=alive,
+            answered={1},
+            applied=True,
+            replicas=REPLICAS,
+        ),
+        **more,
+    )
+
+
+def on_its_way(step: int = 0, **more: object) -> Memory:
+    return replace(Memory(stable=1, canary=2, step=step, progress_at=NOW), **more)
+
+
+def move(
+    policy: RolloutSpec,
+    seen: Scene,
+    memory: Memory | None = None,
+    commands: Commands | None = None,
+    now: datetime = NOW,
+) -> Move:
+    return next_move(policy, seen, memory or Memory(stable=1), commands or Commands(), now)
+
+
+# seen, memory -> weight, replicas of revision 2, words of the stage
+STEPS = {
+    "capacity comes first": (scene(), None, 0, 1, "step 1 of 4: 0 of 1 replicas"),
+    "then the traffic": (scene(ready=1), None, 5, 1, "revision 2 gets 5 %"),
+    "then the gateways": (
+        scene(5, 1, applied=False),
+        on_its_way(weight=5),
+        5,
+        1,
+        "the gateways take up 5 %",
+    ),
+    "then the pause begins": (
+        scene(5, 1),
+        on_its_way(weight=5),
+        5,
+        1,
+        "until 2026-01-02T03:14:05Z",
+    ),
+    "and ends": (
+        scene(5, 1),
+        on_its_way(weight=5, since=NOW - timedelta(minutes=10)),
+        5,
+        2,
+        "25 % is next",
+    ),
+    "capacity of the next step": (
+        scene(5, 1),
+        on_its_way(1, weight=5),
+        5,
+        2,
+        "step 2 of 4: 1 of 2 replicas",
+    ),
+    "its traffic": (scene(5, 2), on_its_way(1, weight=5), 25, 2, "revision 2 gets 25 %"),
+    "a step without a pause is passed at once": (
+        scene(25, 2),
+        on_its_way(1, weight=25),
+        25,
+        4,
+        "50 % is next",
+    ),
+    "a pause without an end waits": (
+        scene(50, 4),
+        on_its_way(2, weight=50),
+        50,
+        4,
+        "llmdeployment.dev/promote: 2/3",
+    ),
+    "all replicas before all traffic": (
+        scene(50, 7),
+        on_its_way(3, weight=50),
+        50,
+        8,
+        "step 4 of 4: 7 of 8 replicas",
+    ),
+    "a lost status costs no traffic": (scene(50, 4), None, 50, 4, "promote: 2/3"),
+    "steps that were made smaller take nothing back": (
+        scene(40, 4),
+        on_its_way(0, weight=40),
+        50,
+        4,
+        "gets 50 %",
+    ),
+    "a canary whose replicas are gone gives its traffic back": (
+        scene(25, 0),
+        on_its_way(1, weight=25),
+        0,
+        2,
+        "no replica of revision 2 answers any more",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("seen", "memory", "weight", "need", "words"), STEPS.values(), ids=STEPS.keys()
+)
+def test_a_step(seen: Scene, memory: Memory | None, weight: int, need: int, words: str) -> None:
+    found = move(CANARY, seen, memory)
+    assert (found.stable, found.canary, found.weight) == (1, 2, weight)
+    assert found.needs == {1: REPLICAS, 2: need}
+    assert found.stage is not None
+    assert words in found.stage.message
+
+
+def test_the_last_step_is_the_promotion_and_the_one_before_stays_warm() -> None:
+    found = move(CANARY, scene(50, 8), on_its_way(3, weight=50))
+    assert (found.stable, found.canary, found.weight, found.stage) == (2, None, 0, None)
+    assert found.memory.warm == (Warm(1, NOW + timedelta(minutes=5)),)
+    assert found.needs == {2: 8, 1: 8}
+    assert found.look_at == NOW + timedelta(minutes=5)
+
+
+def test_a_stop_between_routes_and_status_keeps_the_one_before_warm_too() -> None:
+    found = move(CANARY, scene(ready=8, stable=2), on_its_way(3, weight=50))
+    assert found.stable == 2
+    assert found.memory.warm == (Warm(1, NOW + timedelta(minutes=5)),)
+
+
+def test_a_warm_one_cools_down() -> None:
+    memory = Memory(stable=2, warm=(Warm(1, NOW),))
+    found = move(CANARY, scene(ready=8, stable=2), memory)
+    assert (found.needs, found.memory.warm, found.look_at) == ({2: 8}, (), None)
+
+
+def test_a_shorter_window_is_kept_to_and_only_the_one_before_is_warm() -> None:
+    memory = Memory(stable=2, warm=(Warm(1, NOW + timedelta(minutes=5)),))
+    seen = scene(ready=8, stable=2)
+    shorter = CANARY.model_copy(update={"rollback_window": "1m"})
+    none = CANARY.model_copy(update={"rollback_window": "0s"})
+    assert move(shorter, seen, memory).memory.warm == (Warm(1, NOW + timedelta(minutes=1)),)
+    assert move(none, seen, memory).needs == {2: 8}
+    promoted = scene(ready=8, stable=2, target=3, answered={1, 2}, alive={2: 8, 3: 8})
+    following = replace(promoted, ready={2: 8, 3: 8})
+    assert move(BLUE_GREEN, following, memory).needs == {3: 8, 2: 8}
+
+
+def test_going_back_to_a_warm_one_takes_no_steps() -> None:
+    memory = Memory(stable=2, warm=(Warm(1, NOW + timedelta(minutes=3)),))
+    seen = scene(ready=8, stable=2, target=1, answered={1, 2}, alive={1: 8, 2: 8})
+    found = move(CANARY, replace(seen, ready={1: 8, 2: 8}), memory)
+    assert (found.stable, found.canary, found.why) == (1, None, "revision 1 is still warm")
+
+
+def test_going_back_on_the_way_is_immediate() -> None:
+    found = move(CANARY, scene(target=1), on_its_way(2, weight=50))
+    assert (found.stable, found.canary, found.needs) == (1, None, {1: 8})
+
+
+def test_another_spec_on_the_way_begins_anew() -> None:
+    found = move(CANARY, scene(target=3), on_its_way(2, weight=50))
+    assert (found.canary, found.weight, found.memory.step) == (3, 0, 0)
+    assert found.needs == {1: 8, 3: 1}
+
+
+def test_blue_green_waits_for_all_and_moves_all() -> None:
+    assert move(BLUE_GREEN, scene(ready=7)).needs == {1: 8, 2: 8}
+    assert move(BLUE_GREEN, scene(ready=7)).stable == 1
+    assert move(BLUE_GREEN, scene(ready=8)).stable == 2
+
+
+def test_recreate_moves_first_and_keeps_nothing_warm() -> None:
+    found = move(RolloutSpec(strategy="Recreate"), scene())
+    assert (found.stable, found.needs, found.memory.warm) == (2, {2: 8}, ())
+
+
+def test_a_revision_that_never_answered_has_nothing_to_keep() -> None:
+    assert move(CANARY, scene(answered=frozenset())).stable == 2
+
+
+def test_no_replicas_asked_for_need_none() -> None:
+    found = move(BLUE_GREEN, scene(ready=0, replicas=0))
+    assert (found.stable, found.needs) == (2, {2: 0, 1: 0})
+
+
+def test_without_progress_it_is_given_up_and_says_how_to_try_again() -> None:
+    late = NOW + timedelta(seconds=1800)
+    found = move(CANARY, scene(5, 1), on_its_way(1, weight=5, ready=1), now=late)
+    assert (found.stable, found.canary, found.weight, found.needs) == (1, None, 0, {1: 8})
+    assert found.stage is not None
+    assert found.stage.reason is Reason.ROLLED_BACK
+    assert "1 of 2 replicas answered" in found.stage.message
+    assert "llmdeployment.dev/retry: 2/1" in found.stage.message
+
+    again = move(CANARY, scene(), found.memory, now=late)
+    assert again.canary is None
+    retried = move(CANARY, scene(), found.memory, Commands(retry=(2, 1)), late)
+    assert (retried.canary, retried.memory.attempt, retried.memory.progress_at) == (2, 2, late)
+    on = move(CANARY, scene(), retried.memory, Commands(retry=(2, 1)), late)
+    assert (on.canary, on.memory) == (2, retried.memory)
+
+
+def test_what_is_remembered_fits_the_status() -> None:
+    late = NOW + timedelta(seconds=1800)
+    found = move(CANARY, scene(lacking="x" * 5000), on_its_way(), now=late)
+    assert found.stage is not None
+    assert "llmdeployment.dev/retry: 2/1" in found.stage.message[:1024]
+    counts = {f"ttft>{n}ms": Stratum(Counts(), Counts()) for n in range(40)}
+    rejected = Rejection(2, 1, NOW, "x" * 5000)
+    memory = on_its_way(rejected=rejected, analysis=Analysis(counts, message="x" * 5000))
+    status = Status.model_validate({"arms": [row_of(memory, "main")]})
+    assert status.arms[0].analysis is not None
+    assert status.arms[0].analysis.metrics[-1].name == "ttft>39ms"
+
+
+def test_a_replica_more_is_progress() -> None:
+    later = NOW + timedelta(seconds=1000)
+    found = move(BLUE_GREEN, scene(ready=3), on_its_way(ready=2), now=later)
+    assert found.memory.progress_at == later
+
+
+PAUSED = on_its_way(2, weight=50)
+COMMANDS = {
+    "promote this step": (Commands(promote=(2, 3)), 50, {1: 8, 2: 8}),
+    "promote an earlier step": (Commands(promote=(2, 2)), 50, {1: 8, 2: 4}),
+    "promote another revision": (Commands(promote=(3, None)), 50, {1: 8, 2: 4}),
+    "promote at all": (Commands(promote=(2, None)), 50, {1: 8, 2: 8}),
+    "pause": (Commands(pause=2, promote=(2, None)), 50, {1: 8, 2: 8}),
+    "abort": (Commands(abort=2), 0, {1: 8}),
+    "abort another": (Commands(abort=1), 50, {1: 8, 2: 4}),
+}
+
+
+@pytest.mark.parametrize(("commands", "weight", "needs"), COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_command(commands: Commands, weight: int, needs: dict[int, int]) -> None:
+    found = move(CANARY, scene(50, 4), PAUSED, commands)
+    assert (found.weight, found.needs) == (weight, needs)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        ({"promote": "3"}, Commands(promote=(3, None))),
+        ({"promote": "3/2"}, Commands(promote=(3, 2))),
+        ({"abort": "3", "pause": "4"}, Commands(abort=3, pause=4)),
+        ({"retry": "3/1"}, Commands(retry=(3, 1))),
+        ({"retry": "3"}, Commands()),
+        ({"abort": "3/1"}, Commands()),
+        ({"promote": "-1"}, Commands()),
+        ({"promote": "9" * 5000}, Commands()),
+        ({"promote": "1/2/3"}, Commands()),
+        ({"promote": ""}, Commands()),
+        ({"promote": "3/"}, Commands()),
+    ],
+)
+def test_commands_are_annotations(annotation: dict[str, str], expected: Commands) -> None:
+    found = commands_of({f"llmdeployment.dev/{key}": value for key, value in annotation.items()})
+    assert found == expected
+
+
+def test_memory_survives_the_status() -> None:
+    memory = Memory(
+        stable=1,
+        canary=2,
+        step=1,
+        since=NOW,
+        weight=25,
+        ready=2,
+        progress_at=NOW,
+        attempt=3,
+        rejected=Rejection(2, 2, NOW, "too slow"),
+        warm=(Warm(1, NOW),),
+    )
+    assert memory_of({"arms": [row_of(memory, "main")]}, "main") == memory
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"name": "main", "step": "x", "stable": 4},
+        {"name": "main", "warm": [{}]},
+        {"name": "main", "progressAt": "2026-01-02T03:04:05"},
+    ],
+)
+def test_a_status_that_cannot_be_read_is_forgotten(row: dict[str, object]) -> None:
+    assert memory_of({"arms": [row]}, "main") == Memory(stable=row.get("stable"))  # type: ignore[arg-type]  # because a row holds anything
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    policy=st.sampled_from([CANARY, BLUE_GREEN]),
+    happenings=st.lists(
+        st.tuples(
+            st.integers(0, REPLICAS),  # replicas of the target that answer
+            st.booleans(),  # the gateways have applied the routes
+            st.integers(0, 2000),  # seconds that pass
+            st.sampled_from([1, 2, 3]),  # what the spec asks for
+            st.sampled_from([Commands(), Commands(promote=(2, None)), Commands(abort=3)]),
+        ),
+        max_size=40,
+    ),
+)
+def test_whatever_happens_nobody_is_sent_where_nothing_answers(
+    policy: RolloutSpec, happenings: list[tuple[int, bool, int, int, Commands]]
+) -> None:
+    stable, canary, weight, memory, now = 1, None, 0, Memory(stable=1), NOW
+    for ready, applied, seconds, target, commands in happenings:
+        now += timedelta(seconds=seconds)
+        replicas = {stable: REPLICAS, target: ready if target != stable else REPLICAS}
+        seen = Scene(
+            stable=stable,
+            target=target,
+            weight=weight if canary == target else 0,
+            ready=replicas,
+            alive=replicas,
+            answered={1, 2, 3},
+            applied=applied,
+            replicas=REPLICAS,
+        )
+        found = next_move(policy, seen, memory, commands, now)
+        assert found.needs[found.stable] == REPLICAS
+        assert len(found.needs.keys() - {w.revision for w in found.memory.warm}) <= 2
+        if found.stable != stable:
+            assert replicas[found.stable] == REPLICAS
+        if found.weight > seen.weight:
+            assert found.canary == target
+            assert replicas[target] * 100 >= found.weight * REPLICAS
+        if found.canary is not None:
+            assert commands.abort != found.canary
+        read = memory_of({"arms": [row_of(found.memory, "main")]}, "main")
+        assert read == found.memory
+        stable, canary, weight, memory = found.stable, found.canary, found.weight, read

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llmdeployment_serving.asgi import MAX_BODY_BYTES, Front, until_abandoned
+from llmdeployment_serving.config import ServingConfig, UserConfig, parse
+from llmdeployment_serving.stats import EngineSnapshot
+
+if TYPE_CHECKING:
+    from llmdeployment_serving.engine import ASGIApp, Message, Receive, Scope, Send
+
+
+class Idle:
+    """An engine that does nothing; its application is what a test gives."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def build_app(self) -> ASGIApp:
+        return self._app
+
+    def failure(self) -> str | None:
+        return None
+
+    def snapshot(self) -> EngineSnapshot:
+        return EngineSnapshot(0, 0, 0.0, 0, 0, {})
+
+    def exposition(self) -> bytes:
+        return b""
+
+    def shutdown(self) -> None:
+        pass
+
+
+async def echo(_: Scope, receive: Receive, send: Send) -> None:
+    message = await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": message["body"]})
+
+
+def front(app: ASGIApp = echo, **config: Any) -> Front:
+    settings = {"servedName": "chat", "engine": {"name": "simulated"}, **config}
+    made = Front(parse(ServingConfig, settings), Idle(app), app)
+    revisions = {"1": {"prompt": {"system": "One."}}, "2": {"prompt": {"system": "Two."}}}
+    made.user_config = parse(UserConfig, {"revisions": revisions})
+    return made
+
+
+async def call(
+    app: Front, path: str, body: bytes = b"{}", method: str = "POST", **headers: str
+) -> tuple[int, dict[str, str], Any]:
+    sent: list[Message] = []
+    given = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": path, "method": method, "headers": given}
+    await app(scope, receive, send)
+    answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], answered, json.loads(b"".join(m["body"] for m in sent[1:]))
+
+
+CHAT = "/v1/chat/completions"
+HELLO = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
+
+
+@pytest.mark.parametrize(("asked", "applied"), [({}, "Two."), ({"x_llm_revision": "1"}, "One.")])
+async def test_the_header_names_the_revision_and_without_it_the_newest_answers(
+    asked: dict[str, str], applied: str
+) -> None:
+    status, headers, body = await call(front(), CHAT, HELLO, **asked)
+
+    assert status == 200
+    assert body["messages"][0] == {"role": "system", "content": applied}
+    assert headers["x-llm-revision"] == asked.get("x_llm_revision", "2")
+
+
+async def test_an_unknown_revision_is_never_answered_with_another_prompt() -> None:
+    app = front()
+    status, _, body = await call(app, CHAT, HELLO, x_llm_revision="7")
+
+    assert status == 503
+    assert "not known to this replica" in body["error"]["message"]
+    assert list(app.stats()["revisions"]) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body", "expected"),
+    [
+        ("/v1/embeddings", "POST", b"{}", 404),
+        (CHAT, "GET", b"", 404),
+        (CHAT, "POST", b"not json", 400),
+        (CHAT, "POST", b"[]", 400),
+        (CHAT, "POST", b"[" * 100_000, 400),
+        (CHAT, "POST", b" " * (MAX_BODY_BYTES + 1), 413),
+    ],
+)
+async def test_what_is_refused_is_refused_in_openais_words(
+    path: str, method: str, body: bytes, expected: int
+) -> None:
+    status, _, answer = await call(front(), path, body, method)
+
+    assert status == answer["error"]["code"] == expected
+
+
+async def test_a_full_replica_says_so_and_counts_what_is_in_flight() -> None:
+    arrived, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        arrived.set()
+        await leave.wait()
+        await echo(scope, receive, send)
+
+    app = front(slow, maxOngoingRequests=1)
+    first = asyncio.create_task(call(app, CHAT, HELLO))
+    await arrived.wait()
+    assert app.stats()["inFlight"] == 1
+    status, headers, _ = await call(app, CHAT, HELLO)
+    leave.set()
+
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert (await first)[0] == 200
+    assert app.stats()["inFlight"] == 0
+    assert app.stats()["revisions"]["2"]["requests"] == {"200": 1, "503": 1}
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+async def test_work_behind_a_client_that_left_ends(heeds: bool) -> None:  # noqa: FBT001  # because pytest gives parameters by name
+    begun, left, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await (left if heeds else asyncio.Event()).wait()
+        finally:
+            ended.set()
+
+    task = asyncio.create_task(until_abandoned(work()))
+    await begun.wait()
+    task.cancel()
+    left.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert ended.is_set()
