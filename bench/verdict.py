@@ -1,0 +1,245 @@
+"""How often a canary's verdict is wrong and how many requests it takes: seeded simulations of the operator's own `judge`.
+
+    python -m bench.verdict [--runs 1000] [--seed 1]
+
+20 requests/s, 5 % of them to the canary, looked at every 5 s for at most 30 minutes. Two metrics: errors (0.2 % of the stable's,
+tolerance 1 point) and TTFT above the stable's 90th percentile (tolerance 5 points). Nothing is measured on a clock, so that the
+machine does not matter. Last line: one JSON object.
+"""
+
+import argparse
+import json
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice, repeat
+from statistics import NormalDist
+
+from llmdeployment_operator.plan.verdict import (
+    Counts,
+    Metric,
+    Policy,
+    Result,
+    Stratum,
+    judge,
+    log_average,
+    log_e_within,
+    log_e_worse,
+)
+
+REQUESTS_PER_LOOK = 100
+CANARY = 0.05
+LOOKS = 360
+ERRORS, ERRORS_TOLERANCE = 0.002, 0.01
+SLOW, SLOW_TOLERANCE = 0.1, 0.05
+POLICY = Policy()
+
+PAST = 12_000
+"""Stable requests of the ten minutes before, where they are made use of."""
+
+TTFT_SIGMA = 1.0
+"""Of the natural logarithm of TTFT: the 90th percentile is 3.6 times the median."""
+
+LOOKS_PER_CLUMP = 12
+SPREAD = 19
+"""Of a share drawn from Beta(19 t, 19 (1 - t)): two requests of a minute are correlated by 1 / 20."""
+
+
+def slow_when_scaled(factor: float) -> float:
+    """Return the share above the stable's 90th percentile when each lognormal TTFT is `factor` times as long.
+
+    1 - F(z - ln(factor) / sigma), with z the normal's 90th percentile.
+    """
+    normal = NormalDist()
+    return 1 - normal.cdf(normal.inv_cdf(1 - SLOW) - math.log(factor) / TTFT_SIGMA)
+
+
+Shares = Iterator[tuple[float, float]]
+"""The stable's and the canary's share of slow requests, for each look."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What the canary is like."""
+
+    errors: float
+    slow: Callable[[random.Random], Shares]
+    past: int = 0
+
+
+def constant(canary: float) -> Callable[[random.Random], Shares]:
+    """Return shares that stay what they are."""
+    return lambda _source: repeat((SLOW, canary))
+
+
+def drifting(_source: random.Random) -> Shares:
+    """Yield shares that rise from 10 % to 17.5 %, fall to 2.5 % and rise again, the same for both arms."""
+    for look in range(LOOKS):
+        share = SLOW + 0.075 * math.sin(2 * math.pi * look / LOOKS)
+        yield share, share
+
+
+def clumped(canary: float) -> Callable[[random.Random], Shares]:
+    """Return shares that each arm draws anew every minute, around 10 % and `canary`."""
+
+    def shares(source: random.Random) -> Shares:
+        while True:
+            pair = [source.betavariate(t * SPREAD, (1 - t) * SPREAD) for t in (SLOW, canary)]
+            yield from repeat((pair[0], pair[1]), LOOKS_PER_CLUMP)
+
+    return shares
+
+
+SCENARIOS = {
+    "same": Scenario(ERRORS, constant(SLOW)),
+    "same_with_past": Scenario(ERRORS, constant(SLOW), PAST),
+    "slow_at_tolerance": Scenario(ERRORS, constant(SLOW + SLOW_TOLERANCE)),
+    "slow_at_tolerance_with_past": Scenario(ERRORS, constant(SLOW + SLOW_TOLERANCE), PAST),
+    "ttft_doubled": Scenario(ERRORS, constant(slow_when_scaled(2))),
+    "errors_5_percent": Scenario(0.05, constant(SLOW)),
+    "same_drifting": Scenario(ERRORS, drifting),
+    "same_clumped": Scenario(ERRORS, clumped(SLOW)),
+    "slow_at_tolerance_clumped": Scenario(ERRORS, clumped(SLOW + SLOW_TOLERANCE)),
+}
+
+
+def drawn(source: random.Random, total: int, share: float) -> int:
+    """Return a binomial number."""
+    return sum(source.random() < share for _ in range(total))
+
+
+def grown(counts: Counts, source: random.Random, total: int, share: float) -> Counts:
+    """Return the counts after another window."""
+    return Counts(counts.total + total, counts.bad + drawn(source, total, share))
+
+
+def run(scenario: Scenario, source: random.Random) -> tuple[Result, int]:
+    """Return the first verdict and the canary requests it took."""
+    past = [grown(Counts(), source, scenario.past, share) for share in (ERRORS, SLOW)]
+    errors = Metric("errors", ERRORS_TOLERANCE, (Stratum(Counts(), Counts(), past[0]),))
+    slow = Metric("ttft", SLOW_TOLERANCE, (Stratum(Counts(), Counts(), past[1]),))
+    for shares in islice(scenario.slow(source), LOOKS):
+        canary = drawn(source, REQUESTS_PER_LOOK, CANARY)
+        stable = REQUESTS_PER_LOOK - canary
+        errors = after(errors, source, (stable, canary), (ERRORS, scenario.errors))
+        slow = after(slow, source, (stable, canary), shares)
+        if any(map(may_fail, (errors, slow))) or all(map(may_pass, (errors, slow))):
+            verdict = judge((errors, slow), POLICY)
+            if verdict.result is not Result.NEED_MORE_DATA:
+                return verdict.result, verdict.findings[0].requests
+    return Result.NEED_MORE_DATA, int(errors.strata[0].canary.total)
+
+
+def after(
+    metric: Metric, source: random.Random, totals: tuple[int, int], shares: tuple[float, float]
+) -> Metric:
+    """Return the metric after another window, the pairs being the stable's and the canary's."""
+    (seen,) = metric.strata
+    stable = grown(seen.stable, source, totals[0], shares[0])
+    canary = grown(seen.canary, source, totals[1], shares[1])
+    return replace(metric, strata=(Stratum(stable, canary, seen.before),))
+
+
+def may_fail(metric: Metric) -> bool:
+    """Say whether asking for the verdict may be worth its time."""
+    return ceiling(metric, 1) >= -math.log(POLICY.alpha_fail)
+
+
+def may_pass(metric: Metric) -> bool:
+    """Say whether asking for the verdict may be worth its time."""
+    return ceiling(metric, -1) >= -math.log(POLICY.alpha_pass)
+
+
+def ceiling(metric: Metric, sign: int) -> float:
+    """Return a number that the evidence, for worse (1) or within (-1), is not above.
+
+    It divides by the likelihood of the stable's own share and one that is a tolerance above, which the maximum is not below.
+    """
+    (s,) = metric.strata
+    if not s.stable.total or not s.canary.total:
+        return -math.inf
+    share = s.stable.bad / s.stable.total
+    other = share + metric.tolerance
+    if sign * (s.canary.bad / s.canary.total - other) <= 0:
+        return -math.inf
+    pairs = ((s.stable, share), (s.canary, other))
+    counts = [(n, p) for arm, t in pairs for n, p in ((arm.bad, t), (arm.total - arm.bad, 1 - t))]
+    return log_average(metric.strata) - sum(n * math.log(p) for n, p in counts if n)
+
+
+def figures(results: list[tuple[Result, int]]) -> dict[str, float | None]:
+    """Return the shares of the verdicts and the canary requests to the usual one."""
+    said = [result for result, _ in results]
+    usual = max((Result.PASS, Result.FAIL), key=said.count)
+    took = sorted(requests for result, requests in results if result is usual)
+    return {
+        "failed": said.count(Result.FAIL) / len(said),
+        "passed": said.count(Result.PASS) / len(said),
+        "requests_median": took[len(took) // 2] if took else None,
+        "requests_p99": took[int(len(took) * 0.99)] if took else None,
+    }
+
+
+PRIORS = {
+    "1/2, 1/2": (0.5, 0.5),
+    "1, 1": (1.0, 1.0),
+    "1/4, 3/4": (0.25, 0.75),
+    "1/10, 9/10": (0.1, 0.9),
+}
+
+CASES = {
+    "errors 0.2 % and 5 %": (ERRORS, 0.05, ERRORS_TOLERANCE),
+    "errors 0.2 % and 0.2 %": (ERRORS, ERRORS, ERRORS_TOLERANCE),
+    "errors 0 and 0": (0.0, 0.0, ERRORS_TOLERANCE),
+    "slow 10 % and 28 %": (SLOW, slow_when_scaled(2), SLOW_TOLERANCE),
+    "slow 10 % and 10 %": (SLOW, SLOW, SLOW_TOLERANCE),
+    "slow 10 % and 10 %, tolerance 2": (SLOW, SLOW, 0.02),
+}
+
+
+def needed(case: tuple[float, float, float], prior: tuple[float, float], past: int) -> int:
+    """Return the canary requests to a verdict of one metric if the counts are exactly what is expected."""
+    stable, canary, tolerance = case
+    worse = canary - stable > tolerance
+    log_e = log_e_worse if worse else log_e_within
+    goal = -math.log(POLICY.alpha_fail if worse else POLICY.alpha_pass)
+    ratio = 1 / CANARY - 1
+    before = Counts(past, past * stable)
+
+    def enough(n: int) -> bool:
+        arms = Counts(ratio * n, ratio * n * stable), Counts(n, n * canary)
+        return log_e([Stratum(*arms, before)], tolerance, prior) >= goal
+
+    far = 1
+    while not enough(far):
+        far *= 2
+    near = far // 2
+    while far - near > 1:
+        middle = (near + far) // 2
+        near, far = (near, middle) if enough(middle) else (middle, far)
+    return far
+
+
+def main() -> None:
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    result: dict[str, object] = {"runs": options.runs, "slow_when_doubled": slow_when_scaled(2)}
+    for case, shares in CASES.items():
+        row = {name: needed(shares, prior, 0) for name, prior in PRIORS.items()}
+        row["1/4, 3/4 and the past"] = needed(shares, PRIORS["1/4, 3/4"], PAST)
+        print(case, row)
+        result[case] = row
+    for name, scenario in SCENARIOS.items():
+        source = random.Random(options.seed)  # noqa: S311  reason=a simulation
+        found = figures([run(scenario, source) for _ in range(options.runs)])
+        print(name, found, flush=True)
+        result[name] = found
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
