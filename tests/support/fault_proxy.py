@@ -11,6 +11,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 from dev.cluster.control_plane import ControlPlane
+from tests.support.loops import run_as_process
 from tests.support.ports import free_port
 
 Fault = Callable[[str, str], int | str | None]
@@ -31,7 +32,7 @@ class FaultProxy:
         self.fault: Fault = no_fault
         self.seen: list[tuple[str, str]] = []
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
+        self._thread = threading.Thread(target=lambda: run_as_process(self._main()), daemon=True)
 
     def kubeconfig(self, folder: Path) -> str:
         """Write a kubeconfig that leads through this proxy and return its path."""

@@ -9,6 +9,7 @@ import pytest
 from dev.cluster.control_plane import ControlPlane
 from tests.support.cluster_client import ClusterClient
 from tests.support.crd import install
+from tests.support.loops import run_as_process
 from tests.support.ports import free_port
 
 from llmdeployment_operator.handlers.run import run
@@ -73,7 +74,7 @@ class RunningOperator:
             while not self._stopping:
                 # As kubelet does: a process that ends is started again.
                 with contextlib.suppress(Exception):
-                    asyncio.run(body())
+                    run_as_process(body())
 
         self._thread = threading.Thread(target=main, daemon=True)
         self._thread.start()
