@@ -53,6 +53,12 @@ ACCEPTED = {
         "tolerations: [{operator: Exists}], containers: [{name: ray, tty: true}]}}}"
     ),
     "nothing running": "spec: {replicas: 0, paused: true, revisionHistoryLimit: 0}",
+    "arms with overrides of every kind": (
+        "spec: {arms: [{name: main, weight: 89, overrides: {}}, {name: terse, weight: 10, overrides: {prompt: {system: x, "
+        "defaults: {temperature: 0}}}}, {name: big, weight: 1, overrides: {model: {source: 'hf://a/b'}, parallelism: {tensor: 2}, "
+        "engine: {args: {seed: 1}, env: [{name: A, value: b}]}, resources: {limits: {nvidia.com/gpu: 2}}, image: x, "
+        "podTemplate: {spec: {nodeSelector: {a: b}}}}}]}"
+    ),
     "a gateway with keys": (
         "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
         "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"
@@ -90,11 +96,11 @@ def test_the_defaults_are_those_of_the_types(installed: ControlPlane, namespace:
 def test_what_a_lenient_client_sends_too_much_is_dropped(
     installed: ControlPlane, namespace: str
 ) -> None:
-    body = crd.deployment("spec: {arms: [{name: a}]}")
+    body = crd.deployment("spec: {limbs: [{name: a}]}")
 
     answer = api.call(installed.access, "POST", crd.collection(namespace), body)
 
-    assert "arms" not in answer["spec"]
+    assert "limbs" not in answer["spec"]
 
 
 def test_the_scale_subresource_sets_the_replicas(installed: ControlPlane, namespace: str) -> None:

@@ -108,7 +108,8 @@ class World:
             count = workers["spec"]["replicas"]
             found.append(pod("head", f"{runtime}-head", runtime))
             found += [pod("worker", f"{runtime}-{n}", runtime) for n in range(count)]
-            self.serve(runtime, replicas=count)
+            told = (self.observed.serve.get(runtime, ServeState()).config or {}).get("deployments")
+            self.serve(runtime, replicas=min(count, told[0]["num_replicas"]) if told else count)
         self.pods(*found)
         self.gateway_applies()
 

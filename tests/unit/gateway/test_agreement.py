@@ -40,7 +40,9 @@ def test_the_operators_document_is_understood_and_hashed_alike() -> None:
         }
     )
     config_map = operators.routes_config_map(
-        deployment, operators.rows((3, "chat-1a2b"), (4, "chat-3c4d"), 5), "chat"
+        deployment,
+        operators.rows([operators.Share("main", 100, (3, "chat-1a2b"), (4, "chat-3c4d"), 5)]),
+        "chat",
     )
 
     routes = parse(config_map["data"]["routes.json"])

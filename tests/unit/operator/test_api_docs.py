@@ -11,7 +11,7 @@ from llmdeployment_operator.plan.reasons import Reason
 
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(spec\.[^`]+)` \|", PAGE, re.MULTILINE)
-LISTED_IN_ONE_ROW = frozenset({"secretKeyRef", "configMapKeyRef", "fieldRef"})
+LISTED_IN_ONE_ROW = frozenset({"secretKeyRef", "configMapKeyRef", "fieldRef", "overrides"})
 
 Schema = dict[str, Any]
 

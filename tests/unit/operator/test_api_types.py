@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmdeployment_operator.api import rules
+from llmdeployment_operator.api import arms, rules
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_serving import config as serving
@@ -76,7 +76,22 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
 @pytest.mark.parametrize(
     ("spec", "sentence"),
     [
-        ({"arms": []}, "spec.arms: Extra inputs are not permitted"),
+        ({"limbs": []}, "spec.limbs: Extra inputs are not permitted"),
+        ({"arms": [{"name": "a", "weight": 90}]}, arms.WEIGHTS),
+        ({"arms": [{"name": "a", "weight": 50}] * 2}, "spec.arms holds a name twice"),
+        ({"arms": [{"name": "canary", "weight": 100}]}, arms.RESERVED),
+        (
+            {"arms": [{"name": "a", "weight": 100, "overrides": {"replicas": 3}}]},
+            "spec.arms[0]: overrides cannot hold replicas: only engine,",
+        ),
+        (
+            {"arms": [{"name": "a", "weight": 100, "overrides": {"model": {"servedName": "b"}}}]},
+            arms.SERVED_NAME,
+        ),
+        (
+            {"arms": [{"name": "a", "weight": 100, "overrides": {"engine": {"name": "tgi"}}}]},
+            "spec.arms a: with its overrides, engine.name: Input should be 'vllm' or 'simulated'",
+        ),
         ({"model": {}}, "spec.model.source: Field required"),
         ({"model": {"source": "s3://a/b"}}, "spec.model.source must start with hf://"),
         ({"model": {"source": "pvc://a/../b"}}, "spec.model.source must be pvc://claim/path"),

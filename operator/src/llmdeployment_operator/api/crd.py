@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from llmdeployment_operator.api.arms import overrides_schema
 from llmdeployment_operator.api.schema import Schema, structural
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import GROUP, KIND, PLURAL, VERSION, Spec
@@ -97,11 +98,19 @@ def _schema() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural(Spec),
+            "spec": _spec(),
             "status": structural(Status),
         },
         "x-kubernetes-validations": _NAME_RULES,
     }
+
+
+def _spec() -> Schema:
+    spec = structural(Spec)
+    arm = spec["properties"]["arms"]["items"]["properties"]
+    told = arm["overrides"]["description"]
+    arm["overrides"] = {"description": told, **overrides_schema(spec)}
+    return spec
 
 
 def as_yaml(value: object, indent: int = 0) -> str:

@@ -170,20 +170,20 @@ class Status(_Status):
     arms: Annotated[
         tuple[ArmStatus, ...],
         Field(
-            max_length=8,
+            max_length=16,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],
             },
         ),
     ] = ()
-    """The rollout of each arm."""
+    """The rollout of each arm; also of one that the spec has no more, as long as it has requests."""
     endpoint: str = Field(default="", max_length=512)
     """Base URL for OpenAI clients inside the cluster."""
     model: str = Field(default="", max_length=253)
     """What clients put in `model`."""
     traffic: str = Field(default="", max_length=512)
-    """Who gets the requests, for people: `rev3 100%`."""
+    """Who gets the requests, for people: `rev3 100%`; with arms `control rev3 90% terse rev4 10%`."""
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods that exist."""
     ready_replicas: int = Field(default=0, json_schema_extra={"format": "int32"})

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from llmdeployment_operator.api import rules
+from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
 from llmdeployment_operator.api.fields import (
     Image,
     KeyName,
@@ -278,6 +279,19 @@ class Spec(Model):
     """Overlay on the pods of head and workers."""
     replicas: Annotated[int, Field(ge=0, le=1000, json_schema_extra={"format": "int32"})] = 1
     """Replicas. 0 stops all; requests then wait for as long as spec.gateway.hold says."""
+    arms: Annotated[
+        tuple[ArmSpec, ...],
+        Field(
+            strict=False,
+            max_length=8,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+                **ARMS,
+            },
+        ),
+    ] = ()
+    """Arms of an A/B/n test, each with a share of the requests and of the replicas. Without any, all requests belong to one, `main`."""
     gateway: GatewaySpec = GatewaySpec()
     """The front door."""
     rollout: RolloutSpec = RolloutSpec()
@@ -293,6 +307,30 @@ class Spec(Model):
         if gpus not in {"0", str(self.parallelism.tensor * self.parallelism.pipeline)}:
             raise ValueError(rules.GPUS_MATCH)
         return self
+
+    @model_validator(mode="after")
+    def _arms_fit(self) -> Self:
+        checked(self.arms)
+        for arm in self.arms:
+            try:
+                self.of_arm(arm)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                raise ValueError(
+                    f"spec.arms {arm.name}: with its overrides, {described(first)}"
+                ) from None
+        return self
+
+    def of_arm(self, arm: ArmSpec) -> Self:
+        """Return the spec as one arm has it, itself without arms.
+
+        Raises:
+            ValidationError: the overrides make no spec.
+        """
+        base = self.model_dump(
+            mode="json", by_alias=True, exclude_defaults=True, exclude_none=True, exclude={"arms"}
+        )
+        return type(self).model_validate(merged(base, arm.overrides))
 
 
 class ObjectMeta(Model):

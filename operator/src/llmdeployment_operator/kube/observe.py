@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.api.types import LLMDeployment, SecretKeyReference
 from llmdeployment_operator.kube import objects, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
@@ -194,6 +194,7 @@ def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
 
 async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple[str, ...]:
     refs = {
+        **_tokens_of_arms(deployment),
         "spec.model.tokenSecretRef": deployment.spec.model.token_secret_ref,
         "spec.gateway.apiKeysSecretRef": deployment.spec.gateway.api_keys_secret_ref,
     }
@@ -204,6 +205,14 @@ async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tupl
         ):
             missing.append(f"Secret {ref.name} of {path}")
     return tuple(missing)
+
+
+def _tokens_of_arms(deployment: LLMDeployment) -> dict[str, SecretKeyReference | None]:
+    spec = deployment.spec
+    return {
+        f"spec.arms {arm.name}: model.tokenSecretRef": spec.of_arm(arm).model.token_secret_ref
+        for arm in spec.arms
+    }
 
 
 async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:

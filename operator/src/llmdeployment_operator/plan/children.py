@@ -38,6 +38,7 @@ def children(
         found += runtime_objects(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods
         )
+    # All arms answer to one name.
     stable = next(r for r in revisions if r.number == routes[-1].revision)
     served = stable.template["model"].get("servedName") or name
     found.append(routes_config_map(deployment, routes, served))

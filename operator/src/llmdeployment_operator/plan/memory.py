@@ -140,9 +140,9 @@ def memory_of(status: Mapping[str, Any], arm: str) -> Memory:
         return Memory(stable=row.get("stable"))
 
 
-def row_of(memory: Memory, arm: str) -> dict[str, Any]:
-    """Return the entry of `status.arms`; the step counts from 1, as people do."""
-    row: dict[str, Any] = {"name": arm, "weight": 100, "stable": memory.stable}
+def row_of(memory: Memory, arm: str, percent: int = 100) -> dict[str, Any]:
+    """Return the entry of `status.arms` of an arm with this share of the requests; the step counts from 1, as people do."""
+    row: dict[str, Any] = {"name": arm, "weight": percent, "stable": memory.stable}
     if memory.canary is not None:
         row |= {
             "canary": memory.canary,

@@ -54,6 +54,8 @@ class Reason(StrEnum):
     """A new revision is taking over, step by step; the message says which step, and what is next."""
     ANALYZING = "Analyzing"
     """Canary and stable revision are being compared; the message has the figures so far and about how many requests are needed."""
+    ARMS_WAITING = "ArmsWaiting"
+    """The arms get the weights of the spec as soon as the replicas for them answer; the message says which are awaited."""
     CANARY_PAUSED = "CanaryPaused"
     """A rollout waits to be promoted, or was paused by annotation; the message says how it goes on."""
     ROLLED_BACK = "RolledBack"
@@ -85,6 +87,7 @@ HEALS_BY_WAITING = frozenset(
         Reason.CANARY,
         Reason.ANALYZING,
         Reason.CANARY_PAUSED,
+        Reason.ARMS_WAITING,
     }
 )
 """Findings that are part of an ordinary start: nobody has to do anything but wait."""

@@ -9,14 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from llmdeployment_operator.api.arms import TEMPLATE_FIELDS
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.intent import Object, digest
-
-TEMPLATE_FIELDS = frozenset(
-    {"model", "engine", "prompt", "resources", "parallelism", "image", "pod_template"}
-)
-"""Spec fields whose change makes a new revision; every other field is a policy, applied in place."""
 
 _NOT_OF_THE_RUNTIME = frozenset({"prompt"})
 """Template fields that need no other pods: the serving layer applies them per request."""

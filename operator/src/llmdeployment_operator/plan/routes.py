@@ -6,6 +6,7 @@ of the operator forgets nothing.
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from llmdeployment_operator.api.types import LLMDeployment
@@ -14,6 +15,7 @@ from llmdeployment_operator.plan.intent import Object
 
 BUCKETS = 10_000
 ARM = "main"
+"""The one arm of a spec that names none."""
 _KEY = "routes.json"
 
 
@@ -27,25 +29,76 @@ class Route:
     below: int
 
 
-def rows(stable: tuple[int, str], canary: tuple[int, str] | None, weight: int) -> tuple[Route, ...]:
-    """Return the routes of an arm: the canary grows from the lower end, so that a rising weight moves users one way only.
+@dataclass(frozen=True)
+class Share:
+    """What an arm's requests are divided into.
 
-    Args:
+    Attributes:
+        arm: its name.
+        weight: its percent of all requests.
         stable: revision and Service.
         canary: the same of the canary, or None.
-        weight: the canary's percent.
-
-    >>> [(row.revision, row.below) for row in rows((1, "a"), (2, "b"), 5)]
-    [(2, 500), (1, 10000)]
+        canary_weight: the canary's percent of the arm's requests.
     """
-    last = Route(ARM, *stable, BUCKETS)
-    return (Route(ARM, *canary, weight * BUCKETS // 100), last) if canary and weight else (last,)
+
+    arm: str
+    weight: int
+    stable: tuple[int, str]
+    canary: tuple[int, str] | None = None
+    canary_weight: int = 0
 
 
-def canary_weight(routes: tuple[Route, ...], revision: int) -> int:
-    """Return the percent that these routes give to a revision as a canary."""
-    first = routes[0] if len(routes) > 1 else None
-    return first.below * 100 // BUCKETS if first is not None and first.revision == revision else 0
+def rows(shares: Iterable[Share]) -> tuple[Route, ...]:
+    """Return the routes: each arm's buckets in a row, its canary growing from their lower end.
+
+    So a canary whose weight rises moves users one way only, and a weight that goes from an arm to its neighbour moves only the users
+    between them.
+
+    >>> ab = rows([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))])
+    >>> [(row.arm, row.revision, row.below) for row in ab]
+    [('a', 2, 450), ('a', 1, 9000), ('b', 3, 10000)]
+    """
+    found: list[Route] = []
+    first = 0
+    for share in shares:
+        width = share.weight * BUCKETS // 100
+        if share.canary is not None and share.canary_weight:
+            below = first + width * share.canary_weight // 100
+            found.append(Route(share.arm, *share.canary, below))
+        first += width
+        found.append(Route(share.arm, *share.stable, first))
+    return tuple(found)
+
+
+def widths(routes: tuple[Route, ...]) -> list[tuple[Route, int]]:
+    """Return each row with its number of buckets."""
+    firsts = (0, *(route.below for route in routes))
+    return [(route, route.below - first) for route, first in zip(routes, firsts, strict=False)]
+
+
+def weights(routes: tuple[Route, ...]) -> dict[str, int]:
+    """Return each arm's percent of all requests, in the order of their buckets.
+
+    >>> weights(rows([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))]))
+    {'a': 90, 'b': 10}
+    """
+    found: dict[str, int] = {}
+    for route, width in widths(routes):
+        found[route.arm] = found.get(route.arm, 0) + width
+    return {arm: width * 100 // BUCKETS for arm, width in found.items()}
+
+
+def stable_of(routes: tuple[Route, ...], arm: str) -> int | None:
+    """Return the revision that has an arm's requests, or all of them but its canary's."""
+    return next((route.revision for route in reversed(routes) if route.arm == arm), None)
+
+
+def canary_weight(routes: tuple[Route, ...], arm: str, revision: int) -> int:
+    """Return the percent of an arm's requests that these routes give to a revision as its canary."""
+    of_arm = [(route, width) for route, width in widths(routes) if route.arm == arm]
+    if len(of_arm) < 2 or of_arm[0][0].revision != revision:  # noqa: PLR2004  reason=a canary and a stable one
+        return 0
+    return of_arm[0][1] * 100 // sum(width for _, width in of_arm)
 
 
 def routes_of(config_map: Object | None) -> tuple[Route, ...]:

@@ -37,15 +37,17 @@ def of_gateway(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> Sampl
     """Return the error rate of a gateway's `/stats`; nothing of one that is not what it should be."""
     if all(metric.name != ERRORS for metric in metrics):
         return {}
+    found: Samples = {}
     try:
-        return {
-            int(row["revision"]): {
-                ERRORS: Counts(sum(row["requests"].values()), row["requests"]["5xx"])
-            }
-            for row in stats["routes"]
-        }
+        for row in stats["routes"]:
+            # Two arms may have one revision.
+            counts = found.setdefault(int(row["revision"]), {})
+            before, requests = counts.get(ERRORS, Counts()), row["requests"]
+            total, bad = before.total + sum(requests.values()), before.bad + requests["5xx"]
+            counts[ERRORS] = Counts(total, bad)
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
+    return found
 
 
 def _slow(histogram: Mapping[str, Any], metric: MetricSpec) -> Counts:

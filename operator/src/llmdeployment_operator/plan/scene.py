@@ -4,7 +4,7 @@ from llmdeployment_operator.plan.memory import memory_of
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.rollout import Scene
-from llmdeployment_operator.plan.routes import ARM, Route, canary_weight, routes_of
+from llmdeployment_operator.plan.routes import Route, canary_weight, routes_of, stable_of
 from llmdeployment_operator.plan.serve import ServeState
 from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
 
@@ -12,13 +12,14 @@ from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
 def scene_of(
     observed: Observed,
     revisions: tuple[Revision, ...],
+    arm: str,
     target: Revision,
     routes: tuple[Route, ...],
     replicas: int,
     *,
     applied: bool,
 ) -> Scene:
-    """Return the scene of the one arm there is.
+    """Return the scene of one arm.
 
     The routes as they are in the cluster are the memory of who has the traffic. Without any, because somebody took them away or
     there never were, it is who the status says, else the target.
@@ -26,20 +27,21 @@ def scene_of(
     Args:
         observed: the cluster.
         revisions: those on record, the target among them.
+        arm: its name.
         target: the revision the spec asks for.
         routes: as the routes ConfigMap has them; empty when there is none.
-        replicas: `spec.replicas`.
+        replicas: the arm's part of `spec.replicas`.
         applied: whether every gateway routes by them.
     """
     on_record = {revision.number for revision in revisions}
-    last = routes[-1].revision if routes else memory_of(observed.status, ARM).stable
+    last = stable_of(routes, arm) or memory_of(observed.status, arm).stable
     alive = {r.number: ready_replicas(observed, r.runtime) for r in revisions}
     known = {r.number for r in revisions if _knows(observed.serve.get(r.runtime), r)}
     lacking = runtime_finding(observed, target.runtime, replicas)
     return Scene(
         stable=last if last is not None and last in on_record else target.number,
         target=target.number,
-        weight=canary_weight(routes, target.number),
+        weight=canary_weight(routes, arm, target.number),
         ready={number: count for number, count in alive.items() if number in known},
         alive=alive,
         answered={r.number for r in revisions if alive[r.number] or _answered(observed, r)},
@@ -51,9 +53,11 @@ def scene_of(
 
 
 def has_canary(observed: Observed) -> bool:
-    """Say whether two revisions share the requests."""
+    """Say whether two revisions share the requests of an arm."""
     config_maps = (obj for (kind, _), obj in observed.children.items() if kind == "ConfigMap")
-    return any(len(routes_of(config_map)) > 1 for config_map in config_maps)
+    return any(
+        len({route.arm for route in routes}) < len(routes) for routes in map(routes_of, config_maps)
+    )
 
 
 def _knows(state: ServeState | None, revision: Revision) -> bool:

@@ -7,14 +7,14 @@ from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.arms import Arms
 from llmdeployment_operator.plan.conditions import Condition, merged, refused, stamp, transitions
 from llmdeployment_operator.plan.memory import row_of
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.plan import Event
 from llmdeployment_operator.plan.reasons import Finding
 from llmdeployment_operator.plan.revisions import Revision
-from llmdeployment_operator.plan.rollout import Move
-from llmdeployment_operator.plan.routes import ARM
+from llmdeployment_operator.plan.routes import BUCKETS, Route, widths
 from llmdeployment_operator.plan.stage import ready_replicas
 
 
@@ -24,16 +24,20 @@ class Report:
 
     conditions: list[Condition]
     revisions: tuple[Revision, ...]
-    stable: Revision
-    target: Revision
-    move: Move
+    arms: Arms
+    routes: tuple[Route, ...]
     needs: Mapping[str, int]
 
+    @property
+    def stable(self) -> tuple[Revision, ...]:
+        """The revisions that serve, by arm."""
+        serving = [arm.move.stable for arm in self.arms.routed]
+        return tuple(next(r for r in self.revisions if r.number == number) for number in serving)
+
     def percent(self, number: int) -> int:
-        """Return the share of the requests that a revision gets."""
-        if number == self.move.canary:
-            return self.move.weight
-        return 100 - self.move.weight if number == self.stable.number else 0
+        """Return the share of the requests that a revision gets, at least 1 if it gets any."""
+        buckets = sum(width for route, width in widths(self.routes) if route.revision == number)
+        return max(1, round(buckets * 100 / BUCKETS)) if buckets else 0
 
 
 def status_of(
@@ -41,17 +45,21 @@ def status_of(
 ) -> dict[str, Any]:
     """Return the whole status."""
     spec, meta = deployment.spec, deployment.metadata
-    selector = names.selector(meta.name, runtime=report.target.runtime, component="worker")
+    runtimes = {revision.runtime for revision in report.stable}
+    # The scale subresource has one selector: that of a single runtime, or of all.
+    of_one = len(report.arms.moves) == 1
+    which = {"runtime": report.arms.moves[0].target.runtime} if of_one else {}
+    selector = names.selector(meta.name, component="worker", **which)
     return {
         "observedGeneration": meta.generation,
         "conditions": _conditions(report.conditions, observed.status, meta.generation, now),
         "endpoint": f"http://{meta.name}.{meta.namespace}/v1",
-        "model": report.stable.template["model"].get("servedName") or meta.name,
+        "model": report.stable[0].template["model"].get("servedName") or meta.name,
         "replicas": spec.replicas,
-        "readyReplicas": ready_replicas(observed, report.stable.runtime),
+        "readyReplicas": sum(ready_replicas(observed, runtime) for runtime in runtimes),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(selector.items())),
-        "traffic": _traffic(report),
-        "arms": [row_of(report.move.memory, ARM)],
+        "traffic": _traffic(deployment, report),
+        "arms": [row_of(arm.move.memory, arm.name, arm.weight) for arm in report.arms.moves],
         "revisions": [_revision(deployment, r, report, observed, now) for r in report.revisions],
     }
 
@@ -95,10 +103,16 @@ def _conditions(
     return merged(conditions, previous.get("conditions") or [], generation, now)
 
 
-def _traffic(report: Report) -> str:
-    """Return who gets the requests, for people: `rev1 95% rev2 5%`."""
-    shares = [(r.number, report.percent(r.number)) for r in report.revisions]
-    return " ".join(f"rev{number} {percent}%" for number, percent in shares if percent)
+def _traffic(deployment: LLMDeployment, report: Report) -> str:
+    """Return who gets the requests, for people: `rev1 95% rev2 5%`, with arms `control rev1 90% terse rev2 10%`."""
+    shares: dict[str, list[tuple[int, float]]] = {}
+    for route, width in widths(report.routes):
+        shares.setdefault(route.arm, []).append((route.revision, width * 100 / BUCKETS))
+    arms = (
+        (arm, " ".join(f"rev{number} {percent:g}%" for number, percent in sorted(rows) if percent))
+        for arm, rows in shares.items()
+    )
+    return " ".join(f"{arm} {text}" if deployment.spec.arms else text for arm, text in arms)
 
 
 def _revision(

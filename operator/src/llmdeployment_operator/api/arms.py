@@ -1,0 +1,110 @@
+"""Arms: named branches of an A/B/n test, each with a share of the requests: `spec.arms`."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from llmdeployment_operator.api.fields import Model, Text, cel
+
+TEMPLATE_FIELDS = frozenset(
+    {"model", "engine", "prompt", "resources", "parallelism", "image", "pod_template"}
+)
+"""Spec fields whose change makes a new revision; every other field is a policy, applied in place."""
+
+_OVERRIDABLE = frozenset({"podTemplate"}) | TEMPLATE_FIELDS - {"pod_template"}
+_RESERVED = ("stable", "canary")
+
+_name = Text(1, 32).must(
+    r"[a-z]([-a-z0-9]*[a-z0-9])?",
+    "must start with a letter and hold lower-case letters, digits and - only, at most 32",
+)
+ArmName = Annotated[str, *_name.annotations()]
+
+WEIGHTS = "spec.arms: the weights must add up to 100"
+RESERVED = "spec.arms: stable and canary are names of revisions, not of arms: choose another name"
+ARMS = cel(
+    ("self.size() == 0 || self.map(a, a.weight).sum() == 100", WEIGHTS),
+    (f"self.all(a, !(a.name in {list(_RESERVED)}))", RESERVED),
+)
+SERVED_NAME = "cannot change model.servedName: clients send one name, whichever arm answers"
+
+
+class ArmSpec(Model):
+    """One arm: the spec's template fields, with its own in their place."""
+
+    name: ArmName
+    """Its name, in answers (`x-llm-arm`), metrics and status."""
+    weight: Annotated[int, Field(ge=1, le=100, json_schema_extra={"format": "int32"})]
+    """Percent of the requests; those of all arms add up to 100."""
+    overrides: Annotated[
+        dict[str, JsonValue],
+        Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+    ] = Field(default_factory=dict)
+    """What differs from the spec: model, engine, prompt, resources, parallelism, image, podTemplate, merged field by field; lists are
+    replaced, null removes."""
+
+    @model_validator(mode="after")
+    def _of_the_template(self) -> Self:
+        if others := sorted(self.overrides.keys() - _OVERRIDABLE):
+            raise ValueError(
+                f"overrides cannot hold {others[0]}: only {', '.join(sorted(_OVERRIDABLE))}"
+            )
+        model = self.overrides.get("model")
+        if isinstance(model, dict) and "servedName" in model:
+            raise ValueError(SERVED_NAME)
+        return self
+
+
+def checked(arms: tuple[ArmSpec, ...]) -> None:
+    """Check what concerns all arms together.
+
+    Raises:
+        ValueError: a sentence with the field and the fix.
+    """
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names):
+        raise ValueError("spec.arms holds a name twice")
+    if set(names) & set(_RESERVED):
+        raise ValueError(RESERVED)
+    if arms and sum(arm.weight for arm in arms) != 100:  # noqa: PLR2004  reason=percent
+        raise ValueError(WEIGHTS)
+
+
+def merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON merge patch (RFC 7396) applied: maps are merged, null removes, all else replaces.
+
+    >>> merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": None, "e": 3}, "d": [2]})
+    {'a': {'c': 2, 'e': 3}, 'd': [2]}
+    """
+    found = dict(base)
+    for key, value in patch.items():
+        if value is None:
+            found.pop(key, None)
+        elif isinstance(value, dict):
+            mine = found.get(key)
+            found[key] = merged(mine if isinstance(mine, dict) else {}, value)
+        else:
+            found[key] = value
+    return found
+
+
+def overrides_schema(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the structural schema of `overrides`, made from that of the spec: the template fields, nothing required or defaulted.
+
+    Rules on objects as a whole are left to the operator, which sees them merged with the spec.
+    """
+    fields = spec["properties"].items()
+    properties = {name: _partial(node) for name, node in fields if name in _OVERRIDABLE}
+    del properties["model"]["properties"]["servedName"]
+    return {"type": "object", "properties": properties}
+
+
+def _partial(node: dict[str, Any]) -> dict[str, Any]:
+    left_out = {"default", "required", "description"}
+    if "properties" in node and "x-kubernetes-preserve-unknown-fields" not in node:
+        # They count on what is required, or cost more than the API server allows eight times over.
+        left_out.add("x-kubernetes-validations")
+    found = {key: value for key, value in node.items() if key not in left_out}
+    if "properties" in node:
+        found["properties"] = {key: _partial(child) for key, child in node["properties"].items()}
+    return found

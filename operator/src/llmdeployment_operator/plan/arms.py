@@ -1,0 +1,208 @@
+"""The arms of an A/B/n test: what each asks for, the move of each one's rollout, and when their weights change.
+
+Each arm has a rollout of its own. The weights among them are a policy, applied in place, with the same order as a step of a canary:
+capacity first, then traffic. An arm that is new, or gets more, has its requests once the replicas for them answer; until then all
+arms keep what they have, those that the spec has no more included.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.commands import commands_of
+from llmdeployment_operator.plan.memory import memory_of
+from llmdeployment_operator.plan.names import runtime_names
+from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.reasons import Finding, Reason
+from llmdeployment_operator.plan.revisions import Revision
+from llmdeployment_operator.plan.rollout import Move, Scene, next_move, share, standing
+from llmdeployment_operator.plan.routes import ARM, Route, Share, rows, stable_of, weights
+from llmdeployment_operator.plan.scene import scene_of
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm as the spec has it: its percent of the requests, and the LLMDeployment with the arm's own template fields."""
+
+    name: str
+    weight: int
+    deployment: LLMDeployment
+
+
+@dataclass(frozen=True)
+class ArmMove:
+    """What one arm does now.
+
+    Attributes:
+        name: of the arm.
+        weight: its percent of all requests; 0 for one that has none yet.
+        target: the revision the spec asks of it; of an arm that is leaving, the one it has.
+        move: of its rollout.
+    """
+
+    name: str
+    weight: int
+    target: Revision
+    move: Move
+
+
+@dataclass(frozen=True)
+class Arms:
+    """All arms, in the order of their buckets, and what keeps their weights from being the spec's."""
+
+    moves: tuple[ArmMove, ...]
+    waits: Finding | None = None
+
+    @property
+    def routed(self) -> tuple[ArmMove, ...]:
+        """Those that have requests."""
+        return tuple(arm for arm in self.moves if arm.weight)
+
+    def stable(self) -> frozenset[int]:
+        """The revisions that serve."""
+        return frozenset(arm.move.stable for arm in self.moves)
+
+    def in_use(self) -> frozenset[int]:
+        """The revisions that are asked for or need replicas."""
+        needed = (number for arm in self.moves for number in arm.move.needs)
+        return frozenset({*needed, *(arm.target.number for arm in self.moves)})
+
+
+def arms_of(deployment: LLMDeployment) -> tuple[Arm, ...]:
+    """Return the arms of a spec: one, `main`, if it names none."""
+    spec = deployment.spec
+    if not spec.arms:
+        return (Arm(ARM, 100, deployment),)
+    return tuple(
+        Arm(arm.name, arm.weight, deployment.model_copy(update={"spec": spec.of_arm(arm)}))
+        for arm in spec.arms
+    )
+
+
+def moved(
+    deployment: LLMDeployment,
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    targets: Mapping[str, Revision],
+    routes: tuple[Route, ...],
+    now: datetime,
+    *,
+    applied: bool,
+) -> Arms:
+    """Return what every arm does now.
+
+    Args:
+        deployment: the spec.
+        observed: the cluster.
+        revisions: those on record, the targets among them.
+        targets: what the spec asks of each of its arms.
+        routes: as they are in the cluster; who has the traffic.
+        now: the current time, UTC.
+        applied: whether every gateway routes by them.
+    """
+    wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
+    routed = weights(routes) or _told(observed.status)
+    names = [*wanted, *(name for name in routed if name not in wanted)]
+    found: dict[str, tuple[Scene, Revision, Move]] = {}
+    for name in names:
+        percent = max(wanted.get(name, 0), routed.get(name, 0))
+        target = targets.get(name) or _as_it_is(name, routes, revisions)
+        if target is None:
+            continue
+        replicas = share(deployment.spec.replicas, percent)
+        scene = scene_of(observed, revisions, name, target, routes, replicas, applied=applied)
+        found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
+    waits = _waits(deployment, wanted, routed, found)
+    layout = routed if waits is not None else wanted
+    order = [*layout, *(name for name in found if name not in layout)]
+    moves = (ArmMove(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
+    return Arms(tuple(moves), waits)
+
+
+def routes_for(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:
+    """Return the routes by which the requests go as these moves say."""
+    services = {r.number: (r.number, runtime_names(name, r.runtime).name) for r in revisions}
+    return rows(
+        Share(
+            arm.name,
+            arm.weight,
+            services[arm.move.stable],
+            services[arm.move.canary] if arm.move.canary is not None else None,
+            arm.move.weight,
+        )
+        for arm in arms.routed
+    )
+
+
+def needs_of(arms: Arms, revisions: Iterable[Revision], replicas: int) -> dict[str, int]:
+    """Return replicas by runtime: of each arm as many as the revision on it that needs most; together never more than all requests need."""
+    runtimes = {r.number: r.runtime for r in revisions}
+    stable = {runtimes[number] for number in arms.stable()}
+    needs: dict[str, int] = {}
+    for arm in arms.moves:
+        of_arm: dict[str, int] = {}
+        for number, need in arm.move.needs.items():
+            if number in runtimes:
+                runtime = runtimes[number]
+                of_arm[runtime] = max(need, of_arm.get(runtime, 0))
+        for runtime, need in of_arm.items():
+            needs[runtime] = min(replicas, needs.get(runtime, 0) + need)
+    # What serves is written before what comes.
+    return dict(sorted(needs.items(), key=lambda pair: pair[0] not in stable))
+
+
+def _move(
+    deployment: LLMDeployment,
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    name: str,
+    scene: Scene,
+    now: datetime,
+) -> Move:
+    on_record = {revision.number for revision in revisions}
+    memory = memory_of(observed.status, name)
+    memory = replace(memory, warm=tuple(w for w in memory.warm if w.revision in on_record))
+    if deployment.spec.paused:
+        return standing(scene, memory)
+    commands = commands_of(deployment.metadata.annotations)
+    return next_move(deployment.spec.rollout, scene, memory, commands, now)
+
+
+def _waits(
+    deployment: LLMDeployment,
+    wanted: Mapping[str, int],
+    routed: Mapping[str, int],
+    found: Mapping[str, tuple[Scene, Revision, Move]],
+) -> Finding | None:
+    """Return why the arms keep the weights they have, or None: when they have the spec's, or none at all."""
+    if not routed or list(wanted.items()) == list(routed.items()):
+        return None
+    if deployment.spec.paused:
+        return Finding(Reason.PAUSED, "spec.paused is true")
+    for name, weight in wanted.items():
+        scene, _, move = found[name]
+        if name in routed and (scene.weight or move.weight):
+            # Other buckets would move users of the canary back to the stable revision.
+            why = f"the arms get their new weights when the rollout of arm {name} has ended"
+            return Finding(Reason.ARMS_WAITING, why)
+        need, have = share(deployment.spec.replicas, weight), scene.ready.get(move.stable, 0)
+        if have < need or move.stable not in scene.ready:
+            why = f"the arms get their new weights when {need} replicas of arm {name} (revision {move.stable}) answer; {have} do"
+            return Finding(Reason.ARMS_WAITING, why)
+    return None
+
+
+def _as_it_is(
+    name: str, routes: tuple[Route, ...], revisions: tuple[Revision, ...]
+) -> Revision | None:
+    """Return the revision of an arm that the spec has no more, while it is on record."""
+    number = stable_of(routes, name)
+    return next((r for r in revisions if r.number == number), None)
+
+
+def _told(status: Mapping[str, Any]) -> dict[str, int]:
+    """Return the weights a status tells, for when somebody took the routes away."""
+    arms = status.get("arms") or []
+    return {row["name"]: row["weight"] for row in arms if row.get("name") and row.get("weight")}

@@ -1,0 +1,77 @@
+"""What keeps an LLMDeployment from being what its spec says: of all its arms, the thing that people should know first."""
+
+from collections.abc import Iterator
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.arms import ArmMove
+from llmdeployment_operator.plan.decision import Decision
+from llmdeployment_operator.plan.names import runtime_names
+from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.reasons import HEALS_BY_WAITING, Finding, Reason
+from llmdeployment_operator.plan.stage import gateway_finding, ready_replicas, runtime_finding
+
+
+def finding_of(
+    deployment: LLMDeployment, decision: Decision, observed: Observed
+) -> tuple[Finding | None, bool]:
+    """Return what is not as the spec says, if anything, and whether the current generation answers nevertheless."""
+    arms = decision.arms
+    gateway = _gateway(deployment, decision, observed)
+    current = arms.waits is None and all(a.move.stable == a.target.number for a in arms.routed)
+    answers = current and gateway is None and _all_answer(decision, observed)
+    if observed.missing_secrets:
+        missing = observed.missing_secrets[0]
+        return Finding(
+            Reason.SECRET_MISSING, f"{missing} does not exist in this namespace: create it"
+        ), answers
+    if (found := next(_troubles(deployment, decision, observed), None)) is not None:
+        return found, answers
+    if deployment.spec.replicas == 0:
+        return Finding(
+            Reason.SCALED_TO_ZERO, "spec.replicas is 0: the gateway holds requests"
+        ), False
+    stages = [named(deployment, arm, arm.move.stage) for arm in arms.moves if arm.move.stage]
+    return next(iter(stages), arms.waits or gateway), answers
+
+
+def named(deployment: LLMDeployment, arm: ArmMove, finding: Finding) -> Finding:
+    """Return a finding with the arm's name before it, where there is more than one."""
+    if not deployment.spec.arms:
+        return finding
+    return Finding(finding.reason, f"arm {arm.name}: {finding.message}")
+
+
+def _troubles(
+    deployment: LLMDeployment, decision: Decision, observed: Observed
+) -> Iterator[Finding]:
+    """Yield what is wrong with what serves, then what was given up, then what is on its way."""
+    for arm in decision.arms.moves:
+        stable = _lack(decision, observed, arm.move.stable)
+        if stable is not None and stable.reason not in HEALS_BY_WAITING:
+            yield named(deployment, arm, stable)
+    for arm in decision.arms.moves:
+        if arm.move.stage is not None and arm.move.stage.reason is Reason.ROLLED_BACK:
+            yield named(deployment, arm, arm.move.stage)
+    for arm in decision.arms.moves:
+        lack = _lack(decision, observed, arm.target.number)
+        if lack is not None:
+            yield named(deployment, arm, lack)
+
+
+def _lack(decision: Decision, observed: Observed, number: int) -> Finding | None:
+    runtime = decision.revision(number).runtime
+    return runtime_finding(observed, runtime, decision.needs.get(runtime, 0))
+
+
+def _gateway(deployment: LLMDeployment, decision: Decision, observed: Observed) -> Finding | None:
+    """Return what the gateway lacks to route to what each arm should serve, or None."""
+    name = deployment.metadata.name
+    runtimes = dict.fromkeys(arm.target.runtime for arm in decision.arms.routed)
+    services = (runtime_names(name, runtime).name for runtime in runtimes)
+    found = (gateway_finding(observed, decision.routes_hash, service) for service in services)
+    return next((finding for finding in found if finding is not None), None)
+
+
+def _all_answer(decision: Decision, observed: Observed) -> bool:
+    runtimes = {arm.target.runtime for arm in decision.arms.routed}
+    return all(ready_replicas(observed, runtime) > 0 for runtime in runtimes)
