@@ -42,8 +42,14 @@ class Metrics:
         )
         self.traffic = Gauge(
             "llmdeployment_revision_traffic_percent",
-            "Share of an LLMDeployment's requests that a revision gets.",
-            ["namespace", "name", "revision"],
+            "Share of an LLMDeployment's requests that a revision gets in an arm.",
+            ["namespace", "name", "arm", "revision"],
+            registry=self.registry,
+        )
+        self.verdict = Gauge(
+            "llmdeployment_canary_verdict",
+            "What the analysis says of an arm's canary: 1 Pass, -1 Fail, 0 NeedMoreData.",
+            ["namespace", "name", "arm", "revision"],
             registry=self.registry,
         )
         self.queue = Gauge(

@@ -39,6 +39,11 @@ class Key:
     name: str
 
 
+Labels = tuple[str, str]
+"""An arm and a revision."""
+_VERDICTS = {"Pass": 1, "Fail": -1}
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a pass ended.
@@ -46,12 +51,14 @@ class Outcome:
     Attributes:
         requeue_after: seconds until the next pass is due, or None: when something changes.
         state: one of `metrics.STATES`, or None when the LLMDeployment is gone.
-        traffic: percent of the requests, by revision.
+        traffic: percent of the requests, by arm and revision.
+        verdicts: 1 for Pass, -1 for Fail, 0 while undecided, by arm and canary that are compared.
     """
 
     requeue_after: float | None
     state: str | None
-    traffic: Mapping[int, int] = field(default_factory=dict)
+    traffic: Mapping[Labels, float] = field(default_factory=dict)
+    verdicts: Mapping[Labels, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,8 +153,7 @@ async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> Out
     for event in plan.events:
         await _post(operator, raw, event)
     status = plan.status or raw.get("status") or {}
-    shares = {r["number"]: r.get("trafficPercent", 0) for r in status.get("revisions") or []}
-    return Outcome(plan.requeue_after, _state(status), shares)
+    return Outcome(plan.requeue_after, _state(status), *_shares(status))
 
 
 async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict[str, Any]) -> None:
@@ -208,6 +214,22 @@ def _refused(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
         raw["metadata"]["generation"], Finding(reason, str(error)), raw.get("status") or {}, _now()
     )
     return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
+
+
+def _shares(status: Mapping[str, Any]) -> tuple[dict[Labels, float], dict[Labels, float]]:
+    """Return the percent of the requests of each arm's revisions, and what is said of the canaries."""
+    traffic: dict[Labels, float] = {}
+    verdicts: dict[Labels, float] = {}
+    for row in status.get("arms") or []:
+        arm, weight, part = row["name"], row.get("weight", 100), row.get("canaryWeight", 0)
+        if weight and row.get("stable") is not None:
+            traffic[arm, str(row["stable"])] = weight * (100 - part) / 100
+        if "canary" in row:
+            traffic[arm, str(row["canary"])] = weight * part / 100
+            if "analysis" in row:
+                result = row["analysis"].get("result", "")
+                verdicts[arm, str(row["canary"])] = _VERDICTS.get(result, 0)
+    return traffic, verdicts
 
 
 def _state(status: Mapping[str, Any]) -> str:

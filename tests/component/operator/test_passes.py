@@ -268,3 +268,20 @@ async def test_an_operator_of_another_version_restarts_no_runtime_pod(
     await reconcile(Operator(operator.eyes, newer, operator.metrics), key)
     changed = [ref for ref, template in pods().items() if template != before[ref]]
     assert changed == [("Deployment", "chat-gateway")]
+
+
+async def test_two_arms_are_two_revisions_and_a_second_pass_writes_nothing(
+    cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terse = {"name": "terse", "weight": 10, "overrides": {"prompt": {"system": "Be brief."}}}
+    cluster.create(simulated(arms=[{"name": "control", "weight": 90}, terse]))
+    writes = Writes(monkeypatch)
+    key = Key(cluster.namespace, "chat")
+    await reconcile(operator, key)
+    obj = cluster.get("LLMDeployment", "chat")
+    assert obj is not None
+    assert obj["status"]["traffic"] == "control rev1 90% terse rev2 10%"
+    assert len(cluster.items("StatefulSet")) == 1
+    writes.made.clear()
+    await reconcile(operator, key)
+    assert writes.made == []

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import aiohttp
 import kopf
 from kubernetes.aio.client import ApiClient
+from prometheus_client import Gauge
 
 from llmdeployment_operator.handlers.queue import WorkQueue
 from llmdeployment_operator.handlers.watch import kopf_settings, login, registry
@@ -20,7 +21,7 @@ from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.names import MANAGER
 from llmdeployment_operator.plan.settings import Settings
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
+from llmdeployment_operator.reconcile import Key, Labels, Operator, reconcile
 from llmdeployment_operator.settings import Runtime
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class Passes:
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
         self._states: dict[Key, str] = {}
-        self._revisions: dict[Key, set[int]] = {}
+        self._shown: dict[tuple[Gauge, Key], set[Labels]] = {}
 
     async def one(self, key: Key) -> float | None:
         """Make one pass and return when the next is due, or None: when something happens."""
@@ -151,7 +152,8 @@ class Passes:
                 outcome = await reconcile(self._operator, key)
         metrics.reconciles.labels(result="success").inc()
         self._note(key, outcome.state)
-        self._share(key, outcome.traffic)
+        self._show(metrics.traffic, key, outcome.traffic)
+        self._show(metrics.verdict, key, outcome.verdicts)
         return outcome.requeue_after
 
     def failed(self, key: Key, error: Exception) -> None:
@@ -174,14 +176,13 @@ class Passes:
                 exc_info=error,
             )
 
-    def _share(self, key: Key, traffic: Mapping[int, int]) -> None:
-        gauge = self._operator.metrics.traffic
-        for revision in self._revisions.pop(key, set()) - traffic.keys():
-            gauge.remove(key.namespace, key.name, str(revision))
-        for revision, percent in traffic.items():
-            gauge.labels(key.namespace, key.name, str(revision)).set(percent)
-        if traffic:
-            self._revisions[key] = set(traffic)
+    def _show(self, gauge: Gauge, key: Key, values: Mapping[Labels, float]) -> None:
+        for labels in self._shown.pop((gauge, key), set()) - values.keys():
+            gauge.remove(key.namespace, key.name, *labels)
+        for labels, value in values.items():
+            gauge.labels(key.namespace, key.name, *labels).set(value)
+        if values:
+            self._shown[gauge, key] = set(values)
 
     def _note(self, key: Key, state: str | None) -> None:
         if state is None:

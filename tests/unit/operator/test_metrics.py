@@ -1,0 +1,60 @@
+"""What the operator shows Prometheus of arms, revisions and verdicts."""
+
+from typing import Any, cast
+
+import pytest
+
+from llmdeployment_operator import reconcile
+from llmdeployment_operator.handlers.run import Passes
+from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.reconcile import Key, Operator, Outcome
+
+CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
+
+
+@pytest.mark.parametrize(
+    ("arms", "traffic", "verdicts"),
+    [
+        ([], {}, {}),
+        ([{"name": "main", "weight": 100, "stable": 1}], {("main", "1"): 100}, {}),
+        (
+            [{"name": "a", "weight": 90, "stable": 1}, {"name": "b", "weight": 10, "stable": 3} | CANARY],
+            {("a", "1"): 90, ("b", "3"): 9, ("b", "4"): 1},
+            {("b", "4"): -1},
+        ),
+        ([{"name": "new", "weight": 0, "stable": 2}], {}, {}),
+    ],
+)  # fmt: skip
+def test_shares_of_arms_and_revisions(
+    arms: list[Any], traffic: dict[Any, Any], verdicts: dict[Any, Any]
+) -> None:
+    assert reconcile._shares({"arms": arms}) == (traffic, verdicts)
+
+
+async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = iter(
+        [
+            Outcome(None, "ready", {("a", "1"): 90.0, ("b", "2"): 10.0}, {("b", "2"): 0}),
+            Outcome(None, "ready", {("a", "1"): 100.0}),
+            Outcome(None, None),
+        ]
+    )
+
+    async def passed(_operator: Operator, _key: Key) -> Outcome:
+        return next(outcomes)
+
+    monkeypatch.setattr("llmdeployment_operator.handlers.run.reconcile", passed)
+    metrics = Metrics()
+    passes = Passes(Operator(cast("Any", None), cast("Any", None), metrics))
+    shown = []
+    for _ in range(3):
+        await passes.one(Key("team", "chat"))
+        shown.append(
+            {
+                (sample.labels["arm"], sample.labels["revision"]): sample.value
+                for metric in (*metrics.traffic.collect(), *metrics.verdict.collect())
+                for sample in metric.samples
+                if metric.name == "llmdeployment_revision_traffic_percent" or sample.value == 0
+            }
+        )
+    assert shown == [{("a", "1"): 90, ("b", "2"): 0}, {("a", "1"): 100}, {}]
