@@ -53,6 +53,8 @@ class RevisionStatus(_Status):
     """Worker pods of its runtime that answer."""
     traffic_percent: int = Field(default=0, ge=0, le=100, json_schema_extra={"format": "int32"})
     """The share of requests it gets."""
+    url: str | None = Field(default=None, max_length=512)
+    """Where its replicas answer without the gateway, while it has some: for tests, with the header `x-llm-revision: <number>`."""
     created_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When it was made."""
     first_ready_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})

@@ -115,6 +115,12 @@ def _traffic(deployment: LLMDeployment, report: Report) -> str:
     return " ".join(f"{arm} {text}" if deployment.spec.arms else text for arm, text in arms)
 
 
+def _url(deployment: LLMDeployment, revision: Revision) -> str:
+    meta = deployment.metadata
+    service = names.runtime_names(meta.name, revision.runtime).name
+    return f"http://{service}.{meta.namespace}:{names.REPLICA_PORT}/v1"
+
+
 def _revision(
     deployment: LLMDeployment, revision: Revision, report: Report, observed: Observed, now: datetime
 ) -> dict[str, Any]:
@@ -133,6 +139,7 @@ def _revision(
         "replicas": report.needs.get(revision.runtime, 0),
         "ready": ready,
         "trafficPercent": percent,
+        "url": _url(deployment, revision) if live else None,
         "createdAt": before.get("createdAt") or revision.created_at or stamp(now),
         "firstReadyAt": first,
     }
