@@ -11,6 +11,7 @@ export_to() {
 }
 export_to dev.txt --all-packages --group dev
 export_to operator.txt --package llmdeployment-operator --no-default-groups
+export_to cli.txt --package llmdeployment-cli --no-default-groups
 export_to gateway.txt --package llmdeployment-gateway --no-default-groups
 export_to serving-cpu.txt --package llmdeployment-serving --no-default-groups --extra cpu
 export_to serving-gpu.txt --package llmdeployment-serving --no-default-groups --extra gpu

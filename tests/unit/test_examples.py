@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for package in ("operator", "gateway", "serving")
+    for package in ("operator", "gateway", "serving", "cli")
     for path in (ROOT / package / "src").rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )

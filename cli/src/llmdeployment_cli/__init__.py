@@ -1,0 +1,1 @@
+"""`kubectl llm`: what an LLMDeployment does, and rollouts by hand."""

@@ -1,0 +1,114 @@
+"""An LLMDeployment's arms, as its status tells of them.
+
+Read leniently: what an operator of another version wrote there is left out, and not an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmdeployment_cli.errors import Refusal
+
+Object = dict[str, Any]
+"""An object of the Kubernetes API, as JSON."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm's rollout.
+
+    Attributes:
+        name: its name; `main` where none is named.
+        weight: its percent of all requests.
+        stable: the revision that serves.
+        canary: the revision on its way, or None.
+        canary_weight: the canary's percent of the arm's requests.
+        canary_ready: replicas of the canary that answered, at most.
+        step: the canary's step, from 1.
+        steps: how many there are, the promotion being the last.
+        since: when every gateway had the step's weight.
+        attempt: how often this canary was begun.
+        rejected: `revision`, `attempt`, `at`, `message` of the revision that was given up, or None.
+        warm: `revision` and `until` of those kept warm.
+        analysis: `result`, `message`, `requestsLeft`, `metrics`, or None.
+    """
+
+    name: str
+    weight: int = 100
+    stable: int | None = None
+    canary: int | None = None
+    canary_weight: int = 0
+    canary_ready: int = 0
+    step: int = 1
+    steps: int = 1
+    since: str | None = None
+    attempt: int = 1
+    rejected: Mapping[str, Any] | None = None
+    warm: tuple[Mapping[str, Any], ...] = field(default=())
+    analysis: Mapping[str, Any] | None = None
+
+
+def name_of(deployment: Object) -> str:
+    """Return the name of an object."""
+    return str(deployment["metadata"]["name"])
+
+
+def annotation(deployment: Object, name: str) -> str | None:
+    """Return one of the annotations `llmdeployment.dev/<name>`, or None."""
+    found = (deployment["metadata"].get("annotations") or {}).get(f"llmdeployment.dev/{name}")
+    return str(found) if found is not None else None
+
+
+def arms_of(deployment: Object) -> tuple[Arm, ...]:
+    """Return the arms in the status, in its order; none before the operator has looked at the object.
+
+    >>> arms_of({"spec": {}, "status": {"arms": [{"name": "main", "stable": 3}]}})[0].stable
+    3
+    """
+    rollout = deployment.get("spec", {}).get("rollout") or {}
+    steps = len(rollout.get("steps") or ()) + 1
+    rows = (deployment.get("status") or {}).get("arms") or ()
+    return tuple(_arm(row, steps) for row in rows)
+
+
+def arm_named(deployment: Object, name: str | None) -> Arm:
+    """Return the arm of a name; without a name the only one, or the only one with a canary.
+
+    Raises:
+        Refusal: there is none, or more than one.
+    """
+    arms = arms_of(deployment)
+    if not arms:
+        raise Refusal(
+            f"{name_of(deployment)} has no rollout yet: the operator has not looked at it, or refused its spec "
+            f"(kubectl llm status {name_of(deployment)})"
+        )
+    if name is not None:
+        found = [arm for arm in arms if arm.name == name]
+        if not found:
+            known = ", ".join(arm.name for arm in arms)
+            raise Refusal(f"{name_of(deployment)} has no arm {name}; its arms: {known}")
+        return found[0]
+    moving = [arm for arm in arms if arm.canary is not None]
+    if len(arms) > 1 and len(moving) != 1:
+        known = ", ".join(arm.name for arm in moving or arms)
+        raise Refusal(f"{name_of(deployment)} has several arms: say which one with --arm ({known})")
+    return moving[0] if moving else arms[0]
+
+
+def _arm(row: Mapping[str, Any], steps: int) -> Arm:
+    return Arm(
+        name=str(row.get("name", "main")),
+        weight=int(row.get("weight", 100)),
+        stable=row.get("stable"),
+        canary=row.get("canary"),
+        canary_weight=int(row.get("canaryWeight") or 0),
+        canary_ready=int(row.get("canaryReady") or 0),
+        step=int(row.get("step") or 1),
+        steps=steps,
+        since=row.get("stepStartedAt"),
+        attempt=int(row.get("attempt") or 1),
+        rejected=row.get("rejected"),
+        warm=tuple(row.get("warm") or ()),
+        analysis=row.get("analysis"),
+    )

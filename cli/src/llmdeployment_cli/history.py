@@ -1,0 +1,213 @@
+"""What changed from revision to revision, and the way back."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from llmdeployment_cli.arms import Arm, Object, annotation, arm_named, arms_of, name_of
+from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.times import instant
+
+
+@dataclass(frozen=True)
+class Record:
+    """One ControllerRevision: a revision's number, its template fields and when it was made."""
+
+    number: int
+    template: Mapping[str, Any]
+    created: str | None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the history.
+
+    Attributes:
+        number: the revision's.
+        created: when it was made.
+        changed: fields that differ from the recorded revision before; None where there is none.
+        traffic: its percent of the requests.
+        role: what it is now: stable, canary, warm, given up, or nothing.
+    """
+
+    number: int
+    created: str | None
+    changed: tuple[str, ...] | None
+    traffic: int
+    role: str
+
+
+def records_of(objects: Iterable[Object]) -> tuple[Record, ...]:
+    """Return what ControllerRevisions record, oldest first."""
+    found = [
+        Record(
+            int(obj["revision"]),
+            obj["data"]["template"],
+            obj["metadata"].get("creationTimestamp"),
+        )
+        for obj in objects
+    ]
+    return tuple(sorted(found, key=lambda record: record.number))
+
+
+def entries(deployment: Object, records: Sequence[Record]) -> tuple[Entry, ...]:
+    """Return the history, oldest first."""
+    rows = (deployment.get("status") or {}).get("revisions") or ()
+    traffic = {row["number"]: int(row.get("trafficPercent") or 0) for row in rows}
+    roles = _roles(deployment)
+    befores: list[Record | None] = [None, *records[:-1]]
+    return tuple(
+        Entry(
+            number=record.number,
+            created=record.created,
+            changed=changed(before.template, record.template) if before is not None else None,
+            traffic=traffic.get(record.number, 0),
+            role=", ".join(roles.get(record.number, ())),
+        )
+        for before, record in zip(befores, records, strict=False)
+    )
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the paths of the fields that differ: down to the last map, lists as a whole.
+
+    >>> changed({"engine": {"args": {"a": 1}}}, {"engine": {"args": {"a": 2}}, "prompt": {"system": "x"}})
+    ('engine.args.a', 'prompt')
+    """
+    found: list[str] = []
+    for key in sorted(before.keys() | after.keys()):
+        one, other = before.get(key), after.get(key)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += [f"{key}.{path}" for path in changed(one, other)]
+        elif one != other:
+            found.append(key)
+    return tuple(found)
+
+
+def record_of(deployment: Object, records: Sequence[Record], number: int) -> Record:
+    """Return the record of a revision.
+
+    Raises:
+        Refusal: it is not kept, or never was.
+    """
+    found = next((record for record in records if record.number == number), None)
+    if found is None:
+        kept = ", ".join(str(record.number) for record in records) or "none"
+        raise Refusal(
+            f"revision {number} of {name_of(deployment)} does not exist (spec.revisionHistoryLimit says how many are kept); "
+            f"there are: {kept}"
+        )
+    return found
+
+
+def serving(deployment: Object, arm: str | None) -> int:
+    """Return the revision that serves.
+
+    Raises:
+        Refusal: none does yet.
+    """
+    stable = arm_named(deployment, arm).stable
+    if stable is None:
+        raise Refusal(f"no revision of {name_of(deployment)} serves yet")
+    return stable
+
+
+def difference(old: Record, new: Record) -> str:
+    """Return the unified diff of two templates as YAML; empty when they are the same."""
+    lines = difflib.unified_diff(
+        _yaml(old), _yaml(new), f"revision {old.number}", f"revision {new.number}", lineterm=""
+    )
+    return "\n".join(lines)
+
+
+def way_back(deployment: Object, records: Sequence[Record], to: int | None) -> Record:
+    """Return the record that `undo` goes back to: the one asked for, or the one before the stable.
+
+    Raises:
+        Refusal: it does not exist; it is not clear which one is meant; or arms have fields of their own.
+    """
+    if any(arm.get("overrides") for arm in deployment["spec"].get("arms") or ()):
+        raise Refusal(
+            f"the arms of {name_of(deployment)} have overrides, which the records of their revisions hold too: undo would give them "
+            "to every arm. Put the fields back into spec or spec.arms[].overrides by hand; `kubectl llm diff` shows them"
+        )
+    if to is not None:
+        return record_of(deployment, records, to)
+    arm = _leading(deployment)
+    stable = serving(deployment, arm.name)
+    earlier = [record for record in records if record.number < stable]
+    asked = _asked_beside(deployment, arm)
+    if asked is not None:
+        beside = f", or --to {earlier[-1].number} for the one before" if earlier else ""
+        raise Refusal(
+            f"revision {stable} serves and the spec asks for revision {asked}: say --to {stable} to go back to what serves{beside}"
+        )
+    if not earlier:
+        kept = ", ".join(str(record.number) for record in records) or "none"
+        raise Refusal(
+            f"there is no revision before {stable}, which serves; say --to with one of: {kept}"
+        )
+    return earlier[-1]
+
+
+def told(deployment: Object, record: Record, fields: Sequence[str], now: datetime) -> str:
+    """Return the sentence that says what an undo did, and how it takes effect."""
+    name, number = name_of(deployment), record.number
+    arms = arms_of(deployment)
+    warm = any(
+        w["revision"] == number and (until := instant(w.get("until"))) is not None and until > now
+        for arm in arms
+        for w in arm.warm
+    )
+    if any(arm.stable == number for arm in arms):
+        how = "it serves already, what was on its way goes back at once"
+    elif warm:
+        how = "it is still warm and takes over at once"
+    else:
+        strategy = (deployment["spec"].get("rollout") or {}).get("strategy", "BlueGreen")
+        how = f"it takes over as spec.rollout says ({strategy})"
+    sentence = f"The spec of {name} asks for revision {number} again ({', '.join(fields)} put back): {how}."
+    if annotation(deployment, "abort") == str(number):
+        sentence += f" But it is aborted by annotation: `kubectl llm retry {name}` takes that away."
+    return sentence
+
+
+def _leading(deployment: Object) -> Arm:
+    """Return the arm that speaks for all: without overrides they have the same revisions."""
+    arms = arms_of(deployment)
+    moving = next((arm for arm in arms if arm.canary is not None), None)
+    return moving or arm_named(deployment, arms[0].name if arms else None)
+
+
+def _asked_beside(deployment: Object, arm: Arm) -> int | None:
+    """Return the revision that the spec asks for if it is not the one that serves."""
+    aborted = annotation(deployment, "abort")
+    if arm.canary is not None:
+        return arm.canary
+    if arm.rejected is not None:
+        return int(arm.rejected["revision"])
+    rows = deployment["status"].get("revisions") or ()
+    newest = max((row["number"] for row in rows), default=arm.stable)
+    return newest if aborted == str(newest) and newest != arm.stable else None
+
+
+def _roles(deployment: Object) -> dict[int, list[str]]:
+    arms = arms_of(deployment)
+    roles: dict[int, list[str]] = {}
+    for arm in arms:
+        named = f" of {arm.name}" if len(arms) > 1 else ""
+        found = [(arm.stable, "stable"), (arm.canary, "canary")]
+        found += [(warm["revision"], "warm") for warm in arm.warm]
+        found += [(arm.rejected["revision"], "given up")] if arm.rejected is not None else []
+        for number, role in found:
+            if number is not None:
+                roles.setdefault(number, []).append(role + named)
+    return roles
+
+
+def _yaml(record: Record) -> list[str]:
+    return yaml.safe_dump(dict(record.template), sort_keys=True, width=120).splitlines()

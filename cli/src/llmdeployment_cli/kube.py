@@ -1,0 +1,158 @@
+"""What is read from and written to the API server, with the user's own kubeconfig."""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from kubernetes import config
+from kubernetes.client import (
+    ApiClient,
+    ApiException,
+    Configuration,
+    CustomObjectsApi,
+)
+
+from llmdeployment_cli.arms import Object
+from llmdeployment_cli.errors import Conflict, Refusal
+from llmdeployment_cli.gitops import MANAGER
+
+GROUP, VERSION, PLURAL = "llmdeployment.dev", "v1alpha1", "llmdeployments"
+_SECONDS = 30
+"""How long a call may take."""
+_NOT_FOUND, _CONFLICT = 404, 409
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The way to the objects of one namespace.
+
+    Attributes:
+        api: the client; closed with the process.
+        namespace: the one asked for, else the context's.
+        context: the one asked for, or None: the kubeconfig's current one.
+    """
+
+    api: ApiClient
+    namespace: str
+    context: str | None
+
+
+def connect(context: str | None, namespace: str | None) -> Cluster:
+    """Return the way to the cluster that kubectl would use: $KUBECONFIG or ~/.kube/config, its current context.
+
+    Raises:
+        Refusal: there is no kubeconfig, or none with this context.
+    """
+    path = os.environ.get("KUBECONFIG") or "~/.kube/config"
+    configuration = Configuration()
+    try:
+        config.load_kube_config(  # type: ignore[no-untyped-call]  # because the client has no types here
+            config_file=path, context=context, client_configuration=configuration
+        )
+        known, current = config.list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call]  # because the client has no types here
+    except (config.ConfigException, OSError) as error:
+        raise Refusal(f"no way to a cluster by {path}: {error}") from error
+    # One answer is enough for a person who waits at a terminal.
+    configuration.retries = urllib3.Retry(1, redirect=0, backoff_factor=0.2)
+    chosen = next((each for each in known if each["name"] == context), current)
+    return Cluster(
+        ApiClient(configuration=configuration),
+        namespace or chosen["context"].get("namespace") or "default",
+        context,
+    )
+
+
+def deployment(cluster: Cluster, name: str) -> Object:
+    """Return an LLMDeployment.
+
+    Raises:
+        Refusal: it does not exist, may not be read, or the API server does not answer.
+    """
+    api = CustomObjectsApi(cluster.api)
+    try:
+        found = api.get_namespaced_custom_object(
+            GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=_SECONDS
+        )
+    except (ApiException, urllib3.exceptions.HTTPError) as error:
+        raise _refusal(error, cluster, name) from error
+    return _object(found)
+
+
+def revisions(cluster: Cluster, name: str) -> list[Object]:
+    """Return the ControllerRevisions of an LLMDeployment, as JSON.
+
+    Raises:
+        Refusal: they may not be read, or the API server does not answer.
+    """
+    # Not by the client's own types: they rename fields, and `data` would be no JSON any more.
+    api = CustomObjectsApi(cluster.api)
+    try:
+        answer = api.list_namespaced_custom_object(
+            "apps",
+            "v1",
+            cluster.namespace,
+            "controllerrevisions",
+            label_selector=f"{GROUP}/name={name}",
+            _request_timeout=_SECONDS,
+        )
+    except (ApiException, urllib3.exceptions.HTTPError) as error:
+        raise _refusal(error, cluster, name) from error
+    items: list[Object] = _object(answer)["items"]
+    return items
+
+
+def patch(cluster: Cluster, name: str, body: dict[str, Any]) -> Object:
+    """Write a JSON merge patch and return the object as it is then.
+
+    Raises:
+        Conflict: the patch names a resourceVersion that is not the object's any more.
+        Refusal: the API server refuses it, or does not answer.
+    """
+    api = CustomObjectsApi(cluster.api)
+    try:
+        found = api.patch_namespaced_custom_object(
+            GROUP,
+            VERSION,
+            cluster.namespace,
+            PLURAL,
+            name,
+            body,
+            field_manager=MANAGER,
+            field_validation="Strict",
+            _request_timeout=_SECONDS,
+            _content_type="application/merge-patch+json",
+        )
+    except (ApiException, urllib3.exceptions.HTTPError) as error:
+        raise _refusal(error, cluster, name) from error
+    return _object(found)
+
+
+def _object(found: object) -> Object:
+    if not isinstance(found, dict):
+        raise Refusal("the API server's answer is no object")
+    return found
+
+
+def _refusal(error: Exception, cluster: Cluster, name: str) -> Refusal:
+    if not isinstance(error, ApiException):
+        host = cluster.api.configuration.host
+        return Refusal(f"the API server {host} does not answer: {error}")
+    if error.status == _CONFLICT:
+        return Conflict(f"{name} is being changed by somebody else again and again; try once more")
+    message = _message(error)
+    if error.status == _NOT_FOUND and f'"{name}"' in message:
+        return Refusal(f"no LLMDeployment {name} in namespace {cluster.namespace}")
+    if error.status == _NOT_FOUND:
+        return Refusal(
+            f"the cluster does not know LLMDeployments: is the operator installed? ({message})"
+        )
+    return Refusal(f"the API server refuses: {message}")
+
+
+def _message(error: ApiException) -> str:
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(error.reason or error.status)

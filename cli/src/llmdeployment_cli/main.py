@@ -1,0 +1,337 @@
+"""The command: `kubectl llm`, which kubectl finds as `kubectl-llm` on PATH."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.syntax import Syntax
+
+from llmdeployment_cli import chat, kube, patches, picture
+from llmdeployment_cli import history as past
+from llmdeployment_cli.arms import Object
+from llmdeployment_cli.errors import Conflict, Refusal
+from llmdeployment_cli.gitops import caveat
+from llmdeployment_cli.terminal import plain, words
+
+app = typer.Typer(
+    name="kubectl llm",
+    help="What an LLMDeployment does, and its rollouts by hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The LLMDeployment.", show_default=False)]
+Namespace = Annotated[
+    str | None,
+    typer.Option(
+        "--namespace", "-n", help="Its namespace; else the context's.", show_default=False
+    ),
+]
+Context = Annotated[
+    str | None,
+    typer.Option("--context", help="Context of the kubeconfig.", show_default=False),
+]
+ArmName = Annotated[
+    str | None,
+    typer.Option("--arm", help="The arm, where there are several.", show_default=False),
+]
+
+_EVERY = 1.0
+"""Seconds between two looks of --watch."""
+_TRIES = 5
+"""How often an undo is computed anew when somebody else writes at the same time."""
+
+
+@app.command()
+def status(
+    name: Name,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until Ctrl-C.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Show arms, revisions and conditions, and what it waits for."""
+    with _sentences():
+        cluster = kube.connect(context, namespace)
+        shown = picture.picture(kube.deployment(cluster, name), _now())
+        if not watch:
+            Console().print(shown)
+            return
+        with Live(shown, console=Console(), auto_refresh=False) as live:
+            while True:
+                time.sleep(_EVERY)
+                try:
+                    shown = picture.picture(kube.deployment(cluster, name), _now())
+                except Refusal as error:
+                    # An API server that restarts is no reason to go: the last picture stays.
+                    live.update(Group(shown, words(str(error), "red")), refresh=True)
+                else:
+                    live.update(shown, refresh=True)
+
+
+@app.command()
+def history(name: Name, namespace: Namespace = None, context: Context = None) -> None:
+    """List the revisions that are kept, and what changed from one to the next."""
+    with _sentences():
+        cluster = kube.connect(context, namespace)
+        found, records = _read(cluster, name)
+        if not records:
+            raise Refusal(f"{name} has no revisions yet")
+        Console().print(picture.history(past.entries(found, records), _now()))
+
+
+@app.command()
+def diff(
+    name: Name,
+    one: Annotated[int, typer.Argument(metavar="A", help="A revision.", show_default=False)],
+    other: Annotated[
+        int | None,
+        typer.Argument(metavar="[B]", help="Another one; else what serves.", show_default=False),
+    ] = None,
+    *,
+    arm: ArmName = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Show what differs from revision A to revision B."""
+    with _sentences():
+        found, records = _read(kube.connect(context, namespace), name)
+        to = past.serving(found, arm) if other is None else other
+        old, new = (past.record_of(found, records, number) for number in (one, to))
+        lines = plain(past.difference(old, new))
+        if not lines:
+            typer.echo(f"Revisions {one} and {to} are the same.")
+        elif sys.stdout.isatty():
+            Console().print(Syntax(lines, "diff", background_color="default", word_wrap=True))
+        else:
+            typer.echo(lines)
+
+
+@app.command()
+def undo(
+    name: Name,
+    *,
+    to: Annotated[
+        int | None,
+        typer.Option(
+            "--to", help="The revision; else the one before the stable.", show_default=False
+        ),
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Put an earlier revision's fields back into the spec."""
+    with _sentences():
+        cluster = kube.connect(context, namespace)
+        before, after, record = _undone(cluster, name, to)
+        if after["metadata"]["generation"] == before["metadata"]["generation"]:
+            typer.echo(f"The spec of {name} asks for revision {record.number} already.")
+            return
+        old = {key: before["spec"].get(key, {}) for key in patches.TEMPLATE_FIELDS}
+        new = {key: after["spec"].get(key, {}) for key in patches.TEMPLATE_FIELDS}
+        typer.echo(past.told(before, record, past.changed(old, new), _now()))
+        if who := caveat(before):
+            typer.echo(who)
+
+
+@app.command()
+def promote(
+    name: Name,
+    *,
+    step: Annotated[
+        int | None,
+        typer.Option("--step", help="Up to this step; else the present one.", show_default=False),
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Skip what is left of its steps.")] = False,
+    arm: ArmName = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Let the canary pass its step."""
+    with _sentences():
+        if full and step is not None:
+            raise Refusal("--step and --full exclude each other")
+        if full:
+            _annotate(name, namespace, context, lambda o: patches.promote_fully(o, arm))
+        else:
+            _annotate(name, namespace, context, lambda o: patches.promote(o, arm, step))
+
+
+@app.command()
+def abort(
+    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
+) -> None:
+    """Take the canary's traffic away."""
+    with _sentences():
+        _annotate(name, namespace, context, lambda o: patches.abort(o, arm))
+
+
+@app.command()
+def pause(
+    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
+) -> None:
+    """Keep the canary at its weight."""
+    with _sentences():
+        _annotate(name, namespace, context, lambda o: patches.pause(o, arm))
+
+
+@app.command()
+def resume(
+    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
+) -> None:
+    """Let a paused canary go on."""
+    with _sentences():
+        _annotate(name, namespace, context, lambda o: patches.resume(o, arm))
+
+
+@app.command()
+def retry(
+    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
+) -> None:
+    """Try a revision again that was given up or aborted."""
+    with _sentences():
+        _annotate(name, namespace, context, lambda o: patches.retry(o, arm))
+
+
+@app.command(name="chat")
+def converse(
+    name: Name,
+    *,
+    once: Annotated[
+        str | None, typer.Option("--once", help="Say this, and end.", show_default=False)
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", help="The gateway; else by kubectl port-forward.", show_default=False
+        ),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--key-file", help="Holds the API key; else LLMD_API_KEY.", show_default=False
+        ),
+    ] = None,
+    user: Annotated[
+        str | None,
+        typer.Option("--user", help="Ask as this user (x-user).", show_default=False),
+    ] = None,
+    namespace: Namespace = None,
+    context: Context = None,
+) -> None:
+    """Talk to the model through the gateway; each answer says which revision gave it."""
+    with _sentences():
+        cluster = kube.connect(context, namespace)
+        found = kube.deployment(cluster, name)
+        model = (found.get("status") or {}).get("model") or name
+        key = chat.key_of(key_file)
+        way = nullcontext(url) if url else chat.forwarded(name, cluster.namespace, context)
+        with way as base:
+            door = chat.Door(base, model, key, user)
+            if once is not None:
+                _answered(door, [_spoken("user", once)])
+            else:
+                _conversation(door)
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+def _read(cluster: kube.Cluster, name: str) -> tuple[Object, tuple[past.Record, ...]]:
+    return kube.deployment(cluster, name), past.records_of(kube.revisions(cluster, name))
+
+
+def _undone(cluster: kube.Cluster, name: str, to: int | None) -> tuple[Object, Object, past.Record]:
+    """Write the undo; returns the object before and after it, and the revision that it went back to."""
+    for left in reversed(range(_TRIES)):
+        before, records = _read(cluster, name)
+        record = past.way_back(before, records, to)
+        try:
+            after = kube.patch(cluster, name, patches.restored(before, record.template))
+        except Conflict:
+            if not left:
+                raise
+        else:
+            return before, after, record
+    raise AssertionError("unreachable")
+
+
+def _annotate(
+    name: str,
+    namespace: str | None,
+    context: str | None,
+    change: Callable[[Object], patches.Change],
+) -> None:
+    cluster = kube.connect(context, namespace)
+    wanted = change(kube.deployment(cluster, name))
+    kube.patch(cluster, name, wanted.patch)
+    typer.echo(wanted.sentence)
+
+
+def _conversation(door: chat.Door) -> None:
+    messages: list[chat.Message] = []
+    while (text := _typed()) is not None:
+        question = _spoken("user", text)
+        try:
+            messages += [question, _spoken("assistant", _answered(door, [*messages, question]))]
+        except Refusal as error:
+            # What was said before is worth more than this one answer.
+            _complain(error)
+
+
+def _typed() -> str | None:
+    """Return the next line that is not empty, or None at the end."""
+    try:
+        while not (text := input("> ").strip()):
+            pass
+    except EOFError:
+        return None
+    return text
+
+
+def _answered(door: chat.Door, messages: list[chat.Message]) -> str:
+    answer = chat.ask(door, messages)
+    arm = f" {answer.arm}" if answer.arm not in {None, "main"} else ""
+    typer.secho(f"[r{plain(answer.revision or '?')}{plain(arm)}] ", nl=False, dim=True)
+    whole = ""
+    try:
+        for piece in answer.pieces:
+            whole += piece
+            typer.echo(plain(piece), nl=False)
+    finally:
+        typer.echo()
+    return whole
+
+
+def _spoken(role: str, content: str) -> chat.Message:
+    return {"role": role, "content": content}
+
+
+def _complain(error: Refusal) -> None:
+    typer.echo(f"kubectl llm: {plain(str(error))}", err=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """End with a sentence and exit code 1 where a command is refused; quietly at Ctrl-C."""
+    try:
+        yield
+    except Refusal as error:
+        _complain(error)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

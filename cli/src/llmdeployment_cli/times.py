@@ -1,0 +1,40 @@
+"""Times for people."""
+
+from datetime import datetime
+
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its two largest units, as kubectl writes ages.
+
+    >>> span(45), span(754), span(7200), span(200_000), span(-3)
+    ('45s', '12m34s', '2h', '2d7h', '0s')
+    """
+    left = max(0, int(seconds))
+    for place, (unit, size) in enumerate(_UNITS):
+        if left >= size:
+            whole, rest = divmod(left, size)
+            small, below = (*_UNITS, ("s", 1))[place + 1]
+            return f"{whole}{unit}{rest // below}{small}" if rest // below else f"{whole}{unit}"
+    return f"{left}s"
+
+
+def instant(text: str | None) -> datetime | None:
+    """Return the time in a status, or None when there is none that can be read."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def age(text: str | None, now: datetime) -> str:
+    """Return how long ago a time in a status was; `-` when there is none.
+
+    >>> from datetime import UTC
+    >>> age("2026-11-24T12:00:00Z", datetime(2026, 11, 24, 12, 5, tzinfo=UTC))
+    '5m'
+    """
+    found = instant(text)
+    return span((now - found).total_seconds()) if found is not None else "-"
