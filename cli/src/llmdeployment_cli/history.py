@@ -76,13 +76,15 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, .
     """Return the paths of the fields that differ: down to the last map, lists as a whole.
 
     >>> changed({"engine": {"args": {"a": 1}}}, {"engine": {"args": {"a": 2}}, "prompt": {"system": "x"}})
-    ('engine.args.a', 'prompt')
+    ('engine.args.a', 'prompt.system')
     """
     found: list[str] = []
     for key in sorted(before.keys() | after.keys()):
         one, other = before.get(key), after.get(key)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += [f"{key}.{path}" for path in changed(one, other)]
+        maps = [each for each in (one, other) if isinstance(each, Mapping)]
+        # A map that one side lacks is an empty one there, so that its fields are named.
+        if maps and all(isinstance(each, Mapping) or each is None for each in (one, other)):
+            found += [f"{key}.{path}" for path in changed(one or {}, other or {})]
         elif one != other:
             found.append(key)
     return tuple(found)

@@ -178,16 +178,19 @@ def _revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetime) ->
 
 def _conditions(status: Mapping[str, Any], now: datetime) -> Table:
     table = _table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
+    told: set[str] = set()
     for condition in status["conditions"]:
         wanted = _GOOD.get(condition["type"], condition["status"])
         style = "" if condition["status"] == wanted else "yellow"
+        message = condition.get("message") or ""
         table.add_row(
             words(condition["type"]),
             words(condition["status"], style),
             words(condition["reason"]),
             age(condition.get("lastTransitionTime"), now),
-            words(condition.get("message") or ""),
+            words("the same" if message in told else message),
         )
+        told |= {message} - {""}
     return table
 
 

@@ -1,0 +1,137 @@
+"""LLMDeployments as the API server gives them, for the tables of this folder."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+Object = dict[str, Any]
+
+STEPS = [
+    {"weight": 5, "pause": {"duration": "10m"}},
+    {"weight": 25, "analysis": True},
+    {"weight": 50, "pause": {}},
+]
+
+
+def condition(kind: str, status: str, reason: str, message: str = "") -> Object:
+    return {
+        "type": kind,
+        "status": status,
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-11-24T11:30:00Z",
+    }
+
+
+def revision(number: int, traffic: int = 0, ready: int = 0, replicas: int = 0) -> Object:
+    return {
+        "name": f"chat-r{number}",
+        "number": number,
+        "hash": f"{number:08x}",
+        "runtime": f"{number * 7:08x}",
+        "replicas": replicas,
+        "ready": ready,
+        "trafficPercent": traffic,
+        "createdAt": f"2026-11-{20 + number}T09:15:00Z",
+    }
+
+
+def deployment(*arms: Object, **status: Any) -> Object:
+    conditions = [
+        condition("Accepted", "True", "Accepted"),
+        condition("Progressing", "False", "AsExpected"),
+        condition("Ready", "True", "Serving"),
+        condition("Degraded", "False", "AsExpected"),
+    ]
+    return {
+        "metadata": {"name": "chat", "resourceVersion": "77"},
+        "spec": {
+            "model": {"source": "pvc://models/chat"},
+            "engine": {"name": "vllm"},
+            "rollout": {"strategy": "Canary", "steps": STEPS},
+        },
+        "status": {
+            "conditions": conditions,
+            "arms": list(arms) or [{"name": "main", "weight": 100, "stable": 3}],
+            "revisions": [revision(2), revision(3, 100, 4, 4)],
+            "traffic": "rev3 100%",
+            "endpoint": "http://chat.shop/v1",
+            "replicas": 4,
+            "readyReplicas": 4,
+            **status,
+        },
+    }
+
+
+def on_its_way(step: int = 2, **arm: Any) -> Object:
+    """Revision 4 is at a step of four, with 25 % of the requests."""
+    message = f"step {step} of 4: revision 4 gets 25 %: errorRate: canary 1 of 310, stable 4 of 940"
+    row = {
+        "name": "main",
+        "weight": 100,
+        "stable": 3,
+        "canary": 4,
+        "canaryWeight": 25,
+        "canaryReady": 1,
+        "step": step,
+        "attempt": 1,
+        "stepStartedAt": "2026-11-24T11:47:26Z",
+        "progressAt": "2026-11-24T11:47:20Z",
+        **arm,
+    }
+    return deployment(
+        row,
+        conditions=[
+            condition("Accepted", "True", "Accepted"),
+            condition("Progressing", "True", "Analyzing", message),
+            condition("Ready", "False", "Analyzing", message),
+            condition("Degraded", "False", "AsExpected"),
+        ],
+        revisions=[revision(2), revision(3, 75, 4, 4), revision(4, 25, 1, 1)],
+        traffic="rev3 75% rev4 25%",
+    )
+
+
+def annotated(obj: Object, **commands: str) -> Object:
+    annotations = {f"llmdeployment.dev/{name}": value for name, value in commands.items()}
+    return {**obj, "metadata": {**obj["metadata"], "annotations": annotations}}
+
+
+def analysis(result: str = "NeedMoreData", left: int | None = 240) -> Object:
+    row = {
+        "result": result,
+        "message": "errorRate: the canary's share is between 0.1 % and 1.9 % [95 %]",
+        "requestsLeft": left,
+        "metrics": [
+            {"name": "errorRate", "stable": 940, "stableBad": 4, "canary": 310, "canaryBad": 1},
+            {"name": "ttft 500 ms", "stable": 900, "stableBad": 45, "canary": 0, "canaryBad": 0},
+        ],
+    }
+    return {key: value for key, value in row.items() if value is not None}
+
+
+def record(number: int, **template: Any) -> Object:
+    return {
+        "kind": "ControllerRevision",
+        "metadata": {
+            "name": f"chat-r{number}",
+            "creationTimestamp": f"2026-11-{20 + number}T09:15:00Z",
+        },
+        "revision": number,
+        "data": {
+            "template": {"model": {"source": "pvc://models/chat"}, **template},
+            "rendering": {},
+        },
+    }
+
+
+RECORDS = [
+    record(2),
+    record(3, engine={"args": {"max-model-len": 4096}}),
+    record(
+        4,
+        engine={"args": {"max-model-len": 8192, "dtype": "bfloat16"}},
+        prompt={"system": "Be kind."},
+    ),
+]

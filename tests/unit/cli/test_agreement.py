@@ -1,0 +1,47 @@
+"""The command imports nothing of the operator: what both say is compared here."""
+
+from datetime import UTC, datetime
+
+from llmdeployment_cli import kube
+from llmdeployment_cli.arms import arms_of
+from llmdeployment_cli.patches import TEMPLATE_FIELDS
+from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
+from llmdeployment_operator.plan import names, revisions
+from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, row_of
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def test_template_fields() -> None:
+    assert set(TEMPLATE_FIELDS) == {
+        Spec.model_fields[field].alias for field in revisions.TEMPLATE_FIELDS
+    }
+
+
+def test_names() -> None:
+    assert (kube.GROUP, kube.VERSION, kube.PLURAL) == (GROUP, VERSION, PLURAL)
+    assert f"{kube.GROUP}/name" == names.OWNER
+
+
+def test_what_the_operator_remembers_is_read() -> None:
+    memory = Memory(
+        stable=3,
+        canary=4,
+        step=1,
+        since=NOW,
+        weight=25,
+        ready=2,
+        attempt=2,
+        rejected=Rejection(4, 1, NOW, "no GPU"),
+        warm=(Warm(2, NOW),),
+    )
+    (arm,) = arms_of({"spec": {}, "status": {"arms": [row_of(memory, "main")]}})
+    assert (arm.stable, arm.canary, arm.canary_weight, arm.canary_ready) == (3, 4, 25, 2)
+    assert (arm.step, arm.since, arm.attempt) == (2, "2026-11-24T12:00:00Z", 2)
+    assert arm.rejected == {
+        "revision": 4,
+        "attempt": 1,
+        "at": "2026-11-24T12:00:00Z",
+        "message": "no GPU",
+    }
+    assert arm.warm == ({"revision": 2, "until": "2026-11-24T12:00:00Z"},)

@@ -1,0 +1,120 @@
+"""What `kubectl llm status` and `history` print, as files to be read in a review. Renew them with LLMD_UPDATE_GOLDEN=1."""
+
+import io
+import os
+from pathlib import Path
+
+import pytest
+from rich.console import Console, RenderableType
+from tests.unit.cli.objects import (
+    NOW,
+    RECORDS,
+    Object,
+    analysis,
+    condition,
+    deployment,
+    on_its_way,
+    revision,
+)
+
+from llmdeployment_cli.history import entries, records_of
+from llmdeployment_cli.picture import history, picture
+
+GOLDEN = Path(__file__).parent / "golden"
+
+ARMS = [
+    {
+        "name": "control",
+        "weight": 90,
+        "stable": 3,
+        "warm": [{"revision": 2, "until": "2026-11-24T12:04:05Z"}],
+    },
+    {
+        "name": "terse",
+        "weight": 10,
+        "stable": 4,
+        "canary": 6,
+        "canaryWeight": 5,
+        "canaryReady": 2,
+        "step": 1,
+        "attempt": 2,
+    },
+]
+
+GIVEN_UP = (
+    "revision 3 serves: revision 4 was given up: 0 of 1 replicas answered and nothing moved since 2026-11-24T11:00:00Z "
+    "(spec.rollout.progressDeadlineSeconds): [simulated] \x1b[31mout of memory. Change the spec, or try again with the annotation "
+    "llmdeployment.dev/retry: 4/1"
+)
+
+STATUSES: dict[str, Object] = {
+    "serving": deployment(),
+    "canary": on_its_way(analysis=analysis()),
+    "passed": on_its_way(analysis=analysis("Pass", None)),
+    "given-up": deployment(
+        {
+            "name": "main",
+            "weight": 100,
+            "stable": 3,
+            "rejected": {
+                "revision": 4,
+                "attempt": 1,
+                "at": "2026-11-24T11:30:00Z",
+                "message": GIVEN_UP,
+            },
+        },
+        conditions=[
+            condition("Accepted", "True", "Accepted"),
+            condition("Progressing", "False", "RolledBack", GIVEN_UP),
+            condition("Ready", "False", "RolledBack", GIVEN_UP),
+            condition("Degraded", "True", "RolledBack", GIVEN_UP),
+        ],
+    ),
+    "arms": deployment(
+        *ARMS,
+        revisions=[
+            revision(2, 0, 4, 4),
+            revision(3, 90, 4, 4),
+            revision(4, 9, 1, 1),
+            revision(6, 1, 1, 2),
+        ],
+        traffic="rev3 90% rev4 9% rev6 1%",
+    ),
+    "unseen": {"metadata": {"name": "chat"}, "spec": {}},
+}
+
+
+def printed(shown: RenderableType) -> str:
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(shown)
+    return "".join(f"{line.rstrip()}\n" for line in console.export_text().splitlines())
+
+
+def same_as_golden(name: str, text: str) -> None:
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("LLMD_UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", STATUSES)
+def test_the_picture_of_a_status(name: str) -> None:
+    same_as_golden(f"status-{name}", printed(picture(STATUSES[name], NOW)))
+
+
+def test_the_table_of_a_history() -> None:
+    found = entries(on_its_way(), records_of(reversed(RECORDS)))
+    same_as_golden("history", printed(history(found, NOW)))
+
+
+def test_a_message_cannot_steer_the_terminal() -> None:
+    console = Console(width=100, file=io.StringIO(), force_terminal=False)
+    console.print(picture(STATUSES["given-up"], NOW))
+    assert isinstance(console.file, io.StringIO)
+    assert "\x1b" not in console.file.getvalue()
+
+
+def test_the_documentation_shows_the_picture_as_it_is() -> None:
+    page = Path("docs/cli.md").read_text(encoding="utf-8")
+    for name in ("status-canary", "history"):
+        assert (GOLDEN / f"{name}.txt").read_text(encoding="utf-8") in page
