@@ -181,8 +181,22 @@ def _canary(deployment: Object, name: str | None) -> tuple[Arm, int]:
 def _set(deployment: Object, name: str, value: str | None, sentence: str) -> Change:
     if deployment["spec"].get("paused"):
         sentence += " But spec.paused is true: nothing happens until it is false."
+    sentence += _replaced(deployment, name, value)
     patch = {"metadata": {"annotations": {f"llmdeployment.dev/{name}": value}}}
     return Change(patch, sentence)
+
+
+def _replaced(deployment: Object, name: str, value: str | None) -> str:
+    """Return what becomes of another arm's annotation of the same name: an object has one of each."""
+    arms, old = arms_of(deployment), annotation(deployment, name)
+    if value is None or old is None or len(arms) < 2:  # noqa: PLR2004  because several
+        return ""
+    revision = old.split("/")[0]
+    mine = revision == value.split("/")[0]
+    if mine or revision in {str(arm.stable) for arm in arms}:
+        return ""
+    effect = "its rollout begins anew" if name == "abort" else "which is no longer in force"
+    return f" It takes the place of {name}={old} of revision {revision}: {effect}."
 
 
 def _paused(deployment: Object, canary: int) -> str:

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from llmdeployment_cli import kube
 from llmdeployment_cli.arms import arms_of
 from llmdeployment_cli.patches import TEMPLATE_FIELDS
+from llmdeployment_operator.api import arms
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
-from llmdeployment_operator.plan import names, revisions
+from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, row_of
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -14,7 +15,7 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 def test_template_fields() -> None:
     assert set(TEMPLATE_FIELDS) == {
-        Spec.model_fields[field].alias for field in revisions.TEMPLATE_FIELDS
+        Spec.model_fields[field].alias for field in arms.TEMPLATE_FIELDS
     }
 
 
@@ -35,7 +36,8 @@ def test_what_the_operator_remembers_is_read() -> None:
         rejected=Rejection(4, 1, NOW, "no GPU"),
         warm=(Warm(2, NOW),),
     )
-    (arm,) = arms_of({"spec": {}, "status": {"arms": [row_of(memory, "main")]}})
+    (arm,) = arms_of({"spec": {}, "status": {"arms": [row_of(memory, "terse", 10)]}})
+    assert (arm.name, arm.weight) == ("terse", 10)
     assert (arm.stable, arm.canary, arm.canary_weight, arm.canary_ready) == (3, 4, 25, 2)
     assert (arm.step, arm.since, arm.attempt) == (2, "2026-11-24T12:00:00Z", 2)
     assert arm.rejected == {

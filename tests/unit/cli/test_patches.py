@@ -125,6 +125,23 @@ def test_a_command_is_refused_with_a_sentence(command: Command, obj: Object, why
     assert why in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("command", "old", "told"),
+    [
+        (promote(arm="terse"), {"promote": "5/2"}, "the place of promote=5/2 of revision 5"),
+        (lambda obj: patches.abort(obj, "terse"), {"abort": "5"}, "its rollout begins anew"),
+        (promote(arm="terse"), {"promote": "6/1"}, ""),
+        (promote(arm="terse"), {"promote": "3"}, ""),
+    ],
+)
+def test_one_arms_command_takes_the_place_of_anothers(
+    command: Command, old: dict[str, str], told: str
+) -> None:
+    sentence = command(annotated(TWO, **old)).sentence
+    assert told in sentence
+    assert ("takes the place" in sentence) == bool(told)
+
+
 def test_the_only_arm_with_a_canary_is_meant() -> None:
     control = {"name": "control", "weight": 90, "stable": 3}
     terse = {"name": "terse", "weight": 10, "stable": 4, "canary": 6, "step": 1}

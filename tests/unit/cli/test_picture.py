@@ -78,7 +78,7 @@ STATUSES: dict[str, Object] = {
             revision(4, 9, 1, 1),
             revision(6, 1, 1, 2),
         ],
-        traffic="rev3 90% rev4 9% rev6 1%",
+        traffic="control rev3 90% terse rev4 9% rev6 1%",
     ),
     "unseen": {"metadata": {"name": "chat"}, "spec": {}},
 }
