@@ -42,7 +42,7 @@ class Entry:
 
 
 def records_of(objects: Iterable[Object]) -> tuple[Record, ...]:
-    """Return what ControllerRevisions record, oldest first."""
+    """Return what ControllerRevisions record, oldest first; those of a StatefulSet, which records pods, are left out."""
     found = [
         Record(
             int(obj["revision"]),
@@ -50,6 +50,7 @@ def records_of(objects: Iterable[Object]) -> tuple[Record, ...]:
             obj["metadata"].get("creationTimestamp"),
         )
         for obj in objects
+        if "template" in (obj.get("data") or {})
     ]
     return tuple(sorted(found, key=lambda record: record.number))
 

@@ -64,6 +64,11 @@ def connect(context: str | None, namespace: str | None) -> Cluster:
     )
 
 
+def labels(name: str) -> dict[str, str]:
+    """Return the labels of what the operator makes for an LLMDeployment."""
+    return {f"{GROUP}/name": name, "app.kubernetes.io/managed-by": "llmdeployment-operator"}
+
+
 def deployment(cluster: Cluster, name: str) -> Object:
     """Return an LLMDeployment.
 
@@ -86,6 +91,7 @@ def revisions(cluster: Cluster, name: str) -> list[Object]:
     Raises:
         Refusal: they may not be read, or the API server does not answer.
     """
+    # The Ray head's StatefulSet has ControllerRevisions too, with its pods' labels: the manager's is not among them.
     # Not by the client's own types: they rename fields, and `data` would be no JSON any more.
     api = CustomObjectsApi(cluster.api)
     try:
@@ -94,7 +100,7 @@ def revisions(cluster: Cluster, name: str) -> list[Object]:
             "v1",
             cluster.namespace,
             "controllerrevisions",
-            label_selector=f"{GROUP}/name={name}",
+            label_selector=",".join(f"{key}={value}" for key, value in labels(name).items()),
             _request_timeout=_SECONDS,
         )
     except (ApiException, urllib3.exceptions.HTTPError) as error:

@@ -15,6 +15,7 @@ from tests.support.until import until
 from llmdeployment_cli import kube
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.commands import Commands, commands_of
+from llmdeployment_operator.plan.names import selector
 from llmdeployment_operator.plan.revisions import Revision, controller_revision, template_of
 
 pytestmark = pytest.mark.component
@@ -123,6 +124,16 @@ class Story:
 def story(cluster: ClusterClient) -> Story:
     """Revision 1 is OLD, revision 2 is NEW and serves."""
     found = Story(cluster)
+    # As the StatefulSet of a Ray head has: with the labels of its pods.
+    cluster.create(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "ControllerRevision",
+            "metadata": {"name": "chat-0a0b0c0d-head-1", "labels": selector("chat")},
+            "revision": 1,
+            "data": {"spec": {"template": {"$patch": "replace"}}},
+        }
+    )
     found.begin(**OLD)
     found.change(**NEW)
     found.status({2: 100}, stable=2)

@@ -21,7 +21,7 @@ def test_template_fields() -> None:
 
 def test_names() -> None:
     assert (kube.GROUP, kube.VERSION, kube.PLURAL) == (GROUP, VERSION, PLURAL)
-    assert f"{kube.GROUP}/name" == names.OWNER
+    assert kube.labels("chat") == names.labels("chat")
 
 
 def test_what_the_operator_remembers_is_read() -> None:

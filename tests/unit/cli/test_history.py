@@ -42,6 +42,15 @@ def test_a_diff_reads_from_the_first_to_the_second() -> None:
     assert difference(KEPT[1], KEPT[1]) == ""
 
 
+def test_what_a_stateful_set_records_of_its_pods_is_no_revision() -> None:
+    pods = {
+        "metadata": {"name": "chat-a-head-b"},
+        "revision": 1,
+        "data": {"spec": {"template": {}}},
+    }
+    assert records_of([pods, *RECORDS]) == KEPT
+
+
 @pytest.mark.parametrize(
     ("before", "after", "fields"),
     [
