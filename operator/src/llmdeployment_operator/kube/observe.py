@@ -17,6 +17,7 @@ from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
 from llmdeployment_operator.kube.resources import (
     BY_KIND,
     CHILDREN,
+    HTTP_ROUTE,
     NODE,
     POD,
     SECRET,
@@ -84,7 +85,8 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
         missing_secrets=missing,
     )
     wanted = [
-        ("Secret", names.runtime_names(meta.name, runtime).token) for runtime in sorted(runtimes)
+        (HTTP_ROUTE.kind, meta.name),
+        *(("Secret", names.runtime_names(meta.name, each).token) for each in sorted(runtimes)),
     ]
     return await _asked(eyes, deployment, await _with(eyes.client, deployment, seen, wanted))
 
@@ -107,7 +109,7 @@ async def _with(
     children, strangers = dict(observed.children), dict(observed.strangers)
     for ref in refs:
         kind, name = ref
-        obj = await objects.get(client, BY_KIND[kind], meta.namespace, name)
+        obj = await _get(client, kind, meta.namespace, name)
         if obj is not None:
             (children if _owned(obj, meta.uid) else strangers)[ref] = obj
     tokens = {
@@ -117,6 +119,16 @@ async def _with(
         if (token := _token(obj))
     }
     return replace(observed, children=children, strangers=strangers, tokens=tokens)
+
+
+async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Object | None:
+    try:
+        return await objects.get(client, BY_KIND[kind], namespace, name)
+    except ApiRefused:
+        if kind != HTTP_ROUTE.kind:
+            raise
+        # A Role from before there was this kind: who has asked for one is told when it is written.
+        return None
 
 
 async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> Observed:

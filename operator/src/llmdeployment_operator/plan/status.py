@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan import front_door, names
 from llmdeployment_operator.plan.arms import Arms
 from llmdeployment_operator.plan.conditions import Condition, merged, refused, stamp, transitions
 from llmdeployment_operator.plan.memory import row_of
