@@ -68,9 +68,7 @@ def test_a_canary_moves_on_when_the_gateways_have_taken_up_its_weight() -> None:
     assert backends(world) == [("2", 500), ("1", 9500)]
     assert split(world) == [(2, 500), (1, 10000)]
     live = world.observed.children[ROUTE]
-    shown = yaml.safe_dump(
-        {key: value for key, value in live["spec"].items()}, sort_keys=True, width=120
-    )
+    shown = yaml.safe_dump(live["spec"], sort_keys=True, width=120)
     if os.environ.get("LLMD_UPDATE_GOLDEN"):
         GOLDEN.write_text(shown)
     assert shown == GOLDEN.read_text()

@@ -51,7 +51,7 @@ class Reason(StrEnum):
     STARTING_GATEWAY = "StartingGateway"
     """The gateway's pods are coming up, or have not yet applied the current routes; or the HTTPRoute is not taken up yet."""
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
-    """A Gateway's controller refused the HTTPRoute, or none has answered; the message says which. Change `spec.gateway.httpRoute` or the Gateway."""
+    """A Gateway's controller refused the HTTPRoute, or none has answered. Change `spec.gateway.httpRoute` or the Gateway."""
     CRD_MISSING = "CRDMissing"
     """The cluster does not know a kind that the spec needs; the message says what to install."""
     CANARY = "Canary"
