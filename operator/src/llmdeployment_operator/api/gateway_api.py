@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmdeployment_operator.api.fields import Extension, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.rollout import AnalysisSpec
 
 HTTPROUTE_MISSING = "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as {parentRefs: [{name: my-gateway}]}"
 HTTPROUTE_WITHOUT_MODE = (
@@ -69,3 +70,29 @@ class HTTPRouteSpec(Model):
     """The Gateways that requests come through."""
     hostnames: Annotated[tuple[Hostname, ...], Field(strict=False, max_length=16)] = ()
     """Host names of the requests that are meant. Default: all that the listeners take."""
+
+
+def check_gateway(mode: str, http_route: HTTPRouteSpec | None, *, keys: bool) -> None:
+    """Refuse Gateways without the mode, the mode without them, and API keys that nobody would check.
+
+    Raises:
+        ValueError: what to do instead.
+    """
+    routed = mode == "HTTPRoute"
+    if routed and http_route is None:
+        raise ValueError(HTTPROUTE_MISSING)
+    if not routed and http_route is not None:
+        raise ValueError(HTTPROUTE_WITHOUT_MODE)
+    if routed and keys:
+        raise ValueError(KEYS_WITH_HTTPROUTE)
+
+
+def check_analysis(mode: str, analysis: AnalysisSpec | None) -> None:
+    """Refuse an analysis that would wait for ever.
+
+    Raises:
+        ValueError: what to do instead.
+    """
+    compared = {metric.name for metric in analysis.metrics} if analysis is not None else set()
+    if mode == "HTTPRoute" and "errorRate" in compared:
+        raise ValueError(ERROR_RATE_WITH_HTTPROUTE)

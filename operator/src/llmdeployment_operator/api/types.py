@@ -266,13 +266,8 @@ class GatewaySpec(Model):
 
     @model_validator(mode="after")
     def _one_front_door(self) -> Self:
-        routed = self.mode == "HTTPRoute"
-        if routed and self.http_route is None:
-            raise ValueError(gateway_api.HTTPROUTE_MISSING)
-        if not routed and self.http_route is not None:
-            raise ValueError(gateway_api.HTTPROUTE_WITHOUT_MODE)
-        if routed and self.api_keys_secret_ref is not None:
-            raise ValueError(gateway_api.KEYS_WITH_HTTPROUTE)
+        keys = self.api_keys_secret_ref is not None
+        gateway_api.check_gateway(self.mode, self.http_route, keys=keys)
         return self
 
 
@@ -328,10 +323,7 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _somebody_counts_errors(self) -> Self:
-        analysis = self.rollout.analysis
-        compared = {metric.name for metric in analysis.metrics} if analysis is not None else set()
-        if self.gateway.mode == "HTTPRoute" and "errorRate" in compared:
-            raise ValueError(gateway_api.ERROR_RATE_WITH_HTTPROUTE)
+        gateway_api.check_analysis(self.gateway.mode, self.rollout.analysis)
         return self
 
     @model_validator(mode="after")

@@ -53,7 +53,7 @@ def status_of(
     return {
         "observedGeneration": meta.generation,
         "conditions": _conditions(report.conditions, observed.status, meta.generation, now),
-        "endpoint": f"http://{meta.name}.{meta.namespace}/v1",
+        "endpoint": front_door.endpoint(deployment),
         "model": report.stable[0].template["model"].get("servedName") or meta.name,
         "replicas": spec.replicas,
         "readyReplicas": sum(ready_replicas(observed, runtime) for runtime in runtimes),
