@@ -377,6 +377,14 @@ REFUSED = {
         "spec: {rollout: {strategy: RollingUpdate}}",
         'Unsupported value: "RollingUpdate"',
     ),
+    "no room for a new replica": (
+        "spec: {rollout: {maxSurge: 0}}",
+        "spec.rollout.maxSurge in body should be greater than or equal to 1",
+    ),
+    "a share of nothing": (
+        "spec: {rollout: {maxSurge: '0%'}}",
+        "spec.rollout.maxSurge in body should match",
+    ),
     "a deadline of nothing": (
         "spec: {rollout: {progressDeadlineSeconds: 0}}",
         "spec.rollout.progressDeadlineSeconds in body should be greater than or equal to 30",

@@ -10,7 +10,7 @@ from tests.support.cluster_client import ClusterClient, Object
 
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.http_route import http_route
-from llmdeployment_operator.plan.routes import rows
+from llmdeployment_operator.plan.routes import Share, rows
 from llmdeployment_operator.reconcile import Key, Operator, reconcile
 
 pytestmark = pytest.mark.component
@@ -151,7 +151,9 @@ def test_two_revisions_behind_one_service_are_a_valid_route(
     deployment = parse(raw)
     spec = deployment.spec.gateway.http_route
     assert spec is not None
-    route = http_route(deployment, spec, rows((1, "chat-a"), (2, "chat-a"), 5))
+    route = http_route(
+        deployment, spec, rows([Share("main", 100, (1, "chat-a"), (2, "chat-a"), 5)])
+    )
     route["metadata"]["namespace"] = cluster.namespace
     path = f"{cluster.path('HTTPRoute')}?dryRun=All&fieldValidation=Strict"
     status, answer = crds.request(control_plane, path, route)
