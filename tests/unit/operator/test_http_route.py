@@ -54,7 +54,7 @@ def test_a_route_stands_in_for_the_gateway() -> None:
     assert ("Service", "routed") not in children
     assert backends(world) == [("1", 10000)]
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert "users do not stay with a revision" in message(world, "Accepted")
+    assert "users do not stay with an arm or a revision" in message(world, "Accepted")
     assert world.observed.status["endpoint"] == "chat.example.com"
     assert world.plan().requeue_after == 30.0
 

@@ -24,6 +24,7 @@ from llmdeployment_operator.kube.resources import (
     STORAGE_CLASS,
 )
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.accelerators import accelerators
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
 from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
@@ -98,8 +99,27 @@ async def look_up(
     known = await _with(eyes.client, deployment, observed, sorted(refs))
     known = replace(known, looked_up=observed.looked_up | refs)
     if any(kind == "StatefulSet" for kind, _ in refs) and eyes.cluster_read:
-        return replace(known, default_storage_class=await _default_storage_class(eyes.client))
+        known = replace(known, default_storage_class=await _default_storage_class(eyes.client))
+        return replace(known, capacity=await _before_a_change(eyes, deployment, known))
     return known
+
+
+async def _before_a_change(
+    eyes: Eyes, deployment: LLMDeployment, observed: Observed
+) -> Mapping[str, Capacity]:
+    """Return the cluster's capacity if a runtime is about to be made beside another, and may ask for accelerators."""
+    spec, partial = deployment.spec, not eyes.everywhere
+    all_of_them = [spec.resources, *(spec.of_arm(arm).resources for arm in spec.arms)]
+    dumps = (each.model_dump(mode="json", exclude_none=True) for each in all_of_them)
+    meant = {name for dump in dumps for name in accelerators(dump)}
+    if not observed.tokens or not meant:
+        return observed.capacity
+    try:
+        found = await _read_capacity(eyes, deployment.metadata.namespace, observed.pods)
+    except ApiRefused:
+        # Nobody waits for it: the plan then says that it does not know.
+        return observed.capacity
+    return {**{name: Capacity(0, 0, partial) for name in meant}, **found}
 
 
 async def _with(
@@ -231,6 +251,10 @@ async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[
     """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
     if not eyes.cluster_read or not waits_for_extended_resource(pods):
         return {}
+    return await _read_capacity(eyes, namespace, pods)
+
+
+async def _read_capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
     nodes = await objects.list_by_label(eyes.client, NODE, None, {})
     running = await objects.list_by_label(
         eyes.client, POD, None if eyes.everywhere else namespace, {}

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import front_door
+from llmdeployment_operator.plan.accelerator_plan import planned
 from llmdeployment_operator.plan.arms import ArmMove
 from llmdeployment_operator.plan.decision import Decision
 from llmdeployment_operator.plan.names import runtime_names
@@ -58,6 +59,8 @@ def _troubles(
     for arm in decision.arms.moves:
         lack = _lack(decision, observed, arm.target.number)
         if lack is not None:
+            stable_revision = decision.revision(arm.move.stable)
+            lack = planned(deployment, arm, stable_revision, observed, lack)
             yield named(deployment, arm, lack)
 
 

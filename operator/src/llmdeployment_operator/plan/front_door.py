@@ -22,7 +22,7 @@ UNWATCHED_SECONDS = 30.0
 _SOON = 2.0
 
 LOST = (
-    "spec.gateway.mode is HTTPRoute: users do not stay with a revision, the split is the Gateway's (not exact), requests "
+    "spec.gateway.mode is HTTPRoute: users do not stay with an arm or a revision, the split is the Gateway's (not exact), requests "
     "are not held while no replica is ready, API keys are not checked, and errors are not counted (errorRate)"
 )
 
