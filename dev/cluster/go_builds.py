@@ -131,3 +131,24 @@ def install(package: str, version: str) -> Path:
         run_logged(command, log_of(name), env=env, advice=ADVICE)
 
     return built(name, version, package + version, make)
+
+
+def module(path: str, version: str) -> Path:
+    """The sources of a published Go module, for its files that are no programs.
+
+    Args:
+        path: Its import path.
+        version: Its version.
+    """
+    name = path.rsplit("/", 1)[-1]
+
+    def make(result: Path) -> None:
+        command = [go(), "mod", "download", "-modcacherw", f"{path}@{version}"]
+        store = result.parent / "modules"
+        env = {**environment(), "GOMODCACHE": str(store), "GOFLAGS": ""}
+        # Outside of any module: a go.mod around here is no business of this download.
+        run_logged(command, log_of(name), cwd=result, env=env, advice=ADVICE)
+        result.rmdir()
+        (store / f"{path}@{version}").rename(result)
+
+    return built(name, version, path + version, make)

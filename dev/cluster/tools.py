@@ -16,6 +16,7 @@ COREDNS = "v1.14.1"
 HELM = "v3.22.0"
 KIND = "v0.33.0"
 KWOK = "v0.7.0"
+GATEWAY_API = "v1.4.1"
 
 MULTI_CALL = (
     "kube-apiserver",
@@ -119,6 +120,11 @@ def etcd() -> Path:
         f"require go.etcd.io/etcd/server/v3 {ETCD}",
     ]
     return go_builds.build_source("etcd", ETCD, "\n\n".join(module) + "\n")
+
+
+def gateway_api() -> Path:
+    """The folder with the CRDs of the Gateway API, standard channel, as its Go module holds them."""
+    return go_builds.module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
 
 
 STAGING = tuple(

@@ -63,6 +63,13 @@ ACCEPTED = {
         "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
         "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"
     ),
+    "room for one replica": "spec: {rollout: {maxSurge: 1}}",
+    "room for a share of them": "spec: {rollout: {maxSurge: 25%}}",
+    "Gateways of the cluster": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {hostnames: [a.example.com, '*.b.example.com'], "
+        "parentRefs: [{name: public}, {name: public, namespace: gateways, sectionName: https}]}}, "
+        "rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft, milliseconds: 500}]}}}"
+    ),
 }
 
 

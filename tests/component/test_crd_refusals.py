@@ -17,6 +17,11 @@ spec:
     - name: A
       valueFrom: {fieldRef: {fieldPath: a}, secretKeyRef: {name: s, key: k}}
 """
+ROUTED = """
+spec:
+  gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}}
+  rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: %s}}
+"""
 
 
 @pytest.fixture
@@ -284,6 +289,34 @@ REFUSED = {
         "spec: {gateway: {hold: {seconds: 0}}}",
         "spec.gateway.hold.seconds in body should be greater than or equal to 1",
     ),
+    "a route without Gateways": (
+        "spec: {gateway: {mode: HTTPRoute}}",
+        "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as",
+    ),
+    "a route to no Gateway": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: []}}}",
+        "spec.gateway.httpRoute.parentRefs in body should have at least 1 items",
+    ),
+    "Gateways for the built-in gateway": (
+        "spec: {gateway: {httpRoute: {parentRefs: [{name: public}]}}}",
+        "spec.gateway.httpRoute goes with spec.gateway.mode HTTPRoute only",
+    ),
+    "API keys that nobody checks": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, apiKeysSecretRef: {name: keys}}}",
+        "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute",
+    ),
+    "an error rate that nobody counts": (
+        ROUTED % "[{name: errorRate}]",
+        "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute",
+    ),
+    "a host name with a port": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}], hostnames: ['a.b:80']}}}",
+        "must be a host name such as chat.example.com or *.example.com, without a port",
+    ),
+    "an unknown mode": (
+        "spec: {gateway: {mode: Ingress}}",
+        'Unsupported value: "Ingress"',
+    ),
     "negative history": (
         "spec: {revisionHistoryLimit: -1}",
         "spec.revisionHistoryLimit in body should be greater than or equal to 0",
@@ -343,6 +376,14 @@ REFUSED = {
     "an unknown strategy": (
         "spec: {rollout: {strategy: RollingUpdate}}",
         'Unsupported value: "RollingUpdate"',
+    ),
+    "no room for a new replica": (
+        "spec: {rollout: {maxSurge: 0}}",
+        "spec.rollout.maxSurge in body should be greater than or equal to 1",
+    ),
+    "a share of nothing": (
+        "spec: {rollout: {maxSurge: '0%'}}",
+        "spec.rollout.maxSurge in body should match",
     ),
     "a deadline of nothing": (
         "spec: {rollout: {progressDeadlineSeconds: 0}}",

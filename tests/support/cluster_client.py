@@ -21,8 +21,10 @@ PATHS = {
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/rolebindings",
     "LLMDeployment": LLM,
+    "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{ns}/httproutes",
 }
-CHILD_KINDS = [kind for kind in PATHS if kind not in {"Pod", "Event", "LLMDeployment"}]
+# An HTTPRoute is one too, where its kind is installed.
+CHILD_KINDS = [k for k in PATHS if k not in {"Pod", "Event", "LLMDeployment", "HTTPRoute"}]
 
 Object = dict[str, Any]
 

@@ -163,6 +163,17 @@ class World:
         )
         self.look(gateways=states)
 
+    def route_answers(self, *conditions: Object, generation: int = 1) -> None:
+        """Let the controllers of all Gateways say this of the HTTPRoute as it is now; without conditions: that they took it up."""
+        ref = ("HTTPRoute", self._name)
+        live = copy.deepcopy(self.observed.children[ref])
+        good = ({"type": kind, "status": "True"} for kind in ("Accepted", "ResolvedRefs"))
+        told = [{"observedGeneration": generation, **c} for c in conditions or good]
+        live["metadata"]["generation"] = generation
+        parents = live["spec"]["parentRefs"]
+        live["status"] = {"parents": [{"parentRef": p, "conditions": told} for p in parents]}
+        self.look(children={**self.observed.children, ref: live})
+
 
 def pod(component: str, name: str, runtime: str | None = None, **status: Any) -> Object:
     """Return a pod that is ready, unless a status says otherwise."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from kubernetes.aio.client import ApiClient
+
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
 from llmdeployment_operator.kube import objects, serve
 from llmdeployment_operator.kube.errors import (
@@ -17,7 +19,7 @@ from llmdeployment_operator.kube.errors import (
     ServeUnavailable,
 )
 from llmdeployment_operator.kube.observe import Eyes, look_up, observe
-from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
+from llmdeployment_operator.kube.resources import HTTP_ROUTE, LLMDEPLOYMENT
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.build import build_plan, refuse
 from llmdeployment_operator.plan.names import MANAGER
@@ -29,6 +31,11 @@ from llmdeployment_operator.plan.settings import Settings
 log = logging.getLogger(__name__)
 
 _INVALID = frozenset({400, 422})
+_UNKNOWN_KIND = 404
+_GATEWAY_API = (
+    "install the CRDs of the Gateway API (standard channel, httproutes.gateway.networking.k8s.io v1) with a controller, "
+    "or set spec.gateway.mode: Builtin"
+)
 
 
 @dataclass(frozen=True)
@@ -115,19 +122,26 @@ async def _execute(
     for line in plan.details if not plan.quiet else ():
         log.info("%s: %s", key, line)
     for obj in plan.apply:
-        try:
-            await objects.apply(client, obj)
-        except ApiRefused as error:
-            where = f"{obj['kind']} {obj['metadata']['name']}"
-            raise ApiRefused(
-                error.status, f"{where} is refused by the API server: {error}"
-            ) from error
+        await _apply(client, obj)
         _count(operator, "apply", obj["kind"])
     for put in plan.serve:
         await _declare(operator, observed, put.runtime, put.body, put.pod)
     for gone in plan.remove:
         await objects.delete(client, gone.kind, namespace, gone.name, gone.uid)
         _count(operator, "delete", gone.kind)
+
+
+async def _apply(client: ApiClient, obj: dict[str, Any]) -> None:
+    where = f"{obj['kind']} {obj['metadata']['name']}"
+    try:
+        await objects.apply(client, obj)
+    except ApiRefused as error:
+        raise ApiRefused(error.status, f"{where} is refused by the API server: {error}") from error
+    except ApiError as error:
+        if error.status != _UNKNOWN_KIND or obj["kind"] != HTTP_ROUTE.kind:
+            raise
+        why = f"{where} cannot be written, this cluster does not know the kind: {_GATEWAY_API}"
+        raise ApiRefused(error.status, why) from error
 
 
 async def _declare(
@@ -210,6 +224,8 @@ async def _post(operator: Operator, raw: Mapping[str, Any], event: Event) -> Non
 
 def _refused(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
     reason = Reason.INVALID_SPEC if error.status in _INVALID else Reason.API_ERROR
+    if error.status == _UNKNOWN_KIND:
+        reason = Reason.CRD_MISSING
     plan = refuse(
         raw["metadata"]["generation"], Finding(reason, str(error)), raw.get("status") or {}, _now()
     )

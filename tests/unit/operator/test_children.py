@@ -11,7 +11,7 @@ import yaml
 from tests.support.world import World, sample
 
 GOLDEN = Path("tests/data/operator")
-SAMPLES = ["gpu", "simulated", "smollm2-cpu"]
+SAMPLES = ["gpu", "httproute", "simulated", "smollm2-cpu"]
 
 
 def rendered(name: str) -> str:

@@ -34,11 +34,14 @@ FALSE_OPERATOR = Pod({"app": "operator"}, "evil", {"kubernetes.io/metadata.name"
 STRANGER = Pod({"app": "web"}, "team", {"kubernetes.io/metadata.name": "team"})
 HEAD, WORKER = of("head", runtime="aaaa"), of("worker", runtime="aaaa")
 OTHER_RUNTIME, OTHER_OWNER = of("worker", runtime="bbbb"), of("worker", "sql", "aaaa")
+ROUTED, ROUTED_HEAD = of("worker", runtime="cccc"), of("head", runtime="cccc")
+PROXY = Pod({"app": "envoy"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
 GATEWAY, OTHER_GATEWAY = of("gateway"), of("gateway", "sql")
 
 POLICIES = [
     *runtime_policies("chat", "aaaa", SETTINGS),
     *runtime_policies("chat", "bbbb", SETTINGS),
+    *runtime_policies("chat", "cccc", SETTINGS, frozenset({"gateways", "team"})),
     gateway_policy("chat", SETTINGS),
 ]
 
@@ -89,6 +92,15 @@ def allowed(source: Pod, target: Pod, port: int) -> bool:
         (OTHER_GATEWAY, WORKER, 30000, False),
         (FALSE_OPERATOR, HEAD, 8265, False),
         (of("gateway", namespace="elsewhere"), WORKER, 30000, False),
+        # with an HTTPRoute: all of the Gateways' namespaces, and the built-in gateway while it drains
+        (PROXY, ROUTED, 30000, True),
+        (STRANGER, ROUTED, 30000, True),
+        (GATEWAY, ROUTED, 30000, True),
+        (OPERATOR, ROUTED, 30000, True),
+        (PROXY, ROUTED, 10002, False),
+        (PROXY, ROUTED_HEAD, 8265, False),
+        (PROXY, WORKER, 30000, False),
+        (FALSE_OPERATOR, ROUTED, 30000, False),
         (STRANGER, GATEWAY, 8080, True),
         (FALSE_OPERATOR, GATEWAY, 8080, True),
         (OPERATOR, GATEWAY, 9090, True),

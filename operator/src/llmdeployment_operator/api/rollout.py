@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from llmdeployment_operator.api.fields import Model, Text, cel
 
@@ -11,6 +11,35 @@ _duration = Text(2, 16).must(
     r"([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?", "must be a duration such as 90s, 10m or 1h30m"
 )
 Duration = Annotated[str, *_duration.annotations()]
+
+
+def _as_text(value: object) -> object:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+SURGE = r"[1-9][0-9]{0,3}|[1-9][0-9]?%|100%"
+
+
+def _checked_surge(value: str) -> str:
+    if not re.fullmatch(SURGE, value):
+        raise ValueError(f"{value!r} is not a number of replicas from 1 on, or a share such as 25%")
+    return value
+
+
+MaxSurge = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    AfterValidator(_checked_surge),
+    Field(
+        json_schema_extra={
+            "x-kubernetes-int-or-string": True,
+            "pattern": f"^({SURGE})$",
+            "minimum": 1,
+            "maximum": 9999,
+        }
+    ),
+]
+"""A number of replicas, or a share of them; always text once parsed."""
 
 STEPS_WITHOUT_CANARY = (
     "spec.rollout.steps go with strategy Canary only: set it, or remove the steps"
@@ -141,6 +170,10 @@ class RolloutSpec(Model):
     """Steps of a Canary, rising in weight; after the last one the new revision gets everything."""
     analysis: AnalysisSpec | None = None
     """Compares canary and stable by their figures from the first step on: a canary that is worse is given up by itself."""
+    max_surge: MaxSurge | None = None
+    """How many replicas may exist beyond those asked for during a change, of each arm: a number from 1 on, or a share such as `25%`
+    (rounded up). With fewer than a step needs, requests and replicas move one in, one out, and the revision before is not kept warm.
+    Default: no limit."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 1800
     """A new revision that makes no progress for this long is given up: what served goes on serving."""
     rollback_window: Duration = "5m"

@@ -6,6 +6,7 @@
 from typing import Annotated, Any
 
 from llmdeployment_operator.api.fields import Extension, Text, cel
+from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
 _PRESERVE: Extension = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -189,7 +190,7 @@ _GPUS_MATCH = (
     "string(self.resources.limits['nvidia.com/gpu']) in "
     "['0', string(self.parallelism.tensor * self.parallelism.pipeline)]"
 )
-SPEC = cel((_GPUS_MATCH, GPUS_MATCH))
+SPEC = cel((_GPUS_MATCH, GPUS_MATCH), (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE))
 
 
 def is_resource(name: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from llmdeployment_operator.api import rules
+from llmdeployment_operator.api import gateway_api, rules
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
 from llmdeployment_operator.api.fields import (
     Image,
@@ -247,6 +247,13 @@ class Hold(Model):
 class GatewaySpec(Model):
     """The front door of this LLMDeployment."""
 
+    model_config = ConfigDict(json_schema_extra=gateway_api.GATEWAY)
+
+    mode: Literal["Builtin", "HTTPRoute"] = "Builtin"
+    """`Builtin`: HAProxy pods of this LLMDeployment's own. `HTTPRoute`: a route for Gateways that the cluster has (Gateway API);
+    users do not stay with a revision, requests are not held, no keys are checked, and replicas, hold and resources have no effect."""
+    http_route: gateway_api.HTTPRouteSpec | None = None
+    """The Gateways, for mode HTTPRoute."""
     replicas: Annotated[int, Field(ge=1, le=32)] = 2
     """Gateway pods."""
     api_keys_secret_ref: SecretReference | None = None
@@ -256,6 +263,12 @@ class GatewaySpec(Model):
     """Bounds of waiting while no replica is ready."""
     resources: Resources = Resources()
     """Resources of the HAProxy container. Default: 200m CPU and 64Mi requested, 512Mi at most."""
+
+    @model_validator(mode="after")
+    def _one_front_door(self) -> Self:
+        keys = self.api_keys_secret_ref is not None
+        gateway_api.check_gateway(self.mode, self.http_route, keys=keys)
+        return self
 
 
 class Spec(Model):
@@ -306,6 +319,11 @@ class Spec(Model):
         gpus = (self.resources.limits or {}).get("nvidia.com/gpu", "0")
         if gpus not in {"0", str(self.parallelism.tensor * self.parallelism.pipeline)}:
             raise ValueError(rules.GPUS_MATCH)
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_counts_errors(self) -> Self:
+        gateway_api.check_analysis(self.gateway.mode, self.rollout.analysis)
         return self
 
     @model_validator(mode="after")

@@ -17,12 +17,14 @@ from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
 from llmdeployment_operator.kube.resources import (
     BY_KIND,
     CHILDREN,
+    HTTP_ROUTE,
     NODE,
     POD,
     SECRET,
     STORAGE_CLASS,
 )
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.accelerators import accelerators
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
 from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
@@ -84,7 +86,8 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
         missing_secrets=missing,
     )
     wanted = [
-        ("Secret", names.runtime_names(meta.name, runtime).token) for runtime in sorted(runtimes)
+        (HTTP_ROUTE.kind, meta.name),
+        *(("Secret", names.runtime_names(meta.name, each).token) for each in sorted(runtimes)),
     ]
     return await _asked(eyes, deployment, await _with(eyes.client, deployment, seen, wanted))
 
@@ -96,8 +99,27 @@ async def look_up(
     known = await _with(eyes.client, deployment, observed, sorted(refs))
     known = replace(known, looked_up=observed.looked_up | refs)
     if any(kind == "StatefulSet" for kind, _ in refs) and eyes.cluster_read:
-        return replace(known, default_storage_class=await _default_storage_class(eyes.client))
+        known = replace(known, default_storage_class=await _default_storage_class(eyes.client))
+        return replace(known, capacity=await _before_a_change(eyes, deployment, known))
     return known
+
+
+async def _before_a_change(
+    eyes: Eyes, deployment: LLMDeployment, observed: Observed
+) -> Mapping[str, Capacity]:
+    """Return the cluster's capacity if a runtime is about to be made beside another, and may ask for accelerators."""
+    spec, partial = deployment.spec, not eyes.everywhere
+    all_of_them = [spec.resources, *(spec.of_arm(arm).resources for arm in spec.arms)]
+    dumps = (each.model_dump(mode="json", exclude_none=True) for each in all_of_them)
+    meant = {name for dump in dumps for name in accelerators(dump)}
+    if not observed.tokens or not meant:
+        return observed.capacity
+    try:
+        found = await _read_capacity(eyes, deployment.metadata.namespace, observed.pods)
+    except ApiRefused:
+        # Nobody waits for it: the plan then says that it does not know.
+        return observed.capacity
+    return {**{name: Capacity(0, 0, partial) for name in meant}, **found}
 
 
 async def _with(
@@ -107,7 +129,7 @@ async def _with(
     children, strangers = dict(observed.children), dict(observed.strangers)
     for ref in refs:
         kind, name = ref
-        obj = await objects.get(client, BY_KIND[kind], meta.namespace, name)
+        obj = await _get(client, kind, meta.namespace, name)
         if obj is not None:
             (children if _owned(obj, meta.uid) else strangers)[ref] = obj
     tokens = {
@@ -117,6 +139,16 @@ async def _with(
         if (token := _token(obj))
     }
     return replace(observed, children=children, strangers=strangers, tokens=tokens)
+
+
+async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Object | None:
+    try:
+        return await objects.get(client, BY_KIND[kind], namespace, name)
+    except ApiRefused:
+        if kind != HTTP_ROUTE.kind:
+            raise
+        # A Role from before there was this kind: who has asked for one is told when it is written.
+        return None
 
 
 async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> Observed:
@@ -219,6 +251,10 @@ async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[
     """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
     if not eyes.cluster_read or not waits_for_extended_resource(pods):
         return {}
+    return await _read_capacity(eyes, namespace, pods)
+
+
+async def _read_capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
     nodes = await objects.list_by_label(eyes.client, NODE, None, {})
     running = await objects.list_by_label(
         eyes.client, POD, None if eyes.everywhere else namespace, {}

@@ -32,6 +32,8 @@ SECRET = Resource("v1", "Secret", "secrets")
 NODE = Resource("v1", "Node", "nodes")
 STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses")
 EVENT = Resource("v1", "Event", "events")
+HTTP_ROUTE = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+"""A child too, but one whose kind may be missing: it is looked for by name, and not watched."""
 
 CHILDREN = (
     Resource("apps/v1", "ControllerRevision", "controllerrevisions"),
@@ -47,4 +49,7 @@ CHILDREN = (
 )
 """The kinds of children found by label. Secrets are not among them: the operator may get one by name, never list."""
 
-BY_KIND = {r.kind: r for r in (*CHILDREN, LLMDEPLOYMENT, POD, SECRET, NODE, STORAGE_CLASS, EVENT)}
+BY_KIND = {
+    r.kind: r
+    for r in (*CHILDREN, HTTP_ROUTE, LLMDEPLOYMENT, POD, SECRET, NODE, STORAGE_CLASS, EVENT)
+}

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan import front_door
 from llmdeployment_operator.plan.conditions import accepted, paused
 from llmdeployment_operator.plan.decision import Decision, decide
 from llmdeployment_operator.plan.findings import finding_of
@@ -21,7 +22,6 @@ from llmdeployment_operator.plan.stage import (
     live_workers,
     ready_head,
     ready_replicas,
-    routes_applied,
 )
 from llmdeployment_operator.plan.status import Report, events_of, refusal, status_of
 
@@ -54,7 +54,7 @@ def build_plan(
     quiet = Plan(
         status=None if status == observed.status else status,
         events=events_of(status, observed.status),
-        requeue_after=_requeue(decision, observed, status, now),
+        requeue_after=_requeue(deployment, decision, observed, status, now),
     )
     if deployment.spec.paused:
         return quiet
@@ -64,7 +64,9 @@ def build_plan(
         if not satisfied(obj, live := observed.children.get(ref))
     )
     serve = tuple(_declarations(decision, observed))
-    remove = removals(observed, wanted.keys(), routes_applied=_routes_applied(decision, observed))
+    remove = removals(
+        observed, wanted.keys(), routes_applied=_routes_applied(deployment, decision, observed)
+    )
     remove += tuple(
         gone for runtime in decision.puts for gone in empty_worker(observed, runtime, now)
     )
@@ -96,8 +98,9 @@ def refuse(generation: int, finding: Finding, previous: Mapping[str, Any], now: 
 def _status(
     deployment: LLMDeployment, decision: Decision, observed: Observed, now: datetime
 ) -> dict[str, Any]:
-    finding, serving = finding_of(deployment, decision, observed)
+    finding, serving = finding_of(deployment, decision, observed, now)
     conditions = accepted(serving, finding, _serves(deployment, decision, observed))
+    conditions = front_door.noted(conditions, deployment)
     if deployment.spec.paused:
         conditions = paused(conditions)
     report = Report(conditions, decision.kept, decision.arms, decision.routes, decision.needs)
@@ -132,8 +135,8 @@ def _recorded(decision: Decision) -> tuple[Event, ...]:
     return tuple(fresh.values())
 
 
-def _routes_applied(decision: Decision, observed: Observed) -> bool:
-    return routes_applied(observed, decision.routes_hash)
+def _routes_applied(deployment: LLMDeployment, decision: Decision, observed: Observed) -> bool:
+    return front_door.applied(deployment, observed, decision.routes_map)
 
 
 def _declarations(decision: Decision, observed: Observed) -> list[ServePut]:
@@ -168,15 +171,22 @@ def _not_owned(foreign: list[Ref], observed: Observed) -> Finding:
 
 
 def _requeue(
-    decision: Decision, observed: Observed, status: Mapping[str, Any], now: datetime
+    deployment: LLMDeployment,
+    decision: Decision,
+    observed: Observed,
+    status: Mapping[str, Any],
+    now: datetime,
 ) -> float | None:
     """Return when to look again: those who send no events are asked until everything is as it should be."""
     silent = any(ready_head(observed, runtime) for runtime in observed.tokens) or observed.gateways
     leaving = any(live_workers(observed, r) > decision.needs.get(r, 0) for r in observed.tokens)
-    if silent and (leaving or not _routes_applied(decision, observed) or not _settled(status)):
+    applied = _routes_applied(deployment, decision, observed)
+    if silent and (leaving or not applied or not _settled(status)):
         return POLL_SECONDS
     later = min((a.move.look_at for a in decision.arms.moves if a.move.look_at), default=None)
-    return max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
+    due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
+    again = front_door.look_again(deployment, observed)
+    return min((each for each in (due, again) if each is not None), default=None)
 
 
 def _settled(status: Mapping[str, Any]) -> bool:

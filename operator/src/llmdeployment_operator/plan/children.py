@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
-from llmdeployment_operator.plan.gateway import gateway_objects
+from llmdeployment_operator.plan import front_door
 from llmdeployment_operator.plan.intent import Object, sealed
-from llmdeployment_operator.plan.network_policies import gateway_policy, runtime_policies
+from llmdeployment_operator.plan.network_policies import runtime_policies
 from llmdeployment_operator.plan.revisions import Revision, controller_revision
 from llmdeployment_operator.plan.routes import Route, routes_config_map
 from llmdeployment_operator.plan.runtime import runtime_objects
@@ -28,13 +28,23 @@ def children(
     runtimes: Mapping[str, RuntimeIntent],
     routes: tuple[Route, ...],
     settings: Settings,
+    gateways: frozenset[str] = frozenset(),
 ) -> list[Object]:
-    """Return the children in the order they are written: the record of a revision before its pods."""
+    """Return the children in the order they are written: the record of a revision before its pods.
+
+    Args:
+        deployment: the owner.
+        revisions: those on record.
+        runtimes: by hash.
+        routes: who gets the requests.
+        settings: what the operator was installed with.
+        gateways: namespaces of Gateways that reach the replicas.
+    """
     name = deployment.metadata.name
     found = [controller_revision(deployment, revision) for revision in revisions]
-    found += [gateway_policy(name, settings), *gateway_objects(deployment, settings)]
+    found += front_door.before_routes(deployment, settings)
     for runtime, intent in runtimes.items():
-        found += runtime_policies(name, runtime, settings)
+        found += runtime_policies(name, runtime, settings, gateways)
         found += runtime_objects(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods
         )
@@ -42,6 +52,7 @@ def children(
     stable = next(r for r in revisions if r.number == routes[-1].revision)
     served = stable.template["model"].get("servedName") or name
     found.append(routes_config_map(deployment, routes, served))
+    found += front_door.after_routes(deployment, routes)
     return [sealed(_owned(obj, deployment)) for obj in found]
 
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan import front_door
 from llmdeployment_operator.plan.arms import Arms, arms_of, moved, needs_of, routes_for
 from llmdeployment_operator.plan.children import RuntimeIntent, children
 from llmdeployment_operator.plan.intent import Object, digest
@@ -19,11 +20,11 @@ from llmdeployment_operator.plan.revisions import (
     target_of,
     template_of,
 )
-from llmdeployment_operator.plan.routes import Route, routes_hash, routes_of
+from llmdeployment_operator.plan.routes import Route, routes_of
 from llmdeployment_operator.plan.runtime import rendering
 from llmdeployment_operator.plan.serve import attempt_of, serve_config
 from llmdeployment_operator.plan.settings import Settings
-from llmdeployment_operator.plan.stage import live_workers, routes_applied
+from llmdeployment_operator.plan.stage import live_workers
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class Decision:
         return next(r for r in self.kept if r.number == number)
 
     @property
-    def routes_hash(self) -> str:
-        """What a gateway says once it routes as decided."""
-        return routes_hash(next(obj for obj in self.objects if obj["kind"] == "ConfigMap"))
+    def routes_map(self) -> Object:
+        """The routes ConfigMap as decided."""
+        return next(obj for obj in self.objects if obj["kind"] == "ConfigMap")
 
 
 def decide(
@@ -67,7 +68,7 @@ def decide(
     name = deployment.metadata.name
     live = observed.children.get(("ConfigMap", routes_name(name)))
     routes = routes_of(live)
-    applied = live is not None and routes_applied(observed, routes_hash(live))
+    applied = live is not None and front_door.applied(deployment, observed, live)
     arms = moved(deployment, observed, revisions, targets, routes, now, applied=applied)
     kept = revisions
     if applied and not deployment.spec.paused:
@@ -89,7 +90,8 @@ def decide(
         for runtime, need in needs.items()
     }
     following = routes_for(name, arms, kept)
-    objects = children(deployment, kept, intents, following, settings)
+    gateways = front_door.namespaces(deployment, observed)
+    objects = children(deployment, kept, intents, following, settings, gateways)
     return Decision(arms, kept, following, objects, needs, puts)
 
 

@@ -1,22 +1,25 @@
 """What keeps an LLMDeployment from being what its spec says: of all its arms, the thing that people should know first."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan import front_door
+from llmdeployment_operator.plan.accelerator_plan import planned
 from llmdeployment_operator.plan.arms import ArmMove
 from llmdeployment_operator.plan.decision import Decision
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.reasons import HEALS_BY_WAITING, Finding, Reason
-from llmdeployment_operator.plan.stage import gateway_finding, ready_replicas, runtime_finding
+from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
 
 
 def finding_of(
-    deployment: LLMDeployment, decision: Decision, observed: Observed
+    deployment: LLMDeployment, decision: Decision, observed: Observed, now: datetime
 ) -> tuple[Finding | None, bool]:
     """Return what is not as the spec says, if anything, and whether the current generation answers nevertheless."""
     arms = decision.arms
-    gateway = _gateway(deployment, decision, observed)
+    gateway = _front_door(deployment, decision, observed, now)
     current = arms.waits is None and all(a.move.stable == a.target.number for a in arms.routed)
     answers = current and gateway is None and _all_answer(decision, observed)
     if observed.missing_secrets:
@@ -27,9 +30,10 @@ def finding_of(
     if (found := next(_troubles(deployment, decision, observed), None)) is not None:
         return found, answers
     if deployment.spec.replicas == 0:
-        return Finding(
-            Reason.SCALED_TO_ZERO, "spec.replicas is 0: the gateway holds requests"
-        ), False
+        return Finding(Reason.SCALED_TO_ZERO, front_door.at_zero(deployment)), False
+    if gateway is not None and gateway.reason not in HEALS_BY_WAITING:
+        # A rollout that waits for it would not say so.
+        return gateway, answers
     stages = [named(deployment, arm, arm.move.stage) for arm in arms.moves if arm.move.stage]
     return next(iter(stages), arms.waits or gateway), answers
 
@@ -55,6 +59,8 @@ def _troubles(
     for arm in decision.arms.moves:
         lack = _lack(decision, observed, arm.target.number)
         if lack is not None:
+            stable_revision = decision.revision(arm.move.stable)
+            lack = planned(deployment, arm, stable_revision, observed, lack)
             yield named(deployment, arm, lack)
 
 
@@ -63,12 +69,15 @@ def _lack(decision: Decision, observed: Observed, number: int) -> Finding | None
     return runtime_finding(observed, runtime, decision.needs.get(runtime, 0))
 
 
-def _gateway(deployment: LLMDeployment, decision: Decision, observed: Observed) -> Finding | None:
-    """Return what the gateway lacks to route to what each arm should serve, or None."""
+def _front_door(
+    deployment: LLMDeployment, decision: Decision, observed: Observed, now: datetime
+) -> Finding | None:
+    """Return what the front door lacks to route to what each arm should serve, or None."""
     name = deployment.metadata.name
     runtimes = dict.fromkeys(arm.target.runtime for arm in decision.arms.routed)
     services = (runtime_names(name, runtime).name for runtime in runtimes)
-    found = (gateway_finding(observed, decision.routes_hash, service) for service in services)
+    routes = decision.routes_map
+    found = (front_door.finding(deployment, observed, routes, each, now) for each in services)
     return next((finding for finding in found if finding is not None), None)
 
 

@@ -90,8 +90,8 @@ def within(wanted: object, live: object) -> bool:
     )
 
 
-_ATOMIC = frozenset({"selector", "podSelector", "nodeSelector"})
-"""Maps that server-side apply replaces whole (`+mapType=atomic`): one more key in them is a change."""
+_ATOMIC = frozenset({"selector", "podSelector", "nodeSelector", "parentRefs", "backendRefs"})
+"""Maps and lists that server-side apply replaces whole (`+mapType=atomic`): one more entry in them is a change."""
 
 
 def _field(name: str, wanted: object, live: object) -> bool:

@@ -2,7 +2,8 @@
 
 Replica ports are never authenticated and a Ray head runs what it is told, so only the gateway and the operator reach
 the former and only the operator and the runtime's own pods reach the latter. Policies add up: a cluster that scrapes
-metrics from elsewhere adds a policy of its own.
+metrics from elsewhere adds a policy of its own. With an HTTPRoute the front door are pods of somebody else, whose labels are not known:
+then every pod of the Gateways' namespaces reaches the replicas.
 """
 
 from typing import Any
@@ -12,19 +13,23 @@ from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.settings import Settings
 
 
-def runtime_policies(deployment: str, runtime: str, settings: Settings) -> list[Object]:
-    """Return the policies of a runtime's head and of its workers."""
+def runtime_policies(
+    deployment: str, runtime: str, settings: Settings, gateways: frozenset[str] = frozenset()
+) -> list[Object]:
+    """Return the policies of a runtime's head and of its workers; `gateways` are the namespaces of Gateways with a route to it."""
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
     gateway = {"podSelector": {"matchLabels": names.selector(deployment, component="gateway")}}
     operator = _operator(settings)
+    # The built-in gateway stays among them: its pods may still be draining.
+    others = [_namespace(name) for name in sorted(gateways)]
     head = [
         {"from": [own]},
         {"from": [operator], "ports": [_tcp(names.DASHBOARD_PORT)]},
     ]
     worker = [
         {"from": [own]},
-        {"from": [gateway, operator], "ports": [_tcp(names.REPLICA_PORT)]},
+        {"from": [gateway, operator, *others], "ports": [_tcp(names.REPLICA_PORT)]},
     ]
     labels = names.labels(deployment, runtime=runtime)
     return [
@@ -52,11 +57,13 @@ def gateway_policy(deployment: str, settings: Settings) -> Object:
 
 def _operator(settings: Settings) -> dict[str, Any]:
     return {
-        "namespaceSelector": {
-            "matchLabels": {"kubernetes.io/metadata.name": settings.operator_namespace}
-        },
+        **_namespace(settings.operator_namespace),
         "podSelector": {"matchLabels": settings.operator_labels},
     }
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
 def _tcp(port: int) -> dict[str, Any]:

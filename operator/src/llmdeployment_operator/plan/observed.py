@@ -37,7 +37,7 @@ class Observed:
         serve: what Ray Serve says, by runtime hash.
         gateways: what the ready gateways' agents say.
         missing_secrets: Secrets the spec refers to that do not exist.
-        capacity: extended resources of the cluster; empty when nothing waits for one.
+        capacity: extended resources of the cluster; empty when nothing waits for one and no runtime is about to be made.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
         default_storage_class: whether the cluster makes volumes by itself.
     """

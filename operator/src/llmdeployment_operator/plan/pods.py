@@ -105,7 +105,7 @@ def _unscheduled(
         )
         return Finding(
             Reason.WAITING_FOR_GPU,
-            f"pod {name} waits since {since} for {asked} {resource}; {_free(resource, capacity)}",
+            f"pod {name} waits since {since} for {asked} {resource}; {free_of(resource, capacity)}",
         )
     if "persistentvolumeclaim" in message:
         return Finding(
@@ -118,7 +118,8 @@ def _unscheduled(
     return Finding(Reason.UNSCHEDULABLE, f"pod {name} cannot be scheduled since {since}: {message}")
 
 
-def _free(resource: str, capacity: Mapping[str, Capacity]) -> str:
+def free_of(resource: str, capacity: Mapping[str, Capacity]) -> str:
+    """Return how many of an extended resource are free, for people."""
     known = capacity.get(resource)
     if known is None:
         return "the operator may not read nodes, so how many are free is not known"

@@ -49,7 +49,13 @@ class Reason(StrEnum):
     REPLICAS_SHORT = "ReplicasShort"
     """Fewer replicas answer than were asked for."""
     STARTING_GATEWAY = "StartingGateway"
-    """The gateway's pods are coming up, or have not yet applied the current routes."""
+    """The gateway's pods are coming up, or have not yet applied the current routes; or the HTTPRoute is not taken up yet."""
+    ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
+    """A Gateway's controller refused the HTTPRoute, or none has answered. Change `spec.gateway.httpRoute` or the Gateway."""
+    CRD_MISSING = "CRDMissing"
+    """The cluster does not know a kind that the spec needs; the message says what to install."""
+    ACCELERATORS_PLANNED = "AcceleratorsPlanned"
+    """A new revision is about to start; the message says what it needs, what is free, and what to do if that is too few."""
     CANARY = "Canary"
     """A new revision is taking over, step by step; the message says which step, and what is next."""
     ANALYZING = "Analyzing"
@@ -84,6 +90,7 @@ HEALS_BY_WAITING = frozenset(
         Reason.LOADING_MODEL,
         Reason.STARTING_GATEWAY,
         Reason.WAITING_FOR_GPU,
+        Reason.ACCELERATORS_PLANNED,
         Reason.CANARY,
         Reason.ANALYZING,
         Reason.CANARY_PAUSED,

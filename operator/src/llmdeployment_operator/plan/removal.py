@@ -2,6 +2,7 @@
 
 A runtime that lost its traffic goes in three steps, each visible in the cluster, so a restart in between loses nothing:
 every gateway has applied the routes without it; its worker pods end, each after its last stream; then the rest.
+A front door that is not asked for any more stays until the other one routes.
 Secrets go before anything else that names the runtime, because the operator finds a runtime by its other objects.
 """
 
@@ -32,11 +33,15 @@ def removals(
     Args:
         observed: the cluster.
         wanted: the objects that should exist.
-        routes_applied: whether every gateway routes by the current routes.
+        routes_applied: whether the front door that is asked for routes by the current routes, everywhere.
     """
     unwanted = [obj for ref, obj in observed.children.items() if ref not in wanted]
     going = {runtime for obj in unwanted if (runtime := _retired(obj, wanted)) is not None}
-    safe = [obj for obj in unwanted if _retired(obj, wanted) is None]
+    safe = [
+        obj
+        for obj in unwanted
+        if _retired(obj, wanted) is None and (routes_applied or not _front_door(obj))
+    ]
     for runtime in sorted(going):
         parts = [obj for obj in unwanted if _retired(obj, wanted) == runtime]
         safe += _next_step(observed, runtime, parts, routes_applied=routes_applied)
@@ -67,6 +72,11 @@ def _retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
     deployment = obj["metadata"]["labels"][names.OWNER]
     kept = ("Deployment", names.runtime_names(deployment, runtime).name) in wanted
     return None if kept else runtime
+
+
+def _front_door(obj: Object) -> bool:
+    """Say whether an object is of the gateway, or the HTTPRoute: what is neither a runtime's nor a record."""
+    return obj["kind"] != "ControllerRevision" and names.runtime_of(obj) is None
 
 
 def _is_going(obj: Object) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from llmdeployment_operator.api.rollout import RolloutSpec, seconds
+from llmdeployment_operator.plan import surge
 from llmdeployment_operator.plan.analysis import Analysis, exhausted, gathered, judged
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.conditions import stamp
@@ -40,6 +41,8 @@ class Scene:
         replicas: how many a revision with all the traffic needs.
         fresh: requests counted since the last look, for the analysis.
         lacking: what keeps the target's replicas from answering, for people.
+        same_pods: revisions that run in the target's pods, so that none has to make room for it.
+        room: how many replicas may exist beyond `replicas`, if that limits the change.
     """
 
     stable: int
@@ -52,6 +55,8 @@ class Scene:
     replicas: int
     fresh: Samples = field(default_factory=dict)
     lacking: str = ""
+    same_pods: AbstractSet[int] = frozenset()
+    room: int | None = None
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,20 @@ def next_move(
     if (why := _given_up(scene.target, memory, commands)) is not None:
         return _stay(scene, memory, why)
     memory = memory.of_canary(scene.target, now)
+    scene = replace(scene, room=_room(policy, scene, scene.stable))
     if any(warm.revision == scene.target for warm in memory.warm) and _has(scene, scene.replicas):
         return _whole(policy, scene, memory, now, f"revision {scene.target} is still warm")
+    if scene.room is not None:
+        memory = replace(memory, warm=())
     return _canary(policy, scene, memory, commands, now)
+
+
+def _room(policy: RolloutSpec, scene: Scene, other: int) -> int | None:
+    """Return how many replicas the target and another revision may have beyond those asked for, if that is less than both need."""
+    if policy.max_surge is None or other in scene.same_pods:
+        return None
+    room = surge.room(policy.max_surge, scene.replicas)
+    return room if room < scene.replicas else None
 
 
 def standing(scene: Scene, memory: Memory) -> Move:
@@ -208,11 +224,21 @@ def _towards(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime) -
     need = share(scene.replicas, weight)
     step = f"step {memory.step + 1} of {len(weights)}: " if policy.steps else ""
     if not _has(scene, need):
+        if (carried := _carried(scene, weight)) > scene.weight:
+            stage = Finding(Reason.CANARY, f"{step}revision {target} gets {carried} % on the way")
+            return _at(scene, replace(memory, since=None), carried, need, stage)
         return _awaited(policy, scene, memory, need, step, now)
     if weight == WHOLE:
         return _whole(policy, scene, memory, now, f"revision {target} is ready")
     stage = Finding(Reason.CANARY, f"{step}revision {target} gets {weight} %")
     return _at(scene, replace(memory, since=None), weight, need, stage)
+
+
+def _carried(scene: Scene, weight: int) -> int:
+    """Return the percent that the target takes before it has all replicas of a step, so that the stable one can make room."""
+    if scene.room is None or not scene.applied:
+        return 0
+    return min(weight, surge.carried(scene.replicas, scene.ready.get(scene.target, 0)))
 
 
 def _weights(policy: RolloutSpec) -> list[int]:
@@ -286,6 +312,15 @@ def _rejected(scene: Scene, memory: Memory, now: datetime, why: str) -> Move:
 
 def _at(scene: Scene, memory: Memory, weight: int, need: int, stage: Finding) -> Move:
     needs = {scene.target: need, scene.stable: scene.replicas}
+    if scene.room is not None:
+        old, new = surge.split(scene.replicas, scene.room, min(weight, scene.weight), need)
+        if not scene.applied:
+            # A gateway may still send more to the stable one than the routes say: none of it goes yet.
+            old = max(old, min(scene.replicas, scene.alive.get(scene.stable, 0)))
+            new = max(
+                min(need, scene.replicas + scene.room - old), scene.ready.get(scene.target, 0)
+            )
+        needs = {scene.target: new, scene.stable: old}
     return Move(
         stable=scene.stable,
         canary=scene.target,
@@ -311,7 +346,8 @@ def _whole(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why
     kept = memory.without_canary()
     window = seconds(policy.rollback_window)
     if before != target:
-        warms = window and before in scene.answered and policy.strategy != "Recreate"
+        fits = _room(policy, scene, before) is None
+        warms = window and fits and before in scene.answered and policy.strategy != "Recreate"
         until = now + timedelta(seconds=window)
         kept = replace(kept, warm=(Warm(before, until),) if warms else ())
     warm = tuple(each for each in kept.warm if each.revision != target)

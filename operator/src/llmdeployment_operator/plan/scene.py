@@ -48,6 +48,7 @@ def scene_of(
         applied=applied,
         replicas=replicas,
         fresh=observed.fresh,
+        same_pods={r.number for r in revisions if r.runtime == target.runtime},
         lacking=lacking.message if lacking is not None else "",
     )
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan import front_door, names
 from llmdeployment_operator.plan.arms import Arms
 from llmdeployment_operator.plan.conditions import Condition, merged, refused, stamp, transitions
 from llmdeployment_operator.plan.memory import row_of
@@ -53,7 +53,7 @@ def status_of(
     return {
         "observedGeneration": meta.generation,
         "conditions": _conditions(report.conditions, observed.status, meta.generation, now),
-        "endpoint": f"http://{meta.name}.{meta.namespace}/v1",
+        "endpoint": front_door.endpoint(deployment),
         "model": report.stable[0].template["model"].get("servedName") or meta.name,
         "replicas": spec.replicas,
         "readyReplicas": sum(ready_replicas(observed, runtime) for runtime in runtimes),

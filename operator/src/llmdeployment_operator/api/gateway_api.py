@@ -1,0 +1,98 @@
+"""What `spec.gateway.mode: HTTPRoute` takes: the Gateways of the cluster that requests come through."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from llmdeployment_operator.api.fields import Extension, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.rollout import AnalysisSpec
+
+HTTPROUTE_MISSING = "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as {parentRefs: [{name: my-gateway}]}"
+HTTPROUTE_WITHOUT_MODE = (
+    "spec.gateway.httpRoute goes with spec.gateway.mode HTTPRoute only: set it, or remove httpRoute"
+)
+KEYS_WITH_HTTPROUTE = (
+    "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute, everybody would be let in: "
+    "remove it, and let the Gateway check who asks"
+)
+ERROR_RATE_WITH_HTTPROUTE = (
+    "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute: only the built-in gateway counts "
+    "errors; use the latency metrics ttft, itl or e2e"
+)
+
+# Rules are tried on the default `{}` too, before its fields have theirs.
+_MODE = "has(self.mode) && self.mode == 'HTTPRoute'"
+GATEWAY: Extension = cel(
+    (f"!({_MODE}) || has(self.httpRoute)", HTTPROUTE_MISSING),
+    (f"!has(self.httpRoute) || ({_MODE})", HTTPROUTE_WITHOUT_MODE),
+    (f"!({_MODE}) || !has(self.apiKeysSecretRef)", KEYS_WITH_HTTPROUTE),
+)
+ERROR_RATE = (
+    "!(has(self.gateway.mode) && self.gateway.mode == 'HTTPRoute') || !has(self.rollout.analysis) || "
+    "!self.rollout.analysis.metrics.exists(m, m.name == 'errorRate')"
+)
+"""A rule of `spec`: it looks at two of its fields."""
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_namespace = Text(1, 63).must(
+    _LABEL, "must be the name of a namespace: lower-case letters, digits and -"
+)
+_section = Text(1, 253).must(
+    r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "must be the name of one of the Gateway's listeners"
+)
+_hostname = Text(1, 253).must(
+    rf"(\*\.)?{_LABEL}(\.{_LABEL})*",
+    "must be a host name such as chat.example.com or *.example.com, without a port",
+)
+
+Namespace = Annotated[str, *_namespace.annotations()]
+Section = Annotated[str, *_section.annotations()]
+Hostname = Annotated[str, *_hostname.annotations()]
+
+
+class ParentReference(Model):
+    """A Gateway (gateway.networking.k8s.io)."""
+
+    name: ObjectName
+    """Name of the Gateway."""
+    namespace: Namespace | None = None
+    """Its namespace, whose pods may reach the replicas. Default: the LLMDeployment's."""
+    section_name: Section | None = None
+    """One of its listeners. Default: all."""
+
+
+class HTTPRouteSpec(Model):
+    """The HTTPRoute that is written instead of the built-in gateway."""
+
+    parent_refs: Annotated[
+        tuple[ParentReference, ...], Field(strict=False, min_length=1, max_length=8)
+    ]
+    """The Gateways that requests come through."""
+    hostnames: Annotated[tuple[Hostname, ...], Field(strict=False, max_length=16)] = ()
+    """Host names of the requests that are meant. Default: all that the listeners take."""
+
+
+def check_gateway(mode: str, http_route: HTTPRouteSpec | None, *, keys: bool) -> None:
+    """Refuse Gateways without the mode, the mode without them, and API keys that nobody would check.
+
+    Raises:
+        ValueError: what to do instead.
+    """
+    routed = mode == "HTTPRoute"
+    if routed and http_route is None:
+        raise ValueError(HTTPROUTE_MISSING)
+    if not routed and http_route is not None:
+        raise ValueError(HTTPROUTE_WITHOUT_MODE)
+    if routed and keys:
+        raise ValueError(KEYS_WITH_HTTPROUTE)
+
+
+def check_analysis(mode: str, analysis: AnalysisSpec | None) -> None:
+    """Refuse an analysis that would wait for ever.
+
+    Raises:
+        ValueError: what to do instead.
+    """
+    compared = {metric.name for metric in analysis.metrics} if analysis is not None else set()
+    if mode == "HTTPRoute" and "errorRate" in compared:
+        raise ValueError(ERROR_RATE_WITH_HTTPROUTE)
