@@ -129,13 +129,19 @@ class Run:
             verdict = judged(traffic.answers, self._applied, await self._letters())
         finally:
             await self._place.delete(self._name)
-        errors = [answer.error for answer in traffic.answers if answer.error]
+        begin = traffic.answers[0].started
+        errors = [
+            f"{a.started - begin:.1f} to {a.ended - begin:.1f} s: {a.error}"
+            for a in traffic.answers
+            if a.error
+        ]
         waits = [a.ended - a.started for a in traffic.answers if not a.stream]
         return {
             **asdict(verdict),
             "longest_wait_seconds": round(max(waits), 1),
             "seconds": round(time.monotonic() - started),
-            "errors": errors[:5],
+            "changes_at": [round(change.at - begin, 1) for change in self._applied],
+            "errors": errors[:3] + errors[3:][-3:],
         }
 
     async def _changed_under_load(self, chance: random.Random) -> Traffic:

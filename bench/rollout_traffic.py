@@ -96,7 +96,7 @@ class Traffic:
 
     async def _short(self, user: str) -> None:
         started = time.monotonic()
-        text, status, revision = "", 0, ""
+        text, status, revision, headers = "", 0, "", ""
         try:
             async with self._session.post(
                 f"{self.url}/chat/completions",
@@ -104,11 +104,12 @@ class Traffic:
                 headers={"x-user": user},
             ) as answer:
                 status, revision = answer.status, answer.headers.get("x-llm-revision", "")
+                headers = " ".join(answer.headers)
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text, status = repr(error), 0
         said = _said([text]) if status == OK else ""
-        error_text = "" if status == OK else f"{status}: {text[:200]}"
+        error_text = "" if status == OK else f"{status}: {text[:200]} (headers: {headers})"
         ended = time.monotonic()
         self.answers.append(Answer(user, started, ended, status, revision, said, error=error_text))
 
