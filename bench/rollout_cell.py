@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.rollout_judge import Applied, judged
 from bench.rollout_site import PLAIN, Object, Site, reached
-from bench.rollout_traffic import TOKENS_PER_SECOND, VERSION, Traffic
+from bench.rollout_traffic import TOKENS_PER_SECOND, VERSION, Traffic, answers_as_gateway
 from dev.cluster.stages import StageError
 from tests.support.live import ENVIRONMENT, SMALL
 
@@ -147,8 +147,10 @@ class Run:
     async def _changed_under_load(self, chance: random.Random) -> Traffic:
         await reached(self._gateway, 120, "the gateway is ready")
         address = (await self._place.get(self._service_path()))["spec"]["clusterIP"]
-        size = self._size
-        traffic = Traffic(f"http://{address}/v1", self._name, size.per_second, size.stream_seconds)
+        size, url = self._size, f"http://{address}/v1"
+        traffic = Traffic(url, self._name, size.per_second, size.stream_seconds)
+        # kube-proxy makes a new address known in its own time; until then it leads out of this machine.
+        await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
         alone = len(self._cell.letters) == 2  # noqa: PLR2004  because A->B has two versions
         held = alone and self._cell.moment == "before traffic"
         if not held:

@@ -32,6 +32,19 @@ def letters_in(text: str) -> str:
     return "".join(sorted({w.removeprefix(VERSION) for w in words if w.startswith(VERSION)}))
 
 
+async def answers_as_gateway(url: str) -> bool:
+    """Say whether a gateway answers there, by the error that only it has."""
+    timeout = aiohttp.ClientTimeout(total=2)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url}/nothing") as answer,
+        ):
+            return "unknown_url" in await answer.text()
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False
+
+
 @dataclass
 class Traffic:
     """Everything that is asked of one gateway, from `start` to `stop`.

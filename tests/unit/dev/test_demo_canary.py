@@ -57,6 +57,6 @@ def test_a_line_has_shares_reason_and_verdict() -> None:
     key, line = picture(HALF)
     assert (
         line.split()
-        == ("rev1 50% rev2 50% Analyzing verdict: NeedMoreData, about 12 requests needed").split()
+        == ["rev1", "50%", "rev2", "50%", "Analyzing", "verdict:", "NeedMoreData,", "about", "12", "requests", "needed"]
     )
     assert picture(found("rev1 50% rev2 50%", ("Progressing", "True", "Canary")))[0] != key
