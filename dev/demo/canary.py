@@ -126,7 +126,7 @@ def picture(found: Object) -> tuple[str, str]:
     arm: dict[str, Any] = next(iter(status.get("arms") or []), {})
     verdict = arm.get("analysis", {})
     parts = [f"{status.get('traffic', ''):<20}", f"{progressing.get('reason', ''):<14}"]
-    if verdict:
+    if verdict and arm.get("canaryWeight"):
         left = verdict.get("requestsLeft")
         more = f", about {left} requests needed" if left is not None else ""
         parts.append(f"verdict: {verdict['result']}{more}")

@@ -27,6 +27,7 @@ HALF = found(
     ("Progressing", "True", "Analyzing"),
     ("Degraded", "False", "AsExpected"),
     canary=2,
+    canaryWeight=50,
     analysis={"result": "NeedMoreData", "requestsLeft": 12},
 )
 WHOLE = found("rev2 100%", ("Ready", "True", "Serving"), ("Degraded", "False", "AsExpected"))
@@ -55,8 +56,21 @@ def test_ends_of_a_rollout(obj: dict[str, Any], is_promoted: bool, is_rolled_bac
 
 def test_a_line_has_shares_reason_and_verdict() -> None:
     key, line = picture(HALF)
-    assert (
-        line.split()
-        == ["rev1", "50%", "rev2", "50%", "Analyzing", "verdict:", "NeedMoreData,", "about", "12", "requests", "needed"]
+    assert line.split() == [
+        "rev1",
+        "50%",
+        "rev2",
+        "50%",
+        "Analyzing",
+        "verdict:",
+        "NeedMoreData,",
+        "about",
+        "12",
+        "requests",
+        "needed",
+    ]
+    before = found(
+        "rev1 100%", ("Progressing", "True", "LoadingModel"), analysis={"result": "Pass"}
     )
+    assert picture(before)[1].split()[-1] == "why"
     assert picture(found("rev1 50% rev2 50%", ("Progressing", "True", "Canary")))[0] != key
