@@ -18,7 +18,8 @@ MOMENTS = {"before traffic": 0, "early": 5, "middle": 25, "late": 50}
 FIRST = {"before traffic": 0.0, "early": 0.1, "middle": 0.5, "late": 0.9}
 """Of A->B, whose one change interrupts no rollout: as a share of the first streams' time; before traffic: before A answers."""
 WHOLE = 100
-ROLLOUT_SECONDS = 300
+ROLLOUT_SECONDS = 900
+"""Of a rollout; Ray on a machine that does other things too takes its time."""
 KILL_WITHIN_SECONDS = 12.0
 APPS = "/apis/apps/v1"
 
@@ -84,7 +85,7 @@ def spec(cell: Cell, size: Size) -> Object:
         "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
         "gateway": {
             "replicas": 1,
-            "hold": {"maxRequests": 2000, "seconds": 300},
+            "hold": {"maxRequests": 2000, "seconds": ROLLOUT_SECONDS},
             "resources": SMALL,
         },
         "podTemplate": ENVIRONMENT if cell.ray else PLAIN,

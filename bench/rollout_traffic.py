@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from bench.rollout_judge import OK, Answer
 
-ANSWER_SECONDS = 400
+ANSWER_SECONDS = 1000
 USERS = 40
 STREAMS = 20
 TOKENS_PER_SECOND = 5

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from bench.rollout_judge import OK, Answer, Applied, judged
 
-from dev.cluster.stages import StageError
+from dev.cluster.stages import StageError, wait_until
 from dev.demo import progress
 from dev.demo.ask import gateway
 from dev.demo.kube import Kube, Object
@@ -23,20 +23,20 @@ GOOD_TOKENS, BAD_TOKENS = 16, 200
 PAUSE = {"pause": {"duration": "12s"}}
 STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, **PAUSE}]
 JUDGED_STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, "analysis": True}]
+ERRORS = {"name": "errorRate", "tolerancePercent": 10}
+BOUNDS = tuple(digits * 10**power for power in (2, 3) for digits in (10, 15, 20, 30, 50, 75))
+"""Milliseconds that replicas count exactly, 1 s to 75 s."""
 ROLLOUT = {
     "strategy": "Canary",
-    "analysis": {
-        "metrics": [
-            {"name": "errorRate", "tolerancePercent": 10},
-            {"name": "e2e", "milliseconds": 5000, "tolerancePercent": 20},
-        ],
-        "minRequests": 10,
-    },
+    "analysis": {"metrics": [ERRORS], "minRequests": 10},
     "progressDeadlineSeconds": 600,
     "rollbackWindow": "15m",
 }
 """Wide tolerances, so that a minute of light load is enough for a verdict; a long window, so that the way back at the end is short."""
+AT_ONCE = {"rollbackWindow": "0s"}
 SECONDS = 600
+RECENT = 30
+"""Answers that say what is usual."""
 EVERY_SECONDS = 15.0
 """A line comes at least this often, so that nobody wonders whether it still runs."""
 
@@ -53,7 +53,8 @@ def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
     begin = {**body["spec"], "rollout": {**ROLLOUT, "steps": STEPS}}
     begin["prompt"] = {"defaults": {"temperature": 0, "max_tokens": GOOD_TOKENS}}
     say("== to begin with: short answers, the sample's engine")
-    replace_spec(kube, name, {**begin, "rollout": {"strategy": "BlueGreen"}})
+    # What an earlier run left warm would take over at once, without steps.
+    replace_spec(kube, name, {**begin, "rollout": AT_ONCE})
     progress.wait_ready(kube, name, SECONDS, say)
     replace_spec(kube, name, begin)
     try:
@@ -63,6 +64,9 @@ def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
         say("\n== back to the sample")
         replace_spec(kube, name, body["spec"])
         progress.wait_ready(kube, name, SECONDS, say)
+        replace_spec(kube, name, {**body["spec"], "rollout": AT_ONCE})
+        wait_until(lambda: not warm(kube, name), "nothing is kept warm", seconds=60)
+        replace_spec(kube, name, body["spec"])
     conclude(kube, load.answers, changes, say)
 
 
@@ -86,13 +90,29 @@ def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Sa
 
     say(f"\n== 3. a bad version: answers of {BAD_TOKENS} tokens instead of {GOOD_TOKENS}")
     bad = {**prompt, "defaults": {**prompt["defaults"], "max_tokens": BAD_TOKENS}}
-    rollout = {**ROLLOUT, "steps": JUDGED_STEPS}
+    slow = slow_from([answer.ended - answer.started for answer in load.answers[-RECENT:]])
+    e2e = {"name": "e2e", "milliseconds": slow, "tolerancePercent": 20}
+    say(
+        f"  an answer that takes more than {slow / 1000:g} s is slow: by what the stable revision took so far"
+    )
+    analysis = {"metrics": [ERRORS, e2e], "minRequests": 10}
+    rollout = {**ROLLOUT, "steps": JUDGED_STEPS, "analysis": analysis}
     changes.append(Applied("", time.monotonic()))
     replace_spec(kube, name, {**spec, "prompt": bad, "rollout": rollout})
     watch(kube, name, load, rolled_back, say)
     found = kube.get("llm", name) or {}
     say(f"\n  {progress.condition(found, 'Degraded').get('message', '')}")
     return changes
+
+
+def slow_from(seconds: list[float]) -> int:
+    """Return from how many milliseconds an answer is slow: one and a half times the time in which nine of ten came, as a bound.
+
+    >>> slow_from([0.8] * 9 + [60.0]), slow_from([2.5] * 10), slow_from([])
+    (1500, 5000, 1000)
+    """
+    usual = sorted(seconds)[int(len(seconds) * 0.9) - 1] if seconds else 0.0
+    return next((bound for bound in BOUNDS if bound >= usual * 1500), BOUNDS[-1])
 
 
 def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say: Say) -> None:
@@ -114,6 +134,8 @@ def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say
             return
         if done is promoted and rolled_back(found):
             raise StageError(progress.condition(found, "Degraded").get("message", "rolled back"))
+        if done is rolled_back and promoted(found):
+            raise StageError("the bad version went through: its answers were not slow enough")
         if now > SECONDS:
             raise StageError(f"no end of this rollout after {SECONDS} s")
         time.sleep(0.5)  # why: polling
@@ -153,6 +175,12 @@ def rolled_back(found: Object) -> bool:
 def stable(kube: Kube, name: str) -> str:
     """Return the number of the revision that serves, as answers carry it."""
     return str((kube.get("llm", name) or {})["status"]["arms"][0]["stable"])
+
+
+def warm(kube: Kube, name: str) -> bool:
+    """Say whether the replicas of an earlier revision are kept."""
+    rows = (kube.get("llm", name) or {}).get("status", {}).get("arms") or []
+    return any(row.get("warm") for row in rows)
 
 
 def replace_spec(kube: Kube, name: str, spec: Object) -> None:
