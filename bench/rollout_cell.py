@@ -243,7 +243,8 @@ class Run:
 
     async def _records(self) -> dict[int, Object]:
         found = await self._place.of(self._name, "controllerrevisions", APPS)
-        return {int(record["revision"]): record for record in found}
+        # A head's StatefulSet has records of its own, with the same labels.
+        return {int(each["revision"]): each for each in found if "template" in each["data"]}
 
     async def _letters(self) -> dict[str, str]:
         """Return which version each revision number stands for."""
