@@ -19,7 +19,7 @@ from dev.demo.kube import Kube, Object
 from dev.demo.load import Load
 
 PER_SECOND = 0.7
-GOOD_TOKENS, BAD_TOKENS = 16, 200
+GOOD_TOKENS, BAD_TOKENS = 16, 240
 PAUSE = {"pause": {"duration": "12s"}}
 STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, **PAUSE}]
 JUDGED_STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, "analysis": True}]
@@ -88,8 +88,12 @@ def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Sa
     spec = {**spec, "engine": {**begin["engine"], "args": args}}
     change("2. another engine argument: a second Ray cluster beside the first", spec)
 
-    say(f"\n== 3. a bad version: answers of {BAD_TOKENS} tokens instead of {GOOD_TOKENS}")
-    bad = {**prompt, "defaults": {**prompt["defaults"], "max_tokens": BAD_TOKENS}}
+    say(
+        f"\n== 3. a bad version: every answer takes {BAD_TOKENS} tokens instead of {GOOD_TOKENS} at most"
+    )
+    # Without ignore_eos the model ends its sentence early, and the bad version is not bad.
+    endless = {**prompt["defaults"], "max_tokens": BAD_TOKENS, "ignore_eos": True}
+    bad = {**prompt, "defaults": endless}
     slow = slow_from([answer.ended - answer.started for answer in load.answers[-RECENT:]])
     e2e = {"name": "e2e", "milliseconds": slow, "tolerancePercent": 20}
     say(
