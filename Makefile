@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock cluster cluster-down cluster-status control-plane images demo demo-down
+.PHONY: help check format test test-unit crds lock cluster cluster-down cluster-status control-plane images demo demo-canary demo-down
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ images: ## Build the images and put them on the cluster's node
 
 demo: .venv/.synced ## From nothing to a model's answer through the gateway
 	@$(PY) -m dev.demo up
+
+demo-canary: .venv/.synced ## Change the running demo under load: prompt, engine, and a bad version that is taken back
+	@$(PY) -m dev.demo canary
 
 demo-down: ## Remove the demo (the cluster stays)
 	@$(PY) -m dev.demo down

@@ -1,4 +1,4 @@
-"""`python -m dev.demo up` brings a model up from nothing and asks it; `down` removes what it made, except for the cluster."""
+"""`python -m dev.demo up` brings a model up from nothing, `canary` changes it under load, `down` removes all but the cluster."""
 
 import argparse
 import signal
@@ -16,6 +16,7 @@ from dev.cluster.stages import StageError, stage
 from dev.demo import kube as local
 from dev.demo import progress, volumes
 from dev.demo.ask import Answer, ask, gateway
+from dev.demo.canary import canary
 from dev.demo.kube import Kube, KubeError
 
 NAMESPACE = "llm-demo"
@@ -49,14 +50,11 @@ class Clock:
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
-    parser.add_argument("command", choices=["up", "down"])
+    parser.add_argument("command", choices=["up", "canary", "down"])
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if command == "up":
-            up()
-        else:
-            down()
+        {"up": up, "canary": change, "down": down}[command]()
     except StageError as error:
         say(error.explain(), error=True)
         return 1
@@ -148,6 +146,26 @@ def next_steps(kube: Kube) -> None:
         "# answers go on\n"
         "`make demo-down` removes it all, `make cluster-down` the cluster too."
     )
+
+
+def change() -> None:
+    """Change the running demo under load; bring it up first if it is not."""
+    if not is_up():
+        up()
+    kube = local.cluster(NAMESPACE)
+    try:
+        canary(kube, NAME, SAMPLE.read_text(), say)
+    except StageError:
+        progress.explain(kube, NAME)
+        raise
+
+
+def is_up() -> bool:
+    """Whether there is a demo to change."""
+    try:
+        return local.cluster(NAMESPACE).get("llm", NAME) is not None
+    except StageError:
+        return False
 
 
 def down() -> None:

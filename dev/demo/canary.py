@@ -1,0 +1,215 @@
+"""`make demo-canary`: three changes of the running demo under load, shown as they happen.
+
+A prompt (the same pods carry it), an engine argument (a Ray cluster of its own beside the old one), and a bad version that its own verdict
+takes back. It begins and ends with the sample as it is in the repository, so that it can be run again.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from bench.rollout_judge import OK, Answer, Applied, judged
+
+from dev.cluster.stages import StageError, wait_until
+from dev.demo import progress
+from dev.demo.ask import gateway
+from dev.demo.kube import Kube, Object
+from dev.demo.load import Load
+
+PER_SECOND = 0.7
+GOOD_TOKENS, BAD_TOKENS = 16, 240
+PAUSE = {"pause": {"duration": "12s"}}
+STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, **PAUSE}]
+JUDGED_STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, "analysis": True}]
+ERRORS = {"name": "errorRate", "tolerancePercent": 10}
+BOUNDS = tuple(digits * 10**power for power in (2, 3) for digits in (10, 15, 20, 30, 50, 75))
+"""Milliseconds that replicas count exactly, 1 s to 75 s."""
+ROLLOUT = {
+    "strategy": "Canary",
+    "analysis": {"metrics": [ERRORS], "minRequests": 10},
+    "progressDeadlineSeconds": 600,
+    "rollbackWindow": "15m",
+}
+"""Wide tolerances, so that a minute of light load is enough for a verdict; a long window, so that the way back at the end is short."""
+AT_ONCE = {"rollbackWindow": "0s"}
+SECONDS = 600
+RECENT = 30
+"""Answers that say what is usual."""
+EVERY_SECONDS = 15.0
+"""A line comes at least this often, so that nobody wonders whether it still runs."""
+
+Say = Callable[[str], None]
+
+
+def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
+    """Change the running demo three times under load.
+
+    Raises:
+        StageError: A rollout did not end as it should.
+    """
+    body: Object = yaml.safe_load(sample)
+    begin = {**body["spec"], "rollout": {**ROLLOUT, "steps": STEPS}}
+    begin["prompt"] = {"defaults": {"temperature": 0, "max_tokens": GOOD_TOKENS}}
+    say("== to begin with: short answers, the sample's engine")
+    # What an earlier run left warm would take over at once, without steps.
+    replace_spec(kube, name, {**begin, "rollout": AT_ONCE})
+    progress.wait_ready(kube, name, SECONDS, say)
+    replace_spec(kube, name, begin)
+    try:
+        with gateway(kube, name) as url, Load(url, name, PER_SECOND) as load:
+            changes = change_three_times(kube, name, begin, load, say)
+    finally:
+        say("\n== back to the sample")
+        replace_spec(kube, name, body["spec"])
+        progress.wait_ready(kube, name, SECONDS, say)
+        replace_spec(kube, name, {**body["spec"], "rollout": AT_ONCE})
+        wait_until(lambda: not warm(kube, name), "nothing is kept warm", seconds=60)
+        replace_spec(kube, name, body["spec"])
+    conclude(kube, load.answers, changes, say)
+
+
+def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Say) -> list[Applied]:
+    """Make the changes and return when the revisions of the good ones were asked for."""
+    changes = [Applied(stable(kube, name), time.monotonic())]
+
+    def change(title: str, spec: Object) -> None:
+        say(f"\n== {title}")
+        at = time.monotonic()
+        replace_spec(kube, name, spec)
+        watch(kube, name, load, promoted, say)
+        changes.append(Applied(stable(kube, name), at))
+
+    prompt = {**begin["prompt"], "system": "Answer in one short sentence."}
+    spec = {**begin, "prompt": prompt}
+    change("1. another prompt: the same pods carry both revisions, 20 %, 50 %, 100 %", spec)
+    args = {**begin["engine"]["args"], "max-num-seqs": 8}
+    spec = {**spec, "engine": {**begin["engine"], "args": args}}
+    change("2. another engine argument: a second Ray cluster beside the first", spec)
+
+    say(
+        f"\n== 3. a bad version: every answer takes {BAD_TOKENS} tokens instead of {GOOD_TOKENS} at most"
+    )
+    # Without ignore_eos the model ends its sentence early, and the bad version is not bad.
+    endless = {**prompt["defaults"], "max_tokens": BAD_TOKENS, "ignore_eos": True}
+    bad = {**prompt, "defaults": endless}
+    slow = slow_from([answer.ended - answer.started for answer in load.answers[-RECENT:]])
+    e2e = {"name": "e2e", "milliseconds": slow, "tolerancePercent": 20}
+    say(
+        f"  an answer that takes more than {slow / 1000:g} s is slow: by what the stable revision took so far"
+    )
+    analysis = {"metrics": [ERRORS, e2e], "minRequests": 10}
+    rollout = {**ROLLOUT, "steps": JUDGED_STEPS, "analysis": analysis}
+    changes.append(Applied("", time.monotonic()))
+    replace_spec(kube, name, {**spec, "prompt": bad, "rollout": rollout})
+    watch(kube, name, load, rolled_back, say)
+    found = kube.get("llm", name) or {}
+    say(f"\n  {progress.condition(found, 'Degraded').get('message', '')}")
+    return changes
+
+
+def slow_from(seconds: list[float]) -> int:
+    """Return from how many milliseconds an answer is slow: four times the time in which nine of ten came, as a bound.
+
+    Four, because a bad version on the same engine makes the good one slower too.
+
+    >>> slow_from([0.8] * 9 + [60.0]), slow_from([2.5] * 10), slow_from([])
+    (5000, 10000, 1000)
+    """
+    usual = sorted(seconds)[int(len(seconds) * 0.9) - 1] if seconds else 0.0
+    return next((bound for bound in BOUNDS if bound >= usual * 4000), BOUNDS[-1])
+
+
+def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say: Say) -> None:
+    """Show a rollout until it is done: a line when shares, reason or verdict change, and now and then in between.
+
+    Raises:
+        StageError: It is not done in time, or ended otherwise.
+    """
+    started, known, said_at = time.monotonic(), "", 0.0
+    while True:
+        found = kube.get("llm", name) or {}
+        now = time.monotonic() - started
+        key, line = picture(found)
+        if key != known or now - said_at > EVERY_SECONDS:
+            failed = sum(answer.status != OK for answer in load.answers)
+            say(f"{now:7.1f} s  {line}  [{failed} of {len(load.answers)} requests failed]")
+            known, said_at = key, now
+        if done(found):
+            return
+        if done is promoted and rolled_back(found):
+            raise StageError(progress.condition(found, "Degraded").get("message", "rolled back"))
+        if done is rolled_back and promoted(found):
+            raise StageError("the bad version went through: its answers were not slow enough")
+        if now > SECONDS:
+            raise StageError(f"no end of this rollout after {SECONDS} s")
+        time.sleep(0.5)  # why: polling
+
+
+def picture(found: Object) -> tuple[str, str]:
+    """Return what a change of is worth a line, and the line: shares, reason and verdict."""
+    status = found.get("status", {})
+    progressing = progress.condition(found, "Progressing")
+    arm: dict[str, Any] = next(iter(status.get("arms") or []), {})
+    verdict = arm.get("analysis", {})
+    parts = [f"{status.get('traffic', ''):<20}", f"{progressing.get('reason', ''):<14}"]
+    if verdict and arm.get("canaryWeight"):
+        left = verdict.get("requestsLeft")
+        more = f", about {left} requests needed" if left is not None else ""
+        parts.append(f"verdict: {verdict['result']}{more}")
+    elif progressing.get("status") == "True":
+        parts.append(progressing.get("message", "")[:90])
+    key = " ".join((parts[0], parts[1], verdict.get("result", "")))
+    return key, " ".join(parts)
+
+
+def promoted(found: Object) -> bool:
+    """Say whether the newest revision has everything."""
+    traffic = found.get("status", {}).get("traffic", "")
+    arm: dict[str, Any] = next(iter(found.get("status", {}).get("arms") or []), {})
+    return progress.is_ready(found) and "canary" not in arm and traffic.endswith(" 100%")
+
+
+def rolled_back(found: Object) -> bool:
+    """Say whether the newest revision was given up."""
+    degraded = progress.condition(found, "Degraded")
+    fresh = degraded.get("observedGeneration") == found.get("metadata", {}).get("generation")
+    return fresh and degraded.get("reason") == "RolledBack"
+
+
+def stable(kube: Kube, name: str) -> str:
+    """Return the number of the revision that serves, as answers carry it."""
+    return str((kube.get("llm", name) or {})["status"]["arms"][0]["stable"])
+
+
+def warm(kube: Kube, name: str) -> bool:
+    """Say whether the replicas of an earlier revision are kept."""
+    rows = (kube.get("llm", name) or {}).get("status", {}).get("arms") or []
+    return any(row.get("warm") for row in rows)
+
+
+def replace_spec(kube: Kube, name: str, spec: Object) -> None:
+    """Make this the whole spec, whatever was there."""
+    change = [{"op": "replace", "path": "/spec", "value": spec}]
+    kube.run("patch", "llm", name, "--type=json", f"--patch={json.dumps(change)}")
+
+
+def conclude(kube: Kube, answers: list[Answer], changes: list[Applied], say: Say) -> None:
+    """Say what was lost: nothing, if all is well.
+
+    Raises:
+        StageError: Requests failed, or users lost a revision they had.
+    """
+    upgraded = [answer for answer in answers if answer.ended < changes[-1].at]
+    revisions = {change.letter: change.letter for change in changes[:-1]}
+    moved = judged(upgraded, changes[:-1], revisions).moved_back
+    failed = sum(answer.status != OK for answer in answers)
+    slowest = max(answer.ended - answer.started for answer in answers)
+    say(f"\n{kube.run('get', 'llm').rstrip()}\n")
+    say(f"  {failed} of {len(answers)} requests failed; the slowest took {slowest:.1f} s")
+    say(f"  {moved} users were moved back in the two rollouts that went through")
+    if failed or moved:
+        raise StageError(
+            "something was lost", advice="the operator's log and `kubectl describe llm` say more"
+        )
