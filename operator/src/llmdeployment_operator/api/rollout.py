@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.fields import Model, Text, cel
 
 _duration = Text(2, 16).must(
@@ -28,6 +29,10 @@ ANALYSIS_MISSING = (
 ANALYSIS_WITHOUT_CANARY = (
     "spec.rollout.analysis goes with strategy Canary only: set it, or remove the analysis"
 )
+EVALUATION_WITH_RECREATE = (
+    "spec.rollout.evaluation goes with strategy Canary and BlueGreen: with Recreate nothing is left "
+    "that could serve meanwhile: remove it, or change the strategy"
+)
 METRIC_THRESHOLD = "milliseconds goes with ttft, itl and e2e, which need it, and not with errorRate"
 _METRIC_RULES = cel(("(self.name == 'errorRate') != has(self.milliseconds)", METRIC_THRESHOLD))
 # Rules are tried on the default `{}` too, before its fields have theirs.
@@ -40,6 +45,10 @@ _RULES = cel(
     (_RISING, STEPS_RISE),
     (f"has(self.analysis) || !({_STEPS} && {_ANALYZED})", ANALYSIS_MISSING),
     (f"!has(self.analysis) || ({_CANARY})", ANALYSIS_WITHOUT_CANARY),
+    (
+        "!has(self.evaluation) || !has(self.strategy) || self.strategy != 'Recreate'",
+        EVALUATION_WITH_RECREATE,
+    ),
 )
 
 
@@ -141,6 +150,8 @@ class RolloutSpec(Model):
     """Steps of a Canary, rising in weight; after the last one the new revision gets everything."""
     analysis: AnalysisSpec | None = None
     """Compares canary and stable by their figures from the first step on: a canary that is worse is given up by itself."""
+    evaluation: EvaluationSpec | None = None
+    """Asks a new revision a golden set before its first request; one that answers too badly is given up by itself."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 1800
     """A new revision that makes no progress for this long is given up: what served goes on serving."""
     rollback_window: Duration = "5m"
@@ -160,4 +171,6 @@ class RolloutSpec(Model):
             raise ValueError(ANALYSIS_MISSING)
         if self.analysis is not None and self.strategy != "Canary":
             raise ValueError(ANALYSIS_WITHOUT_CANARY)
+        if self.evaluation is not None and self.strategy == "Recreate":
+            raise ValueError(EVALUATION_WITH_RECREATE)
         return self
