@@ -20,7 +20,7 @@ _claim_file = Text(1, 1024).must(
 )
 _judge_url = Text(1, 512).must(
     r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
-    "spec.rollout.evaluation.judge.url must be http(s)://host/v1: the base URL of an OpenAI API, without a name, a password or a query in it",
+    "spec.rollout.evaluation.judge.url must be http(s)://host/v1: the base URL of an OpenAI API, without a password or query",
 )
 ClaimFile = Annotated[str, *_claim_file.annotations()]
 JudgeURL = Annotated[str, *_judge_url.annotations()]
@@ -79,7 +79,9 @@ class EvaluationSpec(Model):
 
     golden: GoldenSpec
     """The questions, and what their answers must be."""
-    min_score_percent: Annotated[int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})] = 90
+    min_score_percent: Annotated[
+        int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})
+    ] = 90
     """Percent of the questions that must be answered as expected."""
     max_regression_percent: Annotated[
         int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})

@@ -12,6 +12,7 @@ from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.commands import commands_of
+from llmdeployment_operator.plan.evaluation import gate_of
 from llmdeployment_operator.plan.memory import memory_of
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
@@ -113,6 +114,8 @@ def moved(
             continue
         replicas = share(deployment.spec.replicas, percent)
         scene = scene_of(observed, revisions, name, target, routes, replicas, applied=applied)
+        gate = gate_of(deployment, observed, scene.stable, target.number)
+        scene = replace(scene, gate=gate)
         found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
     waits = _waits(deployment, wanted, routed, found)
     layout = routed if waits is not None else wanted

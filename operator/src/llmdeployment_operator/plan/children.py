@@ -1,6 +1,6 @@
 """Every object an LLMDeployment should have at this moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
@@ -28,8 +28,9 @@ def children(
     runtimes: Mapping[str, RuntimeIntent],
     routes: tuple[Route, ...],
     settings: Settings,
+    more: Iterable[Object] = (),
 ) -> list[Object]:
-    """Return the children in the order they are written: the record of a revision before its pods."""
+    """Return the children in the order they are written: the record of a revision before its pods, `more` last."""
     name = deployment.metadata.name
     found = [controller_revision(deployment, revision) for revision in revisions]
     found += [gateway_policy(name, settings), *gateway_objects(deployment, settings)]
@@ -42,7 +43,7 @@ def children(
     stable = next(r for r in revisions if r.number == routes[-1].revision)
     served = stable.template["model"].get("servedName") or name
     found.append(routes_config_map(deployment, routes, served))
-    return [sealed(_owned(obj, deployment)) for obj in found]
+    return [sealed(_owned(obj, deployment)) for obj in (*found, *more)]
 
 
 def _owned(obj: Object, deployment: LLMDeployment) -> Object:

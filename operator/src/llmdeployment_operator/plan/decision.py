@@ -8,6 +8,7 @@ from typing import Any
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.arms import Arms, arms_of, moved, needs_of, routes_for
 from llmdeployment_operator.plan.children import RuntimeIntent, children
+from llmdeployment_operator.plan.evaluation_job import evaluations
 from llmdeployment_operator.plan.intent import Object, digest
 from llmdeployment_operator.plan.names import routes_name
 from llmdeployment_operator.plan.observed import Observed
@@ -89,7 +90,8 @@ def decide(
         for runtime, need in needs.items()
     }
     following = routes_for(name, arms, kept)
-    objects = children(deployment, kept, intents, following, settings)
+    made, left = evaluations(deployment, arms, observed, settings)
+    objects = [*children(deployment, kept, intents, following, settings, made), *left]
     return Decision(arms, kept, following, objects, needs, puts)
 
 

@@ -20,6 +20,8 @@ class Reason(StrEnum):
 
     SECRET_MISSING = "SecretMissing"  # noqa: S105  reason=the name of a condition reason
     """A Secret that the spec refers to does not exist. Create it."""
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
+    """A ConfigMap that the spec refers to does not exist. Create it."""
     WAITING_FOR_GPU = "WaitingForGPU"
     """No node has the accelerators a replica asks for. Add nodes, or free some."""
     UNSCHEDULABLE = "Unschedulable"
@@ -52,6 +54,8 @@ class Reason(StrEnum):
     """The gateway's pods are coming up, or have not yet applied the current routes."""
     CANARY = "Canary"
     """A new revision is taking over, step by step; the message says which step, and what is next."""
+    EVALUATING = "Evaluating"
+    """A new revision answers the golden set before its first request; the message says what that waits for, if anything."""
     ANALYZING = "Analyzing"
     """Canary and stable revision are being compared; the message has the figures so far and about how many requests are needed."""
     ARMS_WAITING = "ArmsWaiting"
@@ -85,6 +89,7 @@ HEALS_BY_WAITING = frozenset(
         Reason.STARTING_GATEWAY,
         Reason.WAITING_FOR_GPU,
         Reason.CANARY,
+        Reason.EVALUATING,
         Reason.ANALYZING,
         Reason.CANARY_PAUSED,
         Reason.ARMS_WAITING,
