@@ -56,7 +56,7 @@ def evaluations(
     policy = deployment.spec.rollout.evaluation
     if policy is None:
         return [], []
-    made, left = _policies(deployment.metadata.name, policy), []
+    made, left = evaluation_policies(deployment.metadata.name, policy), []
     templates = {arm.name: arm.deployment for arm in arms_of(deployment)}
     for arm in arms.moves:
         if arm.name not in templates:
@@ -225,7 +225,7 @@ def _overlaid(deployment: LLMDeployment, pod: dict[str, Any]) -> dict[str, Any]:
     return overlaid(pod, patch)
 
 
-def _policies(name: str, policy: EvaluationSpec) -> list[Object]:
+def evaluation_policies(name: str, policy: EvaluationSpec) -> list[Object]:
     """Return what lets the evaluation's pods reach replicas and judge and nothing else, and lets them in at the replicas."""
     asks = names.selector(name, component=COMPONENT)
     workers = names.selector(name, component="worker")
