@@ -57,10 +57,17 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done with a new revision: wait, give it up, or, with neither, let it have requests."""
+    """What is to be done with a new revision: wait, give it up, or, with neither, let it have requests.
+
+    Attributes:
+        pending: what is waited for.
+        refused: why it is given up.
+        attempt: the one that was refused; a status that was lost may count less.
+    """
 
     pending: Finding | None = None
     refused: str = ""
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class Gate:
             return Verdict()
         later = [number for number in reasons if number >= attempt]
         if later:
-            return Verdict(refused=reasons[max(later)])
+            return Verdict(refused=reasons[max(later)], attempt=max(later))
         if self.missing is not None:
             return Verdict(pending=self.missing)
         what = f"revision {self.revision} answers the golden set before its first request"

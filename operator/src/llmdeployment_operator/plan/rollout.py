@@ -230,14 +230,18 @@ def _evaluated(
         return None
     verdict = scene.gate.verdict(memory.attempt)
     if verdict.refused:
-        return _rejected(scene, memory, now, verdict.refused)
+        attempt = max(memory.attempt, verdict.attempt)
+        return _rejected(scene, replace(memory, attempt=attempt), now, verdict.refused)
     if verdict.pending is None:
         return None
+    need = share(scene.replicas, _weights(policy)[memory.step])
+    if not scene.alive.get(scene.target):
+        why = f"no replica of revision {scene.target} answers that could be asked the golden set"
+        return _at(scene, memory, 0, need, Finding(Reason.CANARY, why))
     # An evaluation has a deadline of its own: replicas that leave for a moment are not counted from before it.
     since, half = memory.progress_at or now, policy.progress_deadline_seconds // 2
     if now - since > timedelta(seconds=half):
         memory = replace(memory, progress_at=now)
-    need = share(scene.replicas, _weights(policy)[memory.step])
     return _at(scene, memory, 0, need, verdict.pending)
 
 
