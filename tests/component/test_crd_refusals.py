@@ -373,6 +373,38 @@ REFUSED = {
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: cpu}]}}}",
         'Unsupported value: "cpu"',
     ),
+    "an evaluation without questions": (
+        "spec: {rollout: {evaluation: {minScorePercent: 90}}}",
+        "spec.rollout.evaluation.golden: Required value",
+    ),
+    "an evaluation that does not say where its questions are": (
+        "spec: {rollout: {evaluation: {golden: {}}}}",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc",
+    ),
+    "an evaluation with two sets of questions": (
+        "spec: {rollout: {evaluation: {golden: {configMapRef: {name: a}, pvc: 'pvc://a/b'}}}}",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc",
+    ),
+    "questions in a claim without a file": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a'}}}}",
+        "spec.rollout.evaluation.golden.pvc must be pvc://claim/path/file.jsonl",
+    ),
+    "an evaluation with Recreate": (
+        "spec: {rollout: {strategy: Recreate, evaluation: {golden: {pvc: 'pvc://a/b'}}}}",
+        "spec.rollout.evaluation goes with strategy Canary and BlueGreen",
+    ),
+    "a score above everything": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, minScorePercent: 101}}}",
+        "spec.rollout.evaluation.minScorePercent in body should be less than or equal to 100",
+    ),
+    "a judge with a password": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a:b@c/v1', model: m}}}}",
+        "spec.rollout.evaluation.judge.url must be http(s)://host/v1",
+    ),
+    "a judge without a model": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a/v1'}}}}",
+        "spec.rollout.evaluation.judge.model: Required value",
+    ),
     "an unknown strategy": (
         "spec: {rollout: {strategy: RollingUpdate}}",
         'Unsupported value: "RollingUpdate"',

@@ -18,6 +18,7 @@ PATHS = {
     "ControllerRevision": "/apis/apps/v1/namespaces/{ns}/controllerrevisions",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{ns}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets",
+    "Job": "/apis/batch/v1/namespaces/{ns}/jobs",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/rolebindings",
     "LLMDeployment": LLM,

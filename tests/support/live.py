@@ -9,7 +9,7 @@ from tests.support.until import until
 Object = dict[str, Any]
 CHILDREN = (
     "controllerrevisions,serviceaccounts,roles,rolebindings,networkpolicies,configmaps,services,"
-    "statefulsets,deployments,poddisruptionbudgets,secrets,pods,endpointslices,persistentvolumeclaims"
+    "statefulsets,deployments,poddisruptionbudgets,jobs,secrets,pods,endpointslices,persistentvolumeclaims"
 )
 ENVIRONMENT = {
     "spec": {

@@ -26,6 +26,9 @@
 - apiGroups: ["policy"]
   resources: ["poddisruptionbudgets"]
   verbs: ["get", "list", "watch", "create", "patch", "delete"]
+- apiGroups: ["batch"]
+  resources: ["jobs"]
+  verbs: ["get", "list", "watch", "create", "patch", "delete"]
 # A Role for each gateway. Kubernetes lets the operator grant only what it holds itself: reading ConfigMaps
 # (above) and EndpointSlices (below).
 - apiGroups: ["rbac.authorization.k8s.io"]

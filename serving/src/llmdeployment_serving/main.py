@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     validate = commands.add_parser("validate-config", help="check a ServingConfig")
     validate.add_argument("config", help="the JSON itself, or - for standard input")
     validate.set_defaults(run=_validate)
+    _add_evaluate(commands.add_parser("evaluate", help="ask a revision a golden set"))
     plain = commands.add_parser("serve", help="run a replica's HTTP server without Ray")
     plain.add_argument("--config", required=True, help="a ServingConfig (JSON), or -")
     plain.add_argument("--user-config", default="{}", help="a UserConfig (JSON)")
@@ -55,6 +56,20 @@ def _parser() -> argparse.ArgumentParser:
     plain.add_argument("--port", type=int, default=30000)
     plain.set_defaults(run=_serve)
     return parser
+
+
+def _add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--url", required=True, help="of the runtime, without a path")
+    command.add_argument("--revision", required=True, help="number of the revision")
+    command.add_argument("--model", required=True, help="what to put in `model`")
+    command.add_argument("--golden", required=True, type=Path, help="the golden set's file")
+    command.add_argument("--golden-name", help="what people call it; default: its path")
+    command.add_argument("--concurrency", type=int, default=4)
+    command.add_argument("--max-tokens", type=int)
+    command.add_argument("--judge-url", help="the API key is read from LLMD_JUDGE_API_KEY")
+    command.add_argument("--judge-model", default="")
+    command.add_argument("--judge-prompt")
+    command.set_defaults(run=_evaluate)
 
 
 def _head(options: argparse.Namespace) -> None:
@@ -90,6 +105,30 @@ def _fetch(options: argparse.Namespace) -> None:
     from llmdeployment_serving.fetch import fetch_model  # noqa: PLC0415  # because one command needs it, and it is heavy
 
     fetch_model(options.source, options.to, token=os.environ.get("HF_TOKEN") or None)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    # because one command needs them
+    from llmdeployment_serving import evaluate  # noqa: PLC0415
+    from llmdeployment_serving.golden import read_golden  # noqa: PLC0415
+
+    judge = None
+    if options.judge_url:
+        prompt = options.judge_prompt or evaluate.JUDGE_PROMPT
+        key = os.environ.get("LLMD_JUDGE_API_KEY", "").strip()
+        judge = evaluate.Judge(options.judge_url, options.judge_model, prompt, key)
+    examination = evaluate.Examination(
+        url=options.url.rstrip("/"),
+        revision=options.revision,
+        model=options.model,
+        concurrency=options.concurrency,
+        max_tokens=options.max_tokens,
+        judge=judge,
+    )
+    questions = read_golden(options.golden, options.golden_name or str(options.golden))
+    result = asyncio.run(evaluate.evaluate(examination, questions))
+    print(result)  # noqa: T201  # because this is its output
+    write_termination_log(result)
 
 
 def _validate(options: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.support.world import SETTINGS
 
+from llmdeployment_operator.api.evaluation import EvaluationSpec
+from llmdeployment_operator.plan.evaluation_job import evaluation_policies
 from llmdeployment_operator.plan.names import COMPONENT, OWNER, RUNTIME
 from llmdeployment_operator.plan.network_policies import gateway_policy, runtime_policies
 
@@ -38,7 +40,12 @@ ROUTED, ROUTED_HEAD = of("worker", runtime="cccc"), of("head", runtime="cccc")
 PROXY = Pod({"app": "envoy"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
 GATEWAY, OTHER_GATEWAY = of("gateway"), of("gateway", "sql")
 
+EVALUATION = of("evaluation")
+GOLDEN = {"golden": {"pvc": "pvc://sets/a.jsonl"}}
+JUDGED = {**GOLDEN, "judge": {"url": "https://judge:8443/v1", "model": "big"}}
+
 POLICIES = [
+    *evaluation_policies("chat", EvaluationSpec.model_validate(GOLDEN)),
     *runtime_policies("chat", "aaaa", SETTINGS),
     *runtime_policies("chat", "bbbb", SETTINGS),
     *runtime_policies("chat", "cccc", SETTINGS, frozenset({"gateways", "team"})),
@@ -66,7 +73,8 @@ def matches(peer: dict[str, Any], source: Pod, target: Pod) -> bool:
 
 
 def allowed(source: Pod, target: Pod, port: int) -> bool:
-    mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], target.labels)]
+    of_target = (p for p in POLICIES if selects(p["spec"]["podSelector"], target.labels))
+    mine = [p for p in of_target if "Ingress" in p["spec"]["policyTypes"]]
     return not mine or any(
         allowed_by(rule, source, target, port) for p in mine for rule in p["spec"]["ingress"]
     )
@@ -106,7 +114,47 @@ def allowed(source: Pod, target: Pod, port: int) -> bool:
         (OPERATOR, GATEWAY, 9090, True),
         (STRANGER, GATEWAY, 9090, False),
         (WORKER, GATEWAY, 9090, False),
+        (EVALUATION, WORKER, 30000, True),
+        (EVALUATION, WORKER, 10002, False),
+        (EVALUATION, HEAD, 8265, False),
+        (of("evaluation", "sql"), WORKER, 30000, False),
+        (of("evaluation", namespace="elsewhere"), WORKER, 30000, False),
+        (OPERATOR, EVALUATION, 30000, False),
+        (STRANGER, EVALUATION, 8080, False),
     ],
 )
 def test_flow(source: Pod, target: Pod, port: int, *, expected: bool) -> None:
     assert allowed(source, target, port) is expected
+
+
+def reached(policy: dict[str, Any], target: Pod, port: int) -> bool:
+    """Say whether the evaluation's pod may open a connection to another pod of its namespace."""
+    return any(
+        port in [p["port"] for p in rule["ports"]]
+        and ("to" not in rule or any(matches(peer, target, EVALUATION) for peer in rule["to"]))
+        for rule in policy["spec"]["egress"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "target", "port", "expected"),
+    [
+        (GOLDEN, WORKER, 30000, True),
+        (GOLDEN, WORKER, 10002, False),
+        (GOLDEN, HEAD, 8265, False),
+        (GOLDEN, GATEWAY, 8080, False),
+        (GOLDEN, OTHER_OWNER, 30000, False),
+        (GOLDEN, STRANGER, 53, True),
+        (GOLDEN, STRANGER, 8443, False),
+        (JUDGED, STRANGER, 8443, True),
+        (JUDGED, STRANGER, 443, False),
+        (JUDGED, WORKER, 30000, True),
+    ],
+)
+def test_the_evaluation_reaches_replicas_names_and_the_judge(
+    evaluation: dict[str, Any], target: Pod, port: int, *, expected: bool
+) -> None:
+    policy, _ = evaluation_policies("chat", EvaluationSpec.model_validate(evaluation))
+    assert selects(policy["spec"]["podSelector"], EVALUATION.labels)
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert reached(policy, target, port) is expected

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
+from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.fields import Model, Text, cel
 
 _duration = Text(2, 16).must(
@@ -57,6 +58,10 @@ ANALYSIS_MISSING = (
 ANALYSIS_WITHOUT_CANARY = (
     "spec.rollout.analysis goes with strategy Canary only: set it, or remove the analysis"
 )
+EVALUATION_WITH_RECREATE = (
+    "spec.rollout.evaluation goes with strategy Canary and BlueGreen: with Recreate nothing is left "
+    "that could serve meanwhile: remove it, or change the strategy"
+)
 METRIC_THRESHOLD = "milliseconds goes with ttft, itl and e2e, which need it, and not with errorRate"
 _METRIC_RULES = cel(("(self.name == 'errorRate') != has(self.milliseconds)", METRIC_THRESHOLD))
 # Rules are tried on the default `{}` too, before its fields have theirs.
@@ -69,6 +74,10 @@ _RULES = cel(
     (_RISING, STEPS_RISE),
     (f"has(self.analysis) || !({_STEPS} && {_ANALYZED})", ANALYSIS_MISSING),
     (f"!has(self.analysis) || ({_CANARY})", ANALYSIS_WITHOUT_CANARY),
+    (
+        "!has(self.evaluation) || !has(self.strategy) || self.strategy != 'Recreate'",
+        EVALUATION_WITH_RECREATE,
+    ),
 )
 
 
@@ -174,6 +183,8 @@ class RolloutSpec(Model):
     """How many replicas may exist beyond those asked for during a change, of each arm: a number from 1 on, or a share such as `25%`
     (rounded up). With fewer than a step needs, requests and replicas move one in, one out, and the revision before is not kept warm.
     Default: no limit."""
+    evaluation: EvaluationSpec | None = None
+    """Asks a new revision a golden set before its first request; one that answers too badly is given up by itself."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 1800
     """A new revision that makes no progress for this long is given up: what served goes on serving."""
     rollback_window: Duration = "5m"
@@ -193,4 +204,6 @@ class RolloutSpec(Model):
             raise ValueError(ANALYSIS_MISSING)
         if self.analysis is not None and self.strategy != "Canary":
             raise ValueError(ANALYSIS_WITHOUT_CANARY)
+        if self.evaluation is not None and self.strategy == "Recreate":
+            raise ValueError(EVALUATION_WITH_RECREATE)
         return self

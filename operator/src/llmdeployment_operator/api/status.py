@@ -36,6 +36,25 @@ class Condition(_Status):
     """When `status` last changed."""
 
 
+class EvaluationStatus(_Status):
+    """How a revision answered the golden set."""
+
+    golden: str = Field(max_length=64)
+    """Hash of where the golden set is and how it is asked: scores of one hash can be compared."""
+    attempt: int = Field(default=1, ge=1, json_schema_extra={"format": "int32"})
+    """Which attempt of the rollout asked it."""
+    score: int | None = Field(default=None, ge=0, le=100, json_schema_extra={"format": "int32"})
+    """Percent of the questions that were answered as expected, rounded down; absent when there is no result."""
+    passed: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
+    """Questions that were answered as expected."""
+    total: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
+    """Questions of the golden set."""
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    """When the evaluation ended."""
+    message: str = Field(default="", max_length=1024)
+    """The first questions that failed and why, or why there is no result."""
+
+
 class RevisionStatus(_Status):
     """One revision that exists: serving, on its way in or out, or kept as history."""
 
@@ -59,6 +78,8 @@ class RevisionStatus(_Status):
     """When it was made."""
     first_ready_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When a replica of it first answered: a revision that never did gives up its traffic at once."""
+    evaluation: EvaluationStatus | None = None
+    """Its last evaluation."""
 
 
 class RejectedStatus(_Status):

@@ -66,9 +66,10 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
     mine = {names.OWNER: meta.name}
     ours = {**mine, names.MANAGED_BY: names.MANAGER}
     listings = (objects.list_by_label(eyes.client, kind, meta.namespace, ours) for kind in CHILDREN)
-    pods, missing, lists = await asyncio.gather(
+    pods, missing, missing_config_maps, lists = await asyncio.gather(
         objects.list_by_label(eyes.client, POD, meta.namespace, mine),
         _missing_secrets(eyes.client, deployment),
+        _missing_config_maps(eyes.client, deployment),
         asyncio.gather(*listings),
     )
     found = [obj for listed in lists for obj in listed]
@@ -84,6 +85,7 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
         pods=tuple(pod for pod in pods if _believable(pod, children)),
         fresh_token=secrets.token_hex(32),
         missing_secrets=missing,
+        missing_config_maps=missing_config_maps,
     )
     wanted = [
         (HTTP_ROUTE.kind, meta.name),
@@ -225,10 +227,14 @@ def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
 
 
 async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple[str, ...]:
+    evaluation = deployment.spec.rollout.evaluation
+    judge = evaluation.judge if evaluation is not None else None
+    judge_key = judge.api_key_secret_ref if judge is not None else None
     refs = {
         **_tokens_of_arms(deployment),
         "spec.model.tokenSecretRef": deployment.spec.model.token_secret_ref,
         "spec.gateway.apiKeysSecretRef": deployment.spec.gateway.api_keys_secret_ref,
+        "spec.rollout.evaluation.judge.apiKeySecretRef": judge_key,
     }
     missing = []
     for path, ref in refs.items():
@@ -245,6 +251,15 @@ def _tokens_of_arms(deployment: LLMDeployment) -> dict[str, SecretKeyReference |
         f"spec.arms {arm.name}: model.tokenSecretRef": spec.of_arm(arm).model.token_secret_ref
         for arm in spec.arms
     }
+
+
+async def _missing_config_maps(client: ApiClient, deployment: LLMDeployment) -> frozenset[str]:
+    evaluation = deployment.spec.rollout.evaluation
+    ref = evaluation.golden.config_map_ref if evaluation is not None else None
+    namespace = deployment.metadata.namespace
+    if ref is None or await objects.exists(client, BY_KIND["ConfigMap"], namespace, ref.name):
+        return frozenset()
+    return frozenset({ref.name})
 
 
 async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:

@@ -46,6 +46,7 @@ CHILDREN = (
     Resource("apps/v1", "StatefulSet", "statefulsets"),
     Resource("apps/v1", "Deployment", "deployments"),
     Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Resource("batch/v1", "Job", "jobs"),
 )
 """The kinds of children found by label. Secrets are not among them: the operator may get one by name, never list."""
 

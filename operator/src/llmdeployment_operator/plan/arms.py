@@ -12,6 +12,7 @@ from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.commands import commands_of
+from llmdeployment_operator.plan.evaluation import gate_of
 from llmdeployment_operator.plan.memory import memory_of
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
@@ -113,6 +114,8 @@ def moved(
             continue
         replicas = share(deployment.spec.replicas, percent)
         scene = scene_of(observed, revisions, name, target, routes, replicas, applied=applied)
+        gate = gate_of(deployment, observed, scene.stable, target.number)
+        scene = replace(scene, gate=gate)
         found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
     waits = _waits(deployment, wanted, routed, found)
     layout = routed if waits is not None else wanted
@@ -187,11 +190,25 @@ def _waits(
             # Other buckets would move users of the canary back to the stable revision.
             why = f"the arms get their new weights when the rollout of arm {name} has ended"
             return Finding(Reason.ARMS_WAITING, why)
+        if name not in routed and (held := _held(deployment, name, scene)) is not None:
+            return held
         need, have = share(deployment.spec.replicas, weight), scene.ready.get(move.stable, 0)
         if have < need or move.stable not in scene.ready:
             why = f"the arms get their new weights when {need} replicas of arm {name} (revision {move.stable}) answer; {have} do"
             return Finding(Reason.ARMS_WAITING, why)
     return None
+
+
+def _held(deployment: LLMDeployment, name: str, scene: Scene) -> Finding | None:
+    """Return why an arm that is new gets no request yet, or never: the evaluation of its revision."""
+    commands = commands_of(deployment.metadata.annotations)
+    if scene.gate is None or commands.promotes_fully(scene.target):
+        return None
+    verdict = scene.gate.verdict(1)
+    if verdict.refused:
+        why = f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, or let it have them with the annotation "
+        return Finding(Reason.ROLLED_BACK, f"{why}llmdeployment.dev/promote: {scene.target}")
+    return verdict.pending
 
 
 def _as_it_is(

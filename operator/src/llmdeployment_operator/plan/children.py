@@ -1,6 +1,6 @@
 """Every object an LLMDeployment should have at this moment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
@@ -29,6 +29,7 @@ def children(
     routes: tuple[Route, ...],
     settings: Settings,
     gateways: frozenset[str] = frozenset(),
+    more: Iterable[Object] = (),
 ) -> list[Object]:
     """Return the children in the order they are written: the record of a revision before its pods.
 
@@ -39,6 +40,7 @@ def children(
         routes: who gets the requests.
         settings: what the operator was installed with.
         gateways: namespaces of Gateways that reach the replicas.
+        more: what is written last.
     """
     name = deployment.metadata.name
     found = [controller_revision(deployment, revision) for revision in revisions]
@@ -53,7 +55,7 @@ def children(
     served = stable.template["model"].get("servedName") or name
     found.append(routes_config_map(deployment, routes, served))
     found += front_door.after_routes(deployment, routes)
-    return [sealed(_owned(obj, deployment)) for obj in found]
+    return [sealed(_owned(obj, deployment)) for obj in (*found, *more)]
 
 
 def _owned(obj: Object, deployment: LLMDeployment) -> Object:

@@ -9,6 +9,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import front_door
 from llmdeployment_operator.plan.arms import Arms, arms_of, moved, needs_of, routes_for
 from llmdeployment_operator.plan.children import RuntimeIntent, children
+from llmdeployment_operator.plan.evaluation_job import evaluations
 from llmdeployment_operator.plan.intent import Object, digest
 from llmdeployment_operator.plan.names import routes_name
 from llmdeployment_operator.plan.observed import Observed
@@ -91,7 +92,9 @@ def decide(
     }
     following = routes_for(name, arms, kept)
     gateways = front_door.namespaces(deployment, observed)
-    objects = children(deployment, kept, intents, following, settings, gateways)
+    made, left = evaluations(deployment, arms, observed, settings)
+    objects = children(deployment, kept, intents, following, settings, gateways, made)
+    objects = [*objects, *left]
     return Decision(arms, kept, following, objects, needs, puts)
 
 

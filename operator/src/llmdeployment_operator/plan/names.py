@@ -12,6 +12,8 @@ MANAGER = "llmdeployment-operator"
 OWNER = "llmdeployment.dev/name"
 RUNTIME = "llmdeployment.dev/runtime"
 COMPONENT = "llmdeployment.dev/component"
+EVALUATION = "evaluation"
+"""The component of everything that an evaluation on a golden set is made of."""
 INTENT = "llmdeployment.dev/intent"
 """Annotation with the hash of the last applied intent: tells a removed field from one that was never there."""
 

@@ -37,6 +37,7 @@ class Observed:
         serve: what Ray Serve says, by runtime hash.
         gateways: what the ready gateways' agents say.
         missing_secrets: Secrets the spec refers to that do not exist.
+        missing_config_maps: names of ConfigMaps the spec refers to that do not exist.
         capacity: extended resources of the cluster; empty when nothing waits for one and no runtime is about to be made.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
         default_storage_class: whether the cluster makes volumes by itself.
@@ -52,6 +53,7 @@ class Observed:
     serve: Mapping[str, ServeState] = field(default_factory=dict)
     gateways: tuple[GatewayState, ...] = ()
     missing_secrets: tuple[str, ...] = ()
+    missing_config_maps: frozenset[str] = frozenset()
     capacity: Mapping[str, Capacity] = field(default_factory=dict)
     fresh: Samples = field(default_factory=dict)
     default_storage_class: bool = False

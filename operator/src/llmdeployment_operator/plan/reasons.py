@@ -20,6 +20,8 @@ class Reason(StrEnum):
 
     SECRET_MISSING = "SecretMissing"  # noqa: S105  reason=the name of a condition reason
     """A Secret that the spec refers to does not exist. Create it."""
+    CONFIG_MAP_MISSING = "ConfigMapMissing"
+    """A ConfigMap that the spec refers to does not exist. Create it."""
     WAITING_FOR_GPU = "WaitingForGPU"
     """No node has the accelerators a replica asks for. Add nodes, or free some."""
     UNSCHEDULABLE = "Unschedulable"
@@ -58,6 +60,8 @@ class Reason(StrEnum):
     """A new revision is about to start; the message says what it needs, what is free, and what to do if that is too few."""
     CANARY = "Canary"
     """A new revision is taking over, step by step; the message says which step, and what is next."""
+    EVALUATING = "Evaluating"
+    """A new revision answers the golden set before its first request; the message says what that waits for, if anything."""
     ANALYZING = "Analyzing"
     """Canary and stable revision are being compared; the message has the figures so far and about how many requests are needed."""
     ARMS_WAITING = "ArmsWaiting"
@@ -92,6 +96,7 @@ HEALS_BY_WAITING = frozenset(
         Reason.WAITING_FOR_GPU,
         Reason.ACCELERATORS_PLANNED,
         Reason.CANARY,
+        Reason.EVALUATING,
         Reason.ANALYZING,
         Reason.CANARY_PAUSED,
         Reason.ARMS_WAITING,

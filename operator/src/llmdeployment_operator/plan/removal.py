@@ -75,7 +75,9 @@ def _retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
 
 
 def _front_door(obj: Object) -> bool:
-    """Say whether an object is of the gateway, or the HTTPRoute: what is neither a runtime's nor a record."""
+    """Say whether an object is of the gateway, or the HTTPRoute: what is neither a runtime's, nor a record, nor an evaluation's."""
+    if obj["metadata"]["labels"].get(names.COMPONENT) == names.EVALUATION:
+        return False
     return obj["kind"] != "ControllerRevision" and names.runtime_of(obj) is None
 
 

@@ -15,6 +15,7 @@ from llmdeployment_operator.plan import surge
 from llmdeployment_operator.plan.analysis import Analysis, exhausted, gathered, judged
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.conditions import stamp
+from llmdeployment_operator.plan.evaluation import Gate
 from llmdeployment_operator.plan.memory import Memory, Rejection, Warm
 from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.samples import Samples
@@ -40,6 +41,7 @@ class Scene:
         applied: whether every gateway routes by the current routes.
         replicas: how many a revision with all the traffic needs.
         fresh: requests counted since the last look, for the analysis.
+        gate: the evaluation before the target's first request, or None when the spec asks for none.
         lacking: what keeps the target's replicas from answering, for people.
         same_pods: revisions that run in the target's pods, so that none has to make room for it.
         room: how many replicas may exist beyond `replicas`, if that limits the change.
@@ -54,6 +56,7 @@ class Scene:
     applied: bool
     replicas: int
     fresh: Samples = field(default_factory=dict)
+    gate: Gate | None = None
     lacking: str = ""
     same_pods: AbstractSet[int] = frozenset()
     room: int | None = None
@@ -171,7 +174,7 @@ def _canary(
         weight, stage = still
         return _at(scene, memory, weight, share(scene.replicas, weights[step]), stage)
     if scene.weight != weights[step]:
-        return _towards(policy, scene, memory, now)
+        return _towards(policy, scene, memory, commands, now)
     if not scene.applied:
         why = f"the gateways take up {scene.weight} % for revision {target}"
         need = share(scene.replicas, scene.weight)
@@ -217,17 +220,22 @@ def _standstill(scene: Scene, commands: Commands) -> tuple[int, Finding] | None:
     return None
 
 
-def _towards(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime) -> Move:
-    """Return the move to the step's weight: once its replicas answer, the traffic."""
+def _towards(
+    policy: RolloutSpec, scene: Scene, memory: Memory, commands: Commands, now: datetime
+) -> Move:
+    """Return the move to the step's weight: once its replicas answer, and the golden set if it is the first step, the traffic."""
     target, weights = scene.target, _weights(policy)
     weight = weights[memory.step]
     need = share(scene.replicas, weight)
     step = f"step {memory.step + 1} of {len(weights)}: " if policy.steps else ""
-    if not _has(scene, need):
-        if (carried := _carried(scene, weight)) > scene.weight:
-            stage = Finding(Reason.CANARY, f"{step}revision {target} gets {carried} % on the way")
-            return _at(scene, replace(memory, since=None), carried, need, stage)
+    carried = weight if _has(scene, need) else _carried(scene, weight)
+    if carried <= scene.weight:
         return _awaited(policy, scene, memory, need, step, now)
+    if (held := _evaluated(policy, scene, memory, commands, now)) is not None:
+        return held
+    if carried < weight:
+        stage = Finding(Reason.CANARY, f"{step}revision {target} gets {carried} % on the way")
+        return _at(scene, replace(memory, since=None), carried, need, stage)
     if weight == WHOLE:
         return _whole(policy, scene, memory, now, f"revision {target} is ready")
     stage = Finding(Reason.CANARY, f"{step}revision {target} gets {weight} %")
@@ -239,6 +247,29 @@ def _carried(scene: Scene, weight: int) -> int:
     if scene.room is None or not scene.applied:
         return 0
     return min(weight, surge.carried(scene.replicas, scene.ready.get(scene.target, 0)))
+
+
+def _evaluated(
+    policy: RolloutSpec, scene: Scene, memory: Memory, commands: Commands, now: datetime
+) -> Move | None:
+    """Return the move of a canary that may not have its first request yet, or never; None when it may."""
+    if scene.weight or scene.gate is None or commands.promotes_fully(scene.target):
+        return None
+    verdict = scene.gate.verdict(memory.attempt)
+    if verdict.refused:
+        attempt = max(memory.attempt, verdict.attempt)
+        return _rejected(scene, replace(memory, attempt=attempt), now, verdict.refused)
+    if verdict.pending is None:
+        return None
+    need = share(scene.replicas, _weights(policy)[memory.step])
+    if not scene.alive.get(scene.target):
+        why = f"no replica of revision {scene.target} answers that could be asked the golden set"
+        return _at(scene, memory, 0, need, Finding(Reason.CANARY, why))
+    # An evaluation has a deadline of its own: replicas that leave for a moment are not counted from before it.
+    since, half = memory.progress_at or now, policy.progress_deadline_seconds // 2
+    if now - since > timedelta(seconds=half):
+        memory = replace(memory, progress_at=now)
+    return _at(scene, memory, 0, need, verdict.pending)
 
 
 def _weights(policy: RolloutSpec) -> list[int]:

@@ -9,6 +9,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import front_door, names
 from llmdeployment_operator.plan.arms import Arms
 from llmdeployment_operator.plan.conditions import Condition, merged, refused, stamp, transitions
+from llmdeployment_operator.plan.evaluation import evaluation_row
 from llmdeployment_operator.plan.memory import row_of
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.plan import Event
@@ -142,5 +143,6 @@ def _revision(
         "url": _url(deployment, revision) if live else None,
         "createdAt": before.get("createdAt") or revision.created_at or stamp(now),
         "firstReadyAt": first,
+        "evaluation": evaluation_row(deployment, observed, revision.number),
     }
     return {key: value for key, value in entry.items() if value is not None}

@@ -1,0 +1,134 @@
+"""The golden set: questions with what their answers must be, one JSON object a line."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llmdeployment_serving.checks import wrong_expectation
+from llmdeployment_serving.errors import ServingError
+
+MAX_QUESTIONS = 10_000
+MAX_BYTES = 32 * 1024 * 1024
+
+_FIELDS = frozenset({"id", "messages", "prompt", "expect", "parameters"})
+_OURS = frozenset({"messages", "prompt", "model", "stream", "stream_options", "n"})
+"""Request fields that the evaluation sets."""
+
+
+class GoldenError(ServingError):
+    """A golden set that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question.
+
+    Attributes:
+        id: How people find it again; the number of its line where it has none.
+        messages: What is asked, as OpenAI's chat API has it.
+        expect: What the answer must be, by the kind of check.
+        parameters: Further fields of the request.
+    """
+
+    id: str
+    messages: list[dict[str, Any]]
+    expect: dict[str, Any]
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+def read_golden(path: Path, name: str) -> tuple[Question, ...]:
+    """Returns the questions of a file.
+
+    Args:
+        path: The file.
+        name: What people call it, for messages.
+
+    Raises:
+        GoldenError: It is missing, too large, empty, or a line of it cannot be read; the text has the line's number.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise GoldenError(f"{name} is larger than {MAX_BYTES // 2**20} MiB: ask less")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise GoldenError(f"{name} is not UTF-8 text: {error.reason}") from None
+    except OSError as error:
+        raise GoldenError(
+            f"{name} cannot be read: {error.strerror}; is the key or path right?"
+        ) from None
+    return parse_golden(text, name)
+
+
+def parse_golden(text: str, name: str = "the golden set") -> tuple[Question, ...]:
+    """Returns the questions of a text; empty lines are passed over.
+
+    >>> [q.id for q in parse_golden('{"prompt": "Capital of France?", "expect": {"contains": ["Paris"]}}')]
+    ['line 1']
+
+    Raises:
+        GoldenError: As `read_golden`.
+    """
+    questions = tuple(_questions(text, name))
+    if not questions:
+        raise GoldenError(f"{name} holds no question")
+    if len(questions) > MAX_QUESTIONS:
+        raise GoldenError(f"{name} holds {len(questions)} questions: at most {MAX_QUESTIONS}")
+    return questions
+
+
+def _questions(text: str, name: str) -> Iterator[Question]:
+    # Not splitlines(): a JSON text may hold U+2028 as it is.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                yield _question(json.loads(line), number)
+            except (ValueError, RecursionError) as error:
+                raise GoldenError(f"{name}, line {number}: {error}") from None
+
+
+def _question(row: object, number: int) -> Question:
+    if not isinstance(row, dict):
+        raise ValueError("is not a JSON object")  # noqa: TRY004  # because what reads it knows one error
+    if unknown := sorted(row.keys() - _FIELDS):
+        raise ValueError(f"{unknown[0]} is not known: use {', '.join(sorted(_FIELDS))}")
+    return Question(
+        id=str(row.get("id") or f"line {number}"),
+        messages=_messages(row),
+        expect=_expect(row.get("expect")),
+        parameters=_parameters(row.get("parameters", {})),
+    )
+
+
+def _messages(row: dict[str, Any]) -> list[dict[str, Any]]:
+    if ("messages" in row) == ("prompt" in row):
+        raise ValueError("needs either messages or prompt")
+    if "prompt" in row:
+        if not isinstance(row["prompt"], str) or not row["prompt"]:
+            raise ValueError("prompt must be a text that is not empty")
+        return [{"role": "user", "content": row["prompt"]}]
+    messages = row["messages"]
+    each = isinstance(messages, list) and all(
+        isinstance(m, dict) and isinstance(m.get("role"), str) and "content" in m for m in messages
+    )
+    if not each or not messages:
+        raise ValueError("messages must be a list of objects with role and content")
+    return list(messages)
+
+
+def _expect(expect: object) -> dict[str, Any]:
+    if not isinstance(expect, dict) or not expect:
+        raise ValueError("expect must be an object with at least one check")
+    for kind, wanted in expect.items():
+        if (why := wrong_expectation(kind, wanted)) is not None:
+            raise ValueError(why)
+    return expect
+
+
+def _parameters(parameters: object) -> dict[str, Any]:
+    if not isinstance(parameters, dict):
+        raise ValueError("parameters must be an object")  # noqa: TRY004  # because what reads it knows one error
+    if ours := sorted(parameters.keys() & _OURS):
+        raise ValueError(f"parameters cannot hold {ours[0]}: the evaluation sets it")
+    return parameters

@@ -1,0 +1,90 @@
+"""Worlds with an evaluation, and how one ends."""
+
+import copy
+import json
+from typing import Any
+
+from tests.support.stories import serving_world
+from tests.support.world import World, pod
+
+Object = dict[str, Any]
+
+EVALUATION = {"golden": {"configMapRef": {"name": "questions"}}, "timeoutSeconds": 300}
+CANARY = {
+    "strategy": "Canary",
+    "steps": [{"weight": 10, "pause": {}}, {"weight": 50}],
+    "evaluation": EVALUATION,
+}
+BLUE_GREEN = {"evaluation": EVALUATION}
+SHOUT, WHISPER = {"system": "Shout."}, {"system": "Whisper."}
+AT = "2026-01-02T03:04:09Z"
+
+
+def jobs(world: World) -> list[str]:
+    found = (name for kind, name in world.observed.children if kind == "Job")
+    return sorted(name.removeprefix("simulated-").rsplit("-", 1)[0] for name in found)
+
+
+def job(world: World, number: int, attempt: int = 1) -> Object:
+    prefix = f"simulated-r{number}-eval-{attempt}-"
+    children = world.observed.children.items()
+    return next(obj for (kind, name), obj in children if kind == "Job" and name.startswith(prefix))
+
+
+def run(world: World, number: int, attempt: int = 1, **state: Any) -> None:
+    """Let a Job's pod be in a state of a container: running, waiting or terminated."""
+    made = job(world, number, attempt)
+    found = pod("evaluation", made["metadata"]["name"] + "-x")
+    found["metadata"]["labels"] |= made["metadata"]["labels"]
+    found["metadata"]["ownerReferences"] = [{"uid": made["metadata"]["uid"]}]
+    found["status"] = {"containerStatuses": [{"name": "evaluate", "ready": False, "state": state}]}
+    others = [p for p in world.observed.pods if p["metadata"]["name"] != found["metadata"]["name"]]
+    world.pods(*others, found)
+
+
+def end(world: World, number: int, attempt: int = 1, kind: str = "Complete", **more: Any) -> None:
+    """Let a Job have ended."""
+    made = copy.deepcopy(job(world, number, attempt))
+    condition = {"type": kind, "status": "True", "lastTransitionTime": AT, **more}
+    made["status"] = {"conditions": [condition]}
+    children = dict(world.observed.children)
+    children["Job", made["metadata"]["name"]] = made
+    world.look(children=children)
+
+
+def answers(world: World, number: int, passed: int, attempt: int = 1, total: int = 100) -> None:
+    """Let an evaluation end with so many good answers."""
+    failures = [{"id": "q9", "why": "has no 'Paris' in it"}] if passed < total else []
+    result = {"score": 1, "passed": passed, "total": total, "failures": failures}
+    run(world, number, attempt, terminated={"exitCode": 0, "message": json.dumps(result)})
+    end(world, number, attempt)
+
+
+def breaks(world: World, number: int, said: str, attempt: int = 1) -> None:
+    run(world, number, attempt, terminated={"exitCode": 1, "reason": "Error", "message": said})
+    end(world, number, attempt, "Failed", reason="BackoffLimitExceeded")
+
+
+def recorded(world: World, number: int) -> Object | None:
+    rows = world.observed.status["revisions"]
+    found: Object | None = next(r.get("evaluation") for r in rows if r["number"] == number)
+    return found
+
+
+def scored_world(passed: int = 95, **rollout: Any) -> World:
+    """A world whose first revision serves and has a score."""
+    world = serving_world()
+    world.edit(rollout={**CANARY, **rollout})
+    world.step()
+    answers(world, 1, passed)
+    world.settle()
+    return world
+
+
+def edited_world(passed: int = 95, **rollout: Any) -> World:
+    """The same, with a second revision whose replicas answer."""
+    world = scored_world(passed, **rollout)
+    world.edit(prompt=SHOUT)
+    world.step()
+    world.step()
+    return world
