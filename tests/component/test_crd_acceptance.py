@@ -67,6 +67,11 @@ ACCEPTED = {
         "engine: {args: {seed: 1}, env: [{name: A, value: b}]}, resources: {limits: {nvidia.com/gpu: 2}}, image: x, "
         "podTemplate: {spec: {nodeSelector: {a: b}}}}}]}"
     ),
+    "every metric there is": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5, analysis: true}], analysis: {metrics: ["
+        "{name: errorRate}, {name: ttft, milliseconds: 500}, {name: itl, milliseconds: 75}, "
+        "{name: e2e, milliseconds: 5000, tolerancePercent: 3}, {name: outputTokens, tokens: 500}]}}}"
+    ),
     "a gateway with keys": (
         "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
         "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"

@@ -367,7 +367,23 @@ REFUSED = {
     ),
     "a latency without a threshold": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft}]}}}",
-        "milliseconds goes with ttft, itl and e2e, which need it, and not with errorRate",
+        "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric",
+    ),
+    "errors with a threshold": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: errorRate, milliseconds: 5}]}}}",
+        "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric",
+    ),
+    "a length without a threshold": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: outputTokens}]}}}",
+        "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric",
+    ),
+    "a latency in tokens": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft, milliseconds: 5, tokens: 5}]}}}",
+        "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric",
+    ),
+    "a length that no replica counts": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: outputTokens, tokens: 75001}]}}}",
+        "spec.rollout.analysis.metrics[0].tokens in body should be less than or equal to 75000",
     ),
     "an unknown metric": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: cpu}]}}}",

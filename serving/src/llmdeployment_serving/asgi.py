@@ -1,7 +1,7 @@
 """The front of a replica: everything between the socket and the engine's own HTTP application.
 
 Pure ASGI, since Starlette's middleware classes buffer streams and hide disconnects. In order: known path, revision, size, JSON, prompt,
-engine; and on the way back: status, time to first chunk, gaps, end to end.
+engine; and on the way back: status, time to first chunk, gaps, end to end, tokens.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from typing import Any
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
 from llmdeployment_serving.errors import Header, send_error
-from llmdeployment_serving.prompts import apply_prompt
-from llmdeployment_serving.stats import RevisionStats, exposition, stats_document
+from llmdeployment_serving.prompts import apply_prompt, prompt_bytes
+from llmdeployment_serving.stats import RevisionStats, exposition, length_bucket, stats_document
+from llmdeployment_serving.usage import Usage, usage_in
 
 CHAT_PATH = "/v1/chat/completions"
 GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
@@ -63,7 +64,8 @@ class Front:
         elif path in ENGINE_PATHS:
             await self._app(scope, receive, send)
         elif path == "/stats":
-            await _send(send, json.dumps(self.stats()).encode(), b"application/json")
+            text = json.dumps(self.stats(), separators=(",", ":")).encode()
+            await _send(send, text, b"application/json")
         elif path == "/metrics":
             text = self._engine.exposition() + exposition(self.stats())
             await _send(send, text, b"text/plain; version=0.0.4; charset=utf-8")
@@ -91,7 +93,7 @@ class Front:
         try:
             self._take_place()
             try:
-                scope, receive = await self._prepared(scope, receive, number)
+                scope, receive = await self._prepared(scope, receive, number, probe)
                 await until_abandoned(self._app(scope, receive, probe.send))
             finally:
                 self._in_flight -= 1
@@ -115,8 +117,10 @@ class Front:
             return asked if asked in known else _no_revision
         return self.user_config.newest() or _no_revision
 
-    async def _prepared(self, scope: Scope, receive: Receive, number: str) -> tuple[Scope, Receive]:
-        """Returns the request with the revision's prompt in its body."""
+    async def _prepared(
+        self, scope: Scope, receive: Receive, number: str, probe: "_Probe"
+    ) -> tuple[Scope, Receive]:
+        """Returns the request with the revision's prompt in its body; the probe learns how long the client's own is."""
         known = self.user_config.revisions
         if known and number not in known:
             raise _RefusedError(
@@ -124,8 +128,10 @@ class Front:
             )
         raw = await _read_body(scope, receive)
         body = _parse_body(raw)
+        chat = scope["path"] == CHAT_PATH
+        # why: the client's prompt alone, or a revision with another system text would be compared with unlike requests.
+        probe.bucket = length_bucket(prompt_bytes(body, chat=chat))
         if known:
-            chat = scope["path"] == CHAT_PATH
             raw = json.dumps(apply_prompt(body, known[number].prompt, chat=chat)).encode()
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
@@ -153,7 +159,10 @@ async def until_abandoned(call: Awaitable[None]) -> None:
 
 
 class _Probe:
-    """Passes an answer on and takes its times."""
+    """Passes an answer on and takes its times.
+
+    `bucket` is the request's `length_bucket`, known once its body was read.
+    """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
         self._stats = stats
@@ -163,6 +172,9 @@ class _Probe:
         self._status = _client_left
         self._streams = False
         self._last_chunk: float | None = None
+        self._chunks = 0
+        self._usage: Usage | None = None
+        self.bucket = 0
         self._ended = False
 
     async def send(self, message: Message) -> None:
@@ -180,6 +192,7 @@ class _Probe:
         if message["type"] == "http.response.body":
             if self._streams and message.get("body"):
                 self._chunk(message["body"])
+            self._usage = usage_in(message.get("body", b"")) or self._usage
             self._ended = not message.get("more_body", False)
 
     def _chunk(self, body: bytes) -> None:
@@ -188,20 +201,33 @@ class _Probe:
             return
         now = time.monotonic()
         if self._last_chunk is None:
-            self._stats.ttft.observe(now - self._started)
-            self._last_chunk = -1.0 if b'"role":"assistant"' in body else now
+            self._stats.ttft.observe(now - self._started, self.bucket)
+            role = b'"role":"assistant"' in body
+            self._last_chunk = -1.0 if role else now
+            self._chunks = 0 if role else 1
             return
         if self._last_chunk >= 0:
-            self._stats.itl.observe(now - self._last_chunk)
+            self._stats.itl.observe(now - self._last_chunk, self.bucket)
         self._last_chunk = now
+        self._chunks += 1
 
     def finish(self) -> None:
         """Counts the request."""
         if not self._ended:
             self._status = _client_left
         elif self._status < 400:  # noqa: PLR2004  # because 400 is HTTP's own boundary
-            self._stats.e2e.observe(time.monotonic() - self._started)
+            self._stats.e2e.observe(time.monotonic() - self._started, self.bucket)
+            self._count_tokens()
         self._stats.requests[str(self._status)] += 1
+
+    def _count_tokens(self) -> None:
+        usage = self._usage
+        tokens = usage.output_tokens if usage else self._chunks or None
+        if tokens is not None:
+            self._stats.output_tokens.observe(tokens, self.bucket)
+        if usage and usage.cached_tokens is not None:
+            self._stats.prompt_tokens += usage.prompt_tokens
+            self._stats.cached_prompt_tokens += usage.cached_tokens
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:

@@ -4,7 +4,7 @@ Everything only ever grows, from the start of the process. A reader keeps the la
 that any number of readers at any rhythm get exact differences.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,27 +21,64 @@ BOUNDS: tuple[float, ...] = tuple(
 """Upper bounds in seconds, 1 ms to 750 s, six per decade: a quantile read from them is off by at most a factor of 1.7, and the round
 numbers people choose as targets (200 ms, 500 ms, 1 s, 5 s) are bounds themselves, where a share is exact."""
 
+TOKEN_BOUNDS: tuple[float, ...] = tuple(
+    digits * 10**power // 2 for power in range(1, 5) for digits in (2, 3, 4, 6, 10, 15)
+)
+"""Upper bounds of an answer's tokens, 10 to 75,000, by the same series."""
+
+PROMPT_BYTES = (1024, 8192)
+"""Where the buckets of prompt lengths end: below the first, below the second, and the rest. At 4 bytes a token, 256 and 2,048 tokens."""
+
+
+def length_bucket(prompt_bytes: int) -> int:
+    """Returns the bucket of a prompt.
+
+    >>> [length_bucket(size) for size in (0, 1023, 1024, 8192)]
+    [0, 0, 1, 2]
+    """
+    return bisect_right(PROMPT_BYTES, prompt_bytes)
+
 
 class Histogram:
-    """Durations in seconds, counted into the buckets of `BOUNDS`."""
+    """Durations in seconds, or other values, counted into buckets."""
 
-    def __init__(self) -> None:
-        self._counts = [0] * (len(BOUNDS) + 1)
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, seconds: float) -> None:
-        """Counts one duration; one that equals a bound belongs to that bound, as in Prometheus."""
-        self._counts[bisect_left(BOUNDS, seconds)] += 1
-        self._sum += seconds
+    def observe(self, value: float) -> None:
+        """Counts one value; one that equals a bound belongs to that bound, as in Prometheus."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
 
     def as_json(self) -> dict[str, Any]:
         """Returns `{"buckets": [[bound, cumulative count], ...], "sum": s, "count": n}`."""
         total = 0
         buckets: list[list[Any]] = []
-        for bound, count in zip((*BOUNDS, "+Inf"), self._counts, strict=True):
+        for bound, count in zip((*self._bounds, "+Inf"), self._counts, strict=True):
             total += count
             buckets.append([bound, total])
         return {"buckets": buckets, "sum": self._sum, "count": total}
+
+
+class ByPromptLength:
+    """A histogram, and what is in it by prompt length."""
+
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+        self._all = Histogram(bounds)
+        self._parts = [[0] * (len(bounds) + 1) for _ in (*PROMPT_BYTES, "+Inf")]
+        self._bounds = bounds
+
+    def observe(self, value: float, bucket: int) -> None:
+        """Counts one value of an answer to a prompt of this `length_bucket`."""
+        self._all.observe(value)
+        self._parts[bucket][bisect_left(self._bounds, value)] += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the histogram's JSON and `"byPromptBytes": [[below, [count, ...]], ...]`: not cumulative, in the order of `buckets`."""
+        parts = zip((*PROMPT_BYTES, "+Inf"), self._parts, strict=True)
+        return self._all.as_json() | {"byPromptBytes": [[below, counts] for below, counts in parts]}
 
 
 @dataclass
@@ -50,12 +87,18 @@ class RevisionStats:
 
     requests: Counter[str] = field(default_factory=Counter)
     """By status code; 499 is a client that left."""
-    ttft: Histogram = field(default_factory=Histogram)
+    ttft: ByPromptLength = field(default_factory=ByPromptLength)
     """Arrival to first chunk, of streamed answers only: the others have no first chunk."""
-    itl: Histogram = field(default_factory=Histogram)
+    itl: ByPromptLength = field(default_factory=ByPromptLength)
     """Gaps between chunks that carry tokens."""
-    e2e: Histogram = field(default_factory=Histogram)
+    e2e: ByPromptLength = field(default_factory=ByPromptLength)
     """Arrival to last byte of answers that were finished."""
+    output_tokens: ByPromptLength = field(default_factory=lambda: ByPromptLength(TOKEN_BOUNDS))
+    """Tokens of answers that were finished: by their usage, else a stream's chunks that carry tokens, else not counted."""
+    prompt_tokens: int = 0
+    """Of the answers that told how many of them were in the prefix cache."""
+    cached_prompt_tokens: int = 0
+    """How many that were."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns this revision's part of `/stats`."""
@@ -64,6 +107,17 @@ class RevisionStats:
             "ttft": self.ttft.as_json(),
             "itl": self.itl.as_json(),
             "e2e": self.e2e.as_json(),
+            "outputTokens": self.output_tokens.as_json(),
+            **self._cache(),
+        }
+
+    def _cache(self) -> dict[str, int]:
+        """Returns nothing until an answer told: 0 would say that the cache is of no use."""
+        if not self.prompt_tokens:
+            return {}
+        return {
+            "promptTokens": self.prompt_tokens,
+            "cachedPromptTokens": self.cached_prompt_tokens,
         }
 
 
@@ -149,12 +203,13 @@ def _revision_metrics(revisions: dict[str, Any], labels: list[str]) -> Iterator[
             requests.add_metric([*labels, number, code], count)
     yield requests
     for key, name, text in (
-        ("ttft", "time_to_first_chunk", "Arrival to first chunk of streamed answers."),
-        ("itl", "inter_chunk_gap", "Gaps between chunks that carry tokens."),
-        ("e2e", "request", "Arrival to last byte."),
+        ("ttft", "time_to_first_chunk_seconds", "Arrival to first chunk of streamed answers."),
+        ("itl", "inter_chunk_gap_seconds", "Gaps between chunks that carry tokens."),
+        ("e2e", "request_seconds", "Arrival to last byte."),
+        ("outputTokens", "output_tokens", "Tokens of finished answers."),
     ):
         family = HistogramMetricFamily(
-            f"llmdeployment_{name}_seconds", text, labels=["engine", "model", "revision"]
+            f"llmdeployment_{name}", text, labels=["engine", "model", "revision"]
         )
         for number, stats in revisions.items():
             buckets = [(str(bound), count) for bound, count in stats[key]["buckets"]]

@@ -8,17 +8,25 @@ import pytest
 
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
 from llmdeployment_operator.kube.collector import Collector
-from llmdeployment_operator.plan.analysis import Analysis, gathered, judged
+from llmdeployment_operator.plan.analysis import Analysis, gathered, judged, strata_of
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.memory import Memory, memory_of, row_of
 from llmdeployment_operator.plan.reasons import Reason
 from llmdeployment_operator.plan.rollout import Move, Scene, next_move
-from llmdeployment_operator.plan.samples import Samples, of_gateway, of_replica
+from llmdeployment_operator.plan.samples import (
+    CACHED,
+    UNKNOWN,
+    Key,
+    Samples,
+    of_gateway,
+    of_replica,
+)
 from llmdeployment_operator.plan.verdict import Counts, Result, Stratum
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ERRORS = MetricSpec(name="errorRate")
 TTFT = MetricSpec(name="ttft", milliseconds=400)
+LENGTH = MetricSpec(name="outputTokens", tokens=40)
 OWNER = ("team", "chat")
 
 
@@ -29,14 +37,42 @@ def replica(**ttft: Any) -> dict[str, Any]:
 
 def test_a_threshold_is_the_next_bound() -> None:
     found = of_replica(replica(), [ERRORS, TTFT])
-    assert found == {3: {"ttft>400ms": Counts(10, 3)}}
+    assert found == {3: {Key("ttft>400ms"): Counts(10, 3)}}
     beyond = MetricSpec(name="ttft", milliseconds=600_000)
-    assert of_replica(replica(), [beyond]) == {3: {"ttft>600000ms": Counts(10, 0)}}
+    assert of_replica(replica(), [beyond]) == {3: {Key("ttft>600000ms"): Counts(10, 0)}}
+
+
+BY_LENGTH = [[1024, [5, 0, 1]], [8192, [0, 2, 2]], ["+Inf", [0, 0, 0]]]
+
+
+def test_what_is_counted_by_prompt_length_is_read_so() -> None:
+    assert of_replica(replica(byPromptBytes=BY_LENGTH), [TTFT]) == {
+        3: {
+            Key("ttft>400ms", "1024"): Counts(6, 1),
+            Key("ttft>400ms", "8192"): Counts(4, 2),
+            Key("ttft>400ms", "+Inf"): Counts(),
+        }
+    }
+
+
+def test_the_length_of_answers_has_a_threshold_in_tokens() -> None:
+    histogram = {"buckets": [[30, 5], [50, 7], ["+Inf", 10]], "sum": 400, "count": 10}
+    stats = {"revisions": {"3": {"outputTokens": histogram}}}
+    assert of_replica(stats, [LENGTH]) == {3: {Key("outputTokens>40"): Counts(10, 3)}}
+
+
+def test_a_metric_that_an_older_replica_does_not_count_costs_no_other() -> None:
+    assert of_replica(replica(), [LENGTH, TTFT]) == {3: {Key("ttft>400ms"): Counts(10, 3)}}
+
+
+def test_the_cache_is_read_where_an_engine_tells() -> None:
+    stats = {"revisions": {"3": {"promptTokens": 900, "cachedPromptTokens": 300}}}
+    assert of_replica(stats, [TTFT]) == {3: {Key(CACHED): Counts(900, 300)}}
 
 
 def test_errors_are_what_the_gateway_saw() -> None:
     rows = [{"revision": 3, "requests": {"2xx": 6, "4xx": 3, "5xx": 1}}]
-    assert of_gateway({"routes": rows}, [ERRORS]) == {3: {"errorRate": Counts(10, 1)}}
+    assert of_gateway({"routes": rows}, [ERRORS]) == {3: {Key("errorRate"): Counts(10, 1)}}
     assert of_gateway({"routes": rows}, [TTFT]) == {}
 
 
@@ -51,6 +87,12 @@ def test_errors_are_what_the_gateway_saw() -> None:
         replica(count=float("nan")),
         replica(count=2),
         replica(buckets=[["+Inf", 11]]),
+        replica(byPromptBytes=[[1024, [5, 0]]]),
+        replica(byPromptBytes=[["all", [5, 0, 1]]]),
+        replica(byPromptBytes=[[-1, [5, 0, 1]]]),
+        replica(byPromptBytes=[[1024, [5, 0, -1]]]),
+        replica(byPromptBytes=[[1024 * n, [5, 0, 1]] for n in range(1, 1000)]),
+        replica(byPromptBytes={}) | {"revisions": {"3": {"cachedPromptTokens": 1}}},
     ],
 )
 def test_a_replica_that_lies_counts_nothing(stats: dict[str, Any]) -> None:
@@ -63,7 +105,7 @@ def test_a_gateway_that_lies_counts_nothing(routes: Any) -> None:
 
 
 def seen(total: int, bad: int = 0) -> Samples:
-    return {2: {"errorRate": Counts(total, bad)}}
+    return {2: {Key("errorRate"): Counts(total, bad)}}
 
 
 def test_what_is_new_is_the_difference() -> None:
@@ -93,9 +135,12 @@ def test_one_look_without_sense_does_not_count_the_past() -> None:
 def test_a_metric_that_is_new_begins_now_and_a_revision_with_its_first_request() -> None:
     collector = Collector()
     collector.add(OWNER, ["a"], {"a": seen(100, 9)})
-    more = {2: {"errorRate": Counts(101, 9), "e2e>1ms": Counts(70, 7)}, 3: {"errorRate": Counts(4)}}
+    more = {
+        2: {Key("errorRate"): Counts(101, 9), Key("e2e>1ms"): Counts(70, 7)},
+        3: {Key("errorRate"): Counts(4)},
+    }
     fresh = collector.add(OWNER, ["a"], {"a": more})
-    assert fresh == {2: {"errorRate": Counts(1)}, 3: {"errorRate": Counts(4)}}
+    assert fresh == {2: {Key("errorRate"): Counts(1)}, 3: {Key("errorRate"): Counts(4)}}
 
 
 def test_a_pod_that_is_gone_is_forgotten() -> None:
@@ -114,11 +159,11 @@ POLICY = RolloutSpec(
 
 
 def both(stable: Counts, canary: Counts) -> Samples:
-    return {1: {"errorRate": stable}, 2: {"errorRate": canary}}
+    return {1: {Key("errorRate"): stable}, 2: {Key("errorRate"): canary}}
 
 
 def known(stable: Counts, canary: Counts) -> Analysis:
-    return Analysis({"errorRate": Stratum(stable, canary)})
+    return Analysis({Key("errorRate"): Stratum(stable, canary)})
 
 
 def test_evidence_adds_up() -> None:
@@ -219,3 +264,102 @@ def test_another_threshold_is_another_metric() -> None:
     verdict, told = judged(AnalysisSpec(metrics=(TTFT,)), GOOD)
     assert verdict.result is Result.NEED_MORE_DATA
     assert told.counts == GOOD.counts
+
+
+def lengths(**strata: tuple[Counts, Counts]) -> Analysis:
+    """Return TTFT by stratum, the pairs being stable and canary."""
+    names = {"short": "1024", "long": "+Inf", "unknown": UNKNOWN}
+    return Analysis(
+        {Key("ttft>400ms", names[name]): Stratum(*pair) for name, pair in strata.items()}
+    )
+
+
+MIXED = lengths(
+    short=(Counts(45_000, 900), Counts(1000, 20)),
+    long=(Counts(5000, 2000), Counts(4000, 1600)),
+)
+"""2 % of the short and 40 % of the long prompts are slow on both; the canary has the long ones."""
+
+
+def test_a_canary_that_gets_the_long_prompts_is_compared_with_the_long_prompts() -> None:
+    spec = AnalysisSpec(metrics=(TTFT,))
+    verdict, told = judged(spec, MIXED)
+    assert verdict.result is Result.PASS
+    assert "weighed as the canary's" in verdict.message
+    assert told.counts == MIXED.counts
+    blind = lengths(unknown=(Counts(50_000, 2900), Counts(5000, 1620)))
+    assert judged(spec, blind)[0].result is Result.FAIL
+
+
+def test_counts_without_length_on_one_side_are_compared_as_one_stratum() -> None:
+    evidence = lengths(
+        unknown=(Counts(9000, 180), Counts()),
+        short=(Counts(), Counts(200, 4)),
+        long=(Counts(1, 1), Counts(8, 3)),
+    )
+    assert strata_of(evidence, "ttft>400ms") == (Stratum(Counts(9001, 181), Counts(208, 7)),)
+    assert judged(AnalysisSpec(metrics=(TTFT,)), evidence)[0].findings[0].requests == 208
+
+
+def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> None:
+    cache = {Key(CACHED): Stratum(Counts(900, 300), Counts(10, 4))}
+    counts = {**MIXED.counts, **cache, **GOOD.counts}
+    memory = replace(AT_TWO, analysis=Analysis(counts))
+    row = row_of(memory, "main")
+    assert row["analysis"]["metrics"][0] == {
+        "name": "ttft>400ms",
+        "stable": 50_000,
+        "stableBad": 2900,
+        "canary": 5000,
+        "canaryBad": 1620,
+        "strata": [
+            {
+                "promptBytes": "1024",
+                "stable": 45_000,
+                "stableBad": 900,
+                "canary": 1000,
+                "canaryBad": 20,
+            },
+            {
+                "promptBytes": "+Inf",
+                "stable": 5000,
+                "stableBad": 2000,
+                "canary": 4000,
+                "canaryBad": 1600,
+            },
+        ],
+    }
+    assert "strata" not in row["analysis"]["metrics"][1]
+    assert memory_of({"arms": [row]}, "main").analysis == memory.analysis
+
+
+def test_a_status_of_before_there_were_strata_is_one_stratum() -> None:
+    row = {"name": "ttft>400ms", "stable": 40, "stableBad": 2, "canary": 10, "canaryBad": 1}
+    arms = [{"name": "main", "analysis": {"result": "NeedMoreData", "metrics": [row]}}]
+    found = memory_of({"arms": arms}, "main").analysis
+    assert found is not None
+    assert found.counts == lengths(unknown=(Counts(40, 2), Counts(10, 1))).counts
+
+
+def test_long_answers_have_a_wide_tolerance_and_a_word_of_their_own() -> None:
+    evidence = Analysis({Key("outputTokens>40"): Stratum(Counts(9000, 900), Counts(500, 250))})
+    verdict, _ = judged(AnalysisSpec(metrics=(LENGTH,)), evidence)
+    assert verdict.result is Result.FAIL
+    assert "outputTokens>40: 50.0 % of 500 canary requests were long" in verdict.message
+    assert verdict.message.endswith("tolerance 10")
+
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "words"),
+    [
+        (Counts(1000, 380), Counts(50, 20), "; cached prompt tokens 40 % / 38 % (canary / stable)"),
+        (Counts(1000, 380), Counts(), "; cached prompt tokens unknown / 38 % (canary / stable)"),
+        (Counts(), Counts(), ""),
+    ],
+)
+def test_the_words_say_how_warm_the_caches_are(stable: Counts, canary: Counts, words: str) -> None:
+    evidence = Analysis({**GOOD.counts, Key(CACHED): Stratum(stable, canary)})
+    verdict, told = judged(SPEC, evidence)
+    assert verdict.message == judged(SPEC, GOOD)[0].message + words
+    assert told.message == verdict.message
+    assert [finding.name for finding in verdict.findings] == ["errorRate"]

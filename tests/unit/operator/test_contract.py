@@ -6,11 +6,20 @@ from pathlib import Path
 import pytest
 from tests.support.world import admitted, sample
 
+from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.revisions import Revision, runtime_hash, template_of
+from llmdeployment_operator.plan.samples import CACHED, Key, of_replica
 from llmdeployment_operator.plan.serve import put_needed, serve_config, serve_state
+from llmdeployment_operator.plan.verdict import Counts
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
+from llmdeployment_serving.stats import (
+    EngineSnapshot,
+    RevisionStats,
+    length_bucket,
+    stats_document,
+)
 
 PUT = json.loads(Path("tests/data/serving/put.json").read_text())
 
@@ -63,3 +72,33 @@ def test_the_message_of_a_failed_start_is_the_engines_last_word() -> None:
     answer = {"applications": {"llm": {"status": "DEPLOY_FAILED", "deployments": deployments}}}
     state = serve_state(answer)
     assert (state.message, state.replicas) == ("bogus: not known", 1)
+
+
+def test_the_operator_reads_what_a_replica_counts() -> None:
+    stats = RevisionStats(prompt_tokens=900, cached_prompt_tokens=300)
+    for size in (10, 5000):
+        for seconds in (0.2, 0.5, 0.7):
+            for histogram in (stats.ttft, stats.itl, stats.e2e):
+                histogram.observe(seconds, length_bucket(size))
+        stats.output_tokens.observe(10 * size, length_bucket(size))
+    document = stats_document("vllm", "chat", EngineSnapshot(0, 0, 0, 0, 0, {}), {"4": stats})
+    metrics = [
+        MetricSpec(name="ttft", milliseconds=500),
+        MetricSpec(name="itl", milliseconds=150),
+        MetricSpec(name="e2e", milliseconds=600_000),
+        MetricSpec(name="outputTokens", tokens=400),
+    ]
+    expected = {
+        "ttft>500ms": (Counts(3, 1), Counts(3, 1), Counts()),
+        "itl>150ms": (Counts(3, 3), Counts(3, 3), Counts()),
+        "e2e>600000ms": (Counts(3, 0), Counts(3, 0), Counts()),
+        "outputTokens>400": (Counts(1, 0), Counts(1, 1), Counts()),
+    }
+    strata = ("1024", "8192", "+Inf")
+    keyed = {
+        Key(name, stratum): counts
+        for name, row in expected.items()
+        for stratum, counts in zip(strata, row, strict=True)
+    }
+    found = of_replica(json.loads(json.dumps(document)), metrics)
+    assert found == {4: keyed | {Key(CACHED): Counts(900, 300)}}

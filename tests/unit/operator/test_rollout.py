@@ -12,6 +12,7 @@ from llmdeployment_operator.plan.commands import Commands, commands_of
 from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, memory_of, row_of
 from llmdeployment_operator.plan.reasons import Reason
 from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.samples import Key
 from llmdeployment_operator.plan.verdict import Counts, Stratum
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -235,12 +236,17 @@ def test_what_is_remembered_fits_the_status() -> None:
     found = move(CANARY, scene(lacking="x" * 5000), on_its_way(), now=late)
     assert found.stage is not None
     assert "llmdeployment.dev/retry: 2/1" in found.stage.message[:1024]
-    counts = {f"ttft>{n}ms": Stratum(Counts(), Counts()) for n in range(40)}
+    counts = {
+        Key(f"ttft>{n}ms", str(m)): Stratum(Counts(), Counts())
+        for n in range(40)
+        for m in range(20)
+    }
     rejected = Rejection(2, 1, NOW, "x" * 5000)
     memory = on_its_way(rejected=rejected, analysis=Analysis(counts, message="x" * 5000))
     status = Status.model_validate({"arms": [row_of(memory, "main")]})
     assert status.arms[0].analysis is not None
     assert status.arms[0].analysis.metrics[-1].name == "ttft>39ms"
+    assert status.arms[0].analysis.metrics[-1].strata[-1].prompt_bytes == "19"
 
 
 def test_a_replica_more_is_progress() -> None:

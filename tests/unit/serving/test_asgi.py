@@ -9,6 +9,7 @@ import pytest
 from llmdeployment_serving.asgi import MAX_BODY_BYTES, Front, until_abandoned
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.stats import EngineSnapshot
+from llmdeployment_serving.usage import Usage, usage_in
 
 if TYPE_CHECKING:
     from llmdeployment_serving.engine import ASGIApp, Message, Receive, Scope, Send
@@ -66,6 +67,38 @@ async def call(
     await app(scope, receive, send)
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], answered, json.loads(b"".join(m["body"] for m in sent[1:]))
+
+
+def answering(*bodies: bytes, kind: bytes = b"text/event-stream", ends: bool = True) -> ASGIApp:
+    """Return an engine's application that answers in these pieces."""
+
+    async def app(_: Scope, __: Receive, send: Send) -> None:
+        headers = [(b"content-type", kind)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for body in bodies:
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        if ends:
+            await send({"type": "http.response.body", "body": b""})
+
+    return app
+
+
+async def counted(app: ASGIApp, body: bytes) -> dict[str, Any]:
+    """Return what a replica counts of one request."""
+    made = front(app)
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(_: Message) -> None:
+        pass
+
+    await made({"type": "http", "path": CHAT, "method": "POST", "headers": []}, receive, send)
+    return dict(made.stats()["revisions"]["2"])
+
+
+def lengths(histogram: dict[str, Any]) -> dict[Any, int]:
+    return {below: sum(counts) for below, counts in histogram["byPromptBytes"]}
 
 
 CHAT = "/v1/chat/completions"
@@ -151,3 +184,79 @@ async def test_work_behind_a_client_that_left_ends(heeds: bool) -> None:  # noqa
         await task
 
     assert ended.is_set()
+
+
+ROLE = b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+TOKEN = b'data: {"choices":[{"index":0,"delta":{"content":"a \\"usage\\" "}}]}\n\n'
+TOLD = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":70}}\n\n'
+CACHED = (
+    b'{"usage": {"prompt_tokens": 90, "completion_tokens": 20, '
+    b'"prompt_tokens_details": {"cached_tokens": 64}}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "bucket"), [(0, 1024), (1023, 1024), (1024, 8192), (8192, "+Inf"), (99_999, "+Inf")]
+)
+async def test_answers_are_counted_by_the_length_of_the_clients_prompt(
+    size: int, bucket: Any
+) -> None:
+    body = json.dumps({"messages": [{"role": "user", "content": "x" * size}]}).encode()
+    stats = await counted(answering(ROLE, TOKEN, TOKEN), body)
+
+    expected = {1024: 0, 8192: 0, "+Inf": 0, bucket: 1}
+    for name in ("ttft", "itl", "e2e", "outputTokens"):
+        assert (name, stats[name]["count"]) == (name, 1)
+        assert lengths(stats[name]) == expected
+
+
+@pytest.mark.parametrize(
+    ("app", "tokens"),
+    [
+        (answering(ROLE, TOKEN, TOKEN, TOKEN), 3),
+        (answering(TOKEN, TOKEN), 2),
+        (answering(ROLE, TOKEN, TOLD), 70),
+        (answering(CACHED, kind=b"application/json"), 20),
+    ],
+    ids=["after the role", "without a role", "a stream's usage", "a whole answer's usage"],
+)
+async def test_an_answers_tokens_are_its_usage_or_else_its_chunks(
+    app: ASGIApp, tokens: int
+) -> None:
+    found = (await counted(app, HELLO))["outputTokens"]
+    assert (found["count"], found["sum"]) == (1, tokens)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        answering(b'{"choices": []}', kind=b"application/json"),
+        answering(ROLE, TOKEN, TOLD, ends=False),
+    ],
+    ids=["no usage", "cut short"],
+)
+async def test_an_answer_of_unknown_length_and_one_cut_short_are_not_counted(app: ASGIApp) -> None:
+    assert (await counted(app, HELLO))["outputTokens"]["count"] == 0
+
+
+async def test_the_caches_part_is_told_only_where_the_engine_tells() -> None:
+    told = await counted(answering(CACHED, kind=b"application/json"), HELLO)
+    assert (told["promptTokens"], told["cachedPromptTokens"]) == (90, 64)
+    assert "promptTokens" not in await counted(answering(ROLE, TOKEN, TOLD), HELLO)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (TOKEN + TOLD + b"data: [DONE]\n\n", Usage(70, 9, None)),
+        (CACHED, Usage(20, 90, 64)),
+        (b'{"usage":null}', None),
+        (b'{"usage":{"prompt_tokens":1}}', None),
+        (b'{"usage":{"prompt_tokens":1,"completion_tokens":-1}}', None),
+        (b'{"usage":{"prompt_tokens":"1","completion_tokens":1}}', None),
+        (b'{"usage":', None),
+        (b'["usage"]', None),
+    ],
+)
+def test_usage_is_read_or_it_is_none(body: bytes, expected: Usage | None) -> None:
+    assert usage_in(body) == expected

@@ -62,8 +62,14 @@ EVALUATION_WITH_RECREATE = (
     "spec.rollout.evaluation goes with strategy Canary and BlueGreen: with Recreate nothing is left "
     "that could serve meanwhile: remove it, or change the strategy"
 )
-METRIC_THRESHOLD = "milliseconds goes with ttft, itl and e2e, which need it, and not with errorRate"
-_METRIC_RULES = cel(("(self.name == 'errorRate') != has(self.milliseconds)", METRIC_THRESHOLD))
+METRIC_MILLISECONDS = "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric"
+METRIC_TOKENS = (
+    "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric"
+)
+_METRIC_RULES = cel(
+    ("(self.name in ['ttft', 'itl', 'e2e']) == has(self.milliseconds)", METRIC_MILLISECONDS),
+    ("(self.name == 'outputTokens') == has(self.tokens)", METRIC_TOKENS),
+)
 # Rules are tried on the default `{}` too, before its fields have theirs.
 _CANARY = "has(self.strategy) && self.strategy == 'Canary'"
 _STEPS = "has(self.steps) && self.steps.size() > 0"
@@ -100,7 +106,7 @@ class Pause(Model):
     """Such as `10m`. Without it: until the revision is promoted (docs/rollouts.md)."""
 
 
-TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5}
+TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5, "outputTokens": 10}
 """Where the spec says none. Slow requests come in clumps, which a test of single requests takes for more than they are."""
 
 
@@ -109,18 +115,23 @@ class MetricSpec(Model):
 
     model_config = ConfigDict(json_schema_extra=_METRIC_RULES)
 
-    name: Literal["errorRate", "ttft", "itl", "e2e"]
-    """`errorRate`: answers with a status of 500 or more, as the gateway saw them. The others count what took longer than `milliseconds`:
-    time to first token (streamed answers), the gap between tokens, the whole answer."""
+    name: Literal["errorRate", "ttft", "itl", "e2e", "outputTokens"]
+    """`errorRate`: answers with a status of 500 or more, as the gateway saw them. `ttft`, `itl` and `e2e` count what took longer than
+    `milliseconds`: time to first token (streamed answers), the gap between tokens, the whole answer. `outputTokens`: answers of more
+    than `tokens` tokens."""
     milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
-    """What is too slow; rounded up to the next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten. Not for errorRate."""
+    """What is too slow; rounded up to the next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten. For ttft, itl and e2e."""
+    tokens: Annotated[int, Field(ge=1, le=75_000)] | None = None
+    """What is too long an answer; rounded up to the next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten, from 10. For outputTokens."""
     tolerance_percent: Annotated[int, Field(ge=1, le=50)] | None = None
-    """How many points more of the canary's requests may be bad. Default: 1 for errorRate, 5 for the others."""
+    """How many points more of the canary's requests may be bad. Default: 1 for errorRate, 10 for outputTokens, 5 for the others."""
 
     @model_validator(mode="after")
-    def _latency_has_threshold(self) -> Self:
-        if (self.name == "errorRate") != (self.milliseconds is None):
-            raise ValueError(METRIC_THRESHOLD)
+    def _threshold_fits_name(self) -> Self:
+        if (self.name in {"ttft", "itl", "e2e"}) != (self.milliseconds is not None):
+            raise ValueError(METRIC_MILLISECONDS)
+        if (self.name == "outputTokens") != (self.tokens is not None):
+            raise ValueError(METRIC_TOKENS)
         return self
 
 
@@ -132,7 +143,7 @@ class AnalysisSpec(Model):
         Field(
             strict=False,
             min_length=1,
-            max_length=4,
+            max_length=5,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],

@@ -104,6 +104,21 @@ class WarmStatus(_Status):
     """Going back to it before this time takes effect at once."""
 
 
+class StratumStatus(_Status):
+    """What was counted for one metric and prompts of about one length."""
+
+    prompt_bytes: str = Field(default="", max_length=16)
+    """Where the stratum ends, exclusive: bytes of the client's prompt, `+Inf` for the longest; empty for requests of unknown length."""
+    stable: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Requests of the stable revision."""
+    stable_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were bad."""
+    canary: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Requests of the canary."""
+    canary_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were bad."""
+
+
 class MetricStatus(_Status):
     """What was counted for one metric since the canary's step began."""
 
@@ -117,6 +132,21 @@ class MetricStatus(_Status):
     """Requests of the canary."""
     canary_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Those of them that were bad."""
+    strata: Annotated[tuple[StratumStatus, ...], Field(max_length=8)] = ()
+    """The same by prompt length, where the replicas count so: canary and stable are compared within each."""
+
+
+class PromptTokensStatus(_Status):
+    """What of the prompts was in the prefix cache, of the answers that told."""
+
+    stable: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Prompt tokens of the stable revision."""
+    stable_cached: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were in the cache."""
+    canary: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Prompt tokens of the canary."""
+    canary_cached: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were in the cache."""
 
 
 class AnalysisStatus(_Status):
@@ -130,6 +160,8 @@ class AnalysisStatus(_Status):
     """About how many more requests of the canary a verdict takes."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=16)] = ()
     """The counts."""
+    prompt_tokens: PromptTokensStatus | None = None
+    """The prefix cache's part, where the engine tells; it is not judged."""
 
 
 class ArmStatus(_Status):

@@ -6,7 +6,7 @@ absence are missing on both sides of a comparison, which makes that take longer 
 
 from collections.abc import Iterable, Mapping
 
-from llmdeployment_operator.plan.samples import Samples
+from llmdeployment_operator.plan.samples import Key, Samples
 from llmdeployment_operator.plan.verdict import Counts
 
 Owner = tuple[str, str]
@@ -53,7 +53,7 @@ class Collector:
         self._fresh.pop(owner, None)
 
 
-def _news(before: Mapping[str, Counts] | None, now: Mapping[str, Counts]) -> dict[str, Counts]:
+def _news(before: Mapping[Key, Counts] | None, now: Mapping[Key, Counts]) -> dict[Key, Counts]:
     """Return what one pod counted of a revision since; of a metric that was not asked for before, nothing."""
     if before is None:
         return dict(now)

@@ -1,10 +1,18 @@
 """The comparison of a canary with the stable revision: evidence gathered, and what it says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from llmdeployment_operator.api.rollout import TOLERANCE_PERCENT, AnalysisSpec
-from llmdeployment_operator.plan.samples import ERRORS, Samples, key_of
+from llmdeployment_operator.api.rollout import TOLERANCE_PERCENT, AnalysisSpec, MetricSpec
+from llmdeployment_operator.plan.samples import (
+    CACHED,
+    ERRORS,
+    LENGTH,
+    UNKNOWN,
+    Key,
+    Samples,
+    key_of,
+)
 from llmdeployment_operator.plan.verdict import (
     Counts,
     Metric,
@@ -21,12 +29,12 @@ ALPHA_FAIL, ALPHA_PASS = 0.01, 0.05
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was counted of both since the canary's step began, by metric's key, and the last verdict's words.
+    """What was counted of both since the canary's step began, by metric and stratum, and the last verdict's words.
 
     `message` and `requests_left` are for status; they are made anew from the counts.
     """
 
-    counts: Mapping[str, Stratum] = field(default_factory=dict)
+    counts: Mapping[Key, Stratum] = field(default_factory=dict)
     result: Result = Result.NEED_MORE_DATA
     message: str = ""
     requests_left: int | None = None
@@ -54,14 +62,15 @@ def judged(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Verd
         Metric(
             name=key_of(metric),
             tolerance=(metric.tolerance_percent or TOLERANCE_PERCENT[metric.name]) / 100,
-            strata=(evidence.counts.get(key_of(metric), _NOTHING),),
-            adjective="errors" if metric.name == ERRORS else "slow",
+            strata=strata_of(evidence, key_of(metric)),
+            adjective=_adjective(metric),
         )
         for metric in spec.metrics
     ]
     limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
     policy = Policy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
     verdict = judge(metrics, policy)
+    verdict = replace(verdict, message=verdict.message + _cached(evidence))
     told = Analysis(evidence.counts, verdict.result, verdict.message, verdict.requests_left)
     return verdict, told
 
@@ -71,6 +80,36 @@ def exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
     asked = max((finding.requests for finding in verdict.findings), default=0)
     undecided = verdict.result is Result.NEED_MORE_DATA
     return undecided and spec.max_requests is not None and asked >= spec.max_requests
+
+
+def strata_of(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
+    """Return the strata of a metric by its key.
+
+    They are one as soon as somebody counted without them: a replica of an older image on one side would be like nobody on the other.
+    """
+    found = {key.stratum: seen for key, seen in evidence.counts.items() if key.metric == metric}
+    if UNKNOWN not in found:
+        return tuple(found.values()) or (_NOTHING,)
+    whole = _NOTHING
+    for seen in found.values():
+        whole = Stratum(_sum(whole.stable, seen.stable), _sum(whole.canary, seen.canary))
+    return (whole,)
+
+
+def _adjective(metric: MetricSpec) -> str:
+    return {ERRORS: "errors", LENGTH: "long"}.get(metric.name, "slow")
+
+
+def _cached(evidence: Analysis) -> str:
+    """Return how much of the prompts was in the prefix cache, if an engine tells: a cold cache is why a canary is slow at first."""
+    seen = evidence.counts.get(Key(CACHED), _NOTHING)
+    if not seen.canary.total and not seen.stable.total:
+        return ""
+    canary, stable = (
+        f"{100 * arm.bad / arm.total:.0f} %" if arm.total else "unknown"
+        for arm in (seen.canary, seen.stable)
+    )
+    return f"; cached prompt tokens {canary} / {stable} (canary / stable)"
 
 
 _NOTHING = Stratum(Counts(), Counts())

@@ -11,6 +11,7 @@ from typing import Any
 
 from llmdeployment_operator.plan.analysis import Analysis
 from llmdeployment_operator.plan.conditions import stamp
+from llmdeployment_operator.plan.samples import CACHED, STRATA, UNKNOWN, Key
 from llmdeployment_operator.plan.verdict import Counts, Result, Stratum
 
 _MESSAGE, _METRICS = 1024, 16
@@ -169,33 +170,73 @@ def row_of(memory: Memory, arm: str, percent: int = 100) -> dict[str, Any]:
 
 
 def _told(analysis: Analysis) -> dict[str, Any]:
+    names = [
+        name for name in dict.fromkeys(key.metric for key in analysis.counts) if name != CACHED
+    ]
     row = {
         "result": analysis.result.value,
         "message": analysis.message[:_MESSAGE],
         "requestsLeft": analysis.requests_left,
-        "metrics": [
-            {
-                "name": name,
-                "stable": int(seen.stable.total),
-                "stableBad": int(seen.stable.bad),
-                "canary": int(seen.canary.total),
-                "canaryBad": int(seen.canary.bad),
-            }
-            for name, seen in list(analysis.counts.items())[-_METRICS:]
-        ],
+        "metrics": [_metric(analysis, name) for name in names[-_METRICS:]],
+        "promptTokens": _cache_row(analysis.counts.get(Key(CACHED))),
     }
     return {key: value for key, value in row.items() if value is not None}
 
 
-def _analysis(row: Mapping[str, Any]) -> Analysis:
-    counts = {
-        seen["name"]: Stratum(
-            Counts(seen["stable"], seen["stableBad"]), Counts(seen["canary"], seen["canaryBad"])
-        )
-        for seen in row.get("metrics", [])
+def _metric(analysis: Analysis, name: str) -> dict[str, Any]:
+    strata = [(key.stratum, seen) for key, seen in analysis.counts.items() if key.metric == name]
+    strata = strata[-STRATA:]
+    rows = [(stratum, _row(seen)) for stratum, seen in strata]
+    total = {field: sum(row[field] for _, row in rows) for field in _row(_EMPTY)}
+    if [stratum for stratum, _ in rows] == [UNKNOWN]:
+        return {"name": name, **total}
+    return {
+        "name": name,
+        **total,
+        "strata": [{"promptBytes": stratum, **row} for stratum, row in rows],
     }
+
+
+_EMPTY = Stratum(Counts(), Counts())
+
+
+def _row(seen: Stratum) -> dict[str, int]:
+    return {
+        "stable": int(seen.stable.total),
+        "stableBad": int(seen.stable.bad),
+        "canary": int(seen.canary.total),
+        "canaryBad": int(seen.canary.bad),
+    }
+
+
+def _cache_row(seen: Stratum | None) -> dict[str, int] | None:
+    if seen is None:
+        return None
+    return {
+        "stable": int(seen.stable.total),
+        "stableCached": int(seen.stable.bad),
+        "canary": int(seen.canary.total),
+        "canaryCached": int(seen.canary.bad),
+    }
+
+
+def _analysis(row: Mapping[str, Any]) -> Analysis:
+    counts: dict[Key, Stratum] = {}
+    for metric in row.get("metrics", []):
+        # A status of before there were strata has the sums alone.
+        for seen in metric.get("strata") or [metric]:
+            key = Key(metric["name"], seen.get("promptBytes", UNKNOWN))
+            counts[key] = _stratum(seen, "Bad")
+    if "promptTokens" in row:
+        counts[Key(CACHED)] = _stratum(row["promptTokens"], "Cached")
     left = row.get("requestsLeft")
     return Analysis(counts, Result(row["result"]), row.get("message", ""), left)
+
+
+def _stratum(seen: Mapping[str, Any], part: str) -> Stratum:
+    return Stratum(
+        Counts(seen["stable"], seen[f"stable{part}"]), Counts(seen["canary"], seen[f"canary{part}"])
+    )
 
 
 def _time(text: str | None) -> datetime | None:

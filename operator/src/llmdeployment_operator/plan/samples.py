@@ -1,15 +1,36 @@
-"""What `/stats` of replicas and gateways say about an analysis' metrics, by revision: requests and how many of them were bad."""
+"""What `/stats` of replicas and gateways say about an analysis' metrics: requests and how many of them were bad.
+
+Counted by revision, metric and stratum; the strata are the replicas' buckets of prompt lengths. A gateway, and a replica of an older
+image, knows none: its counts are of the stratum UNKNOWN.
+"""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.plan.verdict import Counts
 
-Samples = dict[int, dict[str, Counts]]
-"""Counts by revision and metric's key; cumulative since whoever counts began, or differences of such."""
+UNKNOWN = ""
+"""The stratum of requests whose prompt length nobody counted."""
 
-ERRORS = "errorRate"
+STRATA = 8
+"""How many there may be of a metric, UNKNOWN among them: status has room for no more."""
+
+ERRORS, LENGTH = "errorRate", "outputTokens"
+
+CACHED = "cachedPromptTokens"
+"""Not a metric, but counted like one: prompt tokens, and those of them that were in the prefix cache."""
+
+
+class Key(NamedTuple):
+    """What is counted: a metric's name with its threshold, and where the stratum's prompts end, in bytes."""
+
+    metric: str
+    stratum: str = UNKNOWN
+
+
+Samples = dict[int, dict[Key, Counts]]
+"""Counts by revision; cumulative since whoever counts began, or differences of such."""
 
 
 def key_of(metric: MetricSpec) -> str:
@@ -17,17 +38,23 @@ def key_of(metric: MetricSpec) -> str:
 
     >>> key_of(MetricSpec(name="ttft", milliseconds=500)), key_of(MetricSpec(name="errorRate"))
     ('ttft>500ms', 'errorRate')
+    >>> key_of(MetricSpec(name="outputTokens", tokens=500))
+    'outputTokens>500'
     """
+    if metric.tokens is not None:
+        return f"{metric.name}>{metric.tokens}"
     return metric.name if metric.milliseconds is None else f"{metric.name}>{metric.milliseconds}ms"
 
 
 def of_replica(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> Samples:
-    """Return the latency metrics of a replica's `/stats`; nothing of one that is not what it should be."""
-    timed = [metric for metric in metrics if metric.milliseconds is not None]
+    """Return what a replica's `/stats` say; nothing of one that is not what it should be.
+
+    A metric that the replica does not count, being of an older image, is left out.
+    """
+    measured = [metric for metric in metrics if metric.name != ERRORS]
     try:
         return {
-            int(number): {key_of(metric): _slow(row[metric.name], metric) for metric in timed}
-            for number, row in stats["revisions"].items()
+            int(number): _of_revision(row, measured) for number, row in stats["revisions"].items()
         }
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
         return {}
@@ -42,17 +69,44 @@ def of_gateway(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> Sampl
         for row in stats["routes"]:
             # Two arms may have one revision.
             counts = found.setdefault(int(row["revision"]), {})
-            before, requests = counts.get(ERRORS, Counts()), row["requests"]
+            before, requests = counts.get(Key(ERRORS), Counts()), row["requests"]
             total, bad = before.total + sum(requests.values()), before.bad + requests["5xx"]
-            counts[ERRORS] = Counts(total, bad)
+            counts[Key(ERRORS)] = Counts(total, bad)
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
     return found
 
 
-def _slow(histogram: Mapping[str, Any], metric: MetricSpec) -> Counts:
-    seconds = (metric.milliseconds or 0) / 1000
-    within = next(
-        count for bound, count in histogram["buckets"] if bound == "+Inf" or bound >= seconds
-    )
-    return Counts(histogram["count"], histogram["count"] - within)
+def _of_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dict[Key, Counts]:
+    found = {
+        Key(key_of(metric), stratum): counts
+        for metric in metrics
+        if metric.name in row
+        for stratum, counts in _beyond(row[metric.name], metric).items()
+    }
+    if CACHED in row:
+        found[Key(CACHED)] = Counts(row["promptTokens"], row[CACHED])
+    return found
+
+
+def _beyond(histogram: Mapping[str, Any], metric: MetricSpec) -> dict[str, Counts]:
+    """Return what a histogram counts beyond the metric's threshold, by stratum."""
+    threshold = metric.tokens or (metric.milliseconds or 0) / 1000
+    bounds = [bound for bound, _ in histogram["buckets"]]
+    bad = next(i for i, bound in enumerate(bounds) if bound == "+Inf" or bound >= threshold) + 1
+    strata = histogram.get("byPromptBytes")
+    if strata is None:
+        return {
+            UNKNOWN: Counts(
+                histogram["count"], histogram["count"] - histogram["buckets"][bad - 1][1]
+            )
+        }
+    if len(strata) >= STRATA or any(len(counts) != len(bounds) for _, counts in strata):
+        raise ValueError("the strata do not fit the histogram")
+    return {_name(below): Counts(sum(counts), sum(counts[bad:])) for below, counts in strata}
+
+
+def _name(below: object) -> str:
+    if below == "+Inf" or (isinstance(below, int) and 0 < below < 10**9):
+        return str(below)
+    raise ValueError(f"{below!r} is not a prompt's length")

@@ -1,0 +1,50 @@
+"""What an answer says of its own tokens: OpenAI's `usage`."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Usage:
+    """The tokens of one answer."""
+
+    output_tokens: int
+    prompt_tokens: int
+    cached_tokens: int | None
+    """Prompt tokens that were in the prefix cache; None where the engine does not tell (vLLM: `enable-prompt-tokens-details`)."""
+
+
+def usage_in(body: bytes) -> Usage | None:
+    """Returns the last usage in a whole answer or in server-sent events, None where there is none that can be read.
+
+    >>> usage_in(b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5}}')
+    Usage(output_tokens=5, prompt_tokens=9, cached_tokens=None)
+    """
+    # why: parsing every chunk of every stream is dear. A text that holds this word has its quotes escaped.
+    if b'"usage"' not in body:
+        return None
+    found = None
+    for line in [body] if body.startswith(b"{") else body.splitlines():
+        found = _usage_of(line.removeprefix(b"data:")) or found
+    return found
+
+
+def _usage_of(document: bytes) -> Usage | None:
+    try:
+        usage = json.loads(document)["usage"]
+        details = usage.get("prompt_tokens_details") or {}
+        cached = details.get("cached_tokens")
+        return Usage(
+            _count(usage["completion_tokens"]),
+            _count(usage["prompt_tokens"]),
+            None if cached is None else _count(cached),
+        )
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return None
+
+
+def _count(value: Any) -> int:  # noqa: ANN401  # because an engine's JSON may be anything
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} is not a number of tokens")
+    return value
