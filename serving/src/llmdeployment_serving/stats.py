@@ -56,15 +56,18 @@ class RevisionStats:
     """Gaps between chunks that carry tokens."""
     e2e: Histogram = field(default_factory=Histogram)
     """Arrival to last byte of answers that were finished."""
+    adapters: dict[str, str] = field(default_factory=dict)
+    """What became of its LoRA adapters: `loaded`, `loading`, or `failed: ` and why."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns this revision's part of `/stats`."""
-        return {
+        row = {
             "requests": dict(self.requests),
             "ttft": self.ttft.as_json(),
             "itl": self.itl.as_json(),
             "e2e": self.e2e.as_json(),
         }
+        return {**row, "adapters": self.adapters} if self.adapters else row
 
 
 @dataclass(frozen=True)
