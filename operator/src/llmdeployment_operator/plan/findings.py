@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.adapters import adapters_finding
 from llmdeployment_operator.plan.arms import ArmMove
 from llmdeployment_operator.plan.decision import Decision
 from llmdeployment_operator.plan.names import runtime_names
@@ -59,8 +60,10 @@ def _troubles(
 
 
 def _lack(decision: Decision, observed: Observed, number: int) -> Finding | None:
-    runtime = decision.revision(number).runtime
-    return runtime_finding(observed, runtime, decision.needs.get(runtime, 0))
+    revision = decision.revision(number)
+    need = decision.needs.get(revision.runtime, 0)
+    found = runtime_finding(observed, revision.runtime, need)
+    return found or adapters_finding(observed, revision)
 
 
 def _gateway(deployment: LLMDeployment, decision: Decision, observed: Observed) -> Finding | None:

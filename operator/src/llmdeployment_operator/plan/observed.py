@@ -38,6 +38,7 @@ class Observed:
         gateways: what the ready gateways' agents say.
         missing_secrets: Secrets the spec refers to that do not exist.
         capacity: extended resources of the cluster; empty when nothing waits for one.
+        adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
         default_storage_class: whether the cluster makes volumes by itself.
     """
@@ -53,5 +54,6 @@ class Observed:
     gateways: tuple[GatewayState, ...] = ()
     missing_secrets: tuple[str, ...] = ()
     capacity: Mapping[str, Capacity] = field(default_factory=dict)
+    adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
     fresh: Samples = field(default_factory=dict)
     default_storage_class: bool = False
