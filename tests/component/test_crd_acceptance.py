@@ -59,6 +59,14 @@ ACCEPTED = {
         "engine: {args: {seed: 1}, env: [{name: A, value: b}]}, resources: {limits: {nvidia.com/gpu: 2}}, image: x, "
         "podTemplate: {spec: {nodeSelector: {a: b}}}}}]}"
     ),
+    "adapters, and arms with others": (
+        "spec: {model: {adapters: [{name: legal, source: 'pvc://team/legal/3'}, {name: Org/x.y:1, source: 'file:///x'}]}, "
+        "arms: [{name: a, weight: 50}, "
+        "{name: b, weight: 50, overrides: {model: {adapters: [{name: legal, source: 'pvc://team/legal/4'}]}}}]}"
+    ),
+    "an object's own name for an adapter, where the model has another": (
+        "spec: {model: {servedName: base, adapters: [{name: chat, source: 'file:///a'}]}}"
+    ),
     "a gateway with keys": (
         "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
         "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"

@@ -162,7 +162,10 @@ def _compares(deployment: LLMDeployment, observed: Observed) -> bool:
 async def _replicas(
     eyes: Eyes, deployment: LLMDeployment, observed: Observed
 ) -> dict[str, dict[str, Any]]:
-    """Return the `/stats` of replicas by uid of their pods: of all for a comparison, else of those whose adapters are awaited."""
+    """Return the `/stats` of replicas by uid of their pods: of all for a comparison, else of those whose adapters are awaited.
+
+    A replica that is asked and does not answer has an empty one.
+    """
     asked = adapters.runtimes_to_ask(observed, deployment.metadata.generation)
     everyone = _compares(deployment, observed)
     workers = [
@@ -172,7 +175,7 @@ async def _replicas(
     ]
     answers = await asyncio.gather(*(_stats(eyes, pod, names.REPLICA_PORT) for pod in workers))
     pairs = zip(workers, answers, strict=True)
-    return {pod["metadata"]["uid"]: answer for pod, answer in pairs if answer is not None}
+    return {pod["metadata"]["uid"]: answer or {} for pod, answer in pairs}
 
 
 def _fresh(

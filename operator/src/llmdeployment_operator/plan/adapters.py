@@ -15,7 +15,7 @@ from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.stage import pods_of
 
-_LOADED, _LOADING, _FAILED = "loaded", "loading", "failed: "
+_LOADED, _FAILED = "loaded", "failed: "
 
 
 def told(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
@@ -46,19 +46,20 @@ def carriers(observed: Observed, revision: Revision, alive: int) -> int:
 
 
 def adapters_finding(observed: Observed, revision: Revision) -> Finding | None:
-    """Return what the replicas say is wrong with a revision's adapters, or which one they are still loading, or None."""
+    """Return what the replicas say is wrong with a revision's adapters, or which one they have not loaded yet, or None."""
     found = _states(observed, revision)
     for name in adapter_sources(revision.template["model"]):
-        states = [states[name] for states in found if name in states]
+        states = [of_pod.get(name, "") for of_pod in found]
         failed = [state.removeprefix(_FAILED) for state in states if state.startswith(_FAILED)]
         who = f"adapter {name} of revision {revision.number}"
         if failed:
             why = f"{who} does not load on {len(failed)} of {len(found)} replicas: {failed[0]}"
             advice = "correct spec.model.adapters or the files; it is tried again every 30 s"
             return Finding(Reason.ADAPTER_FAILED, f"{why}. No request goes there; {advice}")
-        if _LOADING in states:
-            left = states.count(_LOADING)
-            return Finding(Reason.LOADING_MODEL, f"{who} is loaded by {left} replicas right now")
+        if left := len(states) - states.count(_LOADED):
+            return Finding(
+                Reason.LOADING_MODEL, f"{who} is not yet loaded on {left} of {len(found)} replicas"
+            )
     return None
 
 
@@ -77,7 +78,8 @@ def runtimes_to_ask(observed: Observed, generation: int) -> frozenset[str]:
 
 
 def _states(observed: Observed, revision: Revision) -> list[Mapping[str, str]]:
-    """Return what each replica that answers says of the revision's adapters."""
+    """Return what each replica that answers and was asked says of the revision's adapters."""
     pods = (p for p in pods_of(observed, "worker", revision.runtime) if is_ready(p))
-    said = (observed.adapters.get(pod["metadata"]["name"], {}) for pod in pods)
+    names_of_pods = (pod["metadata"]["name"] for pod in pods)
+    said = (observed.adapters[name] for name in names_of_pods if name in observed.adapters)
     return [of_pod.get(revision.number, {}) for of_pod in said]
