@@ -134,8 +134,8 @@ def test_an_adapter_that_fails_is_named_and_its_revision_gets_nothing(world: Wor
     assert split(world) == [(1, 10000)]
     assert conditions(world)["Degraded"] == ("True", "AdapterFailed")
     assert message(world, "Degraded") == (
-        f"adapter terse of revision 2 does not load on 2 of 2 replicas: {WHY}. No request goes there; "
-        "correct spec.model.adapters or the files; it is tried again every 30 s"
+        f"adapter terse of revision 2 does not load on 2 of 2 replicas: {WHY} "
+        "Correct spec.model.adapters or the files; it is tried again every 30 s"
     )
     rest(world)
     assert split(world) == [(2, 1000), (1, 10000)]

@@ -54,8 +54,8 @@ def adapters_finding(observed: Observed, revision: Revision) -> Finding | None:
         who = f"adapter {name} of revision {revision.number}"
         if failed:
             why = f"{who} does not load on {len(failed)} of {len(found)} replicas: {failed[0]}"
-            advice = "correct spec.model.adapters or the files; it is tried again every 30 s"
-            return Finding(Reason.ADAPTER_FAILED, f"{why}. No request goes there; {advice}")
+            advice = "Correct spec.model.adapters or the files; it is tried again every 30 s"
+            return Finding(Reason.ADAPTER_FAILED, f"{why.rstrip('.')}. {advice}")
         if left := len(states) - states.count(_LOADED):
             return Finding(
                 Reason.LOADING_MODEL, f"{who} is not yet loaded on {left} of {len(found)} replicas"
