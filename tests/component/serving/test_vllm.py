@@ -69,8 +69,8 @@ def adapters(folder: Path) -> dict[str, Any]:
     layers = {f"model.layers.{n}.self_attn.q_proj": (HIDDEN, HIDDEN) for n in range(8)}
     narrow = dict.fromkeys(layers, (64, 64))
     made = {
-        "3": {"legal": write_adapter(folder / "one", layers, seed=1)},
-        "4": {"legal": write_adapter(folder / "two", layers, seed=2)},
+        "3": {"legal": write_adapter(folder / "one", layers, scale=0.12, seed=1)},
+        "4": {"legal": write_adapter(folder / "two", layers, scale=0.5, seed=2)},
         "5": {
             "missing": folder / "none",
             "high": write_adapter(folder / "high", dict(list(layers.items())[:1]), rank=128),
