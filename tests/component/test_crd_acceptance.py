@@ -72,6 +72,14 @@ ACCEPTED = {
         "{name: errorRate}, {name: ttft, milliseconds: 500}, {name: itl, milliseconds: 75}, "
         "{name: e2e, milliseconds: 5000, tolerancePercent: 3}, {name: outputTokens, tokens: 500}]}}}"
     ),
+    "adapters, and arms with others": (
+        "spec: {model: {adapters: [{name: legal, source: 'pvc://team/legal/3'}, {name: Org/x.y:1, source: 'file:///x'}]}, "
+        "arms: [{name: a, weight: 50}, "
+        "{name: b, weight: 50, overrides: {model: {adapters: [{name: legal, source: 'pvc://team/legal/4'}]}}}]}"
+    ),
+    "an object's own name for an adapter, where the model has another": (
+        "spec: {model: {servedName: base, adapters: [{name: chat, source: 'file:///a'}]}}"
+    ),
     "a gateway with keys": (
         "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
         "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"

@@ -143,6 +143,53 @@ REFUSED = {
         "spec: {arms: [{name: a, weight: 100, overrides: {engine: {args: {port: 1}}}}]}",
         "cannot hold port: the operator sets it",
     ),
+    # adapters
+    "an adapter of the Hub": (
+        "spec: {model: {adapters: [{name: legal, source: 'hf://a/b'}]}}",
+        "the source of an adapter must start with pvc:// or file://: copy one of the Hub onto a claim",
+    ),
+    "an adapter out of its claim": (
+        "spec: {model: {adapters: [{name: legal, source: 'pvc://team/../b'}]}}",
+        "the source of an adapter must be pvc://claim/path",
+    ),
+    "an adapter with a relative path": (
+        "spec: {model: {adapters: [{name: legal, source: 'file://legal'}]}}",
+        "the source of an adapter must be file:///path: an absolute path",
+    ),
+    "an adapter without a source": (
+        "spec: {model: {adapters: [{name: legal}]}}",
+        "spec.model.adapters[0].source: Required value",
+    ),
+    "an adapter with a space in its name": (
+        "spec: {model: {adapters: [{name: le gal, source: 'file:///legal'}]}}",
+        "the name of an adapter must start with a letter or digit",
+    ),
+    "an adapter with the engine's mark in its name": (
+        "spec: {model: {adapters: [{name: legal@2, source: 'file:///legal'}]}}",
+        "the name of an adapter must start with a letter or digit",
+    ),
+    "two adapters of one name": (
+        "spec: {model: {adapters: [{name: a, source: 'file:///a'}, {name: a, source: 'file:///b'}]}}",
+        'spec.model.adapters[1]: Duplicate value: {"name":"a"}',
+    ),
+    "an adapter of the served name": (
+        "spec: {model: {servedName: base, adapters: [{name: base, source: 'file:///a'}]}}",
+        "spec.model.adapters holds the name of the model itself",
+    ),
+    "an adapter of the object's name": (
+        "spec: {model: {adapters: [{name: chat, source: 'file:///a'}]}}",
+        "spec.model.adapters holds the name of the model itself",
+    ),
+    "seventeen adapters": (
+        "spec: {model: {adapters: ["
+        + ", ".join(f"{{name: a{n}, source: 'file:///a'}}" for n in range(17))
+        + "]}}",
+        "spec.model.adapters: Too many: 17: must have at most 16 items",
+    ),
+    "an arm with an adapter of the Hub": (
+        "spec: {arms: [{name: a, weight: 100, overrides: {model: {adapters: [{name: b, source: 'hf://a/b'}]}}}]}",
+        "the source of an adapter must start with pvc:// or file://",
+    ),
     # engine
     "unknown engine": (
         "spec: {engine: {name: tgi}}",
@@ -464,7 +511,7 @@ def test_the_table_is_long_enough() -> None:
 
 @pytest.mark.parametrize("flag", RESERVED_FLAGS)
 def test_every_reserved_flag_is_refused(installed: ControlPlane, namespace: str, flag: str) -> None:
-    switch = flag in {"headless", "grpc", "disable-log-stats"}
+    switch = flag in {"headless", "grpc", "disable-log-stats", "enable-lora"}
     body = crd.deployment()
     body["spec"]["engine"] = {"args": {flag: True if switch else "x"}}
 

@@ -58,16 +58,18 @@ class Replica:
         if not await wait_until_free(port, timeout_seconds=PORT_WAIT_SECONDS):
             logger.error("port %d is taken by another process of this pod", port)
         self._front = Front(self._config, self._engine, app)
-        self._front.user_config = self._user_config or UserConfig()
+        self._front.take(self._user_config or UserConfig())
+        self._loading = asyncio.create_task(self._front.adapters.run(), name="adapters")
         self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
         return self._front
 
-    def reconfigure(self, user_config: dict[str, Any]) -> None:
+    async def reconfigure(self, user_config: dict[str, Any]) -> None:
         """Takes new revisions; requests that are under way keep theirs.
 
         Only a replica's first config may fail it. Ray Serve replaces a replica whose `reconfigure`
         raises, so a bad change would end every running replica at once: it is refused and logged
-        instead, and a revision that is missing because of it answers 503.
+        instead, and a revision that is missing because of it answers 503. Adapters that cannot be loaded
+        fail nothing at all, they are told in `/stats`; a new replica answers when it has those that can.
         """
         try:
             taken = parse(UserConfig, user_config)
@@ -76,9 +78,12 @@ class Replica:
                 raise
             logger.error("kept the previous user config: %s", error)  # noqa: TRY400  # because one sentence is enough
             return
+        born = self._user_config is None
         self._user_config = taken
         if self._front is not None:
-            self._front.user_config = taken
+            self._front.take(taken)
+            if born:
+                await self._front.adapters.at_rest()
 
     def check_health(self) -> None:
         """Raises when the engine is dead."""

@@ -1,7 +1,7 @@
 """The front of a replica: everything between the socket and the engine's own HTTP application.
 
 Pure ASGI, since Starlette's middleware classes buffer streams and hide disconnects. In order: known path, revision, size, JSON, prompt,
-engine; and on the way back: status, time to first chunk, gaps, end to end, tokens.
+adapter, engine; and on the way back: the model's name, status, time to first chunk, gaps, end to end, tokens.
 """
 
 import asyncio
@@ -10,16 +10,19 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from llmdeployment_serving.config import ServingConfig, UserConfig
+from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, internal_name
+from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
 from llmdeployment_serving.errors import Header, send_error
+from llmdeployment_serving.model_names import listing, renaming
 from llmdeployment_serving.prompts import apply_prompt, prompt_bytes
 from llmdeployment_serving.stats import RevisionStats, exposition, length_bucket, stats_document
 from llmdeployment_serving.usage import Usage, usage_in
 
 CHAT_PATH = "/v1/chat/completions"
 GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
-ENGINE_PATHS = ("/v1/models", "/health")
+MODELS_PATH = "/v1/models"
+ENGINE_PATHS = (MODELS_PATH, "/health")
 REVISION_HEADER = b"x-llm-revision"
 MAX_BODY_BYTES = 4 * 1024 * 1024
 ABANDONED_GRACE_SECONDS = 0.1
@@ -49,6 +52,12 @@ class Front:
         self._in_flight = 0
         self._revisions: dict[str, RevisionStats] = {}
         self.user_config = UserConfig()
+        self.adapters = Adapters(engine)
+
+    def take(self, config: UserConfig) -> None:
+        """Takes new revisions; requests that are under way keep theirs."""
+        self.user_config = config
+        self.adapters.want(config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -61,6 +70,10 @@ class Front:
         path, method = scope["path"], scope["method"]
         if path in GENERATION_PATHS and method == "POST":
             await self._generate(scope, receive, send)
+        elif path == MODELS_PATH:
+            adapters = self._adapters_of(self._revision_of(scope))
+            names = {internal_name(adapter): name for name, adapter in adapters.items()}
+            await self._app(scope, receive, listing(send, self._config.served_name, names))
         elif path in ENGINE_PATHS:
             await self._app(scope, receive, send)
         elif path == "/stats":
@@ -77,6 +90,10 @@ class Front:
 
     def stats(self) -> dict[str, Any]:
         """Returns the body of `/stats`."""
+        for number in self.user_config.revisions:
+            if adapters := self._adapters_of(number):
+                row = self._revisions.setdefault(number, RevisionStats())
+                row.adapters = {n: self.adapters.state(a) for n, a in adapters.items()}
         return stats_document(
             self._config.engine.name,
             self._config.served_name,
@@ -93,8 +110,8 @@ class Front:
         try:
             self._take_place()
             try:
-                scope, receive = await self._prepared(scope, receive, number, probe)
-                await until_abandoned(self._app(scope, receive, probe.send))
+                scope, receive, send = await self._prepared(scope, receive, number, probe)
+                await until_abandoned(self._app(scope, receive, send))
             finally:
                 self._in_flight -= 1
         except _RefusedError as refused:
@@ -117,10 +134,17 @@ class Front:
             return asked if asked in known else _no_revision
         return self.user_config.newest() or _no_revision
 
+    def _adapters_of(self, number: str) -> dict[str, AdapterConfig]:
+        revision = self.user_config.revisions.get(number)
+        return {adapter.name: adapter for adapter in revision.adapters} if revision else {}
+
     async def _prepared(
         self, scope: Scope, receive: Receive, number: str, probe: "_Probe"
-    ) -> tuple[Scope, Receive]:
-        """Returns the request with the revision's prompt in its body; the probe learns how long the client's own is."""
+    ) -> tuple[Scope, Receive, Send]:
+        """Returns the request with the revision's prompt and the engine's name of the model in its body, and the way back.
+
+        The probe learns how long the client's own prompt is.
+        """
         known = self.user_config.revisions
         if known and number not in known:
             raise _RefusedError(
@@ -131,11 +155,33 @@ class Front:
         chat = scope["path"] == CHAT_PATH
         # why: the client's prompt alone, or a revision with another system text would be compared with unlike requests.
         probe.bucket = length_bucket(prompt_bytes(body, chat=chat))
+        send: Send = probe.send
+        if (adapter := self._adapter_of(body.get("model"), number)) is not None:
+            body["model"] = internal_name(adapter)
+            send = renaming(send, body["model"], adapter.name)
         if known:
             raw = json.dumps(apply_prompt(body, known[number].prompt, chat=chat)).encode()
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
-        return {**scope, "headers": headers}, _replay(raw, receive)
+        return {**scope, "headers": headers}, _replay(raw, receive), send
+
+    def _adapter_of(self, model: object, number: str) -> AdapterConfig | None:
+        """Returns the adapter a request is for, or None: the base model.
+
+        Raises:
+            _RefusedError: The revision has no such model, or has not got it loaded.
+        """
+        if not model or not isinstance(model, str) or model == self._config.served_name:
+            return None  # why: what is no name at all is the engine's to refuse
+        adapters = self._adapters_of(number)
+        if model not in adapters:
+            there = ", ".join((self._config.served_name, *adapters))
+            raise _RefusedError(404, f"the model {model!r} does not exist; there is {there}")
+        state = self.adapters.state(adapters[model])
+        if state == LOADED:
+            return adapters[model]
+        retry = ((b"retry-after", b"1"),) if state == LOADING else ()
+        raise _RefusedError(503, f"the adapter {model} of revision {number} is {state}", retry)
 
 
 async def until_abandoned(call: Awaitable[None]) -> None:

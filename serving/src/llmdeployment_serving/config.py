@@ -29,6 +29,9 @@ FlagName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*$", max_length=64)
 ]
 FlagValue = bool | int | float | str
+AdapterName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=128)
+]
 RevisionNumber = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}$")]
 
 RESERVED_FLAGS: dict[str, str] = {
@@ -59,6 +62,8 @@ RESERVED_FLAGS: dict[str, str] = {
     "download-dir": "spec.model.source fetches the model before the engine starts",
     "disable-log-stats": "scaling and rollouts decide on the engine's statistics",
     "middleware": "the replica's own middleware is fixed",
+    "enable-lora": "spec.model.adapters sets it",
+    "lora-modules": "spec.model.adapters sets it",
 }
 """Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which has the last word."""
 
@@ -100,6 +105,8 @@ class ServingConfig(_Strict):
     pipeline_parallel_size: int = Field(default=1, ge=1)
     gpus: int = Field(default=0, ge=0)
     """GPUs of a replica (Ray's `num_gpus`); 0 runs on the CPU."""
+    adapters: bool = False
+    """Whether the engine has room for LoRA adapters; which ones is in the `UserConfig`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingConfig":
@@ -130,10 +137,20 @@ class PromptConfig(_Strict):
         return defaults
 
 
+class AdapterConfig(_Strict):
+    """A LoRA adapter."""
+
+    name: AdapterName
+    """What clients put in `model`."""
+    path: str = Field(min_length=1)
+    """Its folder in this pod."""
+
+
 class RevisionConfig(_Strict):
     """One revision of this runtime."""
 
     prompt: PromptConfig = PromptConfig()
+    adapters: tuple[AdapterConfig, ...] = Field(default=(), max_length=16)
 
 
 class UserConfig(_Strict):

@@ -28,6 +28,16 @@ class Engine(Protocol):
     def exposition(self) -> bytes:
         """Returns the engine's own metrics in Prometheus' text format."""
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        """Makes the LoRA adapter in folder `path` answer to requests for the model `name`; after `build_app` only.
+
+        Raises:
+            AdapterError: It cannot be loaded; the engine is as it was.
+        """
+
+    async def unload_adapter(self, name: str) -> None:
+        """Takes an adapter away that was loaded; requests under way end as they began."""
+
     def shutdown(self) -> None:
         """Ends the engine's processes."""
 

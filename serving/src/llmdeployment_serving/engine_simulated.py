@@ -9,6 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,7 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp
-from llmdeployment_serving.errors import ConfigError, openai_error
+from llmdeployment_serving.errors import AdapterError, ConfigError, openai_error
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
 from llmdeployment_serving.simulated_api import (
     Asked,
@@ -27,6 +28,9 @@ from llmdeployment_serving.simulated_api import (
     render_whole,
 )
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
+
+ADAPTER_SECONDS = 0.2
+"""How long an adapter takes to load."""
 
 
 async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
@@ -43,6 +47,7 @@ class SimulatedEngine:
 
     def __init__(self, served_name: str, rates: Rates) -> None:
         self._served_name = served_name
+        self._adapters: set[str] = set()
         self._batch = Batch(rates)
         self._random = random.Random(rates.seed)  # noqa: S311  # because a simulation keeps no secret
         self._queues: dict[int, asyncio.Queue[None]] = {}
@@ -82,6 +87,17 @@ class SimulatedEngine:
     def exposition(self) -> bytes:
         """Returns nothing: the replica's own metrics say all there is."""
         return b""
+
+    async def load_adapter(self, name: str, path: str) -> None:
+        """Takes any folder for an adapter; answers to `name` say it beside the mark."""
+        if not await asyncio.to_thread(Path(path).is_dir):
+            raise AdapterError(f"there is no folder {path} in this pod")
+        await asyncio.sleep(ADAPTER_SECONDS)  # why: the simulated time of loading
+        self._adapters.add(name)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Forgets an adapter."""
+        self._adapters.discard(name)
 
     def shutdown(self) -> None:
         """Stops the engine."""
@@ -137,14 +153,14 @@ class SimulatedEngine:
 
     async def _models(self) -> dict[str, Any]:
         card = {
-            "id": self._served_name,
             "object": "model",
             "created": 0,
             "owned_by": "llmdeployment",
             "engine": "simulated",
             "max_model_len": self._batch.rates.max_model_len,
         }
-        return {"object": "list", "data": [card]}
+        names = (self._served_name, *sorted(self._adapters))
+        return {"object": "list", "data": [{"id": name, **card} for name in names]}
 
     async def _chat(self, request: Request) -> Response:
         return await self._answer(await request.json(), chat=True)
@@ -154,7 +170,10 @@ class SimulatedEngine:
 
     async def _answer(self, body: dict[str, Any], *, chat: bool) -> Response:
         try:
-            asked = parse_request(body, self._served_name, self._batch.rates, chat=chat)
+            model = body.get("model")
+            adapter = model if model in self._adapters else None
+            name = adapter or self._served_name
+            asked = parse_request(body, name, self._batch.rates, chat=chat, adapter=adapter)
         except BadRequestError as error:
             return JSONResponse(openai_error(error.status, str(error)), error.status)
         if self._random.random() * 100.0 < self._batch.rates.error_percent:

@@ -5,9 +5,12 @@ those of `vllm serve`: parse flags, make the engine's config, start the engine, 
 """
 
 import argparse
+import asyncio
 import logging
 import os
+import re
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -18,6 +21,9 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.entrypoints.launchers.api_server.app_state import init_app_state
 from vllm.entrypoints.launchers.app import build_app
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.entrypoints.openai.models.serving import OpenAIServingModels
+from vllm.entrypoints.serve.engine.protocol import ErrorResponse
+from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from vllm.platforms import current_platform
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
@@ -26,8 +32,9 @@ from vllm.v1.metrics.prometheus import get_prometheus_registry
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp
-from llmdeployment_serving.errors import ConfigError
+from llmdeployment_serving.errors import AdapterError, ConfigError
 from llmdeployment_serving.flags import vllm_flags
+from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.output import first_error, watched_output
 from llmdeployment_serving.stats import EngineSnapshot
 
@@ -39,6 +46,9 @@ _histograms = {
     "e2e": "vllm:e2e_request_latency_seconds",
     "queue": "vllm:request_queue_time_seconds",
 }
+
+
+_worker_error = re.compile(r"Worker failed with error '(?P<sentence>.+)', please check")
 
 
 class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # because vLLM has no types here
@@ -114,12 +124,14 @@ class VllmEngine:
     def __init__(self, engine: AsyncLLM, args: argparse.Namespace) -> None:
         self._engine = engine
         self._args = args
+        self._models: OpenAIServingModels | None = None
 
     async def build_app(self) -> ASGIApp:
         """Returns vLLM's FastAPI application."""
         tasks = await self._engine.get_supported_tasks()
         app = build_app(self._args, tasks, self._engine.model_config)
         await init_app_state(self._engine, app.state, self._args, tasks)
+        self._models = app.state.openai_serving_models
         # why: vLLM's dead-engine handler writes `server.should_exit`; `failure` ends this process.
         app.state.server = SimpleNamespace(should_exit=False)
         return app  # type: ignore[no-any-return]  # because vLLM has no types here
@@ -148,6 +160,31 @@ class VllmEngine:
     def exposition(self) -> bytes:
         """Returns vLLM's metrics."""
         return generate_latest(get_prometheus_registry())
+
+    async def load_adapter(self, name: str, path: str) -> None:
+        """Loads an adapter into every process of the engine.
+
+        Raises:
+            AdapterError: With vLLM's own reason, or what its files show.
+        """
+        await asyncio.to_thread(check_adapter, Path(path), Path(self._args.model))
+        request = LoadLoRAAdapterRequest(lora_name=name, lora_path=path)
+        answer = await self._serving_models().load_lora_adapter(request)
+        if isinstance(answer, ErrorResponse):
+            found = _worker_error.search(answer.error.message)
+            raise AdapterError(found["sentence"] if found else answer.error.message)
+
+    async def unload_adapter(self, name: str) -> None:
+        """Takes an adapter off the list, then out of memory; a request under way has it read again."""
+        models = self._serving_models()
+        number = models.lora_requests[name].lora_int_id
+        await models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name))
+        await self._engine.remove_lora(number)
+
+    def _serving_models(self) -> OpenAIServingModels:
+        if self._models is None:
+            raise RuntimeError("build_app comes first")
+        return self._models
 
     def shutdown(self) -> None:
         """Ends the engine's processes."""

@@ -3,6 +3,7 @@
     ServingError             one sentence that a user can act on
     |- ConfigError           the operator rendered, or the user wrote, something this replica refuses
     |- FetchError            the model's files could not be brought here
+    |- AdapterError          a LoRA adapter that cannot be loaded; all else works on
     `- EngineDeadError       the engine stopped; only a new replica helps
 
 Every one of them is raised with exactly one line of text, because that line is all that travels: it is the last line
@@ -41,6 +42,10 @@ class ConfigError(ServingError):
 
 class FetchError(ServingError):
     """Model files that could not be brought to this pod."""
+
+
+class AdapterError(ServingError):
+    """A LoRA adapter that cannot be loaded."""
 
 
 class EngineDeadError(ServingError):

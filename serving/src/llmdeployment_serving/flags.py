@@ -1,6 +1,11 @@
 """The command line of `vllm serve` that a `ServingConfig` stands for, as text; vLLM itself is not needed here."""
 
+from collections.abc import Mapping
+
 from llmdeployment_serving.config import ServingConfig
+
+MAX_LORAS, MAX_CPU_LORAS, MAX_LORA_RANK = 4, 16, 64
+"""Different adapters in one batch, adapters kept in memory (others are read again when asked for), and the highest rank."""
 
 
 def vllm_flags(config: ServingConfig) -> list[str]:
@@ -14,9 +19,27 @@ def vllm_flags(config: ServingConfig) -> list[str]:
     if config.tensor_parallel_size * config.pipeline_parallel_size > 1:
         # why: inside a Ray actor vLLM would ask Ray for more actors; this pod's processes are meant.
         flags.append("--distributed-executor-backend=mp")
+    if config.adapters:
+        flags += _lora_flags(config.engine.args)
     for name, value in config.engine.args.items():
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:
             flags.append(f"--{name}={value}")
     return flags
+
+
+def _lora_flags(given: Mapping[str, object]) -> list[str]:
+    """Returns what vLLM needs to take adapters, without the sizes a user gives.
+
+    >>> _lora_flags({"max-loras": 32})
+    ['--enable-lora', '--max-cpu-loras=32', '--max-lora-rank=64']
+    """
+    batch = given.get("max-loras", MAX_LORAS)
+    sizes = {
+        "max-loras": batch,
+        # why: vLLM refuses fewer than max-loras.
+        "max-cpu-loras": max(MAX_CPU_LORAS, batch) if isinstance(batch, int) else MAX_CPU_LORAS,
+        "max-lora-rank": MAX_LORA_RANK,
+    }
+    return ["--enable-lora", *(f"--{k}={v}" for k, v in sizes.items() if k not in given)]

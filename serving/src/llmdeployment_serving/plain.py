@@ -1,5 +1,7 @@
 """A replica without Ray: the same engine and front behind uvicorn, for tests, measurements and small machines."""
 
+import asyncio
+
 import uvicorn
 
 from llmdeployment_serving.asgi import Front
@@ -13,10 +15,13 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
     engine = await start_engine(config)
     try:
         front = Front(config, engine, await engine.build_app())
-        front.user_config = user
+        front.take(user)
+        loading = asyncio.create_task(front.adapters.run(), name="adapters")
+        await front.adapters.at_rest()
         settings = uvicorn.Config(
             front, host=host, port=port, lifespan="on", log_level="warning", access_log=False
         )
         await uvicorn.Server(settings).serve()
+        loading.cancel()
     finally:
         engine.shutdown()

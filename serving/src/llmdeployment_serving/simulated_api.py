@@ -32,10 +32,13 @@ class Asked:
     stream: bool
     include_usage: bool
     chat: bool
+    adapter: str | None = None
 
     def word(self, index: int) -> str:
-        """Returns the answer's token at `index`: the mark, then the prompt's words round and round."""
-        return MARK if index == 0 else " " + self.prompt[(index - 1) % len(self.prompt)]
+        """Returns the answer's token at `index`: the mark, with the adapter in it, then the prompt's words round and round."""
+        if index == 0:
+            return MARK if self.adapter is None else f"{MARK[:-1]} {self.adapter}]"
+        return " " + self.prompt[(index - 1) % len(self.prompt)]
 
     def usage(self) -> dict[str, int]:
         """Returns OpenAI's `usage`."""
@@ -55,7 +58,9 @@ class Reply:
     created: int
 
 
-def parse_request(body: dict[str, Any], model: str, rates: Rates, *, chat: bool) -> Asked:
+def parse_request(
+    body: dict[str, Any], model: str, rates: Rates, *, chat: bool, adapter: str | None = None
+) -> Asked:
     """Returns what `body` asks for.
 
     Raises:
@@ -85,6 +90,7 @@ def parse_request(body: dict[str, Any], model: str, rates: Rates, *, chat: bool)
         stream=body.get("stream") is True,
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
         chat=chat,
+        adapter=adapter,
     )
 
 

@@ -99,10 +99,12 @@ class RevisionStats:
     """Of the answers that told how many of them were in the prefix cache."""
     cached_prompt_tokens: int = 0
     """How many that were."""
+    adapters: dict[str, str] = field(default_factory=dict)
+    """What became of its LoRA adapters: `loaded`, `loading`, or `failed: ` and why."""
 
     def as_json(self) -> dict[str, Any]:
         """Returns this revision's part of `/stats`."""
-        return {
+        row = {
             "requests": dict(self.requests),
             "ttft": self.ttft.as_json(),
             "itl": self.itl.as_json(),
@@ -110,6 +112,7 @@ class RevisionStats:
             "outputTokens": self.output_tokens.as_json(),
             **self._cache(),
         }
+        return {**row, "adapters": self.adapters} if self.adapters else row
 
     def _cache(self) -> dict[str, int]:
         """Returns nothing until an answer told: 0 would say that the cache is of no use."""

@@ -16,6 +16,7 @@ from tests.support.ray_runtime import status_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.support.ray_runtime import RayRuntime
 
@@ -114,6 +115,57 @@ def test_a_wrong_prompt_leaves_the_replica_as_it_is(
         assert ray_runtime.put(put_document) == 200
 
 
+def test_adapters_are_loaded_while_the_replica_runs_and_a_wrong_one_hurts_nobody(
+    client: openai.OpenAI, ray_runtime: RayRuntime, put_document: dict[str, Any], tmp_path: Path
+) -> None:
+    before = [replica["pid"] for replica in ray_runtime.replicas()]
+    document = copy.deepcopy(put_document)
+    revisions = document["applications"][0]["deployments"][0]["user_config"]["revisions"]
+    for number in ("2", "3"):
+        (tmp_path / number).mkdir()
+        legal = {"name": "legal", "path": str(tmp_path / number)}
+        revisions[number] = {"adapters": [legal]}
+    revisions["3"]["adapters"].append({"name": "lost", "path": "/nowhere"})
+    assert ray_runtime.put(document) == 200
+
+    def told() -> dict[str, Any]:
+        rows = ray_runtime.stats()["revisions"]
+        return {n: rows.get(n, {}).get("adapters", {}) for n in ("2", "3")}
+
+    lost = "failed: there is no folder /nowhere in this pod"
+    settled = {"2": {"legal": "loaded"}, "3": {"legal": "loaded", "lost": lost}}
+    until(lambda: told() == settled, seconds=20, what="the adapters")
+    answers = {number: ask(client, "legal", number) for number in ("2", "3")}
+
+    assert {answer.model for answer in answers.values()} == {"legal"}
+    words = {answer.choices[0].message.content for answer in answers.values()}
+    assert len(words) == 2
+    assert all(word.startswith("[simulated legal@") for word in words)
+    assert ask(client, "chat", "1").choices[0].message.content == "[simulated]"
+    with pytest.raises(
+        openai.InternalServerError, match="the adapter lost of revision 3 is failed"
+    ):
+        ask(client, "lost", "3")
+    assert {model.id for model in client.models.list(extra_headers=of("1"))} == {"chat"}
+    assert {model.id for model in client.models.list(extra_headers=of("2"))} == {"chat", "legal"}
+    assert ray_runtime.application()["status"] == "RUNNING"
+    assert [replica["pid"] for replica in ray_runtime.replicas()] == before
+
+
+def of(revision: str) -> dict[str, str]:
+    return {"x-llm-revision": revision}
+
+
+def ask(client: openai.OpenAI, model: str, revision: str) -> Any:
+    return client.chat.completions.create(
+        model=model,
+        messages=HELLO,
+        max_tokens=1,
+        extra_headers=of(revision),
+        extra_body={"ignore_eos": True},
+    )
+
+
 def test_a_stream_under_way_ends_whole_when_its_replica_is_told_to_go(
     client: openai.OpenAI, ray_runtime: RayRuntime
 ) -> None:
@@ -143,11 +195,13 @@ def test_a_stream_under_way_ends_whole_when_its_replica_is_told_to_go(
     until(lambda: status_of(healthz) == 0, seconds=30, what="the end of the replica")
 
 
-def test_scaling_up_again(ray_runtime: RayRuntime) -> None:
+def test_scaling_up_again(client: openai.OpenAI, ray_runtime: RayRuntime) -> None:
     ray_runtime.scale(1)
     healthz = ray_runtime.replica_url("/-/healthz")
 
     until(lambda: status_of(healthz) == 200, seconds=40, what="a replica")
+    # A new replica is not ready before it has the adapters of the revisions it is born with.
+    assert ask(client, "legal", "2").model == "legal"
 
 
 def test_a_pods_last_stream_ends_before_its_hook_does(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 from dev import model, serving_env
+from tests.support.lora import write_adapter
 from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
+HIDDEN = 576
+"""The width of SmolLM2-135M."""
 STORY: Any = [{"role": "user", "content": "Tell a long story."}]
 
 
@@ -36,12 +39,14 @@ def vllm_runtime(
     flags = {"max-model-len": 2048, "max-num-seqs": 16, "enforce-eager": True}
     application["args"] |= {
         "modelPath": str(files),
+        "adapters": True,
         "engine": {"name": "vllm", "args": flags},
     }
     application["deployments"][0]["user_config"] = {
         "revisions": {
             "1": {"prompt": {"defaults": {"temperature": 0, "max_tokens": 32}}},
             "2": {"prompt": {"system": "Reply in one word.", "defaults": {"max_tokens": 3}}},
+            **adapters(tmp_path_factory.mktemp("adapters")),
         }
     }
     runtime = RayRuntime(
@@ -57,6 +62,28 @@ def vllm_runtime(
         yield runtime
     finally:
         runtime.stop()
+
+
+def adapters(folder: Path) -> dict[str, Any]:
+    """Revisions with other files for one name, and one whose adapters cannot be loaded."""
+    layers = {f"model.layers.{n}.self_attn.q_proj": (HIDDEN, HIDDEN) for n in range(8)}
+    narrow = dict.fromkeys(layers, (64, 64))
+    made = {
+        "3": {"legal": write_adapter(folder / "one", layers, scale=0.12, seed=1)},
+        "4": {"legal": write_adapter(folder / "two", layers, scale=0.5, seed=2)},
+        "5": {
+            "missing": folder / "none",
+            "high": write_adapter(folder / "high", dict(list(layers.items())[:1]), rank=128),
+            "narrow": write_adapter(folder / "narrow", narrow),
+        },
+    }
+    return {
+        number: {
+            "prompt": {"defaults": {"temperature": 0, "max_tokens": 12}},
+            "adapters": [{"name": name, "path": str(path)} for name, path in found.items()],
+        }
+        for number, found in made.items()
+    }
 
 
 @pytest.fixture
@@ -77,6 +104,48 @@ def test_the_model_knows_the_capital_of_france(client: openai.OpenAI) -> None:
 
 def test_a_revisions_defaults_reach_the_engine(client: openai.OpenAI) -> None:
     assert ask(client, "2").usage.completion_tokens <= 3
+
+
+def test_revisions_with_other_adapters_of_one_name_answer_side_by_side(
+    client: openai.OpenAI,
+) -> None:
+    def said(model: str, revision: str) -> str:
+        headers = {"x-llm-revision": revision}
+        answer = client.chat.completions.create(model=model, messages=FRANCE, extra_headers=headers)
+        assert answer.model == model
+        return answer.choices[0].message.content or ""
+
+    base, one, two = said("chat", "3"), said("legal", "3"), said("legal", "4")
+
+    assert len({base, one, two}) == 3
+    assert "Paris" in base
+    assert (said("legal", "3"), said("chat", "4")) == (one, base)  # the cache mixes up nothing
+
+
+def test_the_stream_of_an_adapter_has_its_name(client: openai.OpenAI) -> None:
+    stream = client.chat.completions.create(
+        model="legal", messages=FRANCE, stream=True, extra_headers={"x-llm-revision": "3"}
+    )
+
+    assert {chunk.model for chunk in stream} == {"legal"}
+
+
+def test_models_are_those_of_the_revision(client: openai.OpenAI) -> None:
+    found = {
+        number: [model.id for model in client.models.list(extra_headers={"x-llm-revision": number})]
+        for number in "135"
+    }
+
+    assert found == {"1": ["chat"], "3": ["chat", "legal"], "5": ["chat"]}
+
+
+def test_adapters_that_cannot_be_loaded_say_why(vllm_runtime: RayRuntime) -> None:
+    told = vllm_runtime.stats()["revisions"]["5"]["adapters"]
+
+    assert told["missing"].startswith("failed: there is no folder ")
+    assert told["high"] == "failed: LoRA rank 128 is greater than max_lora_rank 64."
+    layer = "model.layers.0.self_attn.q_proj"
+    assert told["narrow"].endswith(f"{layer} takes {HIDDEN} numbers, the adapter has 64")
 
 
 def test_a_stream_is_counted_by_the_engine_and_by_the_revision(

@@ -33,6 +33,12 @@ class Idle:
     def exposition(self) -> bytes:
         return b""
 
+    async def load_adapter(self, name: str, path: str) -> None:
+        raise NotImplementedError
+
+    async def unload_adapter(self, name: str) -> None:
+        raise NotImplementedError
+
     def shutdown(self) -> None:
         pass
 
@@ -47,7 +53,7 @@ def front(app: ASGIApp = echo, **config: Any) -> Front:
     settings = {"servedName": "chat", "engine": {"name": "simulated"}, **config}
     made = Front(parse(ServingConfig, settings), Idle(app), app)
     revisions = {"1": {"prompt": {"system": "One."}}, "2": {"prompt": {"system": "Two."}}}
-    made.user_config = parse(UserConfig, {"revisions": revisions})
+    made.take(parse(UserConfig, {"revisions": revisions}))
     return made
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llmdeployment_operator.api.arms import overrides_schema
+from llmdeployment_operator.api.rules import ADAPTER_IS_MODEL, OBJECT_ADAPTERS
 from llmdeployment_operator.api.schema import Schema, structural
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import GROUP, KIND, PLURAL, VERSION, Spec
@@ -18,7 +19,7 @@ TEMPLATE = Path("charts/llmdeployment-operator/templates/crds.yaml")
 
 _HEADER = "# Made by `make crds` from operator/src/llmdeployment_operator/api. Do not edit.\n"
 
-_NAME_RULES = [
+_OBJECT_RULES = [
     {
         "rule": "self.metadata.name.size() <= 38",
         "message": (
@@ -32,6 +33,7 @@ _NAME_RULES = [
             "the gateway's Service has the same name"
         ),
     },
+    {"rule": OBJECT_ADAPTERS, "message": ADAPTER_IS_MODEL},
 ]
 
 _COLUMNS = [
@@ -101,7 +103,7 @@ def _schema() -> Schema:
             "spec": _spec(),
             "status": structural(Status),
         },
-        "x-kubernetes-validations": _NAME_RULES,
+        "x-kubernetes-validations": _OBJECT_RULES,
     }
 
 

@@ -44,6 +44,31 @@ _served_name = Text(1, 128).must(
     "spec.model.servedName must start with a letter or digit "
     "and hold letters, digits, ., _, :, / and - only",
 )
+_adapter_name = Text(1, 128).must(
+    r"[A-Za-z0-9][A-Za-z0-9._:/-]*",
+    "the name of an adapter must start with a letter or digit "
+    "and hold letters, digits, ., _, :, / and - only",
+)
+_adapter_source = (
+    Text(1, 512)
+    .must(
+        r"(pvc|file)://.*",
+        "the source of an adapter must start with pvc:// or file://: "
+        "copy one of the Hub onto a claim and name it as pvc://claim/path",
+    )
+    .must(
+        r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
+        "the source of an adapter must be pvc://claim/path: "
+        "the name of a PersistentVolumeClaim and a path without .. or spaces",
+        "pvc://",
+    )
+    .must(
+        r"file://(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
+        "the source of an adapter must be file:///path: "
+        "an absolute path in the image, without .. or spaces",
+        "file://",
+    )
+)
 _flag = Text(1, 64).must(
     r"[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*",
     "must be a flag of `vllm serve` without the leading dashes",
@@ -64,6 +89,8 @@ _env_name = (
 Name = Annotated[str, *_name.annotations()]
 ModelSource = Annotated[str, *_source.annotations()]
 ServedName = Annotated[str, *_served_name.annotations()]
+AdapterName = Annotated[str, *_adapter_name.annotations()]
+AdapterSource = Annotated[str, *_adapter_source.annotations()]
 FlagName = Annotated[str, *_flag.annotations()]
 EnvName = Annotated[str, *_env_name.annotations()]
 
@@ -95,10 +122,12 @@ RESERVED_FLAGS: dict[str, str] = {
     "download-dir": "spec.model.source is fetched before the engine starts",
     "disable-log-stats": "scaling and rollouts decide on the engine's statistics",
     "middleware": "the replica's own middleware is fixed",
+    "enable-lora": "set spec.model.adapters",
+    "lora-modules": "set spec.model.adapters",
 }
 """Flags that `spec.engine.args` may not hold, and what to do instead; serving refuses them too."""
 
-_SWITCHES = frozenset({"headless", "grpc", "disable-log-stats"})
+_SWITCHES = frozenset({"headless", "grpc", "disable-log-stats", "enable-lora"})
 
 RESERVED_DEFAULTS: dict[str, Extension] = {
     "messages": {"type": "array", "items": {"type": "object", **_PRESERVE}, "maxItems": 1024},
@@ -151,7 +180,24 @@ PROMPT_DEFAULTS = _forbidden(
 POD_SPEC: Extension = {"type": "object", **_PRESERVE}
 
 TOKEN_WITHOUT_HUB = "spec.model.tokenSecretRef goes with an hf:// source only: remove it"  # noqa: S105  # because it is a sentence
-MODEL = cel(("!has(self.tokenSecretRef) || self.source.startsWith('hf://')", TOKEN_WITHOUT_HUB))
+ADAPTER_IS_MODEL = (
+    "spec.model.adapters holds the name of the model itself (spec.model.servedName, else "
+    "metadata.name): clients could not tell them apart, choose another name"
+)
+MODEL = cel(
+    ("!has(self.tokenSecretRef) || self.source.startsWith('hf://')", TOKEN_WITHOUT_HUB),
+    (
+        (
+            "!has(self.servedName) || !has(self.adapters) || "
+            "self.adapters.all(a, a.name != self.servedName)"
+        ),
+        ADAPTER_IS_MODEL,
+    ),
+)
+OBJECT_ADAPTERS = (
+    "!has(self.spec.model.adapters) || has(self.spec.model.servedName) || "
+    "self.spec.model.adapters.all(a, a.name != self.metadata.name)"
+)
 
 ONE_ENV_SOURCE = "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef"
 _ONE_ENV_SOURCE = (

@@ -23,6 +23,7 @@ from llmdeployment_operator.api.fields import (
     Quantity,
     described,
 )
+from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.status import Status
 
@@ -44,36 +45,6 @@ class SecretReference(Model):
 
     name: ObjectName
     """Name of the Secret."""
-
-
-class SecretKeyReference(Model):
-    """One key of a Secret in the LLMDeployment's namespace."""
-
-    name: ObjectName
-    """Name of the Secret."""
-    key: KeyName = "token"
-    """Key in the Secret."""
-
-
-class ModelSpec(Model):
-    """What is served."""
-
-    model_config = ConfigDict(json_schema_extra=rules.MODEL)
-
-    source: rules.ModelSource
-    """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a
-    revision: main, as it is on the day a pod starts), `pvc://claim/path` or
-    `file:///path/in/the/image`."""
-    served_name: rules.ServedName | None = None
-    """What clients put in `model`. Default: metadata.name."""
-    token_secret_ref: SecretKeyReference | None = None
-    """Token for a gated repository of the Hub."""
-
-    @model_validator(mode="after")
-    def _token_goes_with_hub(self) -> Self:
-        if self.token_secret_ref is not None and not self.source.startswith("hf://"):
-            raise ValueError(rules.TOKEN_WITHOUT_HUB)
-        return self
 
 
 class KeyReference(Model):
@@ -375,6 +346,14 @@ class LLMDeployment(Model):
     metadata: ObjectMeta
     spec: Spec
     status: Status = Status()
+
+    @model_validator(mode="after")
+    def _adapters_are_not_the_model(self) -> Self:
+        for spec in (self.spec, *map(self.spec.of_arm, self.spec.arms)):
+            names = {adapter.name for adapter in spec.model.adapters}
+            if spec.model.served_name is None and self.metadata.name in names:
+                raise ValueError(rules.ADAPTER_IS_MODEL)
+        return self
 
 
 def parse(document: Mapping[str, Any]) -> LLMDeployment:

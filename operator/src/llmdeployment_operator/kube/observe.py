@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.api.types import LLMDeployment, SecretKeyReference
+from llmdeployment_operator.api.model import SecretKeyReference
+from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.kube import objects, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
@@ -23,7 +24,7 @@ from llmdeployment_operator.kube.resources import (
     SECRET,
     STORAGE_CLASS,
 )
-from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan import adapters, names
 from llmdeployment_operator.plan.accelerators import accelerators
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
@@ -167,6 +168,7 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
         for pod, answer in zip(gateways, answers, strict=True)
         if answer is not None
     }
+    replicas = await _replicas(eyes, deployment, observed)
     return replace(
         observed,
         serve={
@@ -178,29 +180,52 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
             _gateway(pod, told[uid]) for pod in gateways if (uid := pod["metadata"]["uid"]) in told
         ),
         capacity=capacity,
-        fresh=await _fresh(eyes, deployment, observed, told),
+        adapters={
+            pod["metadata"]["name"]: adapters.told(replicas[uid])
+            for pod in observed.pods
+            if (uid := pod["metadata"]["uid"]) in replicas
+        },
+        fresh=_fresh(eyes, deployment, observed, replicas, told),
     )
 
 
-async def _fresh(
+def _compares(deployment: LLMDeployment, observed: Observed) -> bool:
+    return deployment.spec.rollout.analysis is not None and has_canary(observed)
+
+
+async def _replicas(
+    eyes: Eyes, deployment: LLMDeployment, observed: Observed
+) -> dict[str, dict[str, Any]]:
+    """Return the `/stats` of replicas by uid of their pods: of all for a comparison, else of those whose adapters are awaited.
+
+    A replica that is asked and does not answer has an empty one.
+    """
+    asked = adapters.runtimes_to_ask(observed, deployment.metadata.generation)
+    everyone = _compares(deployment, observed)
+    workers = [
+        pod
+        for pod in pods_of(observed, "worker")
+        if is_ready(pod) and _ip(pod) and (everyone or names.runtime_of(pod) in asked)
+    ]
+    answers = await asyncio.gather(*(_stats(eyes, pod, names.REPLICA_PORT) for pod in workers))
+    pairs = zip(workers, answers, strict=True)
+    return {pod["metadata"]["uid"]: answer or {} for pod, answer in pairs}
+
+
+def _fresh(
     eyes: Eyes,
     deployment: LLMDeployment,
     observed: Observed,
+    replicas: Mapping[str, Mapping[str, Any]],
     gateways: Mapping[str, Mapping[str, Any]],
 ) -> Samples:
     """Return the requests counted since the last report, if somebody compares them."""
     analysis, meta = deployment.spec.rollout.analysis, deployment.metadata
     owner = (meta.namespace, meta.name)
-    if analysis is None or not has_canary(observed):
+    if analysis is None or not _compares(deployment, observed):
         eyes.collector.forget(owner)
         return {}
-    workers = [pod for pod in pods_of(observed, "worker") if is_ready(pod) and _ip(pod)]
-    answers = await asyncio.gather(*(_stats(eyes, pod, names.REPLICA_PORT) for pod in workers))
-    looked = {
-        pod["metadata"]["uid"]: of_replica(answer, analysis.metrics)
-        for pod, answer in zip(workers, answers, strict=True)
-        if answer is not None
-    }
+    looked = {uid: of_replica(stats, analysis.metrics) for uid, stats in replicas.items()}
     looked |= {uid: of_gateway(stats, analysis.metrics) for uid, stats in gateways.items()}
     return eyes.collector.add(owner, (pod["metadata"]["uid"] for pod in observed.pods), looked)
 

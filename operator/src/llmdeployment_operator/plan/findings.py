@@ -6,6 +6,7 @@ from datetime import datetime
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import front_door
 from llmdeployment_operator.plan.accelerator_plan import planned
+from llmdeployment_operator.plan.adapters import adapters_finding
 from llmdeployment_operator.plan.arms import ArmMove
 from llmdeployment_operator.plan.decision import Decision
 from llmdeployment_operator.plan.names import runtime_names
@@ -65,8 +66,10 @@ def _troubles(
 
 
 def _lack(decision: Decision, observed: Observed, number: int) -> Finding | None:
-    runtime = decision.revision(number).runtime
-    return runtime_finding(observed, runtime, decision.needs.get(runtime, 0))
+    revision = decision.revision(number)
+    need = decision.needs.get(revision.runtime, 0)
+    found = runtime_finding(observed, revision.runtime, need)
+    return found or adapters_finding(observed, revision)
 
 
 def _front_door(

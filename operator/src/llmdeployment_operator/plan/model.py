@@ -1,9 +1,11 @@
-"""Where a model's files are inside a runtime's pods, and what a worker pod needs to have them there."""
+"""Where the files of a model and its adapters are inside a runtime's pods, and what a worker pod needs to have them there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MODELS_DIR = "/models"
+ADAPTERS_DIR = "/adapters"
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,48 @@ def model_files(source: str) -> ModelFiles:
         mounts=[{"name": "model", "mountPath": MODELS_DIR}],
         fetch=source,
     )
+
+
+def adapter_sources(model: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sources of a model's adapters by their names; `model` is that of a spec or of a revision's template."""
+    return {adapter["name"]: adapter["source"] for adapter in model.get("adapters") or ()}
+
+
+def adapter_claims(model: Mapping[str, Any]) -> list[str]:
+    """Return the claims that pods mount for adapters, sorted; the model's own is mounted already.
+
+    >>> sources = ("pvc://b/x", "pvc://a/y", "pvc://b/z", "pvc://models/w", "file:///v")
+    >>> adapters = [{"name": str(n), "source": source} for n, source in enumerate(sources)]
+    >>> adapter_claims({"source": "pvc://models/llama", "adapters": adapters})
+    ['a', 'b']
+    """
+    claims = {_claim(source) for source in adapter_sources(model).values()}
+    return sorted(claim for claim in claims - {_claim(model["source"])} if claim)
+
+
+def adapter_path(source: str, model_source: str) -> str:
+    """Return the folder of an adapter inside the pod.
+
+    >>> adapter_path("pvc://team/legal/3", "pvc://models/llama")
+    '/adapters/team/legal/3'
+    >>> adapter_path("pvc://models/legal", "pvc://models/llama")
+    '/models/models/legal'
+    """
+    if (claim := _claim(source)) is None or claim == _claim(model_source):
+        return model_files(source).path
+    return f"{ADAPTERS_DIR}/{source.removeprefix('pvc://')}"
+
+
+def adapter_files(model: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the volumes and mounts of a worker pod for the claims of its adapters."""
+    volumes, mounts = [], []
+    for number, claim in enumerate(adapter_claims(model), 1):
+        name = f"adapters-{number}"
+        source = {"claimName": claim, "readOnly": True}
+        volumes.append({"name": name, "persistentVolumeClaim": source})
+        mounts.append({"name": name, "mountPath": f"{ADAPTERS_DIR}/{claim}", "readOnly": True})
+    return volumes, mounts
+
+
+def _claim(source: str) -> str | None:
+    return source.removeprefix("pvc://").partition("/")[0] if source.startswith("pvc://") else None

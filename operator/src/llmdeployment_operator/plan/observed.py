@@ -39,6 +39,7 @@ class Observed:
         missing_secrets: Secrets the spec refers to that do not exist.
         missing_config_maps: names of ConfigMaps the spec refers to that do not exist.
         capacity: extended resources of the cluster; empty when nothing waits for one and no runtime is about to be made.
+        adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
         default_storage_class: whether the cluster makes volumes by itself.
     """
@@ -55,5 +56,6 @@ class Observed:
     missing_secrets: tuple[str, ...] = ()
     missing_config_maps: frozenset[str] = frozenset()
     capacity: Mapping[str, Capacity] = field(default_factory=dict)
+    adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
     fresh: Samples = field(default_factory=dict)
     default_storage_class: bool = False

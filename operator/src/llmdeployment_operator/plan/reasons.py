@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """Replicas are loading the model."""
     ENGINE_FAILED = "EngineFailed"
     """A replica could not start its engine; the message is the engine's own. Usually an engine flag or a model path."""
+    ADAPTER_FAILED = "AdapterFailed"
+    """Replicas cannot load an adapter; the message says which, and why. Correct spec.model.adapters, or put the files there."""
     REPLICAS_SHORT = "ReplicasShort"
     """Fewer replicas answer than were asked for."""
     STARTING_GATEWAY = "StartingGateway"

@@ -13,6 +13,7 @@ from llmdeployment_operator.api.arms import TEMPLATE_FIELDS
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.intent import Object, digest
+from llmdeployment_operator.plan.model import adapter_claims
 
 _NOT_OF_THE_RUNTIME = frozenset({"prompt"})
 """Template fields that need no other pods: the serving layer applies them per request."""
@@ -47,8 +48,20 @@ def template_of(deployment: LLMDeployment) -> dict[str, Any]:
 
 
 def runtime_hash(template: dict[str, Any]) -> str:
-    """Return the 8 hex digits that name the runtime which can carry this template."""
-    return digest({key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME})
+    """Return the 8 hex digits that name the runtime which can carry this template.
+
+    Of the adapters only what their pods need counts: that there are any, and the claims that are mounted for them.
+
+    >>> one, two = ({"name": n, "source": f"pvc://team/{n}"} for n in ("legal", "terse"))
+    >>> model = {"source": "hf://a/b"}
+    >>> with_one, with_two = ({"model": {**model, "adapters": a}} for a in ([one], [one, two]))
+    >>> runtime_hash(with_one) == runtime_hash(with_two) != runtime_hash({"model": model})
+    True
+    """
+    kept = {key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME}
+    if (model := template["model"]).get("adapters"):
+        kept["model"] = {**model, "adapters": adapter_claims(model)}
+    return digest(kept)
 
 
 def revisions_of(objects: Iterable[Object]) -> tuple[Revision, ...]:
@@ -92,13 +105,37 @@ def described(fresh: Revision, stable: Revision) -> str:
     >>> one = Revision(1, "", "a", {"model": {"source": "x"}}, {})
     >>> described(Revision(2, "", "a", {"model": {"source": "x"}, "prompt": {"system": "y"}}, {}), one)
     'revision 2: prompt differs from revision 1; the same pods carry it'
+    >>> adapters = [{"name": "legal", "source": "file:///legal"}]
+    >>> described(Revision(2, "", "b", {"model": {"source": "x", "adapters": adapters}}, {}), one)
+    'revision 2: model.adapters differs from revision 1; it needs pods of its own: they are made with room for adapters, or without'
     """
-    fields = sorted(fresh.template.keys() | stable.template.keys())
-    changed = [f for f in fields if fresh.template.get(f) != stable.template.get(f)]
+    new, old = _fields(fresh.template), _fields(stable.template)
+    changed = [
+        field for field in sorted(new.keys() | old.keys()) if new.get(field) != old.get(field)
+    ]
     pods = (
-        "the same pods carry it" if fresh.runtime == stable.runtime else "it needs pods of its own"
+        "the same pods carry it"
+        if fresh.runtime == stable.runtime
+        else f"it needs pods of its own{_of_adapters(fresh.template, stable.template)}"
     )
     return f"revision {fresh.number}: {', '.join(changed)} differs from revision {stable.number}; {pods}"
+
+
+def _fields(template: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a template by which a change is told; adapters by themselves, since they may need no pods."""
+    model = template["model"]
+    kept = {key: value for key, value in model.items() if key != "adapters"}
+    return {**template, "model": kept, "model.adapters": model.get("adapters")}
+
+
+def _of_adapters(fresh: dict[str, Any], stable: dict[str, Any]) -> str:
+    """Return why a change of adapters needs other pods, to be added to a sentence."""
+    new, old = fresh["model"], stable["model"]
+    if bool(new.get("adapters")) != bool(old.get("adapters")):
+        return ": they are made with room for adapters, or without"
+    if new.get("adapters") and adapter_claims(new) != adapter_claims(old):
+        return f": they mount claims {', '.join(adapter_claims(new)) or '(none)'} for adapters"
+    return ""
 
 
 def surplus(

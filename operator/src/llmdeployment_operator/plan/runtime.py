@@ -8,7 +8,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.accelerators import NVIDIA, accelerators
 from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.model import ModelFiles, model_files
+from llmdeployment_operator.plan.model import ModelFiles, adapter_files, model_files
 from llmdeployment_operator.plan.overlay import overlaid
 from llmdeployment_operator.plan.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.settings import Settings
@@ -155,6 +155,7 @@ def _claim(settings: Settings) -> dict[str, Any]:
 def _worker_spec(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
     made = names.runtime_names(deployment.metadata.name, runtime)
     files = model_files(deployment.spec.model.source)
+    volumes, mounts = adapter_files(deployment.spec.model.model_dump(mode="json"))
     resources = deployment.spec.resources.model_dump(mode="json", exclude_none=True)
     container = {
         **_ray_container(deployment, made.token, settings),
@@ -171,13 +172,13 @@ def _worker_spec(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         "lifecycle": {"preStop": {"exec": {"command": ["llmdeployment-serving", "drain"]}}},
     }
     container["env"] = [*container["env"], *_worker_env(deployment, made.head, resources)]
-    container["volumeMounts"] = [*container["volumeMounts"], *files.mounts]
+    container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
     pod = {
         **_pod(settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    pod["volumes"] = [*pod["volumes"], *files.volumes]
+    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes]
     if files.fetch is not None:
         pod["initContainers"] = [_fetch_container(deployment, files, settings)]
     return {

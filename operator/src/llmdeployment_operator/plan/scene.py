@@ -1,5 +1,6 @@
 """What a rollout is decided from, out of what a pass observed."""
 
+from llmdeployment_operator.plan.adapters import adapters_finding, carriers
 from llmdeployment_operator.plan.memory import memory_of
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.revisions import Revision
@@ -36,13 +37,14 @@ def scene_of(
     on_record = {revision.number for revision in revisions}
     last = stable_of(routes, arm) or memory_of(observed.status, arm).stable
     alive = {r.number: ready_replicas(observed, r.runtime) for r in revisions}
-    known = {r.number for r in revisions if _knows(observed.serve.get(r.runtime), r)}
+    known = [r for r in revisions if _knows(observed.serve.get(r.runtime), r)]
     lacking = runtime_finding(observed, target.runtime, replicas)
+    lacking = lacking or adapters_finding(observed, target)
     return Scene(
         stable=last if last is not None and last in on_record else target.number,
         target=target.number,
         weight=canary_weight(routes, arm, target.number),
-        ready={number: count for number, count in alive.items() if number in known},
+        ready={r.number: carriers(observed, r, alive[r.number]) for r in known},
         alive=alive,
         answered={r.number for r in revisions if alive[r.number] or _answered(observed, r)},
         applied=applied,

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.accelerators import accelerators
-from llmdeployment_operator.plan.model import model_files
+from llmdeployment_operator.plan.model import adapter_path, adapter_sources, model_files
 from llmdeployment_operator.plan.revisions import Revision
 
 APPLICATION = "llm"
@@ -90,7 +90,7 @@ def serve_config(
 
     Args:
         deployment: whose model it is.
-        on_runtime: the revisions this runtime answers for; they differ in their prompts only.
+        on_runtime: the revisions this runtime answers for; they differ in prompt and adapters only.
         replicas: how many are wanted.
         attempt: how often the same configuration failed before. It hides in an option that matters to nobody,
             since an identical declaration is not tried again.
@@ -130,7 +130,10 @@ def serving_config(deployment: LLMDeployment, template: dict[str, Any]) -> dict[
     model, engine = template["model"], template.get("engine", {})
     parallelism = template.get("parallelism", {})
     name = engine.get("name", "vllm")
+    # Said only when it is so: the arguments of runtimes that are older than the field must stay what they are.
+    adapters = {"adapters": True} if model.get("adapters") else {}
     return {
+        **adapters,
         "servedName": model.get("servedName") or deployment.metadata.name,
         "modelPath": model_files(model["source"]).path if name == "vllm" else "",
         "engine": {"name": name, "args": engine.get("args", {})},
@@ -160,5 +163,10 @@ def put_needed(wanted: dict[str, Any], state: ServeState) -> str | None:
 
 
 def _user_config(revision: Revision) -> dict[str, Any]:
-    prompt = revision.template.get("prompt")
-    return {"prompt": prompt} if prompt else {}
+    prompt, model = revision.template.get("prompt"), revision.template["model"]
+    adapters = [
+        {"name": name, "path": adapter_path(source, model["source"])}
+        for name, source in adapter_sources(model).items()
+    ]
+    found = {"prompt": prompt, "adapters": adapters}
+    return {key: value for key, value in found.items() if value}

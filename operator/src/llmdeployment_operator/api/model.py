@@ -1,0 +1,68 @@
+"""What is served: `spec.model`."""
+
+from typing import Annotated, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from llmdeployment_operator.api import rules
+from llmdeployment_operator.api.fields import KeyName, Model, ObjectName
+
+
+class SecretKeyReference(Model):
+    """One key of a Secret in the LLMDeployment's namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+    key: KeyName = "token"
+    """Key in the Secret."""
+
+
+class AdapterSpec(Model):
+    """A LoRA adapter of the model."""
+
+    name: rules.AdapterName
+    """What clients put in `model` to have this adapter."""
+    source: rules.AdapterSource
+    """Where its files are, as PEFT saves them: `pvc://claim/path` or `file:///path/in/the/image`."""
+
+
+class ModelSpec(Model):
+    """What is served."""
+
+    model_config = ConfigDict(json_schema_extra=rules.MODEL)
+
+    source: rules.ModelSource
+    """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a
+    revision: main, as it is on the day a pod starts), `pvc://claim/path` or
+    `file:///path/in/the/image`."""
+    served_name: rules.ServedName | None = None
+    """What clients put in `model`. Default: metadata.name."""
+    token_secret_ref: SecretKeyReference | None = None
+    """Token for a gated repository of the Hub."""
+    adapters: Annotated[
+        tuple[AdapterSpec, ...],
+        Field(
+            strict=False,
+            max_length=16,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    """LoRA adapters, each a model of its own to clients. Replicas load them while they run."""
+
+    @model_validator(mode="after")
+    def _token_goes_with_hub(self) -> Self:
+        if self.token_secret_ref is not None and not self.source.startswith("hf://"):
+            raise ValueError(rules.TOKEN_WITHOUT_HUB)
+        return self
+
+    @model_validator(mode="after")
+    def _one_name_each(self) -> Self:
+        names = [adapter.name for adapter in self.adapters]
+        if len(set(names)) < len(names):
+            raise ValueError("spec.model.adapters holds a name twice")
+        if self.served_name in names:
+            raise ValueError(rules.ADAPTER_IS_MODEL)
+        return self

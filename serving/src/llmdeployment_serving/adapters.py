@@ -1,0 +1,107 @@
+"""LoRA adapters of the revisions: which of them the engine has, and what became of the others.
+
+A client's name for an adapter means something else in each revision, so the engine knows an adapter by a name of its own, made of the
+client's name and the source: two revisions with different files under one name live side by side, and the same files are loaded once.
+(vLLM keys its prefix cache by that name, so it must not be the client's.)
+
+A load that fails is kept as such and tried again. It raises nowhere: Ray Serve replaces a replica whose `reconfigure` raises, and one
+wrong path of a new revision would end the replicas of the stable one.
+"""
+
+import asyncio
+import hashlib
+import logging
+from contextlib import suppress
+
+from llmdeployment_serving.config import AdapterConfig, UserConfig
+from llmdeployment_serving.engine import Engine
+from llmdeployment_serving.errors import AdapterError, one_line
+
+logger = logging.getLogger(__name__)
+
+LOADED = "loaded"
+LOADING = "loading"
+FAILED = "failed: "
+RETRY_SECONDS = 30.0
+"""After this long a failed load is tried again: the files may be there by now."""
+_longest_reason = 300
+
+
+def internal_name(adapter: AdapterConfig) -> str:
+    """Returns the name the engine knows an adapter by.
+
+    >>> internal_name(AdapterConfig(name="legal", path="/adapters/team/legal"))
+    'legal@d6b3a7771b56'
+    """
+    return f"{adapter.name}@{hashlib.sha256(adapter.path.encode()).hexdigest()[:12]}"
+
+
+class Adapters:
+    """Brings the engine's adapters to what the revisions want, one after the other, in the background."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._wanted: dict[str, AdapterConfig] = {}
+        self._states: dict[str, str] = {}
+        self._changed = asyncio.Event()
+        self._at_rest = asyncio.Event()
+
+    def want(self, config: UserConfig) -> None:
+        """Takes the adapters of all listed revisions; those of none are unloaded."""
+        self._wanted = {
+            internal_name(adapter): adapter
+            for revision in config.revisions.values()
+            for adapter in revision.adapters
+        }
+        self._at_rest.clear()
+        self._changed.set()
+
+    def state(self, adapter: AdapterConfig) -> str:
+        """Returns `loaded`, `loading`, or `failed: ` and why."""
+        return self._states.get(internal_name(adapter), LOADING)
+
+    async def at_rest(self) -> None:
+        """Returns once everything wanted is loaded or has failed."""
+        await self._at_rest.wait()
+
+    async def run(self) -> None:
+        """Works until it is cancelled."""
+        while True:
+            self._changed.clear()
+            await self._settle()
+            if self._changed.is_set():
+                continue
+            self._at_rest.set()
+            failed = any(state.startswith(FAILED) for state in self._states.values())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), RETRY_SECONDS if failed else None)
+
+    async def _settle(self) -> None:
+        wanted = self._wanted
+        for name in self._states.keys() - wanted.keys():
+            if self._states.pop(name) == LOADED:
+                await self._unload(name)
+        for name, adapter in wanted.items():
+            if self._changed.is_set():
+                return
+            if self._states.get(name) != LOADED:
+                self._states[name] = await self._loaded(name, adapter.path)
+                logger.info("adapter %s from %s: %s", name, adapter.path, self._states[name])
+
+    async def _unload(self, name: str) -> None:
+        try:
+            await self._engine.unload_adapter(name)
+        except Exception:
+            # why: it takes room and nothing else; nobody can ask for it any more.
+            logger.exception("adapter %s could not be unloaded", name)
+        else:
+            logger.info("adapter %s is unloaded: no revision has it", name)
+
+    async def _loaded(self, name: str, path: str) -> str:
+        try:
+            await self._engine.load_adapter(name, path)
+        except AdapterError as error:
+            return FAILED + str(error)[:_longest_reason]
+        except Exception as error:  # noqa: BLE001  # because whatever it is concerns this adapter alone
+            return FAILED + one_line(f"{type(error).__name__}: {error}")[:_longest_reason]
+        return LOADED

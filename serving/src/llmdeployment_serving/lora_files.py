@@ -1,0 +1,88 @@
+"""Whether a folder holds a LoRA adapter of a model, as far as files tell.
+
+vLLM 0.32 says when a folder is missing or a rank too high. It does not compare an adapter's shapes with the model's: one made for a
+model of another width loads, and answers nonsense (measured). The shapes of both are in the headers of their safetensors files.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llmdeployment_serving.errors import AdapterError
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+_peft_prefix = "base_model.model."
+_plain = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
+"""Types with one number an element; packed ones (4 bits) have other shapes than their layers."""
+_longest_header = 100_000_000  # bytes, safetensors' own limit
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def check_adapter(folder: Path, model: Path) -> None:
+    """Returns when nothing speaks against loading.
+
+    Args:
+        folder: of the adapter.
+        model: folder of the model it is for.
+
+    Raises:
+        AdapterError: It is no adapter, or one of another model.
+    """
+    if not folder.is_dir():
+        raise AdapterError(f"there is no folder {folder} in this pod")
+    if not (folder / CONFIG).is_file():
+        raise AdapterError(f"{folder} has no {CONFIG}: it is no adapter as PEFT saves them")
+    if not (folder / WEIGHTS).is_file():
+        return  # why: older formats are the engine's to judge
+    base: Shapes = {}
+    for file in sorted(model.glob("*.safetensors")):
+        base |= shapes(file)
+    if (why := misfit(shapes(folder / WEIGHTS), base)) is not None:
+        raise AdapterError(f"{folder} is an adapter of another model: {why}")
+
+
+def misfit(
+    adapter: Mapping[str, tuple[int, ...]], base: Mapping[str, tuple[int, ...]]
+) -> str | None:
+    """Returns the first layer whose two shapes do not go together, in words, or None. Layers the model's files do not name are not judged.
+
+    >>> base = {"model.q.weight": (576, 576)}
+    >>> misfit({"base_model.model.model.q.lora_A.weight": (8, 576)}, base)
+    >>> misfit({"base_model.model.model.q.lora_A.weight": (8, 64)}, base)
+    'model.q takes 576 numbers, the adapter has 64'
+    >>> misfit({"base_model.model.model.q.lora_B.weight": (64, 8)}, base)
+    'model.q gives 576 numbers, the adapter has 64'
+    """
+    for name, shape in adapter.items():
+        for mark, side, does in ((".lora_A.", 1, "takes"), (".lora_B.", 0, "gives")):
+            layer = name.removeprefix(_peft_prefix).partition(mark)[0]
+            wanted = base.get(f"{layer}.weight")
+            if mark in name and wanted is not None and shape[side] != wanted[side]:
+                return f"{layer} {does} {wanted[side]} numbers, the adapter has {shape[side]}"
+    return None
+
+
+def shapes(file: Path) -> Shapes:
+    """Returns the shape of each matrix in a safetensors file.
+
+    Source: https://huggingface.co/docs/safetensors (8 bytes of length, little-endian, then JSON).
+
+    Raises:
+        AdapterError: The file is not what its name says.
+    """
+    try:
+        with file.open("rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            header: dict[str, Any] = json.loads(handle.read(min(length, _longest_header)))
+        return {
+            name: tuple(tensor["shape"])
+            for name, tensor in header.items()
+            if name != "__metadata__" and tensor["dtype"] in _plain and len(tensor["shape"]) == 2  # noqa: PLR2004  # because a matrix has two
+        }
+    except OSError as error:
+        raise AdapterError(f"{file} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise AdapterError(f"{file} is not a safetensors file: copy it again") from None
