@@ -63,6 +63,13 @@ ACCEPTED = {
         "spec: {gateway: {replicas: 3, apiKeysSecretRef: {name: keys}, "
         "hold: {maxRequests: 0, seconds: 1}, resources: {limits: {cpu: 2}}}}"
     ),
+    "an assignment by every kind of key": (
+        "spec: {gateway: {apiKeysSecretRef: {name: keys}, allowForcing: true, assignment: "
+        "{keys: [Header/x-user, Body/user, Header/x_tenant, APIKey], salt: 'spring-2026;#'}}}"
+    ),
+    "an assignment without API keys": (
+        "spec: {gateway: {assignment: {keys: [Body/user], salt: ''}}}"
+    ),
 }
 
 

@@ -15,6 +15,7 @@ from pydantic import (
 
 from llmdeployment_operator.api import rules
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
+from llmdeployment_operator.api.assignment import API_KEY, GATEWAY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.fields import (
     Image,
     KeyName,
@@ -247,6 +248,8 @@ class Hold(Model):
 class GatewaySpec(Model):
     """The front door of this LLMDeployment."""
 
+    model_config = ConfigDict(json_schema_extra=GATEWAY)
+
     replicas: Annotated[int, Field(ge=1, le=32)] = 2
     """Gateway pods."""
     api_keys_secret_ref: SecretReference | None = None
@@ -254,8 +257,18 @@ class GatewaySpec(Model):
     everybody is."""
     hold: Hold = Hold()
     """Bounds of waiting while no replica is ready."""
+    assignment: AssignmentSpec = AssignmentSpec()
+    """What a request is assigned to an arm and a revision by."""
+    allow_forcing: bool = False
+    """Whether clients may choose for themselves by the headers `x-llm-revision` and `x-llm-arm`."""
     resources: Resources = Resources()
     """Resources of the HAProxy container. Default: 200m CPU and 64Mi requested, 512Mi at most."""
+
+    @model_validator(mode="after")
+    def _api_key_needs_keys(self) -> Self:
+        if API_KEY in (self.assignment.keys or ()) and self.api_keys_secret_ref is None:
+            raise ValueError(NO_API_KEYS)
+        return self
 
 
 class Spec(Model):

@@ -1,0 +1,93 @@
+-- Finds a field of a request's JSON body, to assign the request by. It looks only as far as it must: over the fields before
+-- it, without judging what they hold. Loaded once per thread, so that threads do not wait for one another here.
+local LONGEST_KEY = 256
+local QUOTE, BACKSLASH, OPEN_BRACE, OPEN_BRACKET = 34, 92, 123, 91
+local ESCAPES = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
+
+-- Where a string ends whose first character is at `from`: the place after its quote; nil when it does not end.
+local function after_string(json, from)
+  while true do
+    local quote = json:find('"', from, true)
+    if not quote then return nil end
+    local before = quote - 1
+    while json:byte(before) == BACKSLASH do before = before - 1 end
+    if (quote - before) % 2 == 1 then return quote + 1 end
+    from = quote + 1
+  end
+end
+
+local function after_container(json, from)
+  local depth = 0
+  while true do
+    local at = json:find('[%[%]{}"]', from)
+    if not at then return nil end
+    local char = json:byte(at)
+    if char == QUOTE then
+      from = after_string(json, at + 1)
+      if not from then return nil end
+    else
+      depth = depth + ((char == OPEN_BRACE or char == OPEN_BRACKET) and 1 or -1)
+      from = at + 1
+      if depth == 0 then return from end
+    end
+  end
+end
+
+local function after_value(json, from)
+  local char = json:byte(from)
+  if char == QUOTE then return after_string(json, from + 1) end
+  if char == OPEN_BRACE or char == OPEN_BRACKET then return after_container(json, from) end
+  return json:match("^[^,}%]]+()", from)
+end
+
+-- Characters beyond U+FFFF are two escapes in JSON, which gsub makes into two halves of three bytes each.
+local function joined(high2, high3, low2, low3)
+  local high = (high2:byte() & 0x0F) << 6 | high3:byte() & 0x3F
+  local low = (low2:byte() & 0x0F) << 6 | low3:byte() & 0x3F
+  return utf8.char(0x10000 + (high << 10) + low)
+end
+
+local function unescaped(text)
+  if not text:find("\\", 1, true) then return text end
+  text = text:gsub("\\(.)(%x?%x?%x?%x?)", function(char, hex)
+    if char == "u" and #hex == 4 then return utf8.char(tonumber(hex, 16)) end
+    return (ESCAPES[char] or char) .. hex
+  end)
+  return (text:gsub("\xED([\xA0-\xAF])([\x80-\xBF])\xED([\xB0-\xBF])([\x80-\xBF])", joined))
+end
+
+-- A string's text, or a number as it is written; nil for everything else. The second result is true when the text ends too early.
+local function scalar(json, from)
+  if json:byte(from) == QUOTE then
+    local after = after_string(json, from + 1)
+    if not after then return nil, true end
+    return unescaped(json:sub(from + 1, after - 2)), false
+  end
+  local number, delimiter = json:match("^(%-?%d[%d.eE+-]*)%s*(.?)", from)
+  if delimiter == "" then return nil, true end
+  return number, false
+end
+
+local function field(json, name)
+  local from = json:match("^%s*{()")
+  if not from then return nil, false end
+  while true do
+    local key = json:match('^[%s,]*"()', from)
+    if not key then return nil, json:match("^[%s,]*$", from) ~= nil end
+    local after = after_string(json, key)
+    local value = after and json:match("^%s*:%s*()", after)
+    if not value then return nil, true end
+    if json:sub(key, after - 2) == name then return scalar(json, value) end
+    from = after_value(json, value)
+    if not from then return nil, true end
+  end
+end
+
+core.register_action("body_key", {"http-req"}, function(txn, name)
+  local value, unfinished = field(txn.f:req_body(), name)
+  if unfinished then
+    txn:set_var("txn.unfinished", true)
+  elseif value and #value > 0 and #value <= LONGEST_KEY then
+    txn:set_var("txn.unit", value)
+  end
+end, 1)
