@@ -16,8 +16,9 @@ _DRAINED_BYTES = 64 * 1024 * 1024
 """A body above the limit is read to its end before it is refused, up to this size."""
 BUFFER_BYTES = 64 * 1024
 """A request that is larger, with its headers, is not sent again after a 503."""
-BODY_BUFFER_BYTES = 64 * 1024
-"""The same where requests are assigned by a field of the body, which must then be in the first of it."""
+BODY_BUFFER_BYTES = 256 * 1024
+"""The same where requests are assigned by a field of the body, which must then be in it. Measured: costs no CPU, and memory only
+for what clients really send."""
 HARD_STOP_SECONDS = 640
 """Below the pod's terminationGracePeriodSeconds (660), so that the end is HAProxy's and not a kill."""
 LONGEST_SECONDS = 900

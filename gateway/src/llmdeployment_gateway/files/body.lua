@@ -1,29 +1,29 @@
 -- Finds a field of a request's JSON body, to assign the request by. It looks only as far as it must: over the fields before
 -- it, without judging what they hold. Loaded once per thread, so that threads do not wait for one another here.
 local LONGEST_KEY = 256
-local QUOTE, BACKSLASH, OPEN_BRACE, OPEN_BRACKET = 34, 92, 123, 91
+local QUOTE, OPEN_BRACE, OPEN_BRACKET = 34, 123, 91
 local ESCAPES = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
 
--- Where a string ends whose first character is at `from`: the place after its quote; nil when it does not end.
-local function after_string(json, from)
-  while true do
-    local quote = json:find('"', from, true)
-    if not quote then return nil end
-    local before = quote - 1
-    while json:byte(before) == BACKSLASH do before = before - 1 end
-    if (quote - before) % 2 == 1 then return quote + 1 end
-    from = quote + 1
-  end
+-- The JSON with its escapes blanked, so that every quote left begins or ends a string; places stay what they are.
+local function blanked(json)
+  if not json:find('\\"', 1, true) then return json end
+  return (json:gsub("\\.", "__"))
 end
 
-local function after_container(json, from)
+-- Where a string ends whose first character is at `from`: the place after its quote; nil when it does not end.
+local function after_string(blank, from)
+  local quote = blank:find('"', from, true)
+  return quote and quote + 1
+end
+
+local function after_container(blank, from)
   local depth = 0
   while true do
-    local at = json:find('[%[%]{}"]', from)
+    local at = blank:find('[%[%]{}"]', from)
     if not at then return nil end
-    local char = json:byte(at)
+    local char = blank:byte(at)
     if char == QUOTE then
-      from = after_string(json, at + 1)
+      from = after_string(blank, at + 1)
       if not from then return nil end
     else
       depth = depth + ((char == OPEN_BRACE or char == OPEN_BRACKET) and 1 or -1)
@@ -33,11 +33,11 @@ local function after_container(json, from)
   end
 end
 
-local function after_value(json, from)
-  local char = json:byte(from)
-  if char == QUOTE then return after_string(json, from + 1) end
-  if char == OPEN_BRACE or char == OPEN_BRACKET then return after_container(json, from) end
-  return json:match("^[^,}%]]+()", from)
+local function after_value(blank, from)
+  local char = blank:byte(from)
+  if char == QUOTE then return after_string(blank, from + 1) end
+  if char == OPEN_BRACE or char == OPEN_BRACKET then return after_container(blank, from) end
+  return blank:match("^[^,}%]]+()", from)
 end
 
 -- Characters beyond U+FFFF are two escapes in JSON, which gsub makes into two halves of three bytes each.
@@ -57,9 +57,9 @@ local function unescaped(text)
 end
 
 -- A string's text, or a number as it is written; nil for everything else. The second result is true when the text ends too early.
-local function scalar(json, from)
+local function scalar(json, blank, from)
   if json:byte(from) == QUOTE then
-    local after = after_string(json, from + 1)
+    local after = after_string(blank, from + 1)
     if not after then return nil, true end
     return unescaped(json:sub(from + 1, after - 2)), false
   end
@@ -71,14 +71,15 @@ end
 local function field(json, name)
   local from = json:match("^%s*{()")
   if not from then return nil, false end
+  local blank = blanked(json)
   while true do
     local key = json:match('^[%s,]*"()', from)
     if not key then return nil, json:match("^[%s,]*$", from) ~= nil end
-    local after = after_string(json, key)
+    local after = after_string(blank, key)
     local value = after and json:match("^%s*:%s*()", after)
     if not value then return nil, true end
-    if json:sub(key, after - 2) == name then return scalar(json, value) end
-    from = after_value(json, value)
+    if json:sub(key, after - 2) == name then return scalar(json, blank, value) end
+    from = after_value(blank, value)
     if not from then return nil, true end
   end
 end
