@@ -91,6 +91,13 @@ ACCEPTED = {
         "parentRefs: [{name: public}, {name: public, namespace: gateways, sectionName: https}]}}, "
         "rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft, milliseconds: 500}]}}}"
     ),
+    "an assignment by every kind of key": (
+        "spec: {gateway: {apiKeysSecretRef: {name: keys}, allowForcing: true, assignment: "
+        "{keys: [Header/x-user, Body/user, Header/x_tenant, APIKey], salt: 'spring-2026;#'}}}"
+    ),
+    "an assignment without API keys": (
+        "spec: {gateway: {assignment: {keys: [Body/user], salt: ''}}}"
+    ),
 }
 
 

@@ -364,6 +364,58 @@ REFUSED = {
         "spec: {gateway: {mode: Ingress}}",
         'Unsupported value: "Ingress"',
     ),
+    "an assignment that nobody makes": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, assignment: {keys: [Header/x-user]}}}",
+        "spec.gateway.assignment.keys and allowForcing have no effect with spec.gateway.mode HTTPRoute",
+    ),
+    "an assignment by nothing": (
+        "spec: {gateway: {assignment: {keys: []}}}",
+        "spec.gateway.assignment.keys in body should have at least 1 items",
+    ),
+    "five keys": (
+        "spec: {gateway: {assignment: {keys: [Header/a, Header/b, Header/c, Header/d, Header/e]}}}",
+        "spec.gateway.assignment.keys: Too many: 5: must have at most 4 items",
+    ),
+    "a key twice": (
+        "spec: {gateway: {assignment: {keys: [Header/x-user, Body/user, Header/x-user]}}}",
+        "spec.gateway.assignment.keys names a key twice: remove one of them",
+    ),
+    "a key of another kind": (
+        "spec: {gateway: {assignment: {keys: [Cookie/session]}}}",
+        "spec.gateway.assignment.keys holds Header/<name> (lower case), Body/<top-level field> and APIKey only",
+    ),
+    "a header in upper case": (
+        "spec: {gateway: {assignment: {keys: [Header/X-User]}}}",
+        "spec.gateway.assignment.keys holds Header/<name> (lower case)",
+    ),
+    "a field of a field": (
+        "spec: {gateway: {assignment: {keys: [Body/metadata.user]}}}",
+        "Body/<top-level field>",
+    ),
+    "the gateway's own header as a key": (
+        "spec: {gateway: {assignment: {keys: [Header/x-llm-arm]}}}",
+        "spec.gateway.assignment.keys cannot hold the gateway's own headers, x-llm-*: take another header",
+    ),
+    "the authorization header as a key": (
+        "spec: {gateway: {assignment: {keys: [Header/authorization]}}}",
+        "spec.gateway.assignment.keys cannot hold Header/authorization: use APIKey",
+    ),
+    "assigned by API keys that nobody has": (
+        "spec: {gateway: {assignment: {keys: [Header/x-user, APIKey]}}}",
+        "spec.gateway.assignment.keys has APIKey and clients have no keys: set spec.gateway.apiKeysSecretRef, or remove APIKey",
+    ),
+    "a salt with a space": (
+        "spec: {gateway: {assignment: {salt: a b}}}",
+        "spec.gateway.assignment.salt must hold printable ASCII characters without spaces",
+    ),
+    "a salt of 65 characters": (
+        f"spec: {{gateway: {{assignment: {{salt: {'a' * 65}}}}}}}",
+        "spec.gateway.assignment.salt: Too long: may not be more than 64",
+    ),
+    "forcing as text": (
+        "spec: {gateway: {allowForcing: 'yes'}}",
+        "spec.gateway.allowForcing in body must be of type boolean",
+    ),
     "negative history": (
         "spec: {revisionHistoryLimit: -1}",
         "spec.revisionHistoryLimit in body should be greater than or equal to 0",

@@ -44,6 +44,7 @@ def desired(
             maps.SLOTS: maps.lines(assigned),
             maps.SETTINGS: maps.settings(routes),
             maps.KEYS: maps.lines(keys),
+            maps.FORCED: maps.forced(routes, assigned),
             # Last: nothing is routed to a slot before its servers and settings are there.
             maps.BUCKETS: maps.buckets(routes, assigned),
         },

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from llmdeployment_gateway import slots
+from llmdeployment_gateway import assignment, forcing, maps, slots
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
@@ -16,6 +16,9 @@ _DRAINED_BYTES = 64 * 1024 * 1024
 """A body above the limit is read to its end before it is refused, up to this size."""
 BUFFER_BYTES = 64 * 1024
 """A request that is larger, with its headers, is not sent again after a 503."""
+BODY_BUFFER_BYTES = 256 * 1024
+"""The same where requests are assigned by a field of the body, which must then be in it. Measured: costs no CPU, and memory only
+for what clients really send."""
 HARD_STOP_SECONDS = 640
 """Below the pod's terminationGracePeriodSeconds (660), so that the end is HAProxy's and not a kill."""
 LONGEST_SECONDS = 900
@@ -29,6 +32,7 @@ SERVER = (
     "observe layer4 error-limit 1 on-error mark-down"
 )
 
+_BODY_LUA = "body.lua"
 _UNAUTHORIZED = (
     "    http-request return status 401 content-type application/json string '"
     '{"error": {"message": "The API key is missing or wrong. Send it as: Authorization: Bearer <key>", '
@@ -39,13 +43,21 @@ _UNAUTHORIZED = (
 
 def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
     """Return the configuration, with the servers of each slot (by name) that HAProxy starts with."""
+    keys = settings.assignment_keys
+    reads_bodies = assignment.reads_bodies(keys)
+    forced = settings.run_dir / maps.FORCED
     return Template(_file("haproxy.cfg")).substitute(
         run=settings.run_dir,
         bind=settings.bind,
         grace=settings.grace_seconds,
         hard_stop=HARD_STOP_SECONDS,
         longest=LONGEST_SECONDS,
-        buffer_bytes=BUFFER_BYTES,
+        buffer_bytes=BODY_BUFFER_BYTES if reads_bodies else BUFFER_BYTES,
+        load_body=_load_body(settings.run_dir) if reads_bodies else "",
+        unit=assignment.rules(keys),
+        asked=forcing.ASKED if settings.forcing else "",
+        choosing=forcing.choosing(forced) if settings.forcing else "",
+        refusing=forcing.refusing(forced) if settings.forcing else "",
         body_bytes=BODY_BYTES,
         drained_bytes=_DRAINED_BYTES,
         body_mib=BODY_BYTES // 1024 // 1024,
@@ -56,9 +68,13 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
     )
 
 
-def hold_lua() -> str:
-    """Return the program of the hold."""
-    return _file("hold.lua")
+def programs() -> dict[str, str]:
+    """Return what HAProxy runs of ours, by file name: the hold, and the search for a field of the body."""
+    return {name: _file(name) for name in ("hold.lua", _BODY_LUA)}
+
+
+def _load_body(run_dir: Path) -> str:
+    return f"    lua-load-per-thread {run_dir}/{_BODY_LUA}\n"
 
 
 def _file(name: str) -> str:

@@ -8,7 +8,7 @@ from llmdeployment_gateway.changes import Desired
 from llmdeployment_gateway.settings import Settings
 
 CONFIG = "haproxy.cfg"
-MAPS = (maps.SLOTS, maps.SETTINGS, maps.KEYS, maps.BUCKETS)
+MAPS = (maps.SLOTS, maps.SETTINGS, maps.KEYS, maps.FORCED, maps.BUCKETS)
 
 
 def prepare(settings: Settings, keys: Mapping[str, str]) -> None:
@@ -21,7 +21,7 @@ def prepare(settings: Settings, keys: Mapping[str, str]) -> None:
     first = {
         **dict.fromkeys(MAPS, ""),
         maps.KEYS: maps.lines(keys),
-        "hold.lua": config.hold_lua(),
+        **config.programs(),
         CONFIG: config.render(settings, {}),
     }
     for name, text in first.items():

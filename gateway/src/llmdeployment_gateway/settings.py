@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llmdeployment_gateway import assignment
+
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
@@ -36,6 +38,8 @@ class Settings:
         namespace: of the LLMDeployment.
         name: of the LLMDeployment.
         auth: `apikey` asks every client for one.
+        assignment_keys: where a request's key is; the first that is there counts.
+        forcing: whether clients may choose their revision or arm.
         run_dir: what the two containers share; a path of at most 80 bytes, because it holds sockets.
         keys_dir: one file per API key: its name is the key's name, its content the key.
         bind: HAProxy's address, as its `bind` takes it.
@@ -48,6 +52,8 @@ class Settings:
     namespace: str
     name: str
     auth: Literal["none", "apikey"]
+    assignment_keys: tuple[assignment.Key, ...] = assignment.DEFAULT
+    forcing: bool = False
     run_dir: Path = Path("/run/llmd")
     keys_dir: Path = Path("/etc/llmd/keys")
     bind: str = ":8080"
@@ -66,6 +72,9 @@ def settings_of(env: Mapping[str, str] = os.environ) -> Settings:
     auth = env.get("LLMD_AUTH", "none")
     if auth not in {"none", "apikey"}:
         raise SettingsError(f"LLMD_AUTH is {auth!r}; it must be none or apikey")
+    forcing = env.get("LLMD_FORCING", "false")
+    if forcing not in {"true", "false"}:
+        raise SettingsError(f"LLMD_FORCING is {forcing!r}; it must be true or false")
     missing = [name for name in ("LLMD_NAMESPACE", "LLMD_NAME") if not env.get(name)]
     if missing:
         raise SettingsError(f"{' and '.join(missing)} must be set")
@@ -74,6 +83,8 @@ def settings_of(env: Mapping[str, str] = os.environ) -> Settings:
             namespace=env["LLMD_NAMESPACE"],
             name=env["LLMD_NAME"],
             auth="apikey" if auth == "apikey" else "none",
+            assignment_keys=_assignment_keys(env),
+            forcing=forcing == "true",
             run_dir=Path(env.get("LLMD_RUN_DIR", "/run/llmd")),
             keys_dir=Path(env.get("LLMD_KEYS_DIR", "/etc/llmd/keys")),
             bind=env.get("LLMD_BIND", ":8080"),
@@ -86,6 +97,15 @@ def settings_of(env: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(
             f"LLMD_AGENT_PORT and LLMD_GRACE_SECONDS must be numbers: {error}"
         ) from error
+
+
+def _assignment_keys(env: Mapping[str, str]) -> tuple[assignment.Key, ...]:
+    if not (text := env.get("LLMD_ASSIGNMENT_KEYS")):
+        return assignment.DEFAULT
+    try:
+        return assignment.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"LLMD_ASSIGNMENT_KEYS: {error}") from error
 
 
 def kube_access_of(env: Mapping[str, str] = os.environ) -> KubeAccess:

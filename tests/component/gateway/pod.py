@@ -1,6 +1,7 @@
 """A gateway pod without a pod: the two programs, their shared folder, and what the operator writes for them."""
 
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from tests.support.ports import free_port
 from llmdeployment_gateway.routes import routes_hash
 
 SERVICE = "chat-1a2b3c4d"
+SALT = "3d1f"
 COMMAND = str(Path(sys.executable).with_name("llmdeployment-gateway"))
 CHAT = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
 
@@ -36,6 +38,11 @@ async def until(ask: Callable[[], Awaitable[Any]], seconds: float, what: str) ->
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds:g} s: {what}; last: {answer!r}")
         await asyncio.sleep(0.02)  # why: between two looks
+
+
+def bucket(unit: str, salt: str = SALT) -> int:
+    """The arithmetic of docs/gateway.md, done once more."""
+    return int(hashlib.sha256(f"{salt}:{unit}".encode()).hexdigest()[:8], 16) % 10_000
 
 
 class Pod:
@@ -98,12 +105,14 @@ class Pod:
 
     # --- what the operator and the cluster write ---
 
-    def write_routes(self, rows: list[dict[str, Any]] | None = None, **hold: int) -> str:
+    def write_routes(
+        self, rows: list[dict[str, Any]] | None = None, salt: str = SALT, **hold: int
+    ) -> str:
         """Write the routes ConfigMap; returns the hash that `/stats` shall say."""
         document = {
             "deployment": "chat",
             "servedName": "chat",
-            "salt": "3d1f",
+            "salt": salt,
             "hold": {"maxRequests": 8, "seconds": 10, **hold},
             "routes": [row()] if rows is None else rows,
         }

@@ -49,7 +49,10 @@ class Replica:
         self.answered += 1
         await asyncio.sleep(self.delay)  # why: a slow model
         told = {key.lower(): value for key, value in request.headers.items()}
-        asked = json.loads(body) if body else {}
+        try:
+            asked = json.loads(body) if body else {}
+        except ValueError:
+            asked = {}
         if isinstance(asked, dict) and asked.get("stream"):
             return await self._stream(request)
         # What a replica says about its arm is nobody's business: the gateway's word counts.

@@ -1,11 +1,13 @@
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from llmdeployment_gateway.config import STRIDE, hold_lua, render
+from llmdeployment_gateway.assignment import parse
+from llmdeployment_gateway.config import STRIDE, programs, render
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
@@ -14,12 +16,18 @@ GOLDEN = Path(__file__).parent / "golden"
 SERVERS = {"slot1": [Address("198.18.0.2", 30000), Address("198.18.0.1", 30000)]}
 ANYBODY = Settings("ns", "chat", "none")
 BY_KEY = Settings("ns", "chat", "apikey")
+VARIANTS = {
+    "none": ANYBODY,
+    "apikey": BY_KEY,
+    "body": replace(BY_KEY, assignment_keys=parse("Header/x-user,Body/user,APIKey")),
+    "forcing": replace(ANYBODY, forcing=True),
+}
 
 
-@pytest.mark.parametrize("settings", [ANYBODY, BY_KEY], ids=lambda settings: settings.auth)
-def test_the_configuration_is_the_golden_one(settings: Settings) -> None:
+@pytest.mark.parametrize(("name", "settings"), VARIANTS.items(), ids=VARIANTS)
+def test_the_configuration_is_the_golden_one(name: str, settings: Settings) -> None:
     """`LLMD_UPDATE_GOLDEN=1 pytest tests/unit/gateway` writes it anew."""
-    file = GOLDEN / f"haproxy-{settings.auth}.cfg"
+    file = GOLDEN / f"haproxy-{name}.cfg"
     text = render(settings, SERVERS)
     if os.environ.get("LLMD_UPDATE_GOLDEN"):
         file.parent.mkdir(exist_ok=True)
@@ -28,9 +36,9 @@ def test_the_configuration_is_the_golden_one(settings: Settings) -> None:
     assert text == file.read_text()
 
 
-@pytest.mark.parametrize("settings", [ANYBODY, BY_KEY], ids=lambda settings: settings.auth)
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 def test_every_answer_of_the_gateways_own_is_openais_error(settings: Settings) -> None:
-    text = render(settings, {}) + hold_lua()
+    text = render(settings, {}) + "".join(programs().values())
     bodies = [
         re.sub(r"%\[[^]]*\]", "sentence", body) for body in re.findall(r"'(\{.*?\}\})'", text)
     ]

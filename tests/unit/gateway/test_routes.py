@@ -76,5 +76,37 @@ def test_rows_become_ranges_of_buckets(rows: tuple[dict[str, Any], ...], ranges:
     assert maps.buckets(parse(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == ranges
 
 
+def arm_row(arm: str, revision: int, below: int) -> dict[str, Any]:
+    return row(below, revision) | {"arm": arm}
+
+
+@pytest.mark.parametrize(
+    ("rows", "offers"),
+    [
+        ((), ""),
+        (
+            (row(10000),),
+            "revisions 1\narms main\nrevision:1 main|1|slot0\narm:main 0|10000\n",
+        ),
+        (
+            (arm_row("a", 14, 500), arm_row("a", 3, 5000), arm_row("b", 3, 10000)),
+            (
+                "revisions 3,14\narms a,b\nrevision:14 a|14|slot0\nrevision:3 a|3|slot0\n"
+                "arm:a 0|5000\narm:b 5000|5000\n"
+            ),
+        ),
+        # What has no bucket gets no requests, not even by asking.
+        (
+            (arm_row("a", 4, 0), arm_row("a", 3, 10000), arm_row("b", 5, 10000)),
+            "revisions 3\narms a\nrevision:3 a|3|slot0\narm:a 0|10000\n",
+        ),
+    ],
+)
+def test_what_may_be_asked_for_is_what_has_buckets(
+    rows: tuple[dict[str, Any], ...], offers: str
+) -> None:
+    assert maps.forced(parse(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == offers
+
+
 def test_settings_are_looked_up_by_name() -> None:
     assert maps.settings(parse(document())) == "salt 5f0c\nhold.maxRequests 64\nhold.seconds 120\n"

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from llmdeployment_gateway.assignment import DEFAULT, Key
 from llmdeployment_gateway.front import connections
 from llmdeployment_gateway.settings import KubeAccess, SettingsError, kube_access_of, settings_of
 
@@ -14,12 +15,21 @@ def test_a_pod_needs_three_variables() -> None:
     assert (settings.namespace, settings.name, settings.auth) == ("ns", "chat", "none")
     assert (settings.run_dir, settings.keys_dir) == (Path("/run/llmd"), Path("/etc/llmd/keys"))
     assert (settings.bind, settings.agent_port) == (":8080", 9090)
+    assert (settings.assignment_keys, settings.forcing) == (DEFAULT, False)
+
+
+def test_the_operator_says_by_what_requests_are_assigned() -> None:
+    settings = settings_of(POD | {"LLMD_ASSIGNMENT_KEYS": "Body/user", "LLMD_FORCING": "true"})
+
+    assert (settings.assignment_keys, settings.forcing) == ((Key("Body", "user"),), True)
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"LLMD_AUTH": "basic"}, "LLMD_AUTH is 'basic'; it must be none or apikey"),
+        ({"LLMD_FORCING": "yes"}, "LLMD_FORCING is 'yes'; it must be true or false"),
+        ({"LLMD_ASSIGNMENT_KEYS": "x-user"}, "LLMD_ASSIGNMENT_KEYS: 'x-user' must be Header/"),
         ({"LLMD_NAME": ""}, "LLMD_NAME must be set"),
         ({"LLMD_NAME": "", "LLMD_NAMESPACE": ""}, "LLMD_NAMESPACE and LLMD_NAME must be set"),
         ({"LLMD_AGENT_PORT": "http"}, "must be numbers"),

@@ -48,3 +48,17 @@ def test_a_revision_without_a_row_keeps_its_counts() -> None:
     tally.line(b"200 1000 -- main 1")
 
     assert [row["revision"] for row in tally.stats([("main", "2")])] == [2, 1]
+
+
+def test_two_arms_of_one_revision_are_two_rows() -> None:
+    tally = Tally()
+    for line in (b"200 1000 -- a 3", b"500 500 -- b 3", b"200 10 -- b 3"):
+        tally.line(line)
+
+    found = tally.stats([("a", "4"), ("a", "3"), ("b", "3")])
+
+    assert [(row["arm"], row["revision"], row["requests"]) for row in found] == [
+        ("a", 4, {"2xx": 0, "4xx": 0, "5xx": 0}),
+        ("a", 3, {"2xx": 1, "4xx": 0, "5xx": 0}),
+        ("b", 3, {"2xx": 1, "4xx": 0, "5xx": 1}),
+    ]

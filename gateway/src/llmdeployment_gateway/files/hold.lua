@@ -1,6 +1,7 @@
 -- The wait of a request whose backend has no usable server: until the row of its bucket leads to a slot that has one, for as
 -- long as the settings say, with no more waiting than they say. It runs inside HAProxy, so requests wait through an agent's restart.
 local buckets = Map.new(os.getenv("LLMD_RUN_DIR") .. "/buckets.map", Map._int)
+local forced = Map.new(os.getenv("LLMD_RUN_DIR") .. "/forced.map", Map._str)
 
 -- Waiting requests by number, with the time they last looked. A client that leaves ends its request here without a word, so an
 -- entry counts only as long as it is fresh.
@@ -43,11 +44,31 @@ local function has_server(slot)
   return known.yes
 end
 
-local function usable_row(bucket)
-  local row = bucket and buckets:lookup(bucket)
+-- As the configuration does it: a bucket of the arm that was asked for, the client's own if it is one.
+local function row_of_arm(arm, offer, bucket)
+  local low, width = offer:match("^(%d+)|(%d+)$")
+  low, width, bucket = tonumber(low), tonumber(width), tonumber(bucket)
+  local inside = bucket >= low and bucket < low + width
+  local row = buckets:lookup(tostring(inside and bucket or low + bucket % width))
+  -- The maps change one after the other.
+  return row and row:match("^[^|]*") == arm and row or nil
+end
+
+-- The row of a request; the second result says that what it asked for is not there, while other things are.
+local function row_of(bucket, choice)
+  if choice == "" then return bucket and buckets:lookup(bucket), false end
+  local offer = forced:lookup(choice)
+  if not offer then return nil, forced:lookup("revisions") ~= nil end
+  local arm = choice:match("^arm:(.*)")
+  return arm and row_of_arm(arm, offer, bucket) or not arm and offer or nil, false
+end
+
+local function usable_row(bucket, choice)
+  local row, unknown = row_of(bucket, choice)
+  if unknown then return nil, true end
   local slot = row and row:match("|([^|]*)$")
-  if slot and core.backends[slot] and has_server(slot) then return row end
-  return nil
+  if slot and core.backends[slot] and has_server(slot) then return row, false end
+  return nil, false
 end
 
 local function refuse(txn, why, sentence)
@@ -56,18 +77,16 @@ local function refuse(txn, why, sentence)
 end
 
 local function hold(txn)
-  local bucket = txn.sf:req_hdr("x-llm-bucket")
+  local bucket, choice = txn.sf:req_hdr("x-llm-bucket"), txn.sf:req_fhdr("x-llm-choice")
   local seconds = tonumber(txn:get_var("txn.hold_seconds")) or 0
   local limit = tonumber(txn:get_var("txn.hold_requests")) or 0
   local now = now_ms()
   local deadline = tonumber(txn.sf:req_hdr("x-llm-deadline")) or (now + seconds * 1000)
   txn:set_var("txn.deadline", string.format("%d", deadline))
 
-  local row = usable_row(bucket)
-  if row then
-    txn:set_var("txn.row", row)
-    return
-  end
+  local row, unknown = usable_row(bucket, choice)
+  if row then return txn:set_var("txn.row", row) end
+  if unknown then return txn:set_var("txn.unknown", true) end
   sweep(now)
   if count >= limit then
     return refuse(txn, "full", "No replica is ready and as many requests as may wait are waiting.")
@@ -76,17 +95,19 @@ local function hold(txn)
   local number = next_number
   waiting[number] = now
   count = count + 1
-  while not row and now < deadline do
+  while not row and not unknown and now < deadline do
     core.msleep(nap_ms())
     now = now_ms()
     if waiting[number] == nil then count = count + 1 end
     waiting[number] = now
-    row = usable_row(bucket)
+    row, unknown = usable_row(bucket, choice)
   end
   waiting[number] = nil
   count = count - 1
   if row then
     txn:set_var("txn.row", row)
+  elseif unknown then
+    txn:set_var("txn.unknown", true)
   else
     refuse(txn, "timeout", string.format("No replica became ready within %d s.", seconds))
   end
@@ -100,11 +121,12 @@ end)
 
 -- Answers 413 after it has read the body: many clients look for an answer only when all is sent.
 core.register_service("too_large", "http", function(applet)
+  local sentence = applet:get_var("txn.too_large")
   while true do
     local part = applet:receive(65536)
     if part == nil or part == "" then break end
   end
-  local body = '{"error": {"message": "The body is larger than 4 MiB.", "type": "invalid_request_error", "param": null, "code": "body_too_large"}}'
+  local body = string.format('{"error": {"message": "%s", "type": "invalid_request_error", "param": null, "code": "body_too_large"}}', sentence)
   applet:set_status(413)
   applet:add_header("content-type", "application/json")
   applet:add_header("content-length", tostring(#body))

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from llmdeployment_operator.api.assignment import API_KEY_RULE, NO_API_KEYS
 from llmdeployment_operator.api.fields import Extension, Model, ObjectName, Text, cel
 from llmdeployment_operator.api.rollout import AnalysisSpec
 
@@ -15,6 +16,7 @@ KEYS_WITH_HTTPROUTE = (
     "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute, everybody would be let in: "
     "remove it, and let the Gateway check who asks"
 )
+ASSIGNMENT_WITH_HTTPROUTE = "spec.gateway.assignment.keys and allowForcing have no effect with spec.gateway.mode HTTPRoute, which knows no users: remove them"
 ERROR_RATE_WITH_HTTPROUTE = (
     "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute: only the built-in gateway counts "
     "errors; use the latency metrics ttft, itl or e2e"
@@ -22,10 +24,13 @@ ERROR_RATE_WITH_HTTPROUTE = (
 
 # Rules are tried on the default `{}` too, before its fields have theirs.
 _MODE = "has(self.mode) && self.mode == 'HTTPRoute'"
+_ASSIGNED = "has(self.allowForcing) && self.allowForcing || has(self.assignment) && has(self.assignment.keys)"
 GATEWAY: Extension = cel(
     (f"!({_MODE}) || has(self.httpRoute)", HTTPROUTE_MISSING),
     (f"!has(self.httpRoute) || ({_MODE})", HTTPROUTE_WITHOUT_MODE),
     (f"!({_MODE}) || !has(self.apiKeysSecretRef)", KEYS_WITH_HTTPROUTE),
+    (f"!({_MODE}) || !({_ASSIGNED})", ASSIGNMENT_WITH_HTTPROUTE),
+    (API_KEY_RULE, NO_API_KEYS),
 )
 ERROR_RATE = (
     "!(has(self.gateway.mode) && self.gateway.mode == 'HTTPRoute') || !has(self.rollout.analysis) || "
@@ -72,8 +77,10 @@ class HTTPRouteSpec(Model):
     """Host names of the requests that are meant. Default: all that the listeners take."""
 
 
-def check_gateway(mode: str, http_route: HTTPRouteSpec | None, *, keys: bool) -> None:
-    """Refuse Gateways without the mode, the mode without them, and API keys that nobody would check.
+def check_gateway(
+    mode: str, http_route: HTTPRouteSpec | None, *, keys: bool, assigned: bool
+) -> None:
+    """Refuse Gateways without the mode, the mode without them, and with it what only the built-in gateway does: API keys, assignment.
 
     Raises:
         ValueError: what to do instead.
@@ -85,6 +92,8 @@ def check_gateway(mode: str, http_route: HTTPRouteSpec | None, *, keys: bool) ->
         raise ValueError(HTTPROUTE_WITHOUT_MODE)
     if routed and keys:
         raise ValueError(KEYS_WITH_HTTPROUTE)
+    if routed and assigned:
+        raise ValueError(ASSIGNMENT_WITH_HTTPROUTE)
 
 
 def check_analysis(mode: str, analysis: AnalysisSpec | None) -> None:

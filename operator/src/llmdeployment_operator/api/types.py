@@ -15,6 +15,7 @@ from pydantic import (
 
 from llmdeployment_operator.api import gateway_api, rules
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
+from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.fields import (
     Image,
     KeyName,
@@ -232,13 +233,24 @@ class GatewaySpec(Model):
     everybody is."""
     hold: Hold = Hold()
     """Bounds of waiting while no replica is ready."""
+    assignment: AssignmentSpec = AssignmentSpec()
+    """What a request is assigned to an arm and a revision by."""
+    allow_forcing: bool = False
+    """Whether clients may choose for themselves by the headers `x-llm-revision` and `x-llm-arm`."""
     resources: Resources = Resources()
     """Resources of the HAProxy container. Default: 200m CPU and 64Mi requested, 512Mi at most."""
 
     @model_validator(mode="after")
     def _one_front_door(self) -> Self:
         keys = self.api_keys_secret_ref is not None
-        gateway_api.check_gateway(self.mode, self.http_route, keys=keys)
+        assigned = self.allow_forcing or self.assignment.keys is not None
+        gateway_api.check_gateway(self.mode, self.http_route, keys=keys, assigned=assigned)
+        return self
+
+    @model_validator(mode="after")
+    def _api_key_needs_keys(self) -> Self:
+        if API_KEY in (self.assignment.keys or ()) and self.api_keys_secret_ref is None:
+            raise ValueError(NO_API_KEYS)
         return self
 
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.api.assignment import API_KEY, DEFAULT_KEYS
+from llmdeployment_operator.api.types import GatewaySpec, LLMDeployment
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.pod_security import container_security, pod_defaults
@@ -146,8 +147,16 @@ def _agent(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     return agent
 
 
+def _assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
+    if gateway.assignment.keys is not None:
+        return gateway.assignment.keys
+    without = set() if gateway.api_keys_secret_ref is not None else {API_KEY}
+    return tuple(key for key in DEFAULT_KEYS if key not in without)
+
+
 def _container(name: str, deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
-    auth = "none" if deployment.spec.gateway.api_keys_secret_ref is None else "apikey"
+    gateway = deployment.spec.gateway
+    auth = "none" if gateway.api_keys_secret_ref is None else "apikey"
     return {
         "name": name,
         "image": settings.gateway_image,
@@ -158,6 +167,8 @@ def _container(name: str, deployment: LLMDeployment, settings: Settings) -> dict
             {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
             {"name": "LLMD_NAME", "value": deployment.metadata.name},
             {"name": "LLMD_AUTH", "value": auth},
+            {"name": "LLMD_ASSIGNMENT_KEYS", "value": ",".join(_assignment_keys(gateway))},
+            {"name": "LLMD_FORCING", "value": "true" if gateway.allow_forcing else "false"},
         ],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",

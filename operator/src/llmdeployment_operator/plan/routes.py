@@ -118,7 +118,7 @@ def routes_config_map(
     document = {
         "deployment": deployment.metadata.name,
         "servedName": served_name,
-        "salt": deployment.metadata.uid,
+        "salt": deployment.spec.gateway.assignment.salt or deployment.metadata.uid,
         "hold": {"maxRequests": hold.max_requests, "seconds": hold.seconds},
         "routes": [vars(route) for route in routes],
     }
