@@ -108,7 +108,7 @@ class EngineConfig(_Strict):
 
     name: Literal["vllm", "simulated", "external"] = "vllm"
     args: dict[FlagName, FlagValue] = Field(default_factory=dict)
-    external: ExternalConfig | None = None
+    external: ExternalConfig | None = Field(default=None, exclude_if=lambda value: value is None)
     """The API elsewhere; for the external engine only."""
 
     @field_validator("args")
