@@ -210,9 +210,9 @@ class ExternalEngine:
         headers = self._passed(answer)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         encoded = "content-encoding" in answer.headers
-        streams = answer.content_type == "text/event-stream" and not encoded
         chunks = answer.content.iter_any()
-        async for chunk in events(chunks) if streams else chunks:
+        # A whole answer has no blank line and so is one piece, which the front can read the usage of.
+        async for chunk in chunks if encoded else events(chunks):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -13,8 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from llmdeployment_operator.api import gateway_api, rules
+from llmdeployment_operator.api import external, gateway_api, rules
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
+from llmdeployment_operator.api.external import ExternalSpec
 from llmdeployment_operator.api.fields import (
     Image,
     KeyName,
@@ -62,8 +63,8 @@ class ModelSpec(Model):
 
     source: rules.ModelSource
     """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a
-    revision: main, as it is on the day a pod starts), `pvc://claim/path` or
-    `file:///path/in/the/image`."""
+    revision: main, as it is on the day a pod starts), `pvc://claim/path`,
+    `file:///path/in/the/image`, or `external://` and its name at the API of spec.engine.external."""
     served_name: rules.ServedName | None = None
     """What clients put in `model`. Default: metadata.name."""
     token_secret_ref: SecretKeyReference | None = None
@@ -135,8 +136,13 @@ class EnvVar(Model):
 class EngineSpec(Model):
     """What runs the model."""
 
-    name: Literal["vllm", "simulated"] = "vllm"
-    """`vllm`, or `simulated`: a queueing model of an engine, for tests; it echoes your words."""
+    model_config = ConfigDict(json_schema_extra=external.ENGINE)
+
+    name: Literal["vllm", "simulated", "external"] = "vllm"
+    """`vllm`, or `simulated`: a queueing model of an engine, for tests; it echoes your words. Or
+    `external`: an API somewhere else."""
+    external: ExternalSpec | None = None
+    """The API of the external engine."""
     args: Annotated[
         dict[rules.FlagName, bool | int | float | str],
         Field(max_length=64, json_schema_extra=rules.ENGINE_ARGS),
@@ -163,6 +169,11 @@ class EngineSpec(Model):
             if why := rules.RESERVED_FLAGS.get(flag.removeprefix("no-")):
                 raise ValueError(rules.reserved_flag(flag, why))
         return args
+
+    @model_validator(mode="after")
+    def _external_if_named(self) -> Self:
+        external.checked_engine(self.name, self.external, self.args)
+        return self
 
 
 class PromptSpec(Model):
@@ -327,6 +338,15 @@ class Spec(Model):
         return self
 
     @model_validator(mode="after")
+    def _external_fits(self) -> Self:
+        external.checked_source(self.engine.name, self.model.source)
+        if self.engine.name == external.NAME:
+            names = {**(self.resources.requests or {}), **(self.resources.limits or {})}
+            gpus = self.parallelism.tensor * self.parallelism.pipeline
+            external.checked_pods(names, gpus, self.prompt.model_dump(mode="json"))
+        return self
+
+    @model_validator(mode="after")
     def _arms_fit(self) -> Self:
         checked(self.arms)
         for arm in self.arms:
@@ -348,7 +368,9 @@ class Spec(Model):
         base = self.model_dump(
             mode="json", by_alias=True, exclude_defaults=True, exclude_none=True, exclude={"arms"}
         )
-        return type(self).model_validate(merged(base, arm.overrides))
+        return type(self).model_validate(
+            merged(external.inherited(base, arm.overrides), arm.overrides)
+        )
 
 
 class ObjectMeta(Model):

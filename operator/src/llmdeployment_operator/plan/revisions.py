@@ -12,6 +12,7 @@ from typing import Any
 from llmdeployment_operator.api.arms import TEMPLATE_FIELDS
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.external import external_runtime
 from llmdeployment_operator.plan.intent import Object, digest
 
 _NOT_OF_THE_RUNTIME = frozenset({"prompt"})
@@ -47,7 +48,9 @@ def template_of(deployment: LLMDeployment) -> dict[str, Any]:
 
 
 def runtime_hash(template: dict[str, Any]) -> str:
-    """Return the 8 hex digits that name the runtime which can carry this template."""
+    """Return the name of the runtime which can carry this template: 8 hex digits, or `x` and 7 for an API elsewhere."""
+    if (elsewhere := external_runtime(template)) is not None:
+        return elsewhere
     return digest({key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME})
 
 
