@@ -46,9 +46,11 @@ def runtime_objects(
     name = deployment.metadata.name
     made = names.runtime_names(name, runtime)
     worker = names.selector(name, runtime=runtime, component="worker")
+    ray = _ray_objects(name, runtime, rendered, token) if "head" in rendered else ()
     objects = [
-        *(_ray_objects(name, runtime, rendered, token) if "head" in rendered else ()),
+        *ray[:-1],
         _service(made.name, worker),
+        *ray[-1:],
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -70,6 +72,7 @@ def runtime_objects(
 def _ray_objects(
     name: str, runtime: str, rendered: dict[str, Any], token: str
 ) -> tuple[Object, ...]:
+    """Return the head and, before it, what it needs."""
     made = names.runtime_names(name, runtime)
     secret = {
         "apiVersion": "v1",
