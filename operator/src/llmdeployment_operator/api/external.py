@@ -40,8 +40,9 @@ BOTH = (
 )
 NO_ARGS = "spec.engine.args cannot be set with spec.engine.name external: it has no flags"
 ENGINE = cel(
-    ("(self.name == 'external') == has(self.external)", BOTH),
-    ("self.name != 'external' || !has(self.args)", NO_ARGS),
+    # Without a name: the API server checks the default `{}` before it fills it.
+    ("(has(self.name) && self.name == 'external') == has(self.external)", BOTH),
+    ("!has(self.name) || self.name != 'external' || !has(self.args)", NO_ARGS),
 )
 
 SOURCE = (
