@@ -165,6 +165,8 @@ def test_the_evaluation_reaches_replicas_names_and_the_judge(
     assert selects(policy["spec"]["podSelector"], EVALUATION.labels)
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert reached(policy, target, port) is expected
+
+
 def test_nothing_keeps_a_pod_from_an_api_elsewhere() -> None:
     mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], ELSEWHERE.labels)]
     assert [p["metadata"]["name"] for p in mine] == ["chat-xaaa"]

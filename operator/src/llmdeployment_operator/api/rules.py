@@ -196,9 +196,7 @@ _GPUS_MATCH = (
     "string(self.resources.limits['nvidia.com/gpu']) in "
     "['0', string(self.parallelism.tensor * self.parallelism.pipeline)]"
 )
-SPEC = cel(
-    (_GPUS_MATCH, GPUS_MATCH), (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE), *external.SPEC_RULES
-)
+SPEC = cel((_GPUS_MATCH, GPUS_MATCH), (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE), *external.SPEC_RULES)
 
 
 def is_resource(name: str) -> bool:

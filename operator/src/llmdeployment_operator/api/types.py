@@ -15,6 +15,7 @@ from pydantic import (
 
 from llmdeployment_operator.api import external, gateway_api, rules
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
+from llmdeployment_operator.api.env import EnvVar
 from llmdeployment_operator.api.external import ExternalSpec
 from llmdeployment_operator.api.fields import (
     Image,
@@ -74,62 +75,6 @@ class ModelSpec(Model):
     def _token_goes_with_hub(self) -> Self:
         if self.token_secret_ref is not None and not self.source.startswith("hf://"):
             raise ValueError(rules.TOKEN_WITHOUT_HUB)
-        return self
-
-
-class KeyReference(Model):
-    """One key of a Secret or a ConfigMap."""
-
-    name: ObjectName
-    """Name of the object."""
-    key: KeyName
-    """Key in the object."""
-    optional: bool | None = None
-    """Whether the pod starts without it."""
-
-
-class FieldReference(Model):
-    """A field of the pod."""
-
-    field_path: Annotated[str, Field(min_length=1, max_length=256)]
-    """Such as `status.hostIP`."""
-
-
-class EnvSource(Model):
-    """Where a variable's value comes from: exactly one of these."""
-
-    model_config = ConfigDict(json_schema_extra=rules.ENV_SOURCE)
-
-    secret_key_ref: KeyReference | None = None
-    """A key of a Secret."""
-    config_map_key_ref: KeyReference | None = None
-    """A key of a ConfigMap."""
-    field_ref: FieldReference | None = None
-    """A field of the pod."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError(rules.ONE_ENV_SOURCE)
-        return self
-
-
-class EnvVar(Model):
-    """An environment variable of the worker's container."""
-
-    model_config = ConfigDict(json_schema_extra=rules.ENV_VAR)
-
-    name: rules.EnvName
-    """Name of the variable."""
-    value: Annotated[str, Field(max_length=4096)] | None = None
-    """The value itself."""
-    value_from: EnvSource | None = None
-    """Where the value comes from instead."""
-
-    @model_validator(mode="after")
-    def _one_value(self) -> Self:
-        if self.value is not None and self.value_from is not None:
-            raise ValueError(rules.VALUE_OR_SOURCE)
         return self
 
 

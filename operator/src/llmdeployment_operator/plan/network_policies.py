@@ -17,7 +17,10 @@ from llmdeployment_operator.plan.settings import Settings
 def runtime_policies(
     deployment: str, runtime: str, settings: Settings, gateways: frozenset[str] = frozenset()
 ) -> list[Object]:
-    """Return the policies of a runtime's head, if it has one, and of its workers, for what comes in; `gateways` are the namespaces of Gateways with a route to it."""
+    """Return the policies of a runtime's head, if it has one, and of its workers, for what comes in.
+
+    `gateways` are the namespaces of Gateways with a route to it.
+    """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
     gateway = {"podSelector": {"matchLabels": names.selector(deployment, component="gateway")}}
