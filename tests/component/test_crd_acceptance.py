@@ -60,6 +60,20 @@ ACCEPTED = {
         "minScorePercent: 0, maxRegressionPercent: 100, timeoutSeconds: 30, concurrency: 64, maxTokens: 1, "
         "judge: {url: 'http://judge.team.svc:8000/v1', model: org/m, apiKeySecretRef: {name: s, key: k}, prompt: 'YES or NO?'}}}}"
     ),
+    "an API elsewhere": (
+        "spec: {model: {source: 'external://@org/model:1'}, engine: {name: external, "
+        "external: {baseURL: 'https://api.example.com:8443/openai/v1/', "
+        "apiKeySecretRef: {name: k}, timeoutSeconds: 3600}}, resources: {requests: {cpu: 1}}}"
+    ),
+    "an API of this cluster, with a key": (
+        "spec: {model: {source: 'external://m'}, engine: {name: external, "
+        "external: {baseURL: 'http://vllm.team.svc:8000/v1', apiKeySecretRef: {name: k}}}}"
+    ),
+    "an arm elsewhere": (
+        "spec: {arms: [{name: ours, weight: 90}, {name: theirs, weight: 10, overrides: "
+        "{model: {source: 'external://m'}, "
+        "engine: {name: external, external: {baseURL: 'https://host/v1'}}}}]}"
+    ),
     "nothing running": "spec: {replicas: 0, paused: true, revisionHistoryLimit: 0}",
     "arms with overrides of every kind": (
         "spec: {arms: [{name: main, weight: 89, overrides: {}}, {name: terse, weight: 10, overrides: {prompt: {system: x, "

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.component
 
 LONGEST = "a" * 38
 SYSTEM = 'spec: {prompt: {system: "%s"}}'
+EXTERNAL = "spec: {model: {source: 'external://m'}, engine: {name: external, external: {%s}}}"
+ELSEWHERE = (EXTERNAL % "baseURL: 'https://host/v1'").removesuffix("}")
 TWO_SOURCES = """
 spec:
   engine:
@@ -50,11 +52,11 @@ REFUSED = {
     ),
     "bare repository": (
         "spec: {model: {source: organisation/name}}",
-        "spec.model.source must start with hf://, pvc:// or file://",
+        "spec.model.source must start with hf://, pvc://, file:// or external://",
     ),
     "unknown scheme": (
         "spec: {model: {source: 's3://bucket/path'}}",
-        "spec.model.source must start with hf://, pvc:// or file://",
+        "spec.model.source must start with hf://, pvc://, file:// or external://",
     ),
     "hub without organisation": (
         "spec: {model: {source: 'hf://name'}}",
@@ -190,10 +192,85 @@ REFUSED = {
         "spec: {arms: [{name: a, weight: 100, overrides: {model: {adapters: [{name: b, source: 'hf://a/b'}]}}}]}",
         "the source of an adapter must start with pvc:// or file://",
     ),
+    "an adapter for an API elsewhere": (
+        (
+            "spec: {model: {source: 'external://gpt', adapters: [{name: a, source: 'file:///a'}]}, "
+            "engine: {name: external, external: {baseURL: 'https://api.example.com/v1'}}}"
+        ),
+        "spec.model.adapters cannot be set with spec.engine.name external",
+    ),
     # engine
     "unknown engine": (
         "spec: {engine: {name: tgi}}",
-        'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "simulated"',
+        'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "simulated", "external"',
+    ),
+    "an external engine without an API": (
+        "spec: {model: {source: 'external://m'}, engine: {name: external}}",
+        "spec.engine.external goes with spec.engine.name external",
+    ),
+    "an API for another engine": (
+        "spec: {engine: {external: {baseURL: 'https://host/v1'}}}",
+        "spec.engine.external goes with spec.engine.name external",
+    ),
+    "an API without an address": (
+        "spec: {model: {source: 'external://m'}, engine: {name: external, external: {}}}",
+        "spec.engine.external.baseURL: Required value",
+    ),
+    "an external engine with flags": (
+        ELSEWHERE.removesuffix("}") + ", args: {seed: 1}}}",
+        "spec.engine.args cannot be set with spec.engine.name external",
+    ),
+    "an address without a scheme": (
+        EXTERNAL % "baseURL: host/v1",
+        "spec.engine.external.baseURL must be https://host/path",
+    ),
+    "credentials in an address": (
+        EXTERNAL % "baseURL: 'https://user:password@host/v1'",
+        "a key goes into spec.engine.external.apiKeySecretRef",
+    ),
+    "a query in an address": (
+        EXTERNAL % "baseURL: 'https://host/v1?key=x'",
+        "a key goes into spec.engine.external.apiKeySecretRef",
+    ),
+    "a fragment in an address": (
+        EXTERNAL % "baseURL: 'https://host/v1#x'",
+        "a key goes into spec.engine.external.apiKeySecretRef",
+    ),
+    "a key over http to the internet": (
+        EXTERNAL % "baseURL: 'http://api.example.com/v1', apiKeySecretRef: {name: k}",
+        "spec.engine.external: a key goes over https only",
+    ),
+    "a key without its Secret's name": (
+        EXTERNAL % "baseURL: 'https://host/v1', apiKeySecretRef: {key: k}",
+        "spec.engine.external.apiKeySecretRef.name: Required value",
+    ),
+    "no patience": (
+        EXTERNAL % "baseURL: 'https://host/v1', timeoutSeconds: 0",
+        "spec.engine.external.timeoutSeconds in body should be greater than or equal to 1",
+    ),
+    "files for an external engine": (
+        "spec: {engine: {name: external, external: {baseURL: 'https://host/v1'}}}",
+        "go together: set both or neither",
+    ),
+    "a model elsewhere for an engine here": (
+        "spec: {model: {source: 'external://m'}}",
+        "go together: set both or neither",
+    ),
+    "a token of the Hub for a model elsewhere": (
+        "spec: {model: {source: 'external://m', tokenSecretRef: {name: t}}}",
+        "spec.model.tokenSecretRef goes with an hf:// source only",
+    ),
+    "a model elsewhere with a space": (
+        "spec: {model: {source: 'external://a b'}}",
+        "spec.model.source must be external://<the model's name at the API>",
+    ),
+    "accelerators for an external engine": (
+        ELSEWHERE + ", resources: {limits: {amd.com/gpu: 1}}}",
+        "spec.resources cannot hold accelerators with spec.engine.name external",
+    ),
+    "parallelism of an external engine": (
+        ELSEWHERE + ", parallelism: {pipeline: 2}}",
+        "spec.parallelism cannot be set with spec.engine.name external",
     ),
     "engine args as a list": (
         "spec: {engine: {args: ['--max-model-len=4096']}}",

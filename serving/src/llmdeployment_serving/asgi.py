@@ -6,6 +6,7 @@ adapter, engine; and on the way back: the model's name, status, time to first ch
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, internal_name
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import Header, send_error
+from llmdeployment_serving.errors import AnswerCutError, Header, send_error
 from llmdeployment_serving.model_names import listing, renaming
 from llmdeployment_serving.prompts import apply_prompt, prompt_bytes
 from llmdeployment_serving.stats import RevisionStats, exposition, length_bucket, stats_document
@@ -30,6 +31,9 @@ ABANDONED_GRACE_SECONDS = 0.1
 
 _client_left = 499
 _no_revision = "0"
+# why: servers elsewhere may write spaces into their JSON.
+_token = re.compile(rb'"choices"\s*:\s*\[\s*\{')
+_role = re.compile(rb'"role"\s*:\s*"assistant"')
 
 
 class _RefusedError(Exception):
@@ -114,6 +118,9 @@ class Front:
                 await until_abandoned(self._app(scope, receive, send))
             finally:
                 self._in_flight -= 1
+        except AnswerCutError:
+            probe.cut()
+            raise
         except _RefusedError as refused:
             await send_error(probe.send, refused.status, refused.message, refused.headers)
         finally:
@@ -243,12 +250,12 @@ class _Probe:
 
     def _chunk(self, body: bytes) -> None:
         """Counts a chunk. The role chunk, the usage chunk and [DONE] come at once with a neighbour: their gap says nothing."""
-        if b'"choices":[{' not in body:
+        if not _token.search(body):
             return
         now = time.monotonic()
         if self._last_chunk is None:
             self._stats.ttft.observe(now - self._started, self.bucket)
-            role = b'"role":"assistant"' in body
+            role = bool(_role.search(body))
             self._last_chunk = -1.0 if role else now
             self._chunks = 0 if role else 1
             return
@@ -256,6 +263,10 @@ class _Probe:
             self._stats.itl.observe(now - self._last_chunk, self.bucket)
         self._last_chunk = now
         self._chunks += 1
+
+    def cut(self) -> None:
+        """Notes that the answer ends early, and not because the client left."""
+        self._ended, self._status = True, 502
 
     def finish(self) -> None:
         """Counts the request."""

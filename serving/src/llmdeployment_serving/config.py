@@ -28,6 +28,8 @@ REPLICA_PORT = 30000
 FlagName = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*$", max_length=64)
 ]
+BASE_URL = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?$"
+"""No credentials, query or fragment: a key in a URL ends up in logs."""
 FlagValue = bool | int | float | str
 AdapterName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=128)
@@ -76,11 +78,43 @@ class _Strict(BaseModel):
     )
 
 
+class PromptConfig(_Strict):
+    """What a revision adds to its requests."""
+
+    system: str | None = None
+    """Goes before everything the client says."""
+    defaults: dict[str, JsonValue] = Field(default_factory=dict)
+    """Request fields for clients that leave them out, such as `temperature`."""
+
+    @field_validator("defaults")
+    @classmethod
+    def _no_reserved_defaults(cls, defaults: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        for name in RESERVED_DEFAULTS:
+            if name in defaults:
+                raise ValueError(f"prompt.defaults cannot hold {name}")
+        return defaults
+
+
+class ExternalConfig(_Strict):
+    """An OpenAI-compatible API that somebody else runs. Its key is not here: see `external.API_KEY`."""
+
+    base_url: str = Field(alias="baseURL", pattern=BASE_URL)
+    """What an OpenAI client calls `base_url`: `/chat/completions` is added to it."""
+    model: str = Field(min_length=1)
+    """The model's name over there."""
+    timeout_seconds: int = Field(default=600, ge=1, le=3600)
+    """How long the API may be silent before a request is given up."""
+    prompt: PromptConfig = PromptConfig()
+    """Of every revision these pods carry: without Ray nobody brings them another one."""
+
+
 class EngineConfig(_Strict):
     """Which engine, and its flags without the leading dashes."""
 
-    name: Literal["vllm", "simulated"] = "vllm"
+    name: Literal["vllm", "simulated", "external"] = "vllm"
     args: dict[FlagName, FlagValue] = Field(default_factory=dict)
+    external: ExternalConfig | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The API elsewhere; for the external engine only."""
 
     @field_validator("args")
     @classmethod
@@ -89,6 +123,14 @@ class EngineConfig(_Strict):
             if reason := RESERVED_FLAGS.get(flag.removeprefix("no-")):
                 raise ValueError(f"flag {flag} cannot be set: {reason}")
         return args
+
+    @model_validator(mode="after")
+    def _external_if_named(self) -> "EngineConfig":
+        if (self.name == "external") != (self.external is not None):
+            raise ValueError("external must be set for the external engine, and for no other")
+        if self.name == "external" and self.args:
+            raise ValueError("args must be empty: the external engine has no flags")
+        return self
 
 
 class ServingConfig(_Strict):
@@ -118,23 +160,6 @@ class ServingConfig(_Strict):
                 f"gpus is {self.gpus} but tensorParallelSize x pipelineParallelSize is {wanted}"
             )
         return self
-
-
-class PromptConfig(_Strict):
-    """What a revision adds to its requests."""
-
-    system: str | None = None
-    """Goes before everything the client says."""
-    defaults: dict[str, JsonValue] = Field(default_factory=dict)
-    """Request fields for clients that leave them out, such as `temperature`."""
-
-    @field_validator("defaults")
-    @classmethod
-    def _no_reserved_defaults(cls, defaults: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        for name in RESERVED_DEFAULTS:
-            if name in defaults:
-                raise ValueError(f"prompt.defaults cannot hold {name}")
-        return defaults
 
 
 class AdapterConfig(_Strict):

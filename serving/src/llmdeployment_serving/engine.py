@@ -1,4 +1,4 @@
-"""What a replica asks of an engine; `engine_vllm` and `engine_simulated` answer."""
+"""What a replica asks of an engine; `engine_vllm`, `engine_simulated` and `engine_external` answer."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
@@ -50,6 +50,12 @@ async def start_engine(config: ServingConfig) -> Engine:
         )
 
         return await start_simulated(config)
+    if config.engine.name == "external":
+        from llmdeployment_serving.engine_external import (  # noqa: PLC0415  # because a process has one engine
+            start_external,
+        )
+
+        return await start_external(config)
     from llmdeployment_serving.engine_vllm import (  # noqa: PLC0415  # because it is heavy, and absent without the extra
         start_vllm,
     )

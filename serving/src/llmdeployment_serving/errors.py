@@ -4,7 +4,8 @@
     |- ConfigError           the operator rendered, or the user wrote, something this replica refuses
     |- FetchError            the model's files could not be brought here
     |- AdapterError          a LoRA adapter that cannot be loaded; all else works on
-    `- EngineDeadError       the engine stopped; only a new replica helps
+    |- EngineDeadError       the engine stopped; only a new replica helps
+    `- AnswerCutError        an answer that had begun cannot be ended
 
 Every one of them is raised with exactly one line of text, because that line is all that travels: it is the last line
 of the traceback Ray Serve keeps (`deployments[].message`) and the whole of a container's termination log.
@@ -22,7 +23,9 @@ type_by_status = {
     404: "not_found_error",
     413: "invalid_request_error",
     500: "internal_server_error",
+    502: "upstream_error",
     503: "service_unavailable_error",
+    504: "upstream_timeout_error",
 }
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -50,6 +53,10 @@ class AdapterError(ServingError):
 
 class EngineDeadError(ServingError):
     """An engine that does not answer any more."""
+
+
+class AnswerCutError(ServingError):
+    """An answer of which the client has a part, and whose rest never came."""
 
 
 def one_line(text: str) -> str:

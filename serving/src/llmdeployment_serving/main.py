@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from llmdeployment_serving import node
-from llmdeployment_serving.config import ServingConfig, parse
+from llmdeployment_serving.config import REPLICA_PORT, ServingConfig, parse
 from llmdeployment_serving.drain import SETTLE_SECONDS, TIMEOUT_SECONDS, drain
 from llmdeployment_serving.errors import ConfigError, ServingError, write_termination_log
 
@@ -45,6 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     drain.add_argument("--settle", type=float, default=SETTLE_SECONDS, metavar="SECONDS")
     drain.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
     drain.set_defaults(run=_drain)
+    external = commands.add_parser(
+        "external", help="pass requests on to an API somewhere else (configured by environment)"
+    )
+    external.add_argument("--host", default="0.0.0.0")  # noqa: S104  # because a pod's port is for other pods; NetworkPolicies guard it
+    external.add_argument("--port", type=int, default=REPLICA_PORT)
+    external.set_defaults(run=_external)
     validate = commands.add_parser("validate-config", help="check a ServingConfig")
     validate.add_argument("config", help="the JSON itself, or - for standard input")
     validate.set_defaults(run=_validate)
@@ -99,6 +105,14 @@ def _drain(options: argparse.Namespace) -> None:
         settle_seconds=options.settle,
         timeout_seconds=options.timeout,
     )
+
+
+def _external(options: argparse.Namespace) -> None:
+    from llmdeployment_serving import external  # noqa: PLC0415  # because one command needs it
+
+    config = _read_config(os.environ.get(external.CONFIG, ""))
+    key = os.environ.pop(external.API_KEY, "")
+    asyncio.run(external.serve_external(config, key, options.host, options.port))
 
 
 def _fetch(options: argparse.Namespace) -> None:

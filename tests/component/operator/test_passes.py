@@ -285,3 +285,22 @@ async def test_two_arms_are_two_revisions_and_a_second_pass_writes_nothing(
     writes.made.clear()
     await reconcile(operator, key)
     assert writes.made == []
+
+
+async def test_an_api_elsewhere_has_no_ray_and_names_its_missing_secret(
+    cluster: ClusterClient, operator: Operator
+) -> None:
+    api = {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "absent"}}
+    spec = {
+        "model": {"source": "external://big"},
+        "engine": {"name": "external", "external": api},
+    }
+    cluster.create(simulated(**spec))
+    for _ in range(2):
+        await reconcile(operator, Key(cluster.namespace, "chat"))
+    kinds = {kind for kind, _ in cluster.children("chat")}
+    assert not {"StatefulSet", "Secret"} & kinds
+    assert sum(kind == "Deployment" for kind, _ in cluster.children("chat")) == 2
+    ready = conditions(cluster)["Ready"]
+    assert ready["reason"] == "SecretMissing"
+    assert "Secret absent of spec.engine.external.apiKeySecretRef" in ready["message"]

@@ -90,7 +90,7 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ),
         (
             {"arms": [{"name": "a", "weight": 100, "overrides": {"engine": {"name": "tgi"}}}]},
-            "spec.arms a: with its overrides, engine.name: Input should be 'vllm' or 'simulated'",
+            "spec.arms a: with its overrides, engine.name: Input should be 'vllm', 'simulated' or 'external'",
         ),
         ({"model": {}}, "spec.model.source: Field required"),
         ({"model": {"source": "s3://a/b"}}, "spec.model.source must start with hf://"),
@@ -99,7 +99,10 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
             {"model": {"source": "file:///a", "tokenSecretRef": {"name": "a"}}},
             rules.TOKEN_WITHOUT_HUB,
         ),
-        ({"engine": {"name": "tgi"}}, "spec.engine.name: Input should be 'vllm' or 'simulated'"),
+        (
+            {"engine": {"name": "tgi"}},
+            "spec.engine.name: Input should be 'vllm', 'simulated' or 'external'",
+        ),
         (
             {"engine": {"args": {"port": 1}}},
             "spec.engine.args cannot hold port: the operator sets it",

@@ -11,7 +11,7 @@ import yaml
 from tests.support.world import World, sample
 
 GOLDEN = Path("tests/data/operator")
-SAMPLES = ["gpu", "httproute", "simulated", "smollm2-cpu"]
+SAMPLES = ["external", "gpu", "httproute", "simulated", "smollm2-cpu"]
 
 
 def rendered(name: str) -> str:

@@ -38,6 +38,7 @@ HEAD, WORKER = of("head", runtime="aaaa"), of("worker", runtime="aaaa")
 OTHER_RUNTIME, OTHER_OWNER = of("worker", runtime="bbbb"), of("worker", "sql", "aaaa")
 ROUTED, ROUTED_HEAD = of("worker", runtime="cccc"), of("head", runtime="cccc")
 PROXY = Pod({"app": "envoy"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
+ELSEWHERE = of("worker", runtime="xaaa")
 GATEWAY, OTHER_GATEWAY = of("gateway"), of("gateway", "sql")
 
 EVALUATION = of("evaluation")
@@ -49,6 +50,7 @@ POLICIES = [
     *runtime_policies("chat", "aaaa", SETTINGS),
     *runtime_policies("chat", "bbbb", SETTINGS),
     *runtime_policies("chat", "cccc", SETTINGS, frozenset({"gateways", "team"})),
+    *runtime_policies("chat", "xaaa", SETTINGS),
     gateway_policy("chat", SETTINGS),
 ]
 
@@ -121,6 +123,11 @@ def allowed(source: Pod, target: Pod, port: int) -> bool:
         (of("evaluation", namespace="elsewhere"), WORKER, 30000, False),
         (OPERATOR, EVALUATION, 30000, False),
         (STRANGER, EVALUATION, 8080, False),
+        (GATEWAY, ELSEWHERE, 30000, True),
+        (OPERATOR, ELSEWHERE, 30000, True),
+        (STRANGER, ELSEWHERE, 30000, False),
+        (WORKER, ELSEWHERE, 30000, False),
+        (OTHER_GATEWAY, ELSEWHERE, 30000, False),
     ],
 )
 def test_flow(source: Pod, target: Pod, port: int, *, expected: bool) -> None:
@@ -158,3 +165,10 @@ def test_the_evaluation_reaches_replicas_names_and_the_judge(
     assert selects(policy["spec"]["podSelector"], EVALUATION.labels)
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert reached(policy, target, port) is expected
+
+
+def test_nothing_keeps_a_pod_from_an_api_elsewhere() -> None:
+    mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], ELSEWHERE.labels)]
+    assert "chat-xaaa" in [p["metadata"]["name"] for p in mine]
+    assert {kind for p in mine for kind in p["spec"]["policyTypes"]} == {"Ingress"}
+    assert "chat-xaaa-head" not in [p["metadata"]["name"] for p in POLICIES]

@@ -57,6 +57,10 @@ class Text:
         """Refuse strings of this prefix and return self."""
         return self.must("", message, prefix)
 
+    def fits(self, value: str) -> bool:
+        """Say whether every rule holds."""
+        return all(p.fullmatch(value) for p, _, scheme in self._rules if value.startswith(scheme))
+
     def annotations(self) -> tuple[Any, ...]:
         """Return what turns `str` into this type for pydantic and for the schema."""
         rules = cel(*(_expression(*rule) for rule in self._rules)) if self._rules else {}

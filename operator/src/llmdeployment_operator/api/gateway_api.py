@@ -16,7 +16,10 @@ KEYS_WITH_HTTPROUTE = (
     "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute, everybody would be let in: "
     "remove it, and let the Gateway check who asks"
 )
-ASSIGNMENT_WITH_HTTPROUTE = "spec.gateway.assignment.keys and allowForcing have no effect with spec.gateway.mode HTTPRoute, which knows no users: remove them"
+ASSIGNMENT_WITH_HTTPROUTE = (
+    "spec.gateway.assignment.keys and allowForcing have no effect with spec.gateway.mode HTTPRoute, "
+    "which knows no users: remove them"
+)
 ERROR_RATE_WITH_HTTPROUTE = (
     "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute: only the built-in gateway counts "
     "errors; use the latency metrics ttft, itl or e2e"

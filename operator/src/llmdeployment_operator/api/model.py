@@ -33,8 +33,8 @@ class ModelSpec(Model):
 
     source: rules.ModelSource
     """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a
-    revision: main, as it is on the day a pod starts), `pvc://claim/path` or
-    `file:///path/in/the/image`."""
+    revision: main, as it is on the day a pod starts), `pvc://claim/path`,
+    `file:///path/in/the/image`, or `external://` and its name at the API of spec.engine.external."""
     served_name: rules.ServedName | None = None
     """What clients put in `model`. Default: metadata.name."""
     token_secret_ref: SecretKeyReference | None = None

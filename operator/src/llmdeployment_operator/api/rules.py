@@ -5,6 +5,7 @@
 
 from typing import Annotated, Any
 
+from llmdeployment_operator.api import external
 from llmdeployment_operator.api.fields import Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
@@ -17,8 +18,8 @@ _name = Text(1, 38).must(
 _source = (
     Text(1, 1024)
     .must(
-        r"(hf|pvc|file)://.*",
-        "spec.model.source must start with hf://, pvc:// or file://, "
+        r"(hf|pvc|file|external)://.*",
+        "spec.model.source must start with hf://, pvc://, file:// or external://, "
         "such as hf://organisation/name@revision, pvc://claim/path or file:///path",
     )
     .must(
@@ -37,6 +38,11 @@ _source = (
         "spec.model.source must be file:///path: "
         "an absolute path in the image, without .. or spaces",
         "file://",
+    )
+    .must(
+        r"external://[A-Za-z0-9@~][A-Za-z0-9._:/@+-]*",
+        "spec.model.source must be external://<the model's name at the API>, without spaces",
+        "external://",
     )
 )
 _served_name = Text(1, 128).must(
@@ -236,7 +242,7 @@ _GPUS_MATCH = (
     "string(self.resources.limits['nvidia.com/gpu']) in "
     "['0', string(self.parallelism.tensor * self.parallelism.pipeline)]"
 )
-SPEC = cel((_GPUS_MATCH, GPUS_MATCH), (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE))
+SPEC = cel((_GPUS_MATCH, GPUS_MATCH), (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE), *external.SPEC_RULES)
 
 
 def is_resource(name: str) -> bool:

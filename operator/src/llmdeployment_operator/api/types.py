@@ -13,12 +13,13 @@ from pydantic import (
     model_validator,
 )
 
-from llmdeployment_operator.api import gateway_api, rules
+from llmdeployment_operator.api import external, gateway_api, rules
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
+from llmdeployment_operator.api.env import EnvVar
+from llmdeployment_operator.api.external import ExternalSpec
 from llmdeployment_operator.api.fields import (
     Image,
-    KeyName,
     Model,
     ObjectName,
     Quantity,
@@ -48,67 +49,16 @@ class SecretReference(Model):
     """Name of the Secret."""
 
 
-class KeyReference(Model):
-    """One key of a Secret or a ConfigMap."""
-
-    name: ObjectName
-    """Name of the object."""
-    key: KeyName
-    """Key in the object."""
-    optional: bool | None = None
-    """Whether the pod starts without it."""
-
-
-class FieldReference(Model):
-    """A field of the pod."""
-
-    field_path: Annotated[str, Field(min_length=1, max_length=256)]
-    """Such as `status.hostIP`."""
-
-
-class EnvSource(Model):
-    """Where a variable's value comes from: exactly one of these."""
-
-    model_config = ConfigDict(json_schema_extra=rules.ENV_SOURCE)
-
-    secret_key_ref: KeyReference | None = None
-    """A key of a Secret."""
-    config_map_key_ref: KeyReference | None = None
-    """A key of a ConfigMap."""
-    field_ref: FieldReference | None = None
-    """A field of the pod."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError(rules.ONE_ENV_SOURCE)
-        return self
-
-
-class EnvVar(Model):
-    """An environment variable of the worker's container."""
-
-    model_config = ConfigDict(json_schema_extra=rules.ENV_VAR)
-
-    name: rules.EnvName
-    """Name of the variable."""
-    value: Annotated[str, Field(max_length=4096)] | None = None
-    """The value itself."""
-    value_from: EnvSource | None = None
-    """Where the value comes from instead."""
-
-    @model_validator(mode="after")
-    def _one_value(self) -> Self:
-        if self.value is not None and self.value_from is not None:
-            raise ValueError(rules.VALUE_OR_SOURCE)
-        return self
-
-
 class EngineSpec(Model):
     """What runs the model."""
 
-    name: Literal["vllm", "simulated"] = "vllm"
-    """`vllm`, or `simulated`: a queueing model of an engine, for tests; it echoes your words."""
+    model_config = ConfigDict(json_schema_extra=external.ENGINE)
+
+    name: Literal["vllm", "simulated", "external"] = "vllm"
+    """`vllm`, or `simulated`: a queueing model of an engine, for tests; it echoes your words. Or
+    `external`: an API somewhere else."""
+    external: ExternalSpec | None = None
+    """The API of the external engine."""
     args: Annotated[
         dict[rules.FlagName, bool | int | float | str],
         Field(max_length=64, json_schema_extra=rules.ENGINE_ARGS),
@@ -135,6 +85,11 @@ class EngineSpec(Model):
             if why := rules.RESERVED_FLAGS.get(flag.removeprefix("no-")):
                 raise ValueError(rules.reserved_flag(flag, why))
         return args
+
+    @model_validator(mode="after")
+    def _external_if_named(self) -> Self:
+        external.checked_engine(self.name, self.external, self.args)
+        return self
 
 
 class PromptSpec(Model):
@@ -310,6 +265,16 @@ class Spec(Model):
         return self
 
     @model_validator(mode="after")
+    def _external_fits(self) -> Self:
+        model = self.model
+        external.checked_source(self.engine.name, model.source, len(model.adapters))
+        if self.engine.name == external.NAME:
+            names = {**(self.resources.requests or {}), **(self.resources.limits or {})}
+            gpus = self.parallelism.tensor * self.parallelism.pipeline
+            external.checked_pods(names, gpus, self.prompt.model_dump(mode="json"))
+        return self
+
+    @model_validator(mode="after")
     def _arms_fit(self) -> Self:
         checked(self.arms)
         for arm in self.arms:
@@ -331,7 +296,9 @@ class Spec(Model):
         base = self.model_dump(
             mode="json", by_alias=True, exclude_defaults=True, exclude_none=True, exclude={"arms"}
         )
-        return type(self).model_validate(merged(base, arm.overrides))
+        return type(self).model_validate(
+            merged(external.inherited(base, arm.overrides), arm.overrides)
+        )
 
 
 class ObjectMeta(Model):

@@ -10,8 +10,9 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from llmdeployment_operator.api.external import ApiKeyReference
 from llmdeployment_operator.api.model import SecretKeyReference
-from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.api.types import LLMDeployment, SecretReference, Spec
 from llmdeployment_operator.kube import objects, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
@@ -26,6 +27,7 @@ from llmdeployment_operator.kube.resources import (
 )
 from llmdeployment_operator.plan import adapters, names
 from llmdeployment_operator.plan.accelerators import accelerators
+from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
 from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
@@ -34,6 +36,7 @@ from llmdeployment_operator.plan.scene import has_canary
 from llmdeployment_operator.plan.serve import ServeState, serve_state
 from llmdeployment_operator.plan.stage import pods_of, ready_head
 
+_SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | None
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -90,7 +93,11 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
     )
     wanted = [
         (HTTP_ROUTE.kind, meta.name),
-        *(("Secret", names.runtime_names(meta.name, each).token) for each in sorted(runtimes)),
+        *(
+            ("Secret", names.runtime_names(meta.name, each).token)
+            for each in sorted(runtimes)
+            if not is_external(each)
+        ),
     ]
     return await _asked(eyes, deployment, await _with(eyes.client, deployment, seen, wanted))
 
@@ -256,8 +263,8 @@ async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tupl
     judge = evaluation.judge if evaluation is not None else None
     judge_key = judge.api_key_secret_ref if judge is not None else None
     refs = {
-        **_tokens_of_arms(deployment),
-        "spec.model.tokenSecretRef": deployment.spec.model.token_secret_ref,
+        **_secrets_of_arms(deployment),
+        **_secrets_of(deployment.spec),
         "spec.gateway.apiKeysSecretRef": deployment.spec.gateway.api_keys_secret_ref,
         "spec.rollout.evaluation.judge.apiKeySecretRef": judge_key,
     }
@@ -270,11 +277,22 @@ async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tupl
     return tuple(missing)
 
 
-def _tokens_of_arms(deployment: LLMDeployment) -> dict[str, SecretKeyReference | None]:
+def _secrets_of_arms(deployment: LLMDeployment) -> dict[str, _SecretRef]:
     spec = deployment.spec
     return {
-        f"spec.arms {arm.name}: model.tokenSecretRef": spec.of_arm(arm).model.token_secret_ref
+        path.replace("spec.", f"spec.arms {arm.name}: ", 1): ref
         for arm in spec.arms
+        for path, ref in _secrets_of(spec.of_arm(arm)).items()
+    }
+
+
+def _secrets_of(spec: Spec) -> dict[str, _SecretRef]:
+    external = spec.engine.external
+    return {
+        "spec.model.tokenSecretRef": spec.model.token_secret_ref,
+        "spec.engine.external.apiKeySecretRef": (
+            external.api_key_secret_ref if external is not None else None
+        ),
     }
 
 

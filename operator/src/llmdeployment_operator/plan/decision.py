@@ -10,6 +10,7 @@ from llmdeployment_operator.plan import front_door
 from llmdeployment_operator.plan.arms import Arms, arms_of, moved, needs_of, routes_for
 from llmdeployment_operator.plan.children import RuntimeIntent, children
 from llmdeployment_operator.plan.evaluation_job import evaluations
+from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.intent import Object, digest
 from llmdeployment_operator.plan.names import routes_name
 from llmdeployment_operator.plan.observed import Observed
@@ -81,6 +82,7 @@ def decide(
     puts = {
         runtime: _put(deployment, kept, runtime, observed, need, now)
         for runtime, need in needs.items()
+        if not is_external(runtime)
     }
     intents = {
         runtime: RuntimeIntent(
@@ -135,6 +137,8 @@ def _put(
 
 def _pods(observed: Observed, runtime: str, replicas: int) -> int:
     """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does."""
+    if is_external(runtime):
+        return replicas
     live = live_workers(observed, runtime)
     state = observed.serve.get(runtime)
     listed = state.replicas if state is not None else live

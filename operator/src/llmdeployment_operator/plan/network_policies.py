@@ -9,6 +9,7 @@ then every pod of the Gateways' namespaces reaches the replicas.
 from typing import Any
 
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.settings import Settings
 
@@ -16,7 +17,10 @@ from llmdeployment_operator.plan.settings import Settings
 def runtime_policies(
     deployment: str, runtime: str, settings: Settings, gateways: frozenset[str] = frozenset()
 ) -> list[Object]:
-    """Return the policies of a runtime's head and of its workers; `gateways` are the namespaces of Gateways with a route to it."""
+    """Return the policies of a runtime's head, if it has one, and of its workers, for what comes in.
+
+    `gateways` are the namespaces of Gateways with a route to it.
+    """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
     gateway = {"podSelector": {"matchLabels": names.selector(deployment, component="gateway")}}
@@ -32,10 +36,7 @@ def runtime_policies(
         {"from": [gateway, operator, *others], "ports": [_tcp(names.REPLICA_PORT)]},
     ]
     labels = names.labels(deployment, runtime=runtime)
-    return [
-        _policy(
-            made.head, labels, names.selector(deployment, runtime=runtime, component="head"), head
-        ),
+    policies = [
         _policy(
             made.name,
             labels,
@@ -43,6 +44,10 @@ def runtime_policies(
             worker,
         ),
     ]
+    if is_external(runtime):
+        return policies
+    selector = names.selector(deployment, runtime=runtime, component="head")
+    return [_policy(made.head, labels, selector, head), *policies]
 
 
 def gateway_policy(deployment: str, settings: Settings) -> Object:

@@ -12,6 +12,7 @@ from typing import Any
 from llmdeployment_operator.api.arms import TEMPLATE_FIELDS
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.external import external_runtime
 from llmdeployment_operator.plan.intent import Object, digest
 from llmdeployment_operator.plan.model import adapter_claims
 
@@ -48,7 +49,7 @@ def template_of(deployment: LLMDeployment) -> dict[str, Any]:
 
 
 def runtime_hash(template: dict[str, Any]) -> str:
-    """Return the 8 hex digits that name the runtime which can carry this template.
+    """Return the name of the runtime which can carry this template: 8 hex digits, or `x` and 7 for an API elsewhere.
 
     Of the adapters only what their pods need counts: that there are any, and the claims that are mounted for them.
 
@@ -58,6 +59,8 @@ def runtime_hash(template: dict[str, Any]) -> str:
     >>> runtime_hash(with_one) == runtime_hash(with_two) != runtime_hash({"model": model})
     True
     """
+    if (elsewhere := external_runtime(template)) is not None:
+        return elsewhere
     kept = {key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME}
     if (model := template["model"]).get("adapters"):
         kept["model"] = {**model, "adapters": adapter_claims(model)}

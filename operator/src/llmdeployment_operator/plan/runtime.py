@@ -7,6 +7,7 @@ from typing import Any
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.accelerators import NVIDIA, accelerators
+from llmdeployment_operator.plan.external import is_external, proxy_container
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.model import ModelFiles, adapter_files, model_files
 from llmdeployment_operator.plan.overlay import overlaid
@@ -22,7 +23,7 @@ _GCS_DIR = "/var/lib/ray-gcs"
 def rendering(
     deployment: LLMDeployment, runtime: str, settings: Settings, *, head_volume: str
 ) -> dict[str, Any]:
-    """Return the specs of head and worker as today's operator writes them.
+    """Return the specs of head and worker as today's operator writes them; a runtime of an API elsewhere has no head.
 
     Args:
         deployment: what the user asked for.
@@ -30,6 +31,8 @@ def rendering(
         settings: images and defaults of this operator.
         head_volume: "pvc" keeps Ray's state on a PersistentVolumeClaim, "emptyDir" for the life of the pod.
     """
+    if is_external(runtime):
+        return {"worker": _proxy_spec(deployment, runtime, settings)}
     return {
         "head": _head_spec(deployment, runtime, settings, head_volume),
         "worker": _worker_spec(deployment, runtime, settings),
@@ -42,22 +45,12 @@ def runtime_objects(
     """Return every object of a runtime but its ControllerRevision, in the order they are needed."""
     name = deployment.metadata.name
     made = names.runtime_names(name, runtime)
-    head, worker = (names.selector(name, runtime=runtime, component=c) for c in ("head", "worker"))
+    worker = names.selector(name, runtime=runtime, component="worker")
+    ray = _ray_objects(name, runtime, rendered, token) if "head" in rendered else ()
     objects = [
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": made.token},
-            "data": {"token": base64.b64encode(token.encode()).decode()},
-        },
-        _headless_service(made.head, head),
+        *ray[:-1],
         _service(made.name, worker),
-        {
-            "apiVersion": "apps/v1",
-            "kind": "StatefulSet",
-            "metadata": {"name": made.head},
-            "spec": {"replicas": 1, **rendered["head"]},
-        },
+        *ray[-1:],
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -74,6 +67,27 @@ def runtime_objects(
     for obj in objects:
         obj["metadata"]["labels"] = names.labels(name, runtime=runtime)
     return objects
+
+
+def _ray_objects(
+    name: str, runtime: str, rendered: dict[str, Any], token: str
+) -> tuple[Object, ...]:
+    """Return the head and, before it, what it needs."""
+    made = names.runtime_names(name, runtime)
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": made.token},
+        "data": {"token": base64.b64encode(token.encode()).decode()},
+    }
+    head = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": made.head},
+        "spec": {"replicas": 1, **rendered["head"]},
+    }
+    selector = names.selector(name, runtime=runtime, component="head")
+    return secret, _headless_service(made.head, selector), head
 
 
 def _headless_service(name: str, selector: dict[str, str]) -> Object:
@@ -160,16 +174,8 @@ def _worker_spec(deployment: LLMDeployment, runtime: str, settings: Settings) ->
     container = {
         **_ray_container(deployment, made.token, settings),
         "args": ["worker"],
-        "ports": [{"name": "http", "containerPort": names.REPLICA_PORT}],
         "resources": resources,
-        "readinessProbe": {
-            "httpGet": {"path": "/-/healthz", "port": names.REPLICA_PORT},
-            "periodSeconds": 2,
-            "timeoutSeconds": 5,
-            "failureThreshold": 2,
-        },
-        # Ends when the replica has no request left: a pod that goes takes no stream with it.
-        "lifecycle": {"preStop": {"exec": {"command": ["llmdeployment-serving", "drain"]}}},
+        **_replica_port(),
     }
     container["env"] = [*container["env"], *_worker_env(deployment, made.head, resources)]
     container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
@@ -181,6 +187,40 @@ def _worker_spec(deployment: LLMDeployment, runtime: str, settings: Settings) ->
     pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes]
     if files.fetch is not None:
         pod["initContainers"] = [_fetch_container(deployment, files, settings)]
+    return _workers(deployment, runtime, pod)
+
+
+def _proxy_spec(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
+    # The container is `ray` here too: an overlay of podTemplate means all engines that an A/B test has.
+    container = {
+        **_container(deployment, settings),
+        **proxy_container(deployment),
+        **_replica_port(),
+    }
+    pod = {
+        **_pod(settings),
+        "terminationGracePeriodSeconds": DRAIN_SECONDS,
+        "containers": [container],
+    }
+    return _workers(deployment, runtime, pod)
+
+
+def _replica_port() -> dict[str, Any]:
+    """Return what a container has that answers on the replica's port."""
+    return {
+        "ports": [{"name": "http", "containerPort": names.REPLICA_PORT}],
+        "readinessProbe": {
+            "httpGet": {"path": "/-/healthz", "port": names.REPLICA_PORT},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+            "failureThreshold": 2,
+        },
+        # Ends when the replica has no request left: a pod that goes takes no stream with it.
+        "lifecycle": {"preStop": {"exec": {"command": ["llmdeployment-serving", "drain"]}}},
+    }
+
+
+def _workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any]) -> dict[str, Any]:
     return {
         "selector": {
             "matchLabels": names.selector(
@@ -242,16 +282,22 @@ def _ray_container(
 ) -> dict[str, Any]:
     token = {"secretKeyRef": {"name": token_secret, "key": "token"}}
     return {
-        "name": "ray",
-        "image": deployment.spec.image or settings.serving_image,
-        "imagePullPolicy": settings.image_pull_policy,
-        "command": ["llmdeployment-serving"],
+        **_container(deployment, settings),
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
             {"name": "RAY_AUTH_MODE", "value": "token"},
             {"name": "RAY_AUTH_TOKEN", "valueFrom": token},
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         ],
+    }
+
+
+def _container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+    return {
+        "name": "ray",
+        "image": deployment.spec.image or settings.serving_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["llmdeployment-serving"],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [

@@ -1,6 +1,7 @@
 """What a rollout is decided from, out of what a pass observed."""
 
 from llmdeployment_operator.plan.adapters import adapters_finding, carriers
+from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.memory import memory_of
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.revisions import Revision
@@ -37,7 +38,12 @@ def scene_of(
     on_record = {revision.number for revision in revisions}
     last = stable_of(routes, arm) or memory_of(observed.status, arm).stable
     alive = {r.number: ready_replicas(observed, r.runtime) for r in revisions}
-    known = [r for r in revisions if _knows(observed.serve.get(r.runtime), r)]
+    known = [
+        r
+        for r in revisions
+        # Pods of an API elsewhere are born with all they need to know.
+        if is_external(r.runtime) or _knows(observed.serve.get(r.runtime), r)
+    ]
     lacking = runtime_finding(observed, target.runtime, replicas)
     lacking = lacking or adapters_finding(observed, target)
     return Scene(

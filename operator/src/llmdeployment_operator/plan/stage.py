@@ -1,6 +1,7 @@
 """How far a runtime and the gateway are, as a chain of small checks: the first that finds something names the stage."""
 
 from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.external import external_finding, is_external
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.pods import first_finding, is_ready, is_terminating
@@ -44,6 +45,9 @@ def runtime_finding(observed: Observed, runtime: str, replicas: int) -> Finding 
     ready = ready_replicas(observed, runtime)
     if ready >= replicas:
         return None
+    if is_external(runtime):
+        pods = pods_of(observed, "worker", runtime)
+        return external_finding(pods, observed.capacity, ready, replicas)
     return (
         _head_finding(observed, runtime)
         or first_finding(pods_of(observed, "worker", runtime), observed.capacity)
