@@ -1,5 +1,7 @@
 """LLMDeployments on the real cluster."""
 
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,7 +98,19 @@ class Live:
             seconds,
             f"{self.name} is Ready",
         )
+        # kube-proxy may be a moment behind: until then nobody is at the Service's address.
+        until(self.reached, 60, f"the gateway of {self.name} answers at {self.url}")
         return self
+
+    def reached(self) -> bool:
+        """Whether the gateway answers at its Service's address, by the form of its errors."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/nothing", timeout=5):
+                return False
+        except urllib.error.HTTPError as error:
+            return b'"invalid_request_error"' in error.read()
+        except OSError:
+            return False
 
     def until_reason(self, reason: str, seconds: float = 120) -> str:
         """Wait until Ready is False for this reason; returns the message."""

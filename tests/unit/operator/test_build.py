@@ -178,16 +178,17 @@ def test_a_pod_on_its_way_out_asks_for_no_second_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unplaced", "placed", "since", "expected"),
+    ("unplaced", "placed", "since", "told", "expected"),
     [
-        (1, [], "2026-01-02T03:00:00Z", ["w"]),
-        (1, [], "2026-01-02T03:03:00Z", []),  # it may still be joining
-        (0, [], "2026-01-02T03:00:00Z", []),  # nobody looks for a place
-        (1, ["198.18.0.7"], "2026-01-02T03:00:00Z", []),  # it holds one that starts
+        (1, [], "2026-01-02T03:00:00Z", 600, ["w"]),
+        (1, [], "2026-01-02T03:03:00Z", 600, []),  # it may still be joining
+        (1, [], "2026-01-02T03:00:00Z", 60, []),  # Serve has only just been told
+        (0, [], "2026-01-02T03:00:00Z", 600, []),  # nobody looks for a place
+        (1, ["198.18.0.7"], "2026-01-02T03:00:00Z", 600, []),  # it holds one that starts
     ],
 )
 def test_a_worker_that_ray_gives_no_replica_to_is_made_anew(
-    unplaced: int, placed: list[str], since: str, expected: list[str]
+    unplaced: int, placed: list[str], since: str, told: int, expected: list[str]
 ) -> None:
     world = serving_world()
     (runtime,) = world.runtimes()
@@ -207,7 +208,8 @@ def test_a_worker_that_ray_gives_no_replica_to_is_made_anew(
     )
     empty["metadata"]["uid"] = "uid-of-the-pod"
     world.pods(pod("head", "h", runtime), empty, GATEWAY)
-    world.serve(runtime, unplaced=unplaced, placed=frozenset(placed))
+    declared_at = world.now.timestamp() - told
+    world.serve(runtime, unplaced=unplaced, placed=frozenset(placed), declared_at=declared_at)
     assert [gone.name for gone in world.plan().remove] == expected
 
 

@@ -4,7 +4,7 @@ Ray may count a place as taken whose replica is gone (seen after the head came b
 by nobody, Ray 2.60). Serve then waits for a place for ever, and a pod that could give one stays empty. Only a new pod mends that.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import Observed
@@ -13,7 +13,10 @@ from llmdeployment_operator.plan.removal import Removal
 from llmdeployment_operator.plan.stage import pods_of
 
 EMPTY_SECONDS = 120
-"""How long a worker may run without a replica while one looks for a place; joining Ray takes 10 to 20."""
+"""How long a worker may run without a replica while one looks for a place; joining Ray takes 10 to 20.
+
+It counts from when Serve was told of the replica, if that was later: on a busy machine the head alone may take a minute to answer.
+"""
 
 
 def empty_worker(observed: Observed, runtime: str, now: datetime) -> tuple[Removal, ...]:
@@ -23,11 +26,15 @@ def empty_worker(observed: Observed, runtime: str, now: datetime) -> tuple[Remov
         return ()
     for pod in pods_of(observed, "worker", runtime):
         hosts = pod.get("status", {}).get("podIP") in state.placed
-        if not hosts and not is_ready(pod) and not is_terminating(pod) and _long_enough(pod, now):
+        waits = not hosts and not is_ready(pod) and not is_terminating(pod)
+        if waits and _long_enough(pod, state.declared_at, now):
             return (Removal("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]),)
     return ()
 
 
-def _long_enough(pod: Object, now: datetime) -> bool:
+def _long_enough(pod: Object, declared_at: float, now: datetime) -> bool:
     since = running_since(pod)
-    return since is not None and now - since > timedelta(seconds=EMPTY_SECONDS)
+    if since is None:
+        return False
+    since = max(since, datetime.fromtimestamp(declared_at, UTC))
+    return now - since > timedelta(seconds=EMPTY_SECONDS)
