@@ -45,7 +45,10 @@ class Upstream:
             return await self._stream(request, cut=body.get("user") == "cut")
         text = "I am a stand-in without a model"
         choices = [{"index": 0, "message": {"role": "assistant", "content": text}}]
+        usage = {"prompt_tokens": 9, "completion_tokens": 7}
         answer = {"id": "1", "model": body["model"], "choices": choices}
+        # So long that it cannot come in one piece, with the usage at its end.
+        answer |= {"system_fingerprint": "stand-in " * 50_000, "usage": usage}
         return web.json_response(answer, headers={"set-cookie": "a=b"})
 
     async def _stream(self, request: web.Request, *, cut: bool) -> web.StreamResponse:

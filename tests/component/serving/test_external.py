@@ -125,7 +125,7 @@ async def api() -> AsyncIterator[Upstream]:
 
 @pytest.fixture
 async def proxy(api: Upstream, tmp_path: Path) -> AsyncIterator[Replica]:
-    async with replica(api.url, tmp_path, timeoutSeconds=1) as made:
+    async with replica(api.url, tmp_path) as made:
         yield made
 
 
@@ -138,6 +138,7 @@ async def test_a_request_goes_there_with_the_prompt_and_without_the_clients_head
         assert "set-cookie" not in answer.headers
         document = await answer.json()
     assert document["choices"][0]["message"]["content"] == "I am a stand-in without a model"
+    assert (await proxy.counted())["outputTokens"]["sum"] == 7
     ((headers, body),) = api.asked
     assert body == {
         "model": "big-model",
@@ -184,7 +185,6 @@ async def test_a_stream_comes_as_it_is_made(api: Upstream, tmp_path: Path) -> No
         ("parrot", 400, "you sent Bearer [redacted]"),
         ("no-access", 502, "refused the key (status 401): check the Secret"),
         ("moved", 502, "redirect (status 307): check spec.engine.external.baseURL"),
-        ("slow", 504, "said nothing for 1 s (spec.engine.external.timeoutSeconds)"),
     ],
 )
 async def test_what_the_api_refuses(
@@ -200,6 +200,16 @@ async def test_what_the_api_refuses(
     assert (await proxy.counted())["requests"] == {str(status): 1}
     assert KEY not in str(await proxy.stats())
     assert len(api.asked) == 1
+
+
+async def test_an_api_that_says_nothing(api: Upstream, tmp_path: Path) -> None:
+    async with replica(api.url, tmp_path, timeoutSeconds=1) as proxy:
+        async with proxy.ask(user="slow") as answer:
+            text = await answer.text()
+        assert answer.status == 504
+        assert "said nothing for 1 s (spec.engine.external.timeoutSeconds)" in text
+        assert (await proxy.counted())["requests"] == {"504": 1}
+    await asyncio.wait_for(api.left.wait(), timeout=30)
 
 
 async def test_nobody_listens_there(tmp_path: Path) -> None:

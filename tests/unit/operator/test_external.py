@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.api.external import BOTH, KEY_IN_CLEAR, LONG_PROMPT, NO_ACCELERATORS
+from llmdeployment_operator.api.external import (
+    BOTH,
+    KEY_IN_CLEAR,
+    LONG_PROMPT,
+    NO_ACCELERATORS,
+    NO_ADAPTERS,
+)
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.external import is_external, proxy_container
@@ -17,6 +23,7 @@ from llmdeployment_serving.config import parse as parse_serving
 
 API = {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "k"}}
 ENGINE = {"name": "external", "external": API}
+ADAPTERS = [{"name": "legal", "source": "file:///legal"}]
 
 
 def external(**spec: Any) -> dict[str, Any]:
@@ -178,11 +185,12 @@ def test_an_arm_elsewhere_takes_over_the_prompt_and_nothing_of_the_engine() -> N
     theirs = {"model": {"source": "external://big"}, "engine": ENGINE}
     raw = with_arm(theirs)
     raw["spec"]["model"]["tokenSecretRef"] = {"name": "hub"}
+    raw["spec"]["model"]["adapters"] = ADAPTERS
     raw["spec"]["prompt"] = {"system": "Be brief."}
     spec = parse(raw).spec
     arm = spec.of_arm(spec.arms[1])
     assert arm.engine.name == "external"
-    assert arm.model.token_secret_ref is None
+    assert (arm.model.token_secret_ref, arm.model.adapters) == (None, ())
     assert (arm.resources.limits, arm.prompt.system) == (None, "Be brief.")
     ours = spec.of_arm(spec.arms[0])
     assert ours.resources.limits == spec.resources.limits
@@ -221,6 +229,7 @@ def test_an_ab_test_of_here_and_there_has_one_ray() -> None:
         ({"parallelism": {"tensor": 2}}, "spec.parallelism cannot be set"),
         ({"prompt": {"defaults": {"x": "y" * 100_000}}}, LONG_PROMPT),
         ({"model": {"source": "external://a b"}}, "without spaces"),
+        ({"model": {"source": "external://a", "adapters": ADAPTERS}}, NO_ADAPTERS),
     ],
 )
 def test_what_is_refused(spec: dict[str, Any], sentence: str) -> None:
