@@ -20,6 +20,8 @@ class Outcome:
     statuses: Counter[int] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     longest: float = 0.0
+    revisions: Counter[str] = field(default_factory=Counter)
+    """Answers by the revision that they say gave them."""
 
     @property
     def failed(self) -> int:
@@ -62,6 +64,7 @@ class Load:
         try:
             async with session.post(self._url, json=body) as answer:
                 text, status = await answer.text(), answer.status
+                self.outcome.revisions[answer.headers.get("x-llm-revision", "")] += 1
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text, status = repr(error), 0
         self.outcome.statuses[status] += 1
