@@ -91,8 +91,7 @@ class Adapters:
     async def _unload(self, name: str) -> None:
         try:
             await self._engine.unload_adapter(name)
-        except Exception:
-            # why: it takes room and nothing else; nobody can ask for it any more.
+        except Exception:  # why: it takes room and nothing else; nobody can ask for it any more
             logger.exception("adapter %s could not be unloaded", name)
         else:
             logger.info("adapter %s is unloaded: no revision has it", name)

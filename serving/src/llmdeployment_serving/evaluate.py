@@ -212,7 +212,7 @@ async def _asked(
         except aiohttp.ClientError as error:
             last = str(error) or type(error).__name__
         if attempt < TRIES:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # why: the pause between two tries
             pause *= 2
     raise EvaluationError(f"{who} cannot be reached after {TRIES} tries: {last}")
 

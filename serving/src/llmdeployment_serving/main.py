@@ -122,9 +122,8 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    # because one command needs them
-    from llmdeployment_serving import evaluate  # noqa: PLC0415
-    from llmdeployment_serving.golden import read_golden  # noqa: PLC0415
+    from llmdeployment_serving import evaluate  # noqa: PLC0415  because one command needs it
+    from llmdeployment_serving.golden import read_golden  # noqa: PLC0415  because one command needs it
 
     judge = None
     if options.judge_url:

@@ -77,7 +77,7 @@ async def eventually(ask: Callable[[], Awaitable[T | None]], what: str) -> T:
     deadline = time.monotonic() + 30
     while not (answer := await ask()):
         assert time.monotonic() < deadline, f"not within 30 s: {what}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # why: the interval of a wait with a deadline
     return answer
 
 

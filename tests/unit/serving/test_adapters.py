@@ -211,7 +211,7 @@ async def test_revisions_that_change_while_an_adapter_loads_are_not_lost() -> No
     shelf = Shelf()
     shelf.free.clear()
     async with running(shelf, r1=(OLD,)) as front:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # why: a turn of the loop, not a time
         take(front, r2=(NEW,))
         shelf.free.set()
         await front.adapters.at_rest()
