@@ -32,9 +32,9 @@ def until_traffic(adapted: Live, wanted: str) -> None:
 
 
 def said(adapted: Live, adapter: str) -> tuple[int, str]:
-    """The status of an answer, and the first of its words."""
+    """The status of an answer, and which adapter gave it."""
     status, body, _ = ask(adapted.url, adapter)
-    return status, body["choices"][0]["message"]["content"].split("]")[0] if status == 200 else ""
+    return status, body["choices"][0]["message"]["content"].split("@")[0] if status == 200 else ""
 
 
 def test_an_adapter_comes_by_a_canary_and_goes(adapted: Live) -> None:

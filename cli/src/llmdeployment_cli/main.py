@@ -122,7 +122,7 @@ def undo(
     to: Annotated[
         int | None,
         typer.Option(
-            "--to", help="The revision; else the one before the stable.", show_default=False
+            "--to", help="The revision; else the one that served before.", show_default=False
         ),
     ] = None,
     namespace: Namespace = None,

@@ -78,6 +78,8 @@ class RevisionStatus(_Status):
     """When it was made."""
     first_ready_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When a replica of it first answered: a revision that never did gives up its traffic at once."""
+    promoted_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When it last became the stable one of an arm."""
     evaluation: EvaluationStatus | None = None
     """Its last evaluation."""
 
