@@ -22,6 +22,7 @@ class Arm:
         weight: its percent of all requests.
         stable: the revision that serves.
         canary: the revision on its way, or None.
+        leaving: whether the canary is being taken back.
         canary_weight: the canary's percent of the arm's requests.
         canary_ready: replicas of the canary that answered, at most.
         step: the canary's step, from 1.
@@ -37,6 +38,7 @@ class Arm:
     weight: int = 100
     stable: int | None = None
     canary: int | None = None
+    leaving: bool = False
     canary_weight: int = 0
     canary_ready: int = 0
     step: int = 1
@@ -102,6 +104,7 @@ def _arm(row: Mapping[str, Any], steps: int) -> Arm:
         weight=int(row.get("weight", 100)),
         stable=row.get("stable"),
         canary=row.get("canary"),
+        leaving="canary" in row and "step" not in row,
         canary_weight=int(row.get("canaryWeight") or 0),
         canary_ready=int(row.get("canaryReady") or 0),
         step=int(row.get("step") or 1),

@@ -183,7 +183,7 @@ def told(deployment: Object, record: Record, fields: Sequence[str], now: datetim
         for w in arm.warm
     )
     if any(arm.stable == number for arm in arms):
-        how = "it serves already, what was on its way goes back at once"
+        how = "it serves already, what was on its way goes back"
     elif warm:
         how = "it is still warm and takes over at once"
     else:

@@ -151,7 +151,7 @@ def retry(deployment: Object, arm: str | None) -> Change:
     found = arm_named(deployment, arm)
     rejected = found.rejected
     if rejected is None:
-        if found.canary is None and aborted and aborted != str(found.stable):
+        if (found.canary is None or found.leaving) and aborted and aborted != str(found.stable):
             sentence = f"Revision {aborted} is no longer aborted; if the spec still asks for it, its rollout begins anew."
             return _set(deployment, "abort", None, sentence)
         raise Refusal(f"no revision of {name} was given up")
@@ -174,6 +174,11 @@ def _canary(deployment: Object, name: str | None) -> tuple[Arm, int]:
         serves = f"revision {arm.stable} serves and " if arm.stable is not None else ""
         raise Refusal(
             f"{of}{name_of(deployment)} has no canary: {serves}no other one is on its way"
+        )
+    if arm.leaving:
+        raise Refusal(
+            f"revision {arm.canary} is being taken back, {arm.canary_weight} % are left; "
+            f"`kubectl llm retry {name_of(deployment)}` tries it again if it was given up or aborted"
         )
     return arm, arm.canary
 

@@ -17,6 +17,8 @@ REJECTED = {"revision": 4, "attempt": 2, "at": "2026-11-24T11:00:00Z", "message"
 IDLE = deployment()
 GIVEN_UP = deployment({"name": "main", "weight": 100, "stable": 3, "rejected": REJECTED})
 LAST = on_its_way(step=4)
+TAKEN_BACK = {"name": "main", "weight": 100, "stable": 3, "canary": 4, "canaryWeight": 25}
+LEAVING = deployment(TAKEN_BACK)
 TWO = deployment(
     {"name": "control", "weight": 90, "stable": 3, "canary": 5, "step": 1},
     {"name": "terse", "weight": 10, "stable": 4, "canary": 6, "step": 3},
@@ -67,6 +69,7 @@ WRITTEN = [
     (pause, on_its_way(), Commands(pause=4), "stays at 25 %"),
     (pause, PAUSED, Commands(pause=4), "spec.paused is true"),
     (retry, GIVEN_UP, Commands(retry=(4, 2)), "attempt 2"),
+    (retry, deployment({**TAKEN_BACK, "rejected": REJECTED}), Commands(retry=(4, 2)), "attempt 2"),
 ]
 
 
@@ -82,6 +85,7 @@ def test_a_command_writes_what_the_operator_reads(
 REMOVED = [
     (resume, annotated(on_its_way(), pause="4"), {"llmdeployment.dev/pause": None}),
     (retry, annotated(IDLE, abort="4"), {"llmdeployment.dev/abort": None}),
+    (retry, annotated(LEAVING, abort="4"), {"llmdeployment.dev/abort": None}),
     (
         retry,
         annotated(GIVEN_UP, abort="4"),
@@ -112,6 +116,8 @@ REFUSED = [
     (promote(step=4), on_its_way(), "--step takes 2 to 3"),
     (promote(), LAST, "past its steps"),
     (promote(), annotated(on_its_way(), promote="4"), "already skips"),
+    (promote(), LEAVING, "revision 4 is being taken back, 25 % are left; `kubectl llm retry chat`"),
+    (abort, LEAVING, "is being taken back"),
     (promote(), TWO, "say which one with --arm (control, terse)"),
     (promote(arm="other"), TWO, "no arm other; its arms: control, terse"),
     (promote(), {"metadata": {"name": "chat"}, "spec": {}}, "has no rollout yet"),

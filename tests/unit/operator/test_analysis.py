@@ -11,8 +11,9 @@ from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.plan.analysis import Analysis, gathered, judged, strata_of
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.memory import Memory, memory_of, row_of
+from llmdeployment_operator.plan.move import Move, Scene
 from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.rollout import next_move
 from llmdeployment_operator.plan.samples import (
     CACHED,
     UNKNOWN,

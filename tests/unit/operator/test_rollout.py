@@ -10,8 +10,9 @@ from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.plan.analysis import Analysis
 from llmdeployment_operator.plan.commands import Commands, commands_of
 from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, memory_of, row_of
+from llmdeployment_operator.plan.move import Move, Scene
 from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.rollout import next_move
 from llmdeployment_operator.plan.samples import Key
 from llmdeployment_operator.plan.verdict import Counts, Stratum
 

@@ -14,11 +14,12 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.commands import commands_of
 from llmdeployment_operator.plan.evaluation import gate_of
 from llmdeployment_operator.plan.memory import memory_of
+from llmdeployment_operator.plan.move import Move, Scene, share
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.revisions import Revision
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move, share, standing
+from llmdeployment_operator.plan.rollout import next_move, standing
 from llmdeployment_operator.plan.routes import ARM, Route, Share, rows, stable_of, weights
 from llmdeployment_operator.plan.scene import scene_of
 
