@@ -206,6 +206,17 @@ def test_recreate_moves_first_and_keeps_nothing_warm() -> None:
     assert (found.stable, found.needs, found.memory.warm) == (2, {2: 8}, ())
 
 
+def test_recreate_in_the_same_pods_waits_until_all_of_them_carry_it() -> None:
+    policy, shared = RolloutSpec(strategy="Recreate"), {1: "a", 2: "a"}
+    seen = scene(ready=7, runtimes=shared)
+    found = move(policy, seen)
+    assert (found.stable, found.weight, found.needs) == (1, 0, {1: 8, 2: 8})
+    assert found.stage is not None
+    assert "7 of 8 replicas of revision 2 answer" in found.stage.message
+    done = move(policy, scene(ready=8, runtimes=shared), found.memory)
+    assert (done.stable, done.needs, done.memory.warm) == (2, {2: 8}, ())
+
+
 def test_a_revision_that_never_answered_has_nothing_to_keep() -> None:
     assert move(CANARY, scene(answered=frozenset())).stable == 2
 

@@ -96,10 +96,14 @@ def share(replicas: int, weight: int) -> int:
     return max(1, -(-replicas * weight // WHOLE)) if replicas else 0
 
 
+def in_same_pods(scene: Scene, one: int, other: int) -> bool:
+    """Say whether two revisions run in the same pods."""
+    return one in scene.runtimes and scene.runtimes[one] == scene.runtimes.get(other)
+
+
 def room_between(policy: RolloutSpec, scene: Scene, one: int, other: int) -> int | None:
     """Return how many replicas two revisions may have beyond those asked for, if that is less than both need."""
-    shared = one in scene.runtimes and scene.runtimes[one] == scene.runtimes.get(other)
-    if policy.max_surge is None or shared:
+    if policy.max_surge is None or in_same_pods(scene, one, other):
         return None
     room = surge.room(policy.max_surge, scene.replicas)
     return room if room < scene.replicas else None

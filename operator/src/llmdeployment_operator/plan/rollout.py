@@ -20,7 +20,15 @@ from llmdeployment_operator.plan.analysis import (
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.conditions import stamp
 from llmdeployment_operator.plan.memory import Memory, Warm
-from llmdeployment_operator.plan.move import WHOLE, Move, Scene, room_between, share, warmed
+from llmdeployment_operator.plan.move import (
+    WHOLE,
+    Move,
+    Scene,
+    in_same_pods,
+    room_between,
+    share,
+    warmed,
+)
 from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.verdict import Result, Verdict
 
@@ -76,7 +84,11 @@ def _at_once(policy: RolloutSpec, scene: Scene) -> str | None:
         return "it is what the spec asks for"
     if scene.stable not in scene.answered:
         return f"revision {scene.stable} never answered"
-    return "strategy Recreate" if policy.strategy == "Recreate" else None
+    # In the same pods nothing has to end first, and until they know the target they would answer for it with an error.
+    recreated = policy.strategy == "Recreate" and not in_same_pods(
+        scene, scene.stable, scene.target
+    )
+    return "strategy Recreate" if recreated else None
 
 
 def _given_up(target: int, memory: Memory, commands: Commands) -> str | None:
