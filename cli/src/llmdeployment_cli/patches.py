@@ -146,7 +146,6 @@ def retry(deployment: Object, arm: str | None) -> Change:
     Raises:
         Refusal: none was, or it is tried again already.
     """
-    name = name_of(deployment)
     aborted = annotation(deployment, "abort")
     found = arm_named(deployment, arm)
     rejected = found.rejected
@@ -154,7 +153,7 @@ def retry(deployment: Object, arm: str | None) -> Change:
         if (found.canary is None or found.leaving) and aborted and aborted != str(found.stable):
             sentence = f"Revision {aborted} is no longer aborted; if the spec still asks for it, its rollout begins anew."
             return _set(deployment, "abort", None, sentence)
-        raise Refusal(f"no revision of {name} was given up")
+        return _evaluated_again(deployment, found)
     revision, attempt = rejected["revision"], rejected.get("attempt", 1)
     asked = f"{revision}/{attempt}"
     if annotation(deployment, "retry") == asked and aborted != str(revision):
@@ -165,6 +164,19 @@ def retry(deployment: Object, arm: str | None) -> Change:
         # Both stand in the way, and whoever says retry means neither.
         change.patch["metadata"]["annotations"]["llmdeployment.dev/abort"] = None
     return change
+
+
+def _evaluated_again(deployment: Object, arm: Arm) -> Change:
+    """Return the change that asks the golden set again of an arm that has no requests because of its answers."""
+    rows = (deployment.get("status") or {}).get("revisions") or ()
+    row: Mapping[str, Any] = next((row for row in rows if row.get("number") == arm.stable), {})
+    if arm.weight or "evaluation" not in row:
+        raise Refusal(f"no revision of {name_of(deployment)} was given up")
+    asked = f"{arm.stable}/{row['evaluation'].get('attempt', 1)}"
+    if annotation(deployment, "retry") == asked:
+        raise Refusal(f"revision {arm.stable} is being tried again already")
+    sentence = f"Revision {arm.stable} of arm {arm.name} answers the golden set again."
+    return _set(deployment, "retry", asked, sentence)
 
 
 def _canary(deployment: Object, name: str | None) -> tuple[Arm, int]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.cli.objects import Object, annotated, deployment, on_its_way
+from tests.unit.cli.objects import Object, annotated, deployment, on_its_way, revision
 
 from llmdeployment_cli import patches
 from llmdeployment_cli.errors import Refusal
@@ -18,6 +18,11 @@ IDLE = deployment()
 GIVEN_UP = deployment({"name": "main", "weight": 100, "stable": 3, "rejected": REJECTED})
 LAST = on_its_way(step=4)
 TAKEN_BACK = {"name": "main", "weight": 100, "stable": 3, "canary": 4, "canaryWeight": 25}
+NEW_ARM = deployment(
+    {"name": "control", "weight": 100, "stable": 3},
+    {"name": "terse", "weight": 0, "stable": 4},
+    revisions=[revision(3, 100), {**revision(4), "evaluation": {"attempt": 2, "score": 10}}],
+)
 LEAVING = deployment(TAKEN_BACK)
 TWO = deployment(
     {"name": "control", "weight": 90, "stable": 3, "canary": 5, "step": 1},
@@ -69,6 +74,12 @@ WRITTEN = [
     (pause, on_its_way(), Commands(pause=4), "stays at 25 %"),
     (pause, PAUSED, Commands(pause=4), "spec.paused is true"),
     (retry, GIVEN_UP, Commands(retry=(4, 2)), "attempt 2"),
+    (
+        lambda obj: patches.retry(obj, "terse"),
+        NEW_ARM,
+        Commands(retry=(4, 2)),
+        "Revision 4 of arm terse answers the golden set again",
+    ),
     (retry, deployment({**TAKEN_BACK, "rejected": REJECTED}), Commands(retry=(4, 2)), "attempt 2"),
 ]
 
@@ -110,6 +121,8 @@ REFUSED = [
     (retry, IDLE, "no revision of chat was given up"),
     (retry, annotated(IDLE, abort="3"), "no revision of chat was given up"),
     (retry, annotated(GIVEN_UP, retry="4/2"), "is being tried again"),
+    (lambda obj: patches.retry(obj, "terse"), annotated(NEW_ARM, retry="4/2"), "tried again"),
+    (lambda obj: patches.retry(obj, "control"), NEW_ARM, "no revision of chat was given up"),
     (resume, on_its_way(), "not paused by annotation"),
     (resume, annotated(on_its_way(), pause="3"), "not paused by annotation"),
     (promote(step=1), on_its_way(), "--step takes 2 to 3"),

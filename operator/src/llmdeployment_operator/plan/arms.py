@@ -205,10 +205,13 @@ def _held(deployment: LLMDeployment, name: str, scene: Scene) -> Finding | None:
     commands = commands_of(deployment.metadata.annotations)
     if scene.gate is None or commands.promotes_fully(scene.target):
         return None
-    verdict = scene.gate.verdict(1)
+    verdict = scene.gate.verdict(scene.gate.attempt(commands.retry))
     if verdict.refused:
-        why = f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, or let it have them with the annotation "
-        return Finding(Reason.ROLLED_BACK, f"{why}llmdeployment.dev/promote: {scene.target}")
+        why = (
+            f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, try again with the annotation "
+            f"llmdeployment.dev/retry: {scene.target}/{verdict.attempt}, or let it have them with llmdeployment.dev/promote: {scene.target}"
+        )
+        return Finding(Reason.ROLLED_BACK, why)
     return verdict.pending
 
 
