@@ -55,10 +55,15 @@ def name_of(deployment: Object) -> str:
     return str(deployment["metadata"]["name"])
 
 
-def annotation(deployment: Object, name: str) -> str | None:
-    """Return one of the annotations `llmdeployment.dev/<name>`, or None."""
-    found = (deployment["metadata"].get("annotations") or {}).get(f"llmdeployment.dev/{name}")
-    return str(found) if found is not None else None
+def commanded(deployment: Object, name: str) -> dict[str, str]:
+    """Return what the annotation `llmdeployment.dev/<name>` says, by revision.
+
+    >>> commanded({"metadata": {"annotations": {"llmdeployment.dev/promote": "3/2, 4"}}}, "promote")
+    {'3': '3/2', '4': '4'}
+    """
+    found = (deployment["metadata"].get("annotations") or {}).get(f"llmdeployment.dev/{name}", "")
+    values = (value.strip() for value in str(found).split(","))
+    return {value.split("/")[0]: value for value in values if value}
 
 
 def arms_of(deployment: Object) -> tuple[Arm, ...]:

@@ -64,23 +64,23 @@ def annotations(change: Change) -> dict[str, Any]:
 
 
 WRITTEN = [
-    (promote(), on_its_way(), Commands(promote=(4, 2)), "may pass step 2 of 4"),
-    (promote(step=3), on_its_way(), Commands(promote=(4, 3)), "may pass step 3 of 4"),
-    (promote(arm="terse"), TWO, Commands(promote=(6, 3)), "Revision 6"),
-    (promote(), annotated(on_its_way(), pause="4"), Commands(promote=(4, 2)), "resume chat"),
-    (promote_fully, on_its_way(), Commands(promote=(4, None)), "takes over"),
-    (promote_fully, LAST, Commands(promote=(4, None)), "takes over"),
-    (abort, on_its_way(), Commands(abort=4), "back to revision 3"),
-    (pause, on_its_way(), Commands(pause=4), "stays at 25 %"),
-    (pause, PAUSED, Commands(pause=4), "spec.paused is true"),
-    (retry, GIVEN_UP, Commands(retry=(4, 2)), "attempt 2"),
+    (promote(), on_its_way(), Commands(promote={4: 2}), "may pass step 2 of 4"),
+    (promote(step=3), on_its_way(), Commands(promote={4: 3}), "may pass step 3 of 4"),
+    (promote(arm="terse"), TWO, Commands(promote={6: 3}), "Revision 6"),
+    (promote(), annotated(on_its_way(), pause="4"), Commands(promote={4: 2}), "resume chat"),
+    (promote_fully, on_its_way(), Commands(promote={4: None}), "takes over"),
+    (promote_fully, LAST, Commands(promote={4: None}), "takes over"),
+    (abort, on_its_way(), Commands(abort={4}), "back to revision 3"),
+    (pause, on_its_way(), Commands(pause={4}), "stays at 25 %"),
+    (pause, PAUSED, Commands(pause={4}), "spec.paused is true"),
+    (retry, GIVEN_UP, Commands(retry={4: 2}), "attempt 2"),
     (
         lambda obj: patches.retry(obj, "terse"),
         NEW_ARM,
-        Commands(retry=(4, 2)),
+        Commands(retry={4: 2}),
         "Revision 4 of arm terse answers the golden set again",
     ),
-    (retry, deployment({**TAKEN_BACK, "rejected": REJECTED}), Commands(retry=(4, 2)), "attempt 2"),
+    (retry, deployment({**TAKEN_BACK, "rejected": REJECTED}), Commands(retry={4: 2}), "attempt 2"),
 ]
 
 
@@ -145,20 +145,37 @@ def test_a_command_is_refused_with_a_sentence(command: Command, obj: Object, why
 
 
 @pytest.mark.parametrize(
-    ("command", "old", "told"),
+    ("command", "old", "written"),
     [
-        (promote(arm="terse"), {"promote": "5/2"}, "the place of promote=5/2 of revision 5"),
-        (lambda obj: patches.abort(obj, "terse"), {"abort": "5"}, "its rollout begins anew"),
-        (promote(arm="terse"), {"promote": "6/1"}, ""),
-        (promote(arm="terse"), {"promote": "3"}, ""),
+        (promote(arm="terse"), {"promote": "5/2"}, {"promote": "5/2,6/3"}),
+        (promote(arm="terse"), {"promote": "5/2, 6/1"}, {"promote": "5/2,6/3"}),
+        (promote(arm="terse"), {"promote": "6/1"}, {"promote": "6/3"}),
+        (promote(arm="terse"), {"promote": "3,4"}, {"promote": "6/3"}),  # both serve by now
+        (lambda obj: patches.abort(obj, "terse"), {"abort": "5"}, {"abort": "5,6"}),
+        (lambda obj: patches.resume(obj, "terse"), {"pause": "5,6"}, {"pause": "5"}),
+        (lambda obj: patches.resume(obj, "terse"), {"pause": "6"}, {"pause": None}),
     ],
 )
-def test_one_arms_command_takes_the_place_of_anothers(
-    command: Command, old: dict[str, str], told: str
+def test_a_command_is_added_to_those_for_other_arms(
+    command: Command, old: dict[str, str], written: dict[str, str | None]
 ) -> None:
-    sentence = command(annotated(TWO, **old)).sentence
-    assert told in sentence
-    assert ("takes the place" in sentence) == bool(told)
+    change = command(annotated(TWO, **old))
+    assert annotations(change) == {f"llmdeployment.dev/{k}": v for k, v in written.items()}
+    # What is kept of others must be what is there when it is written.
+    kept = any("5" in (value or "") for value in written.values())
+    assert change.patch["metadata"].get("resourceVersion") == ("77" if kept else None)
+
+
+def test_one_of_several_arms_is_tried_again() -> None:
+    control = {"name": "control", "weight": 90, "stable": 3, "rejected": {"revision": 5}}
+    terse = {"name": "terse", "weight": 10, "stable": 4}
+    found = annotated(deployment(control, terse), abort="5,6", retry="6/1")
+    assert annotations(patches.retry(found, "control")) == {
+        "llmdeployment.dev/retry": "6/1,5/1",
+        "llmdeployment.dev/abort": "6",
+    }
+    with pytest.raises(Refusal, match="revisions 5, 6 are aborted: take the one that is meant out"):
+        patches.retry(found, "terse")
 
 
 def test_the_only_arm_with_a_canary_is_meant() -> None:

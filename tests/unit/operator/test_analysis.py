@@ -235,8 +235,8 @@ def test_counts_of_another_split_are_not_mixed_in() -> None:
 
 
 def test_who_promotes_it_has_the_last_word() -> None:
-    assert step(replace(AT_TWO, analysis=BAD), {}, promote=(2, None)).stable == 2
-    waiting = step(AT_TWO, both(Counts(40), Counts(40)), promote=(2, 2))
+    assert step(replace(AT_TWO, analysis=BAD), {}, promote={2: None}).stable == 2
+    waiting = step(AT_TWO, both(Counts(40), Counts(40)), promote={2: 2})
     assert waiting.memory.step == 2
 
 

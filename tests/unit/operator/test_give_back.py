@@ -77,7 +77,7 @@ class Cluster:
 
 
 def aborted(cluster: Cluster) -> None:
-    cluster.commands = Commands(abort=2)
+    cluster.commands = Commands(abort={2})
 
 
 def too_late(cluster: Cluster) -> None:
@@ -184,7 +184,7 @@ def test_a_step_back(
     needs: dict[int, int],
     words: str,
 ) -> None:
-    commands = Commands(abort=2) if memory is GIVEN_UP and seen.target == 2 else Commands()
+    commands = Commands(abort={2}) if memory is GIVEN_UP and seen.target == 2 else Commands()
     found = next_move(CANARY, seen, memory, commands, NOW)
     assert (found.stable, found.canary, found.weight) == (1, *left)
     assert found.needs == needs
@@ -238,11 +238,11 @@ def test_one_that_fails_its_requests_gives_back_at_once_and_says_so() -> None:
 def test_another_try_on_the_way_back_begins_anew_with_what_it_has() -> None:
     back = next_move(CANARY, scene(stable=5, canary=4), REJECTED, Commands(), NOW)
     seen = scene(37, 5, 3)
-    again = next_move(CANARY, seen, back.memory, Commands(retry=(2, 1)), NOW)
+    again = next_move(CANARY, seen, back.memory, Commands(retry={2: 1}), NOW)
     assert (again.canary, again.weight, again.memory.attempt) == (2, 37, 2)
     assert again.memory.progress_at == NOW
     assert again.memory.step == 2
-    after = next_move(CANARY, seen, again.memory, Commands(retry=(2, 1)), NOW)
+    after = next_move(CANARY, seen, again.memory, Commands(retry={2: 1}), NOW)
     assert (after.memory.attempt, after.memory.progress_at) == (2, NOW)
 
 

@@ -205,7 +205,7 @@ def _held(deployment: LLMDeployment, name: str, scene: Scene) -> Finding | None:
     commands = commands_of(deployment.metadata.annotations)
     if scene.gate is None or commands.promotes_fully(scene.target):
         return None
-    verdict = scene.gate.verdict(scene.gate.attempt(commands.retry))
+    verdict = scene.gate.verdict(scene.gate.attempt(commands.retry.get(scene.target)))
     if verdict.refused:
         why = (
             f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, try again with the annotation "

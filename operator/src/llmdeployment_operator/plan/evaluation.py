@@ -106,10 +106,10 @@ class Gate:
         message = f"{what}: {self.running}" if self.running else what
         return Verdict(pending=Finding(Reason.EVALUATING, message))
 
-    def attempt(self, retry: tuple[int, int] | None) -> int:
+    def attempt(self, retry: int | None) -> int:
         """Return the attempt of a revision that has no rollout to count them: another one if somebody asked for it after the last."""
         last = max(self.outcomes, default=1)
-        asked = last in self.outcomes and retry == (self.revision, last)
+        asked = last in self.outcomes and retry == last
         return last + 1 if asked else last
 
     def _refusal(self, outcome: Outcome) -> str:

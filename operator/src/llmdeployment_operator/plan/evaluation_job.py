@@ -83,7 +83,8 @@ def _attempt(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> int
     gate = gate_of(deployment, observed, arm.target.number, arm.target.number)
     if arm.weight or gate is None:
         return 1
-    return gate.attempt(commands_of(deployment.metadata.annotations).retry)
+    retry = commands_of(deployment.metadata.annotations).retry
+    return gate.attempt(retry.get(arm.target.number))
 
 
 def _is_due(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:

@@ -35,9 +35,9 @@ class Rejection:
     at: datetime
     message: str
 
-    def stands(self, target: int, retry: tuple[int, int] | None) -> bool:
+    def stands(self, target: int, retry: int | None) -> bool:
         """Say whether a revision is still given up: not once somebody asked to try it again after this attempt."""
-        return self.revision == target and retry != (self.revision, self.attempt)
+        return self.revision == target and retry != self.attempt
 
 
 @dataclass(frozen=True)

@@ -93,10 +93,10 @@ def _at_once(policy: RolloutSpec, scene: Scene) -> str | None:
 
 def _given_up(target: int, memory: Memory, commands: Commands) -> str | None:
     """Return why the target is not rolled out, or None."""
-    if commands.abort == target:
+    if target in commands.abort:
         return f"revision {target} is aborted by annotation"
     rejected = memory.rejected
-    stands = rejected is not None and rejected.stands(target, commands.retry)
+    stands = rejected is not None and rejected.stands(target, commands.retry.get(target))
     return rejected.message if stands and rejected is not None else None
 
 
@@ -158,7 +158,7 @@ def _standstill(scene: Scene, commands: Commands) -> tuple[int, Finding] | None:
     if scene.weight and scene.alive.get(target, 0) == 0:
         why = f"no replica of revision {target} answers any more: revision {scene.stable} takes its requests"
         return 0, Finding(Reason.CANARY, why)
-    if commands.pause == target:
+    if target in commands.pause:
         why = f"revision {target} is paused at {scene.weight} % by annotation"
         return scene.weight, Finding(Reason.CANARY_PAUSED, why)
     return None
