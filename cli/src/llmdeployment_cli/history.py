@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from llmdeployment_cli.arms import Arm, Object, annotation, arm_named, arms_of, name_of
+from llmdeployment_cli.arms import Arm, Object, arm_named, arms_of, commanded, name_of
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.times import instant
 
@@ -183,14 +183,14 @@ def told(deployment: Object, record: Record, fields: Sequence[str], now: datetim
         for w in arm.warm
     )
     if any(arm.stable == number for arm in arms):
-        how = "it serves already, what was on its way goes back at once"
+        how = "it serves already, what was on its way goes back"
     elif warm:
         how = "it is still warm and takes over at once"
     else:
         strategy = (deployment["spec"].get("rollout") or {}).get("strategy", "BlueGreen")
         how = f"it takes over as spec.rollout says ({strategy})"
     sentence = f"The spec of {name} asks for revision {number} again ({', '.join(fields)} put back): {how}."
-    if annotation(deployment, "abort") == str(number):
+    if str(number) in commanded(deployment, "abort"):
         sentence += f" But it is aborted by annotation: `kubectl llm retry {name}` takes that away."
     return sentence
 
@@ -204,14 +204,14 @@ def _leading(deployment: Object) -> Arm:
 
 def _asked_beside(deployment: Object, arm: Arm) -> int | None:
     """Return the revision that the spec asks for if it is not the one that serves."""
-    aborted = annotation(deployment, "abort")
     if arm.canary is not None:
         return arm.canary
     if arm.rejected is not None:
         return int(arm.rejected["revision"])
     rows = deployment["status"].get("revisions") or ()
     newest = max((row["number"] for row in rows), default=arm.stable)
-    return newest if aborted == str(newest) and newest != arm.stable else None
+    aborted = str(newest) in commanded(deployment, "abort")
+    return newest if aborted and newest != arm.stable else None
 
 
 def _roles(deployment: Object) -> dict[int, list[str]]:

@@ -273,9 +273,16 @@ def _annotate(
     change: Callable[[Object], patches.Change],
 ) -> None:
     cluster = kube.connect(context, namespace)
-    wanted = change(kube.deployment(cluster, name))
-    kube.patch(cluster, name, wanted.patch)
-    typer.echo(wanted.sentence)
+    for left in reversed(range(_TRIES)):
+        wanted = change(kube.deployment(cluster, name))
+        try:
+            kube.patch(cluster, name, wanted.patch)
+        except Conflict:
+            if not left:
+                raise
+        else:
+            typer.echo(wanted.sentence)
+            return
 
 
 def _conversation(door: chat.Door) -> None:
