@@ -21,8 +21,9 @@ from typing import Any
 
 import aiohttp
 from bench.rollout_cell import APPS, ROLLOUT_SECONDS, Cell, Size, spec
+from bench.rollout_engine import VERSION, Simulated
 from bench.rollout_site import NAMESPACE, Object, Site, reached, site
-from bench.rollout_traffic import VERSION, Traffic, answers_as_gateway
+from bench.rollout_traffic import Traffic, answers_as_gateway
 from dev.cluster.paths import cache
 from dev.cluster.stages import StageError
 
@@ -103,7 +104,8 @@ async def measured(count: int) -> dict[str, Any]:
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(b"")
     async with site(log) as place:
-        body = {**spec(Cell("BlueGreen", "A->B", "early", kill=False), SIZE), "arms": arms(70)}
+        cell = Cell("BlueGreen", "A->B", "early", kill=False)
+        body = {**spec(cell, SIZE, Simulated()), "arms": arms(70)}
         await place.create(
             {
                 "apiVersion": "llmdeployment.dev/v1alpha1",
@@ -135,7 +137,7 @@ async def _reachable(place: Site) -> Traffic:
     service = await place.get(f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}")
     url = f"http://{service['spec']['clusterIP']}/v1"
     await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
-    return Traffic(url, NAME, SIZE.per_second, SIZE.stream_seconds)
+    return Traffic(url, NAME, SIZE.per_second, SIZE.stream_seconds, Simulated())
 
 
 async def _flows(traffic: Traffic) -> bool:
