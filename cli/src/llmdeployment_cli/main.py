@@ -165,40 +165,22 @@ def promote(
             _annotate(name, namespace, context, lambda o: patches.promote(o, arm, step))
 
 
-@app.command()
-def abort(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Take the canary's traffic away."""
-    with _sentences():
-        _annotate(name, namespace, context, lambda o: patches.abort(o, arm))
+def _by_annotation(change: Callable[[Object, str | None], patches.Change], said: str) -> None:
+    """Register a command that says something of the canary."""
+
+    def command(
+        name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
+    ) -> None:
+        with _sentences():
+            _annotate(name, namespace, context, lambda o: change(o, arm))
+
+    app.command(name=change.__name__, help=said)(command)
 
 
-@app.command()
-def pause(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Keep the canary at its weight."""
-    with _sentences():
-        _annotate(name, namespace, context, lambda o: patches.pause(o, arm))
-
-
-@app.command()
-def resume(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Let a paused canary go on."""
-    with _sentences():
-        _annotate(name, namespace, context, lambda o: patches.resume(o, arm))
-
-
-@app.command()
-def retry(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Try a revision again that was given up or aborted."""
-    with _sentences():
-        _annotate(name, namespace, context, lambda o: patches.retry(o, arm))
+_by_annotation(patches.abort, "Take the canary's traffic away.")
+_by_annotation(patches.pause, "Keep the canary at its weight.")
+_by_annotation(patches.resume, "Let a paused canary go on.")
+_by_annotation(patches.retry, "Try a revision again that was given up or aborted.")
 
 
 @app.command(name="chat")
