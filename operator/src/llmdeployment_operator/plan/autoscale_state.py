@@ -106,7 +106,8 @@ class State:
 
         Those in flight are half done on the average and have been counted into `generated`.
         """
-        if self.finished < 10:  # noqa: PLR2004  because a few answers are no mean
+        # The first to finish are the short ones: as many as are in flight, twice over, are no longer only those.
+        if self.finished < max(20.0, 2 * self.in_flight):
             return None
         return self.generated / (self.finished + self.in_flight / 2)
 

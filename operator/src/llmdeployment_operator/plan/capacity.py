@@ -2,16 +2,18 @@
 
 **Speed.** An engine with `x` running requests makes a step in `tau(x)` seconds and gives each of them a token:
 
-    tau(x) = a + b x        `a` for reading the weights, `b` for a sequence's token and its share of the prompts that are computed meanwhile
+    tau(x) = a + b x        `a` for reading the weights, `b` for a sequence's token and its share of the prompts that are computed
+    meanwhile
 
-Both sides are seen without instrumenting anything: by Little's law a replica that gives `g` tokens/s with `x` running takes `tau = x / g`. `a` and
+Both sides are seen without instrumenting anything: by Little's law a replica that gives `g` tokens/s with `x` running takes `tau = x /
+g`. `a` and
 `b` are the weighted least squares line through (x, x/g), old observations fading.
 
 **Load.** With `G` tokens/s of demand on `n` replicas, the number in flight settles where what is given equals what is asked:
 
     x / tau(x) = G / n      =>      x = a G/n / (1 - b G/n)        requests in flight per replica, M = n x in all
 
-and is beyond reach where b G/n >= 1 or x exceeds what the engine was seen to run while others waited. Around M it varies: arrivals with an index of
+and is beyond reach where b G/n >= 1. Around M it varies: arrivals with an index of
 dispersion `I` push it, and a slower engine pulls it back less,
 
     V = M (1 + I) / 2 / (1 - b G/n)
@@ -20,19 +22,22 @@ dispersion `I` push it, and a slower engine pulls it back less,
 to M, with `n`: many replicas share one queue's luck, so 20 replicas need less headroom each than 2.
 
 **Misses.** `f(x)` is the share of values above a target while `x` requests were in a replica: counted in bins of `x`, made to rise
-with `x` (pool adjacent violators). Beyond 1.3 times the largest `x` seen, and wherever tau(x) alone exceeds a target of the inter-token latency, f = 1:
-what nobody has seen is not promised. The share of misses to expect of `n` replicas is the mean of `f` over x = N / n, N log-normal with M and V.
+with `x` (pool adjacent violators). Beyond 1.3 times the largest `x` seen, and wherever tau(x) alone exceeds a target of the
+inter-token latency, f = 1:
+what nobody has seen is not promised. The share of misses to expect of `n` replicas is the mean of `f` over x = N / n, N log-normal
+with M and V.
 
 The replicas needed are the least `n` whose expected share of misses is at most a part of each target's budget.
 
-Worked example: a = 10 ms, b = 1 ms, 2,000 tokens/s asked. With 4 replicas: x = 0.01 * 500 / (1 - 0.5) = 10, 20 ms a token, M = 40; with 3:
-x = 0.01 * 667 / (1 - 0.667) = 20, 30 ms a token: one replica less doubles what is in flight, which a rule in proportion (40 / 3 = 13) overlooks.
+Worked example: a = 10 ms, b = 1 ms, 2,000 tokens/s asked. With 4 replicas: x = 0.01 * 500 / (1 - 0.5) = 10, 20 ms a token, M = 40;
+with 3:
+x = 0.01 * 667 / (1 - 0.667) = 20, 30 ms a token: one replica less doubles what is in flight, which a rule in proportion (40 / 3 = 13)
+overlooks.
 """
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from math import exp, log, sqrt
 
 from llmdeployment_operator.plan.windows import Interval
@@ -42,6 +47,9 @@ EDGES: tuple[float, ...] = (
 )  # fmt: skip  # because one number a line hides the series
 """Where the bins of requests in flight end: each about 1.25 times the one before."""
 
+UNLOADED = 1
+"""The bin of a replica that has less than one request on the mean: a target missed there is missed for other reasons than load."""
+
 UNSEEN = 1.3
 """Times the largest load seen that is still believed to be like it."""
 
@@ -50,6 +58,9 @@ HALF_LIFE = 900.0
 
 MEMORY = 2400.0
 """Same, of misses."""
+
+DOUBT = 2.0
+"""Standard deviations by which a bin's share of misses must lie above a budget to count as a load that goes badly."""
 
 NODES = ((-1.0, 0.25), (0.0, 0.37), (1.0, 0.24), (1.7, 0.10), (2.4, 0.04))
 """(standard deviations, weight) at which the log-normal is looked at; the lower tail is left to the first."""
@@ -64,8 +75,6 @@ class Speed:
     tau: float = 0.0
     xx: float = 0.0
     x_tau: float = 0.0
-    limit: float = 0.0
-    """Requests that ran while others waited for long; 0 where none did."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ def observe_speed(speed: Speed, intervals: Sequence[Interval], seconds: float) -
     """Returns `speed` with what the replicas did, older observations faded by `seconds`."""
     keep = 0.5 ** (seconds / HALF_LIFE)
     weight, x, tau = speed.weight * keep, speed.x * keep, speed.tau * keep
-    xx, x_tau, limit = speed.xx * keep, speed.x_tau * keep, speed.limit
+    xx, x_tau = speed.xx * keep, speed.x_tau * keep
     for interval in intervals:
         tokens = float(interval.generation_tokens)
         if tokens < 1 or interval.running < 0.5:  # noqa: PLR2004  because an idle engine has no speed
@@ -104,9 +113,7 @@ def observe_speed(speed: Speed, intervals: Sequence[Interval], seconds: float) -
         tau += tokens * step
         xx += tokens * interval.running**2
         x_tau += tokens * interval.running * step
-        if interval.queued:
-            limit = interval.running if not limit else 0.9 * limit + 0.1 * interval.running
-    return Speed(weight, x, tau, xx, x_tau, limit)
+    return Speed(weight, x, tau, xx, x_tau)
 
 
 def line(speed: Speed) -> Line | None:
@@ -153,6 +160,8 @@ class Curve:
     """f(x) of one target: steps at `EDGES`, never falling; 1 beyond `seen`."""
 
     shares: tuple[float, ...]
+    surely: tuple[float, ...]
+    """Same, `DOUBT` lower: what is not there by chance."""
     seen: float
 
     def __call__(self, x: float) -> float:
@@ -165,7 +174,8 @@ class Curve:
 def curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve:
     """Returns the rising curve through the counts.
 
-    A bin's share is (over + budget/2) / (values + 1): one pseudo-value at half the budget, so that a full bin is believed and a nearly empty
+    A bin's share is (over + budget/2) / (values + 1): one pseudo-value at half the budget, so that a full bin is believed and a nearly
+    empty
     one claims little. An empty one is like the one before.
 
     >>> bins = len(EDGES) + 1
@@ -185,8 +195,12 @@ def curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve
         while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] > blocks[-1][0] * blocks[-2][1]:
             a, b = blocks.pop(), blocks.pop()
             blocks.append((a[0] + b[0], a[1] + b[1], a[2] + b[2]))
-    shares = [min(1.0, above / values) for above, values, width in blocks for _ in range(width)]
-    return Curve(tuple(shares), seen)
+    rows = [(above, values) for above, values, width in blocks for _ in range(width)]
+    return Curve(
+        tuple(min(1.0, above / values) for above, values in rows),
+        tuple(max(0.0, sqrt(above) - 0.5 * DOUBT) ** 2 / values for above, values in rows),
+        seen,
+    )
 
 
 @dataclass(frozen=True)
@@ -194,21 +208,19 @@ class Carrier:
     """All that is known of one replica."""
 
     line: Line
-    limit: float
     curves: tuple[Curve, ...]
     budgets: tuple[float, ...]
 
     def in_flight(self, tokens: float) -> float | None:
         """Returns the requests in flight in a replica that is asked for `tokens`/s; None where it cannot give them.
 
-        >>> Carrier(Line(0.01, 0.001), 0.0, (), ()).in_flight(500.0)
+        >>> Carrier(Line(0.01, 0.001), (), ()).in_flight(500.0)
         10.0
         """
         slack = 1.0 - self.line.b * tokens
         if slack < 0.05:  # noqa: PLR2004  because so near its end the line is no longer known
             return None
-        x = self.line.a * tokens / slack
-        return None if self.limit and x > self.limit else x
+        return self.line.a * tokens / slack
 
     def expected(self, tokens: float, replicas: int, index: float) -> float:
         """Returns the largest expected share of misses over its budget, among the targets; 1 is what is just allowed.
@@ -227,7 +239,9 @@ class Carrier:
         sigma2 = log(1 + variance / mean**2)
         points = [(exp(log(mean) - sigma2 / 2 + z * sqrt(sigma2)), weight) for z, weight in NODES]
         worst = 0.0
-        for f, budget in zip(self.curves, self.budgets, strict=True):
+        for f, budget, reached in zip(self.curves, self.budgets, self.reach(), strict=True):
+            if not reached:
+                continue
             share = sum(weight * f(point) for point, weight in points)
             worst = max(worst, share / max(budget, 0.002))
         return worst
@@ -248,7 +262,8 @@ class Carrier:
     def reach(self) -> tuple[bool, ...]:
         """Returns per target whether low load keeps it: where not, replicas cannot help."""
         return tuple(
-            f.shares[0] <= budget for f, budget in zip(self.curves, self.budgets, strict=True)
+            f.surely[UNLOADED] <= budget
+            for f, budget in zip(self.curves, self.budgets, strict=True)
         )
 
 
@@ -274,4 +289,4 @@ def carrier(
             # A load whose mean step exceeds the target misses it, seen or not.
             f = replace(f, seen=min(f.seen, max(1.0, (seconds - fit.a) / fit.b)))
         curves.append(f)
-    return Carrier(fit, speed.limit, tuple(curves), tuple(target[2] for target in targets))
+    return Carrier(fit, tuple(curves), tuple(target[2] for target in targets))

@@ -5,12 +5,14 @@ seconds with `k` arrivals is known to
 
     rate_z(w) = (sqrt(k) + z sqrt(I) / 2)^2 / w
 
-with `z` standard deviations of doubt (the square root makes a Poisson count's deviation 1/2 at any rate; `I`, the index of dispersion, is how
-many times more a slot's count varies than a Poisson count would: 1.1 in conversations, 37 where people's editors ask). Acting only where `rate_-z` or
-`rate_+z` shows it is what keeps a constant load from moving anything.
+with `z` standard deviations of doubt (the square root makes a Poisson count's deviation 1/2 at any rate; `I`, the index of dispersion,
+is how
+many times more a slot's count varies than a Poisson count would: 1.1 in conversations, 37 where people's editors ask).
+Acting only where `rate_-z` or `rate_+z` shows it is what keeps a constant load from moving anything.
 
-Worked example: 2 requests/s become 10. Two seconds later 20 arrivals were counted in 2 s: at least (sqrt(20) - 3/2)^2 / 2 = 4.4 requests/s
-at z = 3, so twice as many replicas are needed for sure, in the second look; after 8 seconds the bound is 7.6.
+Worked example: 2 requests/s become 10. Two seconds later 20 arrivals were counted in 2 s: at least (sqrt(20) - 3/2)^2 / 2 = 4.4
+requests/s
+at z = 3 (4.0 at the law's z = 4), so twice as many replicas are needed for sure, in the second look; after 8 seconds the bound is 7.6.
 """
 
 from dataclasses import dataclass
@@ -18,8 +20,21 @@ from itertools import pairwise
 from math import sqrt
 
 SLOT = 10.0
+"""Seconds."""
+
 SLOTS = 60
+
 RECENT = 60.0
+"""Seconds of the window whose rate is the demand while nothing shows a change."""
+
+SURE = 4.0
+"""Standard deviations that a shorter window must lie above it to be believed a rise: once in some hours by chance."""
+
+LEAST_DOUBT = 1.5
+"""Standard deviations below it that the demand surely reaches."""
+
+MOST_DOUBT = 1.0
+"""Standard deviations above the last two minutes that are allowed for before replicas are given back."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +141,50 @@ def slope(arrivals: Arrivals, slots: int = 30) -> tuple[float, float]:
     rest = sum((count - mean - rise * (i - middle)) ** 2 for i, count in enumerate(counts))
     error = sqrt(rest / (n - 2) / spread)
     return round(rise / SLOT / SLOT, 6), round(error / SLOT / SLOT, 6)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Requests/s."""
+
+    estimate: float
+    """When a replica ordered now is ready."""
+    least: float
+    """Then, at least."""
+    most: float
+    """At most, while it is decided whether fewer replicas are enough."""
+    index: float
+    """Of dispersion."""
+
+
+def expect(arrivals: Arrivals, ahead: float) -> Demand:
+    """Returns the demand now and `ahead` seconds from now.
+
+    The estimate is the last minute's rate, or, where a shorter window lies above it for sure, that window's less one deviation. A trend
+    is believed as far as it exceeds its own standard error, and adds at most half.
+
+    >>> steady = Arrivals(((60.0, 120.0),), slots=(20.0,) * 12)
+    >>> d = expect(steady, 60.0)
+    >>> d.estimate, round(d.least, 2), round(d.most, 2)
+    (2.0, 1.74, 2.13)
+    """
+    index = dispersion(arrivals)
+    short = min(index, 2.0)
+    minute = window(arrivals, RECENT)
+    rate = bound(*minute, 0.0, short)
+    estimate, least = rate, bound(*minute, -LEAST_DOUBT, short)
+    for seconds in (2.0, 4.0, 8.0, 15.0, 30.0):
+        part = window(arrivals, seconds)
+        if bound(*part, -SURE, short) > rate:
+            estimate = max(estimate, bound(*part, -1.0, short))
+            least = max(least, 0.9 * estimate)
+    rise, error = slope(arrivals)
+    most = max(estimate, bound(*window(arrivals, 2 * RECENT), MOST_DOUBT, short))
+    trend = _trend(rise - error, ahead, estimate)
+    return Demand(
+        estimate + trend, least + _trend(rise - 2 * error, ahead, estimate), most + trend, index
+    )
+
+
+def _trend(rise: float, ahead: float, estimate: float) -> float:
+    return min(0.5 * estimate, max(0.0, rise) * ahead)

@@ -44,8 +44,6 @@ class Interval:
     running: float
     waiting: int
     """At the later end."""
-    queued: bool
-    """More waited at both ends than the next step would admit anyway."""
     kv_usage: float
     arrivals: int
     finished: int
@@ -201,7 +199,6 @@ def _between(
         in_flight=(before + after) / 2,
         running=(old.running + new.running) / 2,
         waiting=new.waiting,
-        queued=all(side.waiting >= 2 + 0.1 * side.running for side in (old, new)),
         kv_usage=min(1.0, new.kv_usage),
         arrivals=max(0, finished + after - before),
         finished=finished,
