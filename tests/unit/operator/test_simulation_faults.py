@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -61,7 +62,7 @@ def test_counters_begin_at_0_again() -> None:
     looks = [look for _, look in seen(faults.resets(40, seed=1))]
     falls = sum(
         after.samples[uid].generation_tokens < sample.generation_tokens
-        for before, after in zip(looks, looks[1:], strict=False)
+        for before, after in itertools.pairwise(looks)
         for uid, sample in before.samples.items()
     )
 

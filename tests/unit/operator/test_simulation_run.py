@@ -217,7 +217,7 @@ def test_shares_and_costs() -> None:
 def test_the_operators_law_decides() -> None:
     heard: list[tuple[float, int]] = []
     scaler = own_law(
-        Policy(2, 5), lambda now, _, decision: heard.append((now, decision.replicas)), lambda _: 4
+        Policy(2, 5), lambda made: heard.append((made.at, made.decision.replicas)), lambda _: 4
     )
     result = simulate([Request(0.0, *ONE), Request(60.0, *ONE)], SLOW, scaler, warm_up=1)
 
