@@ -56,6 +56,8 @@ def table(title: str, rows: Sequence[Outcome], price: float | None) -> Renderabl
         "changes",
         *(["refused"] if refused else []),
     )
+    # A terminal of 80 columns has room for two targets and the costs.
+    found.padding = (0, 1, 0, 0)
     for row in rows:
         met = zip(row.targets, row.attainments, strict=True)
         found.add_row(
@@ -79,7 +81,7 @@ def line(values: Sequence[float | None], top: float) -> str:
     highest = len(_CELLS) - 1
     levels = (0.0 if value is None else value / top if top else 0.0 for value in values)
     return "".join(
-        _CELLS[0 if level <= 0 else min(highest, max(1, int(min(level, 1.0) * highest)))]
+        _CELLS[0 if level <= 0 else min(highest, max(1, int(min(level, 1.0) * highest + 1e-6)))]
         for level in levels
     )
 
