@@ -8,7 +8,10 @@ import typer
 
 from llmdeployment_cli.errors import Refusal, sentences
 
-MISSING = "simulate runs the operator's own code, which is not installed: pip install 'llmdeployment-cli[simulate]'"
+MISSING = (
+    "simulate runs the operator's own code, which is not installed: pip install 'llmdeployment-cli[simulate]' "
+    "(in a clone: pip install ./operator './cli[simulate]')"
+)
 
 
 @dataclass(frozen=True)

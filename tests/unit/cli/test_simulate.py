@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click.testing import Result as Ran
 from rich.console import Console, RenderableType
-from tests.unit.cli.test_picture import same_as_golden
+from tests.unit.cli.test_picture import GOLDEN, same_as_golden
 from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
@@ -94,6 +94,11 @@ def test_the_png_has_an_axis_for_load_each_target_and_replicas(tmp_path: Path) -
     assert max(ready.get_ydata()) == pytest.approx(4)
     assert axes[1].get_lines()[1].get_ydata()[0] == 500.0
     assert (tmp_path / "out.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_documentation_shows_the_picture_as_it_is() -> None:
+    page = Path("docs/simulator.md").read_text(encoding="utf-8")
+    assert (GOLDEN / "simulate.txt").read_text(encoding="utf-8") in page
 
 
 Simulate = Callable[..., Ran]
@@ -213,7 +218,8 @@ def test_without_the_extra_it_says_what_to_install(missing: str) -> None:
 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith("kubectl llm: simulate runs the operator's own code, which is not")
-    assert ran.stderr.endswith("pip install 'llmdeployment-cli[simulate]'\n")
+    assert "pip install 'llmdeployment-cli[simulate]'" in ran.stderr
+    assert ran.stderr.count("\n") == 1
 
 
 def test_the_other_commands_do_not_load_the_operator() -> None:
