@@ -1,13 +1,27 @@
 """Scalers for `simulate`: the operator's own law, and a fixed number."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from llmdeployment_operator.plan.autoscale import Decision, Look, Policy, State, decide
 from llmdeployment_operator.simulation.run import Scaler
 
-Heard = Callable[[float, Look, Decision], None]
-"""Hears each decision: when it was made, what was seen, what was decided."""
+
+@dataclass(frozen=True)
+class Made:
+    """A decision, when it was made, and how many replicas there were."""
+
+    at: float
+    before: int
+    decision: Decision
+
+    @property
+    def acts(self) -> bool:
+        """Whether it changed anything."""
+        return self.before != self.decision.replicas
+
+
+Heard = Callable[[Made], None]
 
 
 def own_law(
@@ -28,7 +42,7 @@ def own_law(
         decision = decide(present, look, state, now)
         state = decision.state
         if heard:
-            heard(now, look, decision)
+            heard(Made(now, look.ready + look.coming, decision))
         return decision.replicas
 
     return scaler
