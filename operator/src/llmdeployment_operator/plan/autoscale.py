@@ -7,7 +7,7 @@ At every look the law asks three questions, each with its own doubt, and acts on
    are ordered as the best estimate needs. Signals that need no model come beside it: more requests in the engines than were seen to
    go well, a queue, a full KV cache, misses themselves.
 2. **Are fewer enough?** Only if every ready replica answered, none is coming, and what may have been needed (the upper bound of the
-   demand, at a stricter share of misses) has been less for twice a warm-up. Then one in ten goes, at least one. The model knows what
+   demand, at a stricter share of misses) has been less for twice a warm-up. Then a third of what is too much goes, at least one. The model knows what
    is in flight with fewer replicas, and refuses loads that nobody has seen: this is the consolidation check.
 3. **Is anything known?** If not, nothing moves but by the bounds and by plain evidence.
 

@@ -27,11 +27,12 @@ SLOTS = 60
 RECENT = 60.0
 """Seconds of the window whose rate is the demand while nothing shows a change."""
 
-SURE = 4.0
-"""Standard deviations that a shorter window must lie above it to be believed a rise: once in some hours by chance."""
+WINDOWS = ((2.0, 4.0), (4.0, 3.5), (8.0, 3.0), (15.0, 2.5), (30.0, 2.0), (RECENT, 1.5))
+"""(seconds, standard deviations): the demand is at least what one of these windows shows at its doubt. The shorter, the more of them
+there are in an hour, so the more doubt."""
 
-LEAST_DOUBT = 1.5
-"""Standard deviations below it that the demand surely reaches."""
+STEADY = 15.0
+"""Seconds of the shortest window that is not all noise."""
 
 MOST_DOUBT = 1.0
 """Standard deviations above the last two minutes that are allowed for before replicas are given back."""
@@ -98,7 +99,7 @@ def window(arrivals: Arrivals, seconds: float) -> tuple[float, float]:
 
 
 def dispersion(arrivals: Arrivals) -> float:
-    """Returns the index of dispersion of the slots' counts, at least 1 and at most 50.
+    """Returns the index of dispersion of the slots' counts, at least 1/4 and at most 50; 1 before it is known.
 
     From differences of neighbours, so that a slow rise is not taken for burstiness: sum (c[i+1] - c[i])^2 / (2 (n-1) mean).
 
@@ -111,7 +112,7 @@ def dispersion(arrivals: Arrivals) -> float:
         return 1.0
     squares = sum((b - a) ** 2 for a, b in pairwise(slots))
     index = squares / (2 * (len(slots) - 1)) / (total / len(slots))
-    return round(min(50.0, max(1.0, index)), 2)
+    return round(min(50.0, max(0.25, index)), 2)
 
 
 def bound(seconds: float, requests: float, doubt: float, index: float) -> float:
@@ -160,8 +161,8 @@ class Demand:
 def expect(arrivals: Arrivals, ahead: float) -> Demand:
     """Returns the demand now and `ahead` seconds from now.
 
-    The estimate is the last minute's rate, or, where a shorter window lies above it for sure, that window's less one deviation. A trend
-    is believed as far as it exceeds its own standard error, and adds at most half.
+    The estimate is the last minute's rate, or that of a shorter window less one deviation where it is higher: of one below `STEADY` only if
+    it lies above the minute's for sure. A trend is believed as far as it exceeds its own standard error, and adds at most half.
 
     >>> steady = Arrivals(((60.0, 120.0),), slots=(20.0,) * 12)
     >>> d = expect(steady, 60.0)
@@ -170,16 +171,16 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
     """
     index = dispersion(arrivals)
     short = min(index, 2.0)
-    minute = window(arrivals, RECENT)
-    rate = bound(*minute, 0.0, short)
-    estimate, least = rate, bound(*minute, -LEAST_DOUBT, short)
-    for seconds in (2.0, 4.0, 8.0, 15.0, 30.0):
+    rate = bound(*window(arrivals, RECENT), 0.0, short)
+    estimate, least = rate, 0.0
+    for seconds, doubt in WINDOWS:
         part = window(arrivals, seconds)
-        if bound(*part, -SURE, short) > rate:
+        surely = bound(*part, -doubt, short)
+        least = max(least, surely)
+        if surely > rate or seconds >= STEADY:
             estimate = max(estimate, bound(*part, -1.0, short))
-            least = max(least, 0.9 * estimate)
     rise, error = slope(arrivals)
-    most = max(estimate, bound(*window(arrivals, 2 * RECENT), MOST_DOUBT, short))
+    most = max(rate, bound(*window(arrivals, 2 * RECENT), MOST_DOUBT, short))
     trend = _trend(rise - error, ahead, estimate)
     return Demand(
         estimate + trend, least + _trend(rise - 2 * error, ahead, estimate), most + trend, index

@@ -26,6 +26,9 @@ HOLD_LEAST, HOLD_MOST = 60.0, 300.0
 DOWN_EVERY = 20.0
 """Seconds between two steps down."""
 
+DOWN_PART = 3
+"""A step down takes this part of what is too much, at least one replica."""
+
 AFTER_UP = 30.0
 """Seconds after an order that plain evidence waits for its effect."""
 
@@ -80,7 +83,7 @@ class Sight:
     def needed(self, known: Carrier, rate: float, part: float) -> int:
         """Returns how many replicas `rate` requests/s need to use up `part` of the budgets."""
         tokens = rate * self.state.margin * (self.state.answer_tokens or 0.0)
-        return known.needed(tokens, part, min(self.demand.index, BURSTY), self.policy.maximum)
+        return known.needed(tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum)
 
     def holding(self) -> Want:
         """Returns the number that is, for want of evidence."""
@@ -249,7 +252,7 @@ def _slack(sight: Sight) -> Want | None:
     if state.up_at is not None and now - state.up_at < hold:
         return None
     needed = max(state.needs[-slots - 1 :])
-    to = max(needed, 1, sight.policy.minimum, current - max(1, current // 10))
+    to = max(needed, 1, sight.policy.minimum, current - max(1, (current - needed) // DOWN_PART))
     if to >= current:
         return None
     return Want(to, Why.SLACK, f"{needed} were enough for {hold:.0f} s: {to} hold the load.")
