@@ -19,7 +19,7 @@ class Wish:
     """What was asked for."""
 
     file: Path
-    trace: Path
+    trace: str
     profile: Path | None
     speed: float
     warm_up: float | None
@@ -37,10 +37,11 @@ def simulate(  # noqa: PLR0913  because a command has options
         typer.Option("--filename", "-f", help="YAML with the LLMDeployment.", show_default=False),
     ],
     trace: Annotated[
-        Path,
+        str,
         typer.Option(
             "--trace",
-            help="Requests over time: Azure CSV, Mooncake JSON lines, or CSV with seconds,prompt_tokens,output_tokens; .gz too.",
+            help="Requests over time: Azure CSV, Mooncake JSON lines, or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
+            "Or made-up ones: poisson:rate=5,seconds=3600 (bursts, ramp, diurnal).",
             show_default=False,
         ),
     ],

@@ -142,6 +142,13 @@ def test_a_run(simulate: Simulate) -> None:
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_made_up_traffic(simulate: Simulate) -> None:
+    ran = simulate("--trace", "poisson:rate=4,seconds=60,prompt=100,output=20")
+
+    assert ran.exit_code == 0, ran.output
+    assert "requests of poisson:rate=4,seconds=60,prompt=100,output=20 in " in ran.stdout
+
+
 def test_others_and_other_targets_beside_it(simulate: Simulate) -> None:
     ran = simulate("--compare", "--sweep")
 
@@ -177,6 +184,7 @@ def test_a_profile_and_a_warm_up_are_taken(simulate: Simulate) -> None:
         ({"trace.csv": "when,what\n1,2"}, (), "trace.csv is no trace that is known"),
         ({"p.json": '{"max_num_seqs": 0}'}, ("--engine-profile", "p.json"), "p.json: max_num_seqs"),
         ({}, ("--engine-profile", "p.json"), "p.json cannot be read"),
+        ({}, ("--trace", "poisson:rate=0,seconds=9"), "rate is 0, which is not above 0"),
         ({}, ("--speed", "0"), "--speed is 0; it is a number above 0"),
         ({}, ("--speed", "nan"), "--speed is nan; it is a number above 0"),
         ({}, ("--warm-up", "-1"), "--warm-up is -1; it is a number of seconds from 0 on"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from llmdeployment_operator.simulation import generators
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.generators import fixed_tokens, lognormal_tokens
+from llmdeployment_operator.simulation.recipes import is_recipe, made
 from llmdeployment_operator.simulation.trace import Request, faster, parse_trace, read_trace
 
 AZURE = """TIMESTAMP,ContextTokens,GeneratedTokens\r
@@ -170,3 +171,46 @@ def test_a_faster_trace_is_the_same_trace(speed: float, times: list[float]) -> N
     trace = [Request(at, 5, 5) for at in sorted(times)]
 
     assert [r.at * speed for r in faster(trace, speed)] == pytest.approx([r.at for r in trace])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        ("poisson:rate=5,seconds=400", 2_000),
+        ("bursts: rate=5, seconds=400, shape=0.5", 2_000),
+        ("ramp:low=0,high=10,seconds=400", 2_000),
+        ("diurnal:low=0,high=10,seconds=400,day=400,seed=2", 2_000),
+    ],
+)
+def test_traffic_is_made_by_a_line(recipe: str, expected: int) -> None:
+    requests = list(made(recipe))
+
+    assert is_recipe(recipe)
+    assert requests == list(made(recipe))
+    assert abs(len(requests) - expected) < 5 * (2 * expected) ** 0.5
+
+
+def test_a_line_says_how_long_requests_are() -> None:
+    requests = list(made("poisson:rate=50,seconds=100,prompt=1000,output=20"))
+
+    assert statistics.mean(r.prompt_tokens for r in requests) == pytest.approx(1_000, rel=0.1)
+    assert statistics.mean(r.output_tokens for r in requests) == pytest.approx(20, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        ("poisson:rate=5", "poisson:rate=5: seconds is missing; poisson needs rate and seconds"),
+        ("poisson:rate=5,seconds=9,low=1", "poisson has no low; it has rate, seconds, prompt"),
+        ("ramp:low=-1,high=2,seconds=9", "low is -1, which is not above 0"),
+        ("poisson:rate=0,seconds=9", "rate is 0, which is not above 0"),
+        ("poisson:rate=inf,seconds=9", "rate is inf, which is not above 0"),
+        ("poisson:fast", "'fast' is not of the form name=number"),
+        ("poisson:rate=", "'rate=' is not of the form name=number"),
+    ],
+)
+def test_a_line_that_makes_nothing_is_said_in_a_sentence(recipe: str, sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        made(recipe)
+
+    assert sentence in str(caught.value)

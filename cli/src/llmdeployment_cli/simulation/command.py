@@ -15,6 +15,7 @@ from llmdeployment_cli.simulation.picture import Shown
 from llmdeployment_cli.terminal import words
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
+from llmdeployment_operator.simulation.recipes import is_recipe, made
 from llmdeployment_operator.simulation.scalers import Made, own_law
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 from llmdeployment_operator.simulation.study import Outcome, Setting, compare, outcome, sweep
@@ -57,13 +58,16 @@ class _Reading:
         """Begin it again."""
         self._runs += 1
         self._bar.reset(self._task, description=f"run {self._runs}", total=self._size())
-        requests = read_trace(
-            self._wish.trace, lambda read: self._bar.update(self._task, completed=read)
-        )
-        return faster(requests, self._wish.speed)
+        return faster(self._requests(), self._wish.speed)
+
+    def _requests(self) -> Iterator[Request]:
+        trace = self._wish.trace
+        if is_recipe(trace):
+            return made(trace)
+        return read_trace(Path(trace), lambda read: self._bar.update(self._task, completed=read))
 
     def _size(self) -> int | None:
-        path = self._wish.trace
+        path = Path(self._wish.trace)
         return path.stat().st_size if path.is_file() else None
 
 
@@ -81,11 +85,11 @@ def _bar() -> Progress:
 
 def _own(wish: Wish, wanted: Subject, setting: Setting) -> Shown:
     """Return what the operator's law makes of it."""
-    made: list[Made] = []
-    law = own_law(wanted.policy, lambda one: made.append(one) if one.acts else None)
+    changes: list[Made] = []
+    law = own_law(wanted.policy, lambda one: changes.append(one) if one.acts else None)
     result = setting.run(law)
     own = outcome(OWN, result, wanted.policy.targets)
-    return Shown(wanted.name, wish.trace.name, wish.speed, result, own, made, wish.price)
+    return Shown(wanted.name, Path(wish.trace).name, wish.speed, result, own, changes, wish.price)
 
 
 def _curves(setting: Setting) -> Iterator[tuple[str, list[Outcome]]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import ceil
 
 from llmdeployment_operator.plan.autoscale import BOUNDS, Policy, Target
 from llmdeployment_operator.simulation.profile import Profile
@@ -79,9 +78,9 @@ def outcome(name: str, result: Result, targets: tuple[Target, ...]) -> Outcome:
 
 
 def compare(setting: Setting, own: Outcome, rivals: Mapping[str, Scaler]) -> Iterator[Outcome]:
-    """Yield what others make of it: the fixed number that costs the same, the smallest that keeps the targets, the rivals."""
+    """Yield what others make of it: the fixed number that costs about the same, the smallest that keeps the targets, the rivals."""
     policy = setting.policy
-    same = max(1, min(policy.maximum, ceil(own.mean_replicas)))
+    same = max(1, min(policy.maximum, round(own.mean_replicas)))
     runs = {same: _fixed(setting, same)}
     yield runs[same]
     enough = cheapest(setting, runs)
