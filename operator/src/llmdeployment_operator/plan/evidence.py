@@ -83,7 +83,9 @@ class Sight:
     def needed(self, known: Carrier, rate: float, part: float) -> int:
         """Returns how many replicas `rate` requests/s need to use up `part` of the budgets."""
         tokens = rate * self.state.margin * (self.state.answer_tokens or 0.0)
-        return known.needed(tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum)
+        return known.needed(
+            tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum
+        )
 
     def holding(self) -> Want:
         """Returns the number that is, for want of evidence."""
