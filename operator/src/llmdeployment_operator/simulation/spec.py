@@ -5,51 +5,16 @@ The object may be one that the API server would refuse for other reasons: only w
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from llmdeployment_operator.api.fields import Model, described
-from llmdeployment_operator.api.rollout import Duration, seconds
-from llmdeployment_operator.plan.autoscale import BOUNDS, Policy, Target
+from llmdeployment_operator.api.fields import described
+from llmdeployment_operator.api.scaling import ScalingSpec
+from llmdeployment_operator.plan.autoscale import Policy
+from llmdeployment_operator.plan.scaling import policy_of
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, parse_profile
-
-LARGEST = int(BOUNDS[-1] * 1000)
-"""Milliseconds of the last bucket: above it no target can be told from its miss."""
-
-
-class TargetSpec(Model):
-    """A promise: so many percent of the requests within so many milliseconds."""
-
-    percentile: Annotated[int, Field(ge=1, le=99)] = 90
-    milliseconds: Annotated[int, Field(ge=1, le=LARGEST)]
-
-
-class Targets(Model):
-    """The promises, by what is measured."""
-
-    ttft: TargetSpec | None = None
-    itl: TargetSpec | None = None
-    e2e: TargetSpec | None = None
-
-
-class Scaling(Model):
-    """`spec.scaling`."""
-
-    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    max_replicas: Annotated[int, Field(ge=1, le=1000)]
-    targets: Targets = Targets()
-    scale_to_zero_after: Duration | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Scaling":
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(
-                f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}"
-            )
-        return self
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -120,27 +85,10 @@ def _of_flags(wanted: Subject) -> Profile:
 
 def _policy(scaling: object, file: str) -> Policy:
     try:
-        read = Scaling.model_validate(scaling)
+        return policy_of(ScalingSpec.model_validate(scaling))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(f"{file}: spec.scaling: {described(first)}") from None
-    after = read.scale_to_zero_after
-    return Policy(
-        minimum=read.min_replicas,
-        maximum=read.max_replicas,
-        targets=tuple(_targets(read.targets)),
-        scale_to_zero_after=None if after is None else float(seconds(after)),
-    )
-
-
-_METRICS: tuple[Literal["ttft", "itl", "e2e"], ...] = ("ttft", "itl", "e2e")
-
-
-def _targets(targets: Targets) -> Iterable[Target]:
-    for metric in _METRICS:
-        spec: TargetSpec | None = getattr(targets, metric)
-        if spec is not None:
-            yield Target(metric, spec.percentile, spec.milliseconds / 1000.0)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
