@@ -1,6 +1,6 @@
 """The rollout matrix: is anything lost when a model is changed under load, while its previous change may still be on its way?
 
-    python -m bench.rollout [--quick] [--cells N] [--seed S] [--resume FILE] [--ray]
+    python -m bench.rollout [--quick] [--cells N] [--seed S] [--resume FILE] [--ray | --vllm]
 
 Cells: strategy {Canary 5/25/50, BlueGreen, Recreate with hold} x changes {A->B, A->B->A, A->B->A->B, A->B->C} x the moment at which
 each next change meets the running rollout {before traffic, early, middle, late}, under open-loop load and 20 long streams; in half of
@@ -8,8 +8,8 @@ the cells the operator is killed (SIGKILL) at a random moment. Counted: failed r
 say, users who had the new version and lost it within one rollout. All must be 0, else the exit code is 1.
 
 The operator, the gateway, Services, readiness, draining and the replica's HTTP server are the product's. In place of Ray the pods run
-`bench/plain_runtime.py`, and the engine is simulated; with `--ray` six cells run on real Ray. It needs the local cluster (`make cluster`,
-`make images`). Progress goes to stderr; the last line of output is one JSON object.
+`bench/plain_runtime.py`, and the engine is simulated; with `--ray` six cells run on real Ray, with `--vllm` three with a real model on it.
+It needs the local cluster (`make cluster`, `make images`). Progress goes to stderr; the last line of output is one JSON object.
 """
 
 import argparse
@@ -34,23 +34,29 @@ SEQUENCES = ("A->B", "A->B->A", "A->B->A->B", "A->B->C")
 COUNTS = ("requests", "streams", "failed", "cut", "wrong", "moved_back")
 MUST_BE_ZERO = COUNTS[2:]
 RAY_CELLS = 6
+VLLM_CELLS = (
+    Cell("Canary", "A->B", "middle", kill=False, pods="vLLM"),
+    Cell("BlueGreen", "A->B->A", "late", kill=True, pods="vLLM"),
+    Cell("Recreate", "A->B", "early", kill=True, pods="vLLM"),
+)
 FIELDS = ("strategy", "sequence", "moment", "kill")
 TRIES = 20
 FULL = Size(stream_seconds=60, pause_seconds=10, per_second=4, replicas=2)
 QUICK = Size(stream_seconds=20, pause_seconds=3, per_second=4, replicas=2)
 ON_RAY = Size(stream_seconds=20, pause_seconds=3, per_second=3, replicas=1)
+ON_VLLM = Size(stream_seconds=60, pause_seconds=10, per_second=0.5, replicas=1)
 GUESS_SECONDS = 75.0
 """Of a cell, while none has been measured."""
 
 
-def matrix(*, ray: bool = False) -> list[Cell]:
+def matrix(pods: str = "plain") -> list[Cell]:
     """Return every cell; every other one of each strategy, sequence and moment has the operator killed.
 
     >>> len(matrix()), sum(cell.kill for cell in matrix())
     (48, 24)
     """
     return [
-        Cell(strategy, sequence, moment, kill=(s + q + m) % 2 == 1, ray=ray)
+        Cell(strategy, sequence, moment, kill=(s + q + m) % 2 == 1, pods=pods)
         for (s, strategy), (q, sequence), (m, moment) in itertools.product(
             enumerate(STRATEGIES), enumerate(SEQUENCES), enumerate(MOMENTS)
         )
@@ -114,7 +120,7 @@ async def run_all(
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(b"")
     say(f"{len(todo)} cells, {len(rows)} finished before; the operator's log: {log}")
-    async with site(log) as place:
+    async with site(log, models=cells[0].pods == "vLLM") as place:
         for number, cell in enumerate(todo):
             chance = random.Random(f"{seed}:{cell.name}")  # noqa: S311  because a moment is no secret
             try:
@@ -149,6 +155,16 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def planned(options: argparse.Namespace) -> tuple[list[Cell], Size]:
+    """Return the cells that are asked for, and their size."""
+    if options.vllm:
+        return list(VLLM_CELLS), ON_VLLM
+    cells = matrix("Ray" if options.ray else "plain")
+    number = options.cells or (RAY_CELLS if options.ray else 12 if options.quick else len(cells))
+    size = ON_RAY if options.ray else QUICK if options.quick else FULL
+    return cells if number >= len(cells) else sample(cells, number, options.seed), size
+
+
 def main() -> int:
     """Run the matrix; 1 when anything was lost."""
     parser = argparse.ArgumentParser(
@@ -162,12 +178,11 @@ def main() -> int:
     parser.add_argument(
         "--resume", type=Path, help="finished cells are kept here and not run again"
     )
-    parser.add_argument("--ray", action="store_true", help="six cells on real Ray")
+    pods = parser.add_mutually_exclusive_group()
+    pods.add_argument("--ray", action="store_true", help="six cells on real Ray")
+    pods.add_argument("--vllm", action="store_true", help="three cells on real Ray with vLLM")
     options = parser.parse_args()
-    cells = matrix(ray=options.ray)
-    number = options.cells or (RAY_CELLS if options.ray else 12 if options.quick else len(cells))
-    size = ON_RAY if options.ray else QUICK if options.quick else FULL
-    chosen = cells if number >= len(cells) else sample(cells, number, options.seed)
+    chosen, size = planned(options)
     say(f"about {len(chosen) * GUESS_SECONDS / 60 * (size.stream_seconds / 20) ** 0.7:.0f} minutes")
     try:
         rows = asyncio.run(run_all(chosen, size, options.seed, options.resume))
@@ -176,8 +191,10 @@ def main() -> int:
         return 1
     sums = total(rows)
     result = {
-        "pods": "Ray" if options.ray else "plain (bench/plain_runtime.py in place of Ray)",
-        "engine": "simulated",
+        "pods": "plain (bench/plain_runtime.py in place of Ray)"
+        if chosen[0].pods == "plain"
+        else "Ray",
+        "engine": "vLLM" if options.vllm else "simulated",
         "canary_steps": list(WEIGHTS),
         "size": asdict(size),
         "seed": options.seed,

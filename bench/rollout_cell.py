@@ -6,9 +6,10 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from bench.rollout_engine import Engine, Simulated, Vllm
 from bench.rollout_judge import Applied, judged
 from bench.rollout_site import PLAIN, Object, Site, reached
-from bench.rollout_traffic import TOKENS_PER_SECOND, VERSION, Traffic, answers_as_gateway
+from bench.rollout_traffic import Traffic, answers_as_gateway
 from dev.cluster.stages import StageError
 from tests.support.live import ENVIRONMENT, SMALL
 
@@ -33,22 +34,21 @@ class Cell:
         sequence: the versions of the spec, such as A->B->C.
         moment: when each next change comes; a key of `MOMENTS`.
         kill: whether the operator is killed at a random moment.
-        ray: whether the pods run Ray.
+        pods: what runs in them: "plain", the stand-in for Ray; "Ray", with the simulated engine; "vLLM", a real model on Ray.
     """
 
     strategy: str
     sequence: str
     moment: str
     kill: bool
-    ray: bool = False
+    pods: str = "plain"
 
     @property
     def name(self) -> str:
         """What the cell is called in output and in the file of finished ones."""
         killed = ", operator killed" if self.kill else ""
-        return (
-            f"{self.strategy} {self.sequence} {self.moment}{killed}{' (Ray)' if self.ray else ''}"
-        )
+        on = f" ({self.pods})" if self.pods != "plain" else ""
+        return f"{self.strategy} {self.sequence} {self.moment}{killed}{on}"
 
     @property
     def letters(self) -> list[str]:
@@ -73,33 +73,36 @@ class Size:
     replicas: int
 
 
-def spec(cell: Cell, size: Size) -> Object:
+MODEL = {"source": "pvc://models/smollm2-135m-instruct"}
+NO_MODEL = {"source": "file:///dev/null"}
+SMALLEST = {"requests": {"cpu": "20m", "memory": "64Mi"}}
+A_MODELS = {"requests": {"cpu": "500m", "memory": "4Gi"}}
+
+
+def engine_of(cell: Cell) -> Engine:
+    """Return the engine of a cell, new: it learns from the cell's first answer."""
+    return Vllm() if cell.pods == "vLLM" else Simulated()
+
+
+def spec(cell: Cell, size: Size, engine: Engine) -> Object:
     """Return the first version's spec."""
+    real = cell.pods == "vLLM"
     rollout: Object = {"strategy": cell.strategy, "rollbackWindow": "20s"}
     if cell.strategy == "Canary":
         pause = {"duration": f"{size.pause_seconds}s"}
         rollout["steps"] = [{"weight": weight, "pause": pause} for weight in WEIGHTS]
     return {
-        "model": {"source": "file:///dev/null"},
+        "model": MODEL if real else NO_MODEL,
         "replicas": size.replicas,
-        "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
+        "resources": A_MODELS if real else SMALLEST,
         "gateway": {
             "replicas": 1,
             "hold": {"maxRequests": 2000, "seconds": ROLLOUT_SECONDS},
             "resources": SMALL,
         },
-        "podTemplate": ENVIRONMENT if cell.ray else PLAIN,
+        "podTemplate": PLAIN if cell.pods == "plain" else ENVIRONMENT,
         "rollout": rollout,
-        **version(cell.letters[0]),
-    }
-
-
-def version(letter: str) -> Object:
-    """Return what a version changes: the prompt, by which its answers are known, and an engine argument, which takes other pods."""
-    args = {"decode-tokens-per-second": TOKENS_PER_SECOND, "seed": ord(letter)}
-    return {
-        "engine": {"name": "simulated", "args": args},
-        "prompt": {"system": f"{VERSION}{letter}"},
+        **engine.version(cell.letters[0]),
     }
 
 
@@ -109,6 +112,7 @@ class Run:
     def __init__(self, place: Site, cell: Cell, size: Size, name: str) -> None:
         self._place, self._cell, self._size, self._name = place, cell, size, name
         self._applied: list[Applied] = []
+        self._engine = engine_of(cell)
 
     async def run(self, chance: random.Random) -> dict[str, Any]:
         """Run the cell and return its counts.
@@ -121,7 +125,7 @@ class Run:
             "apiVersion": "llmdeployment.dev/v1alpha1",
             "kind": "LLMDeployment",
             "metadata": {"name": self._name},
-            "spec": spec(self._cell, self._size),
+            "spec": spec(self._cell, self._size, self._engine),
         }
         self._applied.append(Applied(self._cell.letters[0], time.monotonic()))
         await self._place.create(body)
@@ -149,7 +153,7 @@ class Run:
         await reached(self._gateway, 120, "the gateway is ready")
         address = (await self._place.get(self._service_path()))["spec"]["clusterIP"]
         size, url = self._size, f"http://{address}/v1"
-        traffic = Traffic(url, self._name, size.per_second, size.stream_seconds)
+        traffic = Traffic(url, self._name, size.per_second, size.stream_seconds, self._engine)
         # kube-proxy makes a new address known in its own time; until then it leads out of this machine.
         await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
         alone = len(self._cell.letters) == 2  # noqa: PLR2004  because A->B has two versions
@@ -176,7 +180,7 @@ class Run:
             if number:
                 await reached(self._moment, ROLLOUT_SECONDS, f"{self._cell.moment} of a rollout")
             self._applied.append(Applied(letter, time.monotonic()))
-            await self._place.patch(self._name, version(letter))
+            await self._place.patch(self._name, self._engine.version(letter))
             if self._cell.kill and number == victim:
                 killing = asyncio.create_task(self._kill(after))
         if killing is not None:
@@ -248,8 +252,11 @@ class Run:
 
     async def _letters(self) -> dict[str, str]:
         """Return which version each revision number stands for."""
+        letters = {
+            self._engine.version(each)["prompt"]["system"]: each for each in self._cell.letters
+        }
         return {
-            str(number): record["data"]["template"]["prompt"]["system"].removeprefix(VERSION)
+            str(number): letters[record["data"]["template"]["prompt"]["system"]]
             for number, record in (await self._records()).items()
         }
 

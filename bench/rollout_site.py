@@ -156,8 +156,8 @@ class Site:
 
 
 @asynccontextmanager
-async def site(log: Path) -> AsyncIterator[Site]:
-    """Prepare the namespace, and remove it at the end.
+async def site(log: Path, *, models: bool = False) -> AsyncIterator[Site]:
+    """Prepare the namespace, with a real model if it is asked for, and remove it at the end.
 
     Raises:
         StageError: There is no cluster.
@@ -165,10 +165,12 @@ async def site(log: Path) -> AsyncIterator[Site]:
     kube = local.cluster(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is not None:
         await asyncio.to_thread(remove, kube)
-    environment = Path(local.run_module("dev.serving_env"))
+    folders = {"serving-env": Path(local.run_module("dev.serving_env"))}
+    if models:
+        folders["models"] = Path(local.run_module("dev.model")).parent
     kube.run("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")
     kube.ensure_namespace(RESTRICTED)
-    volumes.provide(kube, {"serving-env": environment})
+    volumes.provide(kube, folders)
     code = (Path(__file__).parent / "plain_runtime.py").read_text()
     metadata = {"name": STAND_IN}
     kube.apply(

@@ -1,35 +1,20 @@
 """The traffic of the rollout matrix: short requests on a clock, and long streams that are under way all the time."""
 
 import asyncio
-import json
 import random
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from bench.rollout_engine import TOKENS_PER_SECOND, Engine
 from bench.rollout_judge import OK, Answer
 
 ANSWER_SECONDS = 1000
 USERS = 40
 STREAMS = 20
-TOKENS_PER_SECOND = 5
-"""Of the simulated engine; few, so that twenty long streams cost a small machine little."""
 SHORT_TOKENS = 3
-VERSION = "version-"
-"""Begins the one word of a version's system prompt; the simulated engine repeats its prompt."""
-
-
-def letters_in(text: str) -> str:
-    """Return the letters of the versions a text names, once each.
-
-    >>> letters_in("[simulated] version-A hello version-A"), letters_in("hello")
-    ('A', '')
-    """
-    words = (word.strip('",.') for word in text.split())
-    return "".join(sorted({w.removeprefix(VERSION) for w in words if w.startswith(VERSION)}))
 
 
 async def answers_as_gateway(url: str) -> bool:
@@ -53,7 +38,8 @@ class Traffic:
         url: the gateway's `/v1`.
         model: what it serves.
         per_second: short requests.
-        stream_seconds: how long a stream takes.
+        stream_seconds: how long a stream of the simulated engine takes.
+        engine: how answers are read.
         answers: what came back so far.
     """
 
@@ -61,6 +47,7 @@ class Traffic:
     model: str
     per_second: float
     stream_seconds: float
+    engine: Engine
     answers: list[Answer] = field(default_factory=list)
     flowing: int = 0
     """Streams that have their first token and not yet their last."""
@@ -121,7 +108,7 @@ class Traffic:
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text, status = repr(error), 0
-        said = _said([text]) if status == OK else ""
+        said = self.engine.said([text]) if status == OK else ""
         error_text = "" if status == OK else f"{status}: {text[:200]} (headers: {headers})"
         ended = time.monotonic()
         self.answers.append(Answer(user, started, ended, status, revision, said, error=error_text))
@@ -133,7 +120,7 @@ class Traffic:
         try:
             async with self._session.post(
                 f"{self.url}/chat/completions",
-                json=self._body(tokens, stream=True),
+                json=self._body(tokens, stream=True, **self.engine.stream_options),
                 headers={"x-user": user},
             ) as answer:
                 status, revision = answer.status, answer.headers.get("x-llm-revision", "")
@@ -145,12 +132,12 @@ class Traffic:
                     self.flowing -= 1
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             error_text = repr(error)
-        whole = bool(events) and events[-1] == "[DONE]" and len(events) > tokens
+        whole = self.engine.whole(events, tokens)
         if not whole and not error_text:
             error_text = f"{status}: ended after {len(events)} events of {tokens}"
         self.answers.append(
             Answer(
-                *(user, started, time.monotonic(), status, revision, _said(events[:-1])),
+                *(user, started, time.monotonic(), status, revision, self.engine.said(events[:-1])),
                 stream=True,
                 whole=whole,
                 error="" if whole else error_text,
@@ -158,12 +145,3 @@ class Traffic:
         )
         if not whole:
             await self._pause(1.0)
-
-
-def _said(documents: Iterable[str]) -> str:
-    pieces = []
-    for text in documents:
-        with suppress(ValueError, KeyError, IndexError, TypeError):
-            choice = json.loads(text)["choices"][0]
-            pieces.append((choice.get("message") or choice["delta"]).get("content", ""))
-    return letters_in("".join(pieces))

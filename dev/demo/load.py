@@ -3,27 +3,40 @@
 import asyncio
 import threading
 import time
-from contextlib import suppress
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 import aiohttp
-from bench.rollout_judge import Answer
+from bench.rollout_judge import OK, Answer
 
 ANSWER_SECONDS = 300
+MOST_REQUESTS = 2000
 USERS = 30
 QUESTIONS = ("Tell me a story about the sea.", "What is a lighthouse for?", "Describe a harbour.")
 
+Question = Callable[[int], tuple[str, dict[str, Any]]]
+"""From a request's number to who asks, or nobody, and the body without its model."""
+
+
+def conversation(number: int) -> tuple[str, dict[str, Any]]:
+    """Return a question of one of some users; the length of the answer is the revision's to say."""
+    message = {"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}
+    return f"user-{number % USERS}", {"messages": [message]}
+
 
 class Load:
-    """Asks a model from `with` to its end, as many users in turn; the length of answers is the revision's to say.
+    """Asks a model from `with` to its end; bounded in number.
 
     Attributes:
         answers: what came back so far.
     """
 
-    def __init__(self, url: str, model: str, per_second: float) -> None:
+    def __init__(
+        self, url: str, model: str, per_second: float, question: Question = conversation
+    ) -> None:
         self.answers: list[Answer] = []
         self._url, self._model, self._pause = f"{url}/chat/completions", model, 1 / per_second
+        self._question = question
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -39,18 +52,22 @@ class Load:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         asked: list[asyncio.Task[None]] = []
         async with aiohttp.ClientSession(timeout=timeout) as session:
-            while not self._stop.is_set():
+            while not self._stop.is_set() and len(asked) < MOST_REQUESTS:
                 asked.append(asyncio.create_task(self._ask(session, len(asked))))
                 await asyncio.sleep(self._pause)  # why: the clock of an open-loop load
             await asyncio.gather(*asked)
 
     async def _ask(self, session: aiohttp.ClientSession, number: int) -> None:
-        user, started = f"user-{number % USERS}", time.monotonic()
-        message = {"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}
-        body = {"model": self._model, "messages": [message]}
-        status, revision = 0, ""
-        with suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async with session.post(self._url, json=body, headers={"x-user": user}) as answer:
-                await answer.read()
+        user, question = self._question(number)
+        headers = {"x-user": user} if user else {}
+        body = {"model": self._model, **question}
+        status, revision, started = 0, "", time.monotonic()
+        try:
+            async with session.post(self._url, json=body, headers=headers) as answer:
+                text = await answer.text()
                 status, revision = answer.status, answer.headers.get("x-llm-revision", "")
-        self.answers.append(Answer(user, started, time.monotonic(), status, revision, revision))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            text = repr(error)
+        why = "" if status == OK else f"{status}: {text[:200]}"
+        ended = time.monotonic()
+        self.answers.append(Answer(user, started, ended, status, revision, revision, error=why))

@@ -1,16 +1,14 @@
-"""Open-loop load on one gateway: requests start on a clock, whether or not earlier ones have been answered."""
+"""Requests to a gateway of the local cluster: one, or a load on it while something changes."""
 
 import asyncio
-import threading
-import time
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
+from dev.demo import load as demo
 
-LONGEST_SECONDS = 180
-MOST_REQUESTS = 2000
+HELLO = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 8}
 
 
 @dataclass
@@ -28,49 +26,20 @@ class Outcome:
         return sum(count for status, count in self.statuses.items() if status != 200)
 
 
-class Load:
-    """Asks a model so many times a second, from `with` to its end; bounded in number."""
+class Load(demo.Load):
+    """Says hello to a model so many times a second as nobody in particular, from `with` to its end."""
 
     def __init__(self, url: str, model: str, per_second: float = 3.0) -> None:
-        self.outcome = Outcome()
-        self._url, self._model, self._pause = f"{url}/chat/completions", model, 1 / per_second
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+        super().__init__(url, model, per_second, lambda _: ("", HELLO))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(LONGEST_SECONDS + 30)
-
-    async def _run(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=LONGEST_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            asked = []
-            while not self._stop.is_set() and len(asked) < MOST_REQUESTS:
-                asked.append(asyncio.create_task(self._ask(session)))
-                await asyncio.sleep(self._pause)  # why: the clock of an open-loop load
-            await asyncio.gather(*asked)
-
-    async def _ask(self, session: aiohttp.ClientSession) -> None:
-        started = time.monotonic()
-        body = {
-            "model": self._model,
-            "messages": [{"role": "user", "content": "hello"}],
-            "max_tokens": 8,
-        }
-        try:
-            async with session.post(self._url, json=body) as answer:
-                text, status = await answer.text(), answer.status
-                self.outcome.revisions[answer.headers.get("x-llm-revision", "")] += 1
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            text, status = repr(error), 0
-        self.outcome.statuses[status] += 1
-        self.outcome.longest = max(self.outcome.longest, time.monotonic() - started)
-        if status != 200 and len(self.outcome.failures) < 5:
-            self.outcome.failures.append(f"{status}: {text[:200]}")
+    @property
+    def outcome(self) -> Outcome:
+        return Outcome(
+            statuses=Counter(answer.status for answer in self.answers),
+            failures=[answer.error for answer in self.answers if answer.error][:5],
+            longest=max((answer.ended - answer.started for answer in self.answers), default=0.0),
+            revisions=Counter(answer.revision for answer in self.answers if answer.status),
+        )
 
 
 def ask(
@@ -86,7 +55,7 @@ def ask(
             "max_tokens": 24,
             **more,
         }
-        timeout = aiohttp.ClientTimeout(total=LONGEST_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=demo.ANSWER_SECONDS)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(f"{url}/chat/completions", json=body, headers=headers) as answer,

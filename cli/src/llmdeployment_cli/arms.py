@@ -22,6 +22,7 @@ class Arm:
         weight: its percent of all requests.
         stable: the revision that serves.
         canary: the revision on its way, or None.
+        leaving: whether the canary is being taken back.
         canary_weight: the canary's percent of the arm's requests.
         canary_ready: replicas of the canary that answered, at most.
         step: the canary's step, from 1.
@@ -37,6 +38,7 @@ class Arm:
     weight: int = 100
     stable: int | None = None
     canary: int | None = None
+    leaving: bool = False
     canary_weight: int = 0
     canary_ready: int = 0
     step: int = 1
@@ -53,10 +55,15 @@ def name_of(deployment: Object) -> str:
     return str(deployment["metadata"]["name"])
 
 
-def annotation(deployment: Object, name: str) -> str | None:
-    """Return one of the annotations `llmdeployment.dev/<name>`, or None."""
-    found = (deployment["metadata"].get("annotations") or {}).get(f"llmdeployment.dev/{name}")
-    return str(found) if found is not None else None
+def commanded(deployment: Object, name: str) -> dict[str, str]:
+    """Return what the annotation `llmdeployment.dev/<name>` says, by revision.
+
+    >>> commanded({"metadata": {"annotations": {"llmdeployment.dev/promote": "3/2, 4"}}}, "promote")
+    {'3': '3/2', '4': '4'}
+    """
+    found = (deployment["metadata"].get("annotations") or {}).get(f"llmdeployment.dev/{name}", "")
+    values = (value.strip() for value in str(found).split(","))
+    return {value.split("/")[0]: value for value in values if value}
 
 
 def arms_of(deployment: Object) -> tuple[Arm, ...]:
@@ -102,6 +109,7 @@ def _arm(row: Mapping[str, Any], steps: int) -> Arm:
         weight=int(row.get("weight", 100)),
         stable=row.get("stable"),
         canary=row.get("canary"),
+        leaving="canary" in row and "step" not in row,
         canary_weight=int(row.get("canaryWeight") or 0),
         canary_ready=int(row.get("canaryReady") or 0),
         step=int(row.get("step") or 1),

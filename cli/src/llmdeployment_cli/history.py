@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from llmdeployment_cli.arms import Arm, Object, annotation, arm_named, arms_of, name_of
+from llmdeployment_cli.arms import Arm, Object, arm_named, arms_of, commanded, name_of
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.times import instant
 
@@ -128,7 +128,7 @@ def difference(old: Record, new: Record) -> str:
 
 
 def way_back(deployment: Object, records: Sequence[Record], to: int | None) -> Record:
-    """Return the record that `undo` goes back to: the one asked for, or the one before the stable.
+    """Return the record that `undo` goes back to: the one asked for, or the one that served before the stable.
 
     Raises:
         Refusal: it does not exist; it is not clear which one is meant; or arms have fields of their own.
@@ -142,19 +142,35 @@ def way_back(deployment: Object, records: Sequence[Record], to: int | None) -> R
         return record_of(deployment, records, to)
     arm = _leading(deployment)
     stable = serving(deployment, arm.name)
-    earlier = [record for record in records if record.number < stable]
+    before = _served_before(deployment, records, stable)
     asked = _asked_beside(deployment, arm)
     if asked is not None:
-        beside = f", or --to {earlier[-1].number} for the one before" if earlier else ""
+        beside = f", or --to {before.number} for the one before" if before is not None else ""
         raise Refusal(
             f"revision {stable} serves and the spec asks for revision {asked}: say --to {stable} to go back to what serves{beside}"
         )
-    if not earlier:
+    if before is None:
         kept = ", ".join(str(record.number) for record in records) or "none"
         raise Refusal(
-            f"there is no revision before {stable}, which serves; say --to with one of: {kept}"
+            f"no revision served before {stable}, which serves; say --to with one of: {kept}"
         )
-    return earlier[-1]
+    return before
+
+
+def _served_before(deployment: Object, records: Sequence[Record], stable: int) -> Record | None:
+    """Return the record that was stable last, of those that ever answered; one that was given up never served."""
+    rows = {row["number"]: row for row in deployment["status"].get("revisions") or ()}
+    if not rows.get(stable, {}).get("promotedAt"):
+        # A status from before this was told: the numbers are all there is.
+        return next((record for record in reversed(records) if record.number < stable), None)
+    served = [
+        (row["promotedAt"], record.number, record)
+        for record in records
+        if record.number != stable
+        and (row := rows.get(record.number, {})).get("promotedAt")
+        and row.get("firstReadyAt")
+    ]
+    return max(served, default=(None, None, None))[2]
 
 
 def told(deployment: Object, record: Record, fields: Sequence[str], now: datetime) -> str:
@@ -167,14 +183,14 @@ def told(deployment: Object, record: Record, fields: Sequence[str], now: datetim
         for w in arm.warm
     )
     if any(arm.stable == number for arm in arms):
-        how = "it serves already, what was on its way goes back at once"
+        how = "it serves already, what was on its way goes back"
     elif warm:
         how = "it is still warm and takes over at once"
     else:
         strategy = (deployment["spec"].get("rollout") or {}).get("strategy", "BlueGreen")
         how = f"it takes over as spec.rollout says ({strategy})"
     sentence = f"The spec of {name} asks for revision {number} again ({', '.join(fields)} put back): {how}."
-    if annotation(deployment, "abort") == str(number):
+    if str(number) in commanded(deployment, "abort"):
         sentence += f" But it is aborted by annotation: `kubectl llm retry {name}` takes that away."
     return sentence
 
@@ -188,14 +204,14 @@ def _leading(deployment: Object) -> Arm:
 
 def _asked_beside(deployment: Object, arm: Arm) -> int | None:
     """Return the revision that the spec asks for if it is not the one that serves."""
-    aborted = annotation(deployment, "abort")
     if arm.canary is not None:
         return arm.canary
     if arm.rejected is not None:
         return int(arm.rejected["revision"])
     rows = deployment["status"].get("revisions") or ()
     newest = max((row["number"] for row in rows), default=arm.stable)
-    return newest if aborted == str(newest) and newest != arm.stable else None
+    aborted = str(newest) in commanded(deployment, "abort")
+    return newest if aborted and newest != arm.stable else None
 
 
 def _roles(deployment: Object) -> dict[int, list[str]]:

@@ -122,7 +122,7 @@ def undo(
     to: Annotated[
         int | None,
         typer.Option(
-            "--to", help="The revision; else the one before the stable.", show_default=False
+            "--to", help="The revision; else the one that served before.", show_default=False
         ),
     ] = None,
     namespace: Namespace = None,
@@ -165,40 +165,22 @@ def promote(
             _annotate(name, namespace, context, lambda o: patches.promote(o, arm, step))
 
 
-@app.command()
-def abort(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Take the canary's traffic away."""
-    with sentences():
-        _annotate(name, namespace, context, lambda o: patches.abort(o, arm))
+def _by_annotation(change: Callable[[Object, str | None], patches.Change], said: str) -> None:
+    """Register a command that says something of the canary."""
+
+    def command(
+        name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
+    ) -> None:
+        with sentences():
+            _annotate(name, namespace, context, lambda o: change(o, arm))
+
+    app.command(name=change.__name__, help=said)(command)
 
 
-@app.command()
-def pause(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Keep the canary at its weight."""
-    with sentences():
-        _annotate(name, namespace, context, lambda o: patches.pause(o, arm))
-
-
-@app.command()
-def resume(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Let a paused canary go on."""
-    with sentences():
-        _annotate(name, namespace, context, lambda o: patches.resume(o, arm))
-
-
-@app.command()
-def retry(
-    name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
-) -> None:
-    """Try a revision again that was given up or aborted."""
-    with sentences():
-        _annotate(name, namespace, context, lambda o: patches.retry(o, arm))
+_by_annotation(patches.abort, "Take the canary's traffic away.")
+_by_annotation(patches.pause, "Keep the canary at its weight.")
+_by_annotation(patches.resume, "Let a paused canary go on.")
+_by_annotation(patches.retry, "Try a revision again that was given up or aborted.")
 
 
 @app.command(name="chat")
@@ -276,9 +258,16 @@ def _annotate(
     change: Callable[[Object], patches.Change],
 ) -> None:
     cluster = kube.connect(context, namespace)
-    wanted = change(kube.deployment(cluster, name))
-    kube.patch(cluster, name, wanted.patch)
-    typer.echo(wanted.sentence)
+    for left in reversed(range(_TRIES)):
+        wanted = change(kube.deployment(cluster, name))
+        try:
+            kube.patch(cluster, name, wanted.patch)
+        except Conflict:
+            if not left:
+                raise
+        else:
+            typer.echo(wanted.sentence)
+            return
 
 
 def _conversation(door: chat.Door) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmdeployment_cli.arms import Arm, Object, annotation, arm_named, arms_of, name_of
+from llmdeployment_cli.arms import Arm, Object, arm_named, arms_of, commanded, name_of
 from llmdeployment_cli.errors import Refusal
 
 TEMPLATE_FIELDS = (
@@ -69,7 +69,7 @@ def promote(deployment: Object, arm: str | None, step: int | None) -> Change:
         Refusal: no canary, or nothing that it could pass.
     """
     found, canary = _canary(deployment, arm)
-    if annotation(deployment, "promote") == str(canary):
+    if commanded(deployment, "promote").get(str(canary)) == str(canary):
         raise Refusal(f"revision {canary} already skips what is left of its steps")
     if found.step >= found.steps:
         raise Refusal(
@@ -132,12 +132,12 @@ def resume(deployment: Object, arm: str | None) -> Change:
         Refusal: no canary, or it is not paused by annotation.
     """
     _, canary = _canary(deployment, arm)
-    if annotation(deployment, "pause") != str(canary):
+    if str(canary) not in commanded(deployment, "pause"):
         raise Refusal(
             f"revision {canary} is not paused by annotation; a pause of spec.rollout.steps ends with "
             f"`kubectl llm promote {name_of(deployment)}`"
         )
-    return _set(deployment, "pause", None, f"Revision {canary} goes on with its rollout.")
+    return _unset(deployment, "pause", canary, f"Revision {canary} goes on with its rollout.")
 
 
 def retry(deployment: Object, arm: str | None) -> Change:
@@ -146,25 +146,61 @@ def retry(deployment: Object, arm: str | None) -> Change:
     Raises:
         Refusal: none was, or it is tried again already.
     """
-    name = name_of(deployment)
-    aborted = annotation(deployment, "abort")
+    aborted = commanded(deployment, "abort")
     found = arm_named(deployment, arm)
     rejected = found.rejected
     if rejected is None:
-        if found.canary is None and aborted and aborted != str(found.stable):
-            sentence = f"Revision {aborted} is no longer aborted; if the spec still asks for it, its rollout begins anew."
-            return _set(deployment, "abort", None, sentence)
-        raise Refusal(f"no revision of {name} was given up")
+        if found.canary is not None and not found.leaving:
+            raise Refusal(f"no revision of {name_of(deployment)} was given up")
+        gone = _aborted(deployment, found, aborted)
+        if gone is None:
+            return _evaluated_again(deployment, found)
+        sentence = f"Revision {gone} is no longer aborted; if the spec still asks for it, its rollout begins anew."
+        return _unset(deployment, "abort", int(gone), sentence)
     revision, attempt = rejected["revision"], rejected.get("attempt", 1)
     asked = f"{revision}/{attempt}"
-    if annotation(deployment, "retry") == asked and aborted != str(revision):
+    stands = str(revision) in aborted
+    if commanded(deployment, "retry").get(str(revision)) == asked and not stands:
         raise Refusal(f"revision {revision} is being tried again after attempt {attempt} already")
     sentence = f"Revision {revision} is tried again: its attempt {attempt} was given up."
     change = _set(deployment, "retry", asked, sentence)
-    if aborted == str(revision):
+    if stands:
         # Both stand in the way, and whoever says retry means neither.
-        change.patch["metadata"]["annotations"]["llmdeployment.dev/abort"] = None
+        other = _unset(deployment, "abort", revision, "").patch["metadata"]["annotations"]
+        change.patch["metadata"]["annotations"] |= other
     return change
+
+
+def _aborted(deployment: Object, arm: Arm, aborted: Mapping[str, str]) -> str | None:
+    """Return the revision of an arm that is aborted by annotation, or None; the status does not always say whose it is.
+
+    Raises:
+        Refusal: it may be one of several.
+    """
+    if arm.leaving and str(arm.canary) in aborted:
+        return str(arm.canary)
+    arms = arms_of(deployment)
+    others = {str(each.stable) for each in arms}
+    others |= {str(each.canary) for each in arms if each.name != arm.name}
+    found = [revision for revision in aborted if revision not in others]
+    if len(found) > 1:
+        raise Refusal(
+            f"revisions {', '.join(found)} are aborted: take the one that is meant out of the annotation llmdeployment.dev/abort"
+        )
+    return found[0] if found else None
+
+
+def _evaluated_again(deployment: Object, arm: Arm) -> Change:
+    """Return the change that asks the golden set again of an arm that has no requests because of its answers."""
+    rows = (deployment.get("status") or {}).get("revisions") or ()
+    row: Mapping[str, Any] = next((row for row in rows if row.get("number") == arm.stable), {})
+    if arm.weight or "evaluation" not in row:
+        raise Refusal(f"no revision of {name_of(deployment)} was given up")
+    asked = f"{arm.stable}/{row['evaluation'].get('attempt', 1)}"
+    if commanded(deployment, "retry").get(str(arm.stable)) == asked:
+        raise Refusal(f"revision {arm.stable} is being tried again already")
+    sentence = f"Revision {arm.stable} of arm {arm.name} answers the golden set again."
+    return _set(deployment, "retry", asked, sentence)
 
 
 def _canary(deployment: Object, name: str | None) -> tuple[Arm, int]:
@@ -175,31 +211,49 @@ def _canary(deployment: Object, name: str | None) -> tuple[Arm, int]:
         raise Refusal(
             f"{of}{name_of(deployment)} has no canary: {serves}no other one is on its way"
         )
+    if arm.leaving:
+        raise Refusal(
+            f"revision {arm.canary} is being taken back, {arm.canary_weight} % are left; "
+            f"`kubectl llm retry {name_of(deployment)}` tries it again if it was given up or aborted"
+        )
     return arm, arm.canary
 
 
-def _set(deployment: Object, name: str, value: str | None, sentence: str) -> Change:
+def _set(deployment: Object, name: str, value: str, sentence: str) -> Change:
+    """Return the change that adds a command to those for the other arms, in the place of an earlier one for the same revision."""
+    return _written(deployment, name, {value.split("/", maxsplit=1)[0]: value}, sentence)
+
+
+def _unset(deployment: Object, name: str, revision: int, sentence: str) -> Change:
+    return _written(deployment, name, {str(revision): None}, sentence)
+
+
+def _written(
+    deployment: Object, name: str, changed: Mapping[str, str | None], sentence: str
+) -> Change:
     if deployment["spec"].get("paused"):
         sentence += " But spec.paused is true: nothing happens until it is false."
-    sentence += _replaced(deployment, name, value)
-    patch = {"metadata": {"annotations": {f"llmdeployment.dev/{name}": value}}}
-    return Change(patch, sentence)
+    others = {r: v for r, v in _of_others(deployment, name).items() if r not in changed}
+    values = {**others, **changed}
+    text = ",".join(value for value in values.values() if value is not None)
+    metadata: dict[str, Any] = {"annotations": {f"llmdeployment.dev/{name}": text or None}}
+    if others:
+        # On an object that somebody wrote meanwhile the server refuses it, and it is computed anew: no command of theirs is lost.
+        metadata["resourceVersion"] = deployment["metadata"]["resourceVersion"]
+    return Change({"metadata": metadata}, sentence)
 
 
-def _replaced(deployment: Object, name: str, value: str | None) -> str:
-    """Return what becomes of another arm's annotation of the same name: an object has one of each."""
-    arms, old = arms_of(deployment), annotation(deployment, name)
-    if value is None or old is None or len(arms) < 2:  # noqa: PLR2004  because several
-        return ""
-    revision = old.split("/")[0]
-    mine = revision == value.split("/")[0]
-    if mine or revision in {str(arm.stable) for arm in arms}:
-        return ""
-    effect = "its rollout begins anew" if name == "abort" else "which is no longer in force"
-    return f" It takes the place of {name}={old} of revision {revision}: {effect}."
+def _of_others(deployment: Object, name: str) -> dict[str, str]:
+    """Return the commands that may be for other arms: with one arm there are none, and whoever serves needs none any more."""
+    arms = arms_of(deployment)
+    if len(arms) < 2:  # noqa: PLR2004  because several
+        return {}
+    serving = {str(arm.stable) for arm in arms if arm.weight}
+    found = commanded(deployment, name)
+    return {revision: value for revision, value in found.items() if revision not in serving}
 
 
 def _paused(deployment: Object, canary: int) -> str:
-    if annotation(deployment, "pause") != str(canary):
+    if str(canary) not in commanded(deployment, "pause"):
         return ""
     return f" It is paused by annotation: `kubectl llm resume {name_of(deployment)}` too."

@@ -108,6 +108,8 @@ def _share(revision: int, percent: int, style: str) -> tuple[Text, Text, Text]:
 
 
 def _step(arm: Arm, now: datetime) -> Text:
+    if arm.leaving:
+        return words("is being taken back", "yellow")
     line = f"step {arm.step} of {arm.steps}"
     if arm.since is not None:
         line += f" for {age(arm.since, now)}"

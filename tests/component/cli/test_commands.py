@@ -244,12 +244,12 @@ def test_history_and_diff(kubectl_llm: KubectlLlm) -> None:
 def test_a_canary_by_hand(story: Story, kubectl_llm: KubectlLlm) -> None:
     canary(story)
     for words, commands in (
-        (["promote", "chat"], Commands(promote=(3, 1))),
-        (["promote", "chat", "--step", "2"], Commands(promote=(3, 2))),
-        (["pause", "chat"], Commands(promote=(3, 2), pause=3)),
-        (["resume", "chat"], Commands(promote=(3, 2))),
-        (["promote", "chat", "--full"], Commands(promote=(3, None))),
-        (["abort", "chat"], Commands(promote=(3, None), abort=3)),
+        (["promote", "chat"], Commands(promote={3: 1})),
+        (["promote", "chat", "--step", "2"], Commands(promote={3: 2})),
+        (["pause", "chat"], Commands(promote={3: 2}, pause={3})),
+        (["resume", "chat"], Commands(promote={3: 2})),
+        (["promote", "chat", "--full"], Commands(promote={3: None})),
+        (["abort", "chat"], Commands(promote={3: None}, abort={3})),
     ):
         result = kubectl_llm(*words)
         assert result.exit_code == 0, result.output
@@ -259,7 +259,7 @@ def test_a_canary_by_hand(story: Story, kubectl_llm: KubectlLlm) -> None:
     rejected = {"revision": 3, "attempt": 1, "at": "2026-11-24T11:00:00Z", "message": "no GPU"}
     story.status({2: 100}, stable=2, rejected=rejected)
     assert kubectl_llm("retry", "chat").exit_code == 0
-    assert story.commands == Commands(promote=(3, None), retry=(3, 1))
+    assert story.commands == Commands(promote={3: None}, retry={3: 1})
 
 
 @pytest.mark.parametrize("command", ["promote", "abort", "pause", "resume"])

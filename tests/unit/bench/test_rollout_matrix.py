@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from bench.plain_runtime import GONE_SECONDS, Cluster
 from bench.rollout import matrix, sample, total
+from bench.rollout_engine import Vllm, letters_in
 from bench.rollout_judge import Answer, Applied, judged
-from bench.rollout_traffic import letters_in
 
 LETTERS = {"1": "A", "2": "B"}
 APPLIED = [Applied("A", 0), Applied("B", 10), Applied("A", 30)]
@@ -53,6 +53,18 @@ def test_what_clients_saw_is_counted(
     )
     assert found.clean == (not any((failed, cut, wrong, moved_back)))
     assert found.requests + found.streams == len(answers)
+
+
+def test_a_real_model_is_known_by_the_length_of_its_prompt() -> None:
+    engine = Vllm()
+    events = ['{"choices": []}', '{"usage": {"prompt_tokens": 30, "completion_tokens": 9}}']
+    assert engine.said(events) == "A"
+    assert engine.said(['{"usage": {"prompt_tokens": 40}}']) == "B"
+    assert engine.said(['{"usage": {"prompt_tokens": 20}}', "[DONE]"]) == "?"
+    assert engine.said(['{"choices": []}']) == ""
+    assert engine.whole([*events, "[DONE]"], 9)
+    assert not engine.whole([*events, "[DONE]"], 10)
+    assert not engine.whole(events, 9)
 
 
 def test_versions_are_known_by_their_words() -> None:

@@ -32,6 +32,7 @@ def test_what_the_operator_remembers_is_read() -> None:
         since=NOW,
         weight=25,
         ready=2,
+        progress_at=NOW,
         attempt=2,
         rejected=Rejection(4, 1, NOW, "no GPU"),
         warm=(Warm(2, NOW),),
@@ -47,3 +48,11 @@ def test_what_the_operator_remembers_is_read() -> None:
         "message": "no GPU",
     }
     assert arm.warm == ({"revision": 2, "until": "2026-11-24T12:00:00Z"},)
+    assert not arm.leaving
+
+
+def test_a_canary_that_is_taken_back_is_told_from_one_on_its_way() -> None:
+    memory = Memory(stable=3, canary=4, step=1, weight=50, progress_at=NOW)
+    row = row_of(memory.taken_back(4, 25), "main")
+    (arm,) = arms_of({"spec": {}, "status": {"arms": [row]}})
+    assert (arm.leaving, arm.canary, arm.canary_weight) == (True, 4, 25)

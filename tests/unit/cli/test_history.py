@@ -3,7 +3,15 @@
 from typing import Any
 
 import pytest
-from tests.unit.cli.objects import NOW, RECORDS, Object, annotated, deployment, on_its_way
+from tests.unit.cli.objects import (
+    NOW,
+    RECORDS,
+    Object,
+    annotated,
+    deployment,
+    on_its_way,
+    revision,
+)
 
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.gitops import caveat
@@ -85,12 +93,37 @@ def test_an_undo_goes_back(obj: Object, to: int | None, number: int) -> None:
     assert way_back(obj, KEPT, to).number == number
 
 
+def served(number: int, promoted: str | None, *, answered: bool = True) -> Object:
+    row = revision(number) | ({"promotedAt": f"2026-11-24T{promoted}Z"} if promoted else {})
+    return row | ({"firstReadyAt": "2026-11-24T09:00:00Z"} if answered else {})
+
+
+@pytest.mark.parametrize(
+    ("rows", "stable", "number"),
+    [
+        # 3 was given up by its verdict, so what served before 4 is 2.
+        ([served(2, "10:00:00"), served(3, None), served(4, "11:00:00")], 4, 2),
+        # 3 was Recreated and never answered.
+        (
+            [served(2, "10:00:00"), served(3, "10:30:00", answered=False), served(4, "11:00:00")],
+            4,
+            2,
+        ),
+        # An undo of an undo.
+        ([served(2, "11:00:00"), served(3, "10:00:00")], 2, 3),
+    ],
+)
+def test_an_undo_goes_back_to_what_served(rows: list[Object], stable: int, number: int) -> None:
+    obj = deployment({"name": "main", "weight": 100, "stable": stable}, revisions=rows)
+    assert way_back(obj, KEPT, None).number == number
+
+
 @pytest.mark.parametrize(
     ("obj", "to", "why"),
     [
         (deployment(), 1, "revision 1 of chat does not exist"),
         (deployment(), 1, "there are: 2, 3, 4"),
-        (FIRST, None, "no revision before 2, which serves; say --to with one of: 2, 3, 4"),
+        (FIRST, None, "no revision served before 2, which serves; say --to with one of: 2, 3, 4"),
         (on_its_way(), None, "the spec asks for revision 4: say --to 3 to go back to what serves"),
         (on_its_way(), None, "or --to 2 for the one before"),
         (GIVEN_UP, None, "the spec asks for revision 4"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.cli.objects import Object, annotated, deployment, on_its_way
+from tests.unit.cli.objects import Object, annotated, deployment, on_its_way, revision
 
 from llmdeployment_cli import patches
 from llmdeployment_cli.errors import Refusal
@@ -17,6 +17,13 @@ REJECTED = {"revision": 4, "attempt": 2, "at": "2026-11-24T11:00:00Z", "message"
 IDLE = deployment()
 GIVEN_UP = deployment({"name": "main", "weight": 100, "stable": 3, "rejected": REJECTED})
 LAST = on_its_way(step=4)
+TAKEN_BACK = {"name": "main", "weight": 100, "stable": 3, "canary": 4, "canaryWeight": 25}
+NEW_ARM = deployment(
+    {"name": "control", "weight": 100, "stable": 3},
+    {"name": "terse", "weight": 0, "stable": 4},
+    revisions=[revision(3, 100), {**revision(4), "evaluation": {"attempt": 2, "score": 10}}],
+)
+LEAVING = deployment(TAKEN_BACK)
 TWO = deployment(
     {"name": "control", "weight": 90, "stable": 3, "canary": 5, "step": 1},
     {"name": "terse", "weight": 10, "stable": 4, "canary": 6, "step": 3},
@@ -57,16 +64,23 @@ def annotations(change: Change) -> dict[str, Any]:
 
 
 WRITTEN = [
-    (promote(), on_its_way(), Commands(promote=(4, 2)), "may pass step 2 of 4"),
-    (promote(step=3), on_its_way(), Commands(promote=(4, 3)), "may pass step 3 of 4"),
-    (promote(arm="terse"), TWO, Commands(promote=(6, 3)), "Revision 6"),
-    (promote(), annotated(on_its_way(), pause="4"), Commands(promote=(4, 2)), "resume chat"),
-    (promote_fully, on_its_way(), Commands(promote=(4, None)), "takes over"),
-    (promote_fully, LAST, Commands(promote=(4, None)), "takes over"),
-    (abort, on_its_way(), Commands(abort=4), "back to revision 3"),
-    (pause, on_its_way(), Commands(pause=4), "stays at 25 %"),
-    (pause, PAUSED, Commands(pause=4), "spec.paused is true"),
-    (retry, GIVEN_UP, Commands(retry=(4, 2)), "attempt 2"),
+    (promote(), on_its_way(), Commands(promote={4: 2}), "may pass step 2 of 4"),
+    (promote(step=3), on_its_way(), Commands(promote={4: 3}), "may pass step 3 of 4"),
+    (promote(arm="terse"), TWO, Commands(promote={6: 3}), "Revision 6"),
+    (promote(), annotated(on_its_way(), pause="4"), Commands(promote={4: 2}), "resume chat"),
+    (promote_fully, on_its_way(), Commands(promote={4: None}), "takes over"),
+    (promote_fully, LAST, Commands(promote={4: None}), "takes over"),
+    (abort, on_its_way(), Commands(abort={4}), "back to revision 3"),
+    (pause, on_its_way(), Commands(pause={4}), "stays at 25 %"),
+    (pause, PAUSED, Commands(pause={4}), "spec.paused is true"),
+    (retry, GIVEN_UP, Commands(retry={4: 2}), "attempt 2"),
+    (
+        lambda obj: patches.retry(obj, "terse"),
+        NEW_ARM,
+        Commands(retry={4: 2}),
+        "Revision 4 of arm terse answers the golden set again",
+    ),
+    (retry, deployment({**TAKEN_BACK, "rejected": REJECTED}), Commands(retry={4: 2}), "attempt 2"),
 ]
 
 
@@ -82,6 +96,7 @@ def test_a_command_writes_what_the_operator_reads(
 REMOVED = [
     (resume, annotated(on_its_way(), pause="4"), {"llmdeployment.dev/pause": None}),
     (retry, annotated(IDLE, abort="4"), {"llmdeployment.dev/abort": None}),
+    (retry, annotated(LEAVING, abort="4"), {"llmdeployment.dev/abort": None}),
     (
         retry,
         annotated(GIVEN_UP, abort="4"),
@@ -106,12 +121,16 @@ REFUSED = [
     (retry, IDLE, "no revision of chat was given up"),
     (retry, annotated(IDLE, abort="3"), "no revision of chat was given up"),
     (retry, annotated(GIVEN_UP, retry="4/2"), "is being tried again"),
+    (lambda obj: patches.retry(obj, "terse"), annotated(NEW_ARM, retry="4/2"), "tried again"),
+    (lambda obj: patches.retry(obj, "control"), NEW_ARM, "no revision of chat was given up"),
     (resume, on_its_way(), "not paused by annotation"),
     (resume, annotated(on_its_way(), pause="3"), "not paused by annotation"),
     (promote(step=1), on_its_way(), "--step takes 2 to 3"),
     (promote(step=4), on_its_way(), "--step takes 2 to 3"),
     (promote(), LAST, "past its steps"),
     (promote(), annotated(on_its_way(), promote="4"), "already skips"),
+    (promote(), LEAVING, "revision 4 is being taken back, 25 % are left; `kubectl llm retry chat`"),
+    (abort, LEAVING, "is being taken back"),
     (promote(), TWO, "say which one with --arm (control, terse)"),
     (promote(arm="other"), TWO, "no arm other; its arms: control, terse"),
     (promote(), {"metadata": {"name": "chat"}, "spec": {}}, "has no rollout yet"),
@@ -126,20 +145,37 @@ def test_a_command_is_refused_with_a_sentence(command: Command, obj: Object, why
 
 
 @pytest.mark.parametrize(
-    ("command", "old", "told"),
+    ("command", "old", "written"),
     [
-        (promote(arm="terse"), {"promote": "5/2"}, "the place of promote=5/2 of revision 5"),
-        (lambda obj: patches.abort(obj, "terse"), {"abort": "5"}, "its rollout begins anew"),
-        (promote(arm="terse"), {"promote": "6/1"}, ""),
-        (promote(arm="terse"), {"promote": "3"}, ""),
+        (promote(arm="terse"), {"promote": "5/2"}, {"promote": "5/2,6/3"}),
+        (promote(arm="terse"), {"promote": "5/2, 6/1"}, {"promote": "5/2,6/3"}),
+        (promote(arm="terse"), {"promote": "6/1"}, {"promote": "6/3"}),
+        (promote(arm="terse"), {"promote": "3,4"}, {"promote": "6/3"}),  # both serve by now
+        (lambda obj: patches.abort(obj, "terse"), {"abort": "5"}, {"abort": "5,6"}),
+        (lambda obj: patches.resume(obj, "terse"), {"pause": "5,6"}, {"pause": "5"}),
+        (lambda obj: patches.resume(obj, "terse"), {"pause": "6"}, {"pause": None}),
     ],
 )
-def test_one_arms_command_takes_the_place_of_anothers(
-    command: Command, old: dict[str, str], told: str
+def test_a_command_is_added_to_those_for_other_arms(
+    command: Command, old: dict[str, str], written: dict[str, str | None]
 ) -> None:
-    sentence = command(annotated(TWO, **old)).sentence
-    assert told in sentence
-    assert ("takes the place" in sentence) == bool(told)
+    change = command(annotated(TWO, **old))
+    assert annotations(change) == {f"llmdeployment.dev/{k}": v for k, v in written.items()}
+    # What is kept of others must be what is there when it is written.
+    kept = any("5" in (value or "") for value in written.values())
+    assert change.patch["metadata"].get("resourceVersion") == ("77" if kept else None)
+
+
+def test_one_of_several_arms_is_tried_again() -> None:
+    control = {"name": "control", "weight": 90, "stable": 3, "rejected": {"revision": 5}}
+    terse = {"name": "terse", "weight": 10, "stable": 4}
+    found = annotated(deployment(control, terse), abort="5,6", retry="6/1")
+    assert annotations(patches.retry(found, "control")) == {
+        "llmdeployment.dev/retry": "6/1,5/1",
+        "llmdeployment.dev/abort": "6",
+    }
+    with pytest.raises(Refusal, match="revisions 5, 6 are aborted: take the one that is meant out"):
+        patches.retry(found, "terse")
 
 
 def test_the_only_arm_with_a_canary_is_meant() -> None:

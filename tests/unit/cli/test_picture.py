@@ -70,6 +70,9 @@ STATUSES: dict[str, Object] = {
             condition("Degraded", "True", "RolledBack", GIVEN_UP),
         ],
     ),
+    "taken-back": deployment(
+        {"name": "main", "weight": 100, "stable": 3, "canary": 4, "canaryWeight": 25}
+    ),
     "arms": deployment(
         *ARMS,
         revisions=[

@@ -127,6 +127,26 @@ def test_no_requests_go_where_adapters_are_still_being_loaded(world: World) -> N
     assert split(world) == [(2, 1000), (1, 10000)]
 
 
+def test_recreate_moves_no_request_before_the_adapters_are_there(world: World) -> None:
+    (runtime,) = world.runtimes()
+    world.edit(model=with_adapters(LEGAL_2), rollout={"strategy": "Recreate"})
+    world.step()
+    assert split(world) == [(1, 10000)]  # Ray Serve was not told of it yet
+    rest(world, legal="loading")
+    assert split(world) == [(1, 10000)]
+    assert message(world).startswith("adapter legal of revision 2 is not yet loaded on 2 of 2")
+    rest(world)
+
+    assert split(world) == [(2, 10000)]
+    assert world.runtimes() == [runtime]
+
+
+def test_recreate_in_pods_of_its_own_ends_the_old_ones_first(world: World) -> None:
+    world.edit(model=with_adapters(ELSEWHERE), rollout={"strategy": "Recreate"})
+    world.step()
+    assert split(world) == [(2, 10000)]  # a new replica is ready with its adapters, not before
+
+
 def test_an_adapter_that_fails_is_named_and_its_revision_gets_nothing(world: World) -> None:
     world.edit(model=with_adapters(LEGAL, TERSE))
     rest(world, terse=f"failed: {WHY}")

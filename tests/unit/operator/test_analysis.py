@@ -11,8 +11,9 @@ from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.plan.analysis import Analysis, gathered, judged, strata_of
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.memory import Memory, memory_of, row_of
+from llmdeployment_operator.plan.move import Move, Scene
 from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.rollout import next_move
 from llmdeployment_operator.plan.samples import (
     CACHED,
     UNKNOWN,
@@ -234,8 +235,8 @@ def test_counts_of_another_split_are_not_mixed_in() -> None:
 
 
 def test_who_promotes_it_has_the_last_word() -> None:
-    assert step(replace(AT_TWO, analysis=BAD), {}, promote=(2, None)).stable == 2
-    waiting = step(AT_TWO, both(Counts(40), Counts(40)), promote=(2, 2))
+    assert step(replace(AT_TWO, analysis=BAD), {}, promote={2: None}).stable == 2
+    waiting = step(AT_TWO, both(Counts(40), Counts(40)), promote={2: 2})
     assert waiting.memory.step == 2
 
 

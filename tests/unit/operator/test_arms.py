@@ -138,6 +138,20 @@ def test_each_arm_has_a_rollout_of_its_own_and_weights_wait_for_it() -> None:
     assert split(world) == [("a", 1, 5000), ("b", 3, BUCKETS)]
 
 
+def test_one_annotation_promotes_the_canaries_of_two_arms() -> None:
+    world = serving_world()
+    steps = [{"weight": 10, "pause": {}}]
+    world.edit(arms=arms(a=60, b=(40, TERSE)), rollout={"strategy": "Canary", "steps": steps})
+    rest(world)
+    louder = {"prompt": {"system": "Shout one sentence."}}
+    world.edit(prompt={"system": "Shout."}, arms=arms(a=60, b=(40, louder)))
+    rest(world)
+    assert [revision for _, revision, _ in split(world)] == [3, 1, 4, 2]
+    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/promote": "3,4/1"}
+    rest(world)
+    assert split(world) == [("a", 3, 6000), ("b", 4, BUCKETS)]
+
+
 def test_paused_the_arms_stay_as_they_are() -> None:
     world = serving_world()
     world.edit(arms=arms(a=60, b=(40, TERSE)), paused=True)

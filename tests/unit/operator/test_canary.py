@@ -52,6 +52,13 @@ def answer(world: World, old: str, new: str, count: int) -> None:
     world.step()
 
 
+def promoted(world: World) -> list[int]:
+    """Revisions in the order in which they came to serve."""
+    rows = world.observed.status["revisions"]
+    at = {row["number"]: row["promotedAt"] for row in rows if "promotedAt" in row}
+    return sorted(at, key=lambda number: at[number])
+
+
 def test_a_model_is_changed_in_steps() -> None:
     world, old, new = edited_world()
     assert split(world) == [(1, 10_000)]
@@ -88,6 +95,7 @@ def test_a_model_is_changed_in_steps() -> None:
     world.serve(new, replicas=2)
     world.settle()
     assert split(world) == [(2, 10_000)]
+    assert promoted(world) == [1, 2]
     assert conditions(world)["Ready"] == ("True", "Serving")
     assert (workers(world, old), workers(world, new)) == (2, 2)
     assert world.plan().requeue_after == 120.0
@@ -113,6 +121,7 @@ def test_an_aborted_canary_gives_everything_back_and_its_pods_end() -> None:
     assert conditions(world)["Progressing"] == ("False", "RolledBack")
     world.pods(*pods_of(old), GATEWAY)
     assert world.settle().requeue_after is None
+    assert promoted(world) == [1]
 
     annotate(world)
     world.step()
@@ -125,9 +134,11 @@ def test_going_back_while_warm_takes_effect_in_one_pass() -> None:
     annotate(world, promote="2")
     answer(world, old, new, count=2)
     assert split(world) == [(2, 10_000)]
+    world.now += timedelta(seconds=1)
     world.edit(engine=before)
     world.step()
     assert split(world) == [(1, 10_000)]
+    assert promoted(world) == [2, 1]
     assert conditions(world)["Ready"] == ("False", "StartingGateway")
 
 

@@ -189,7 +189,8 @@ def test_an_aborted_revision_asks_nothing_and_begins_anew() -> None:
     assert jobs(world) == ["r2-eval-1"]
 
 
-def test_an_arm_that_is_new_answers_the_golden_set_before_its_first_request() -> None:
+def refused_arm() -> World:
+    """A world with an arm that is new and answered too badly."""
     world = scored_world()
     terse = {"name": "terse", "weight": 10, "overrides": {"prompt": SHOUT}}
     world.edit(arms=[{"name": "control", "weight": 90}, terse])
@@ -204,9 +205,48 @@ def test_an_arm_that_is_new_answers_the_golden_set_before_its_first_request() ->
     assert split(world) == [(1, 10_000)]
     assert conditions(world)["Degraded"] == ("True", "RolledBack")
     assert "arm terse gets no requests: it answered 10 of 100" in message(world, "Degraded")
+    return world
+
+
+def test_an_arm_that_is_new_answers_the_golden_set_before_its_first_request() -> None:
+    world = refused_arm()
     world.raw["metadata"]["annotations"] = {"llmdeployment.dev/promote": "2"}
     world.step()
     assert split(world) == [(1, 9000), (2, 10_000)]
+
+
+def test_an_arm_that_is_new_is_tried_again_as_the_message_says() -> None:
+    world = refused_arm()
+    assert "the annotation llmdeployment.dev/retry: 2/1, or let" in message(world, "Degraded")
+    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/retry": "2/1"}
+    world.settle()
+    assert jobs(world) == ["r1-eval-1", "r2-eval-2"]
+    assert conditions(world)["Progressing"] == ("True", "Evaluating")
+    answers(world, 2, 20, attempt=2)
+    world.settle()
+    assert "answered 20 of 100" in message(world, "Degraded")
+    assert "llmdeployment.dev/retry: 2/2" in message(world, "Degraded")
+    assert jobs(world) == ["r1-eval-1", "r2-eval-2"]
+    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/retry": "2/2"}
+    world.settle()
+    assert jobs(world) == ["r1-eval-1", "r2-eval-3"]
+    answers(world, 2, 99, attempt=3)
+    world.settle()
+    assert split(world) == [(1, 9000), (2, 10_000)]
+    world.gateway_applies(up=2)
+    world.settle()
+    assert conditions(world)["Ready"] == ("True", "Serving")
+    assert jobs(world) == ["r1-eval-1", "r2-eval-3"]
+
+
+def test_a_new_arm_that_may_have_requests_by_now_needs_no_other_job() -> None:
+    world = refused_arm()
+    lower = {**EVALUATION, "minScorePercent": 5, "maxRegressionPercent": 100}
+    world.edit(rollout={**CANARY, "evaluation": lower})
+    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/retry": "2/1"}
+    world.settle()
+    assert split(world) == [(1, 9000), (2, 10_000)]
+    assert jobs(world) == ["r1-eval-1", "r2-eval-1"]
 
 
 def test_the_job_asks_the_right_replicas_in_a_restricted_pod() -> None:

@@ -10,8 +10,9 @@ from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.plan.analysis import Analysis
 from llmdeployment_operator.plan.commands import Commands, commands_of
 from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, memory_of, row_of
+from llmdeployment_operator.plan.move import Move, Scene
 from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.rollout import next_move
 from llmdeployment_operator.plan.samples import Key
 from llmdeployment_operator.plan.verdict import Counts, Stratum
 
@@ -205,6 +206,17 @@ def test_recreate_moves_first_and_keeps_nothing_warm() -> None:
     assert (found.stable, found.needs, found.memory.warm) == (2, {2: 8}, ())
 
 
+def test_recreate_in_the_same_pods_waits_until_all_of_them_carry_it() -> None:
+    policy, shared = RolloutSpec(strategy="Recreate"), {1: "a", 2: "a"}
+    seen = scene(ready=7, runtimes=shared)
+    found = move(policy, seen)
+    assert (found.stable, found.weight, found.needs) == (1, 0, {1: 8, 2: 8})
+    assert found.stage is not None
+    assert "7 of 8 replicas of revision 2 answer" in found.stage.message
+    done = move(policy, scene(ready=8, runtimes=shared), found.memory)
+    assert (done.stable, done.needs, done.memory.warm) == (2, {2: 8}, ())
+
+
 def test_a_revision_that_never_answered_has_nothing_to_keep() -> None:
     assert move(CANARY, scene(answered=frozenset())).stable == 2
 
@@ -225,9 +237,9 @@ def test_without_progress_it_is_given_up_and_says_how_to_try_again() -> None:
 
     again = move(CANARY, scene(), found.memory, now=late)
     assert again.canary is None
-    retried = move(CANARY, scene(), found.memory, Commands(retry=(2, 1)), late)
+    retried = move(CANARY, scene(), found.memory, Commands(retry={2: 1}), late)
     assert (retried.canary, retried.memory.attempt, retried.memory.progress_at) == (2, 2, late)
-    on = move(CANARY, scene(), retried.memory, Commands(retry=(2, 1)), late)
+    on = move(CANARY, scene(), retried.memory, Commands(retry={2: 1}), late)
     assert (on.canary, on.memory) == (2, retried.memory)
 
 
@@ -257,13 +269,13 @@ def test_a_replica_more_is_progress() -> None:
 
 PAUSED = on_its_way(2, weight=50)
 COMMANDS = {
-    "promote this step": (Commands(promote=(2, 3)), 50, {1: 8, 2: 8}),
-    "promote an earlier step": (Commands(promote=(2, 2)), 50, {1: 8, 2: 4}),
-    "promote another revision": (Commands(promote=(3, None)), 50, {1: 8, 2: 4}),
-    "promote at all": (Commands(promote=(2, None)), 50, {1: 8, 2: 8}),
-    "pause": (Commands(pause=2, promote=(2, None)), 50, {1: 8, 2: 8}),
-    "abort": (Commands(abort=2), 0, {1: 8}),
-    "abort another": (Commands(abort=1), 50, {1: 8, 2: 4}),
+    "promote this step": (Commands(promote={2: 3}), 50, {1: 8, 2: 8}),
+    "promote an earlier step": (Commands(promote={2: 2}), 50, {1: 8, 2: 4}),
+    "promote another revision": (Commands(promote={3: None}), 50, {1: 8, 2: 4}),
+    "promote at all": (Commands(promote={2: None}), 50, {1: 8, 2: 8}),
+    "pause": (Commands(pause={2}, promote={2: None}), 50, {1: 8, 2: 8}),
+    "abort": (Commands(abort={2}), 0, {1: 8}),
+    "abort another": (Commands(abort={1}), 50, {1: 8, 2: 4}),
 }
 
 
@@ -276,10 +288,15 @@ def test_a_command(commands: Commands, weight: int, needs: dict[int, int]) -> No
 @pytest.mark.parametrize(
     ("annotation", "expected"),
     [
-        ({"promote": "3"}, Commands(promote=(3, None))),
-        ({"promote": "3/2"}, Commands(promote=(3, 2))),
-        ({"abort": "3", "pause": "4"}, Commands(abort=3, pause=4)),
-        ({"retry": "3/1"}, Commands(retry=(3, 1))),
+        ({"promote": "3"}, Commands(promote={3: None})),
+        ({"promote": "3/2"}, Commands(promote={3: 2})),
+        ({"abort": "3", "pause": "4"}, Commands(abort={3}, pause={4})),
+        ({"retry": "3/1"}, Commands(retry={3: 1})),
+        ({"promote": "3/1,4, 5/2"}, Commands(promote={3: 1, 4: None, 5: 2})),
+        ({"promote": "3/1,x,4/"}, Commands(promote={3: 1})),
+        ({"promote": "3/1,3/2"}, Commands(promote={3: 2})),
+        ({"abort": "3,4", "pause": ",5,"}, Commands(abort={3, 4}, pause={5})),
+        ({"retry": "3/1,4/2"}, Commands(retry={3: 1, 4: 2})),
         ({"retry": "3"}, Commands()),
         ({"abort": "3/1"}, Commands()),
         ({"promote": "-1"}, Commands()),
@@ -332,7 +349,7 @@ def test_a_status_that_cannot_be_read_is_forgotten(row: dict[str, object]) -> No
             st.booleans(),  # the gateways have applied the routes
             st.integers(0, 2000),  # seconds that pass
             st.sampled_from([1, 2, 3]),  # what the spec asks for
-            st.sampled_from([Commands(), Commands(promote=(2, None)), Commands(abort=3)]),
+            st.sampled_from([Commands(), Commands(promote={2: None}), Commands(abort={3})]),
         ),
         max_size=40,
     ),
@@ -363,7 +380,7 @@ def test_whatever_happens_nobody_is_sent_where_nothing_answers(
             assert found.canary == target
             assert replicas[target] * 100 >= found.weight * REPLICAS
         if found.canary is not None:
-            assert commands.abort != found.canary
+            assert found.canary not in commands.abort
         read = memory_of({"arms": [row_of(found.memory, "main")]}, "main")
         assert read == found.memory
         stable, canary, weight, memory = found.stable, found.canary, found.weight, read

@@ -15,7 +15,8 @@ from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan import surge
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.memory import Memory
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move
+from llmdeployment_operator.plan.move import Move, Scene
+from llmdeployment_operator.plan.rollout import next_move
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STEPS = (Step(weight=5), Step(weight=25), Step(weight=50, pause=Pause(duration="1s")))
@@ -115,7 +116,7 @@ def test_revisions_in_the_same_pods_need_no_room() -> None:
     policy = RolloutSpec(max_surge="1")
     seen = Scene(1, 2, 0, {1: 8}, {1: 8, 2: 8}, {1}, applied=True, replicas=8)
     assert next_move(policy, seen, Memory(stable=1), Commands(), NOW).needs == {1: 8, 2: 1}
-    shared = replace(seen, same_pods={1, 2})
+    shared = replace(seen, runtimes={1: "a", 2: "a"})
     assert next_move(policy, shared, Memory(stable=1), Commands(), NOW).needs == {1: 8, 2: 8}
 
 

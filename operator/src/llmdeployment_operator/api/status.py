@@ -78,6 +78,8 @@ class RevisionStatus(_Status):
     """When it was made."""
     first_ready_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When a replica of it first answered: a revision that never did gives up its traffic at once."""
+    promoted_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When it last became the stable one of an arm."""
     evaluation: EvaluationStatus | None = None
     """Its last evaluation."""
 
@@ -174,7 +176,7 @@ class ArmStatus(_Status):
     stable: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     """The revision that serves."""
     canary: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-    """The revision on its way."""
+    """The revision on its way; one without a step is being taken back."""
     canary_weight: int | None = Field(default=None, json_schema_extra={"format": "int32"})
     """The canary's percent of the arm's requests."""
     canary_ready: int | None = Field(default=None, json_schema_extra={"format": "int32"})

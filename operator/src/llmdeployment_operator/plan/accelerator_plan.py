@@ -7,12 +7,12 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import surge
 from llmdeployment_operator.plan.accelerators import accelerators
 from llmdeployment_operator.plan.arms import ArmMove
+from llmdeployment_operator.plan.move import share
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.pods import Capacity, free_of
 from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.revisions import Revision
-from llmdeployment_operator.plan.rollout import share
 from llmdeployment_operator.plan.stage import live_workers, pods_of
 
 

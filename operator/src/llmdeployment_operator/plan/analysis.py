@@ -82,6 +82,11 @@ def exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
     return undecided and spec.max_requests is not None and asked >= spec.max_requests
 
 
+def fails_requests(verdict: Verdict) -> bool:
+    """Say whether the canary failed for its errors, alone or among others."""
+    return any(f.name == ERRORS and f.result is Result.FAIL for f in verdict.findings)
+
+
 def strata_of(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
     """Return the strata of a metric by its key.
 

@@ -14,11 +14,12 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.commands import commands_of
 from llmdeployment_operator.plan.evaluation import gate_of
 from llmdeployment_operator.plan.memory import memory_of
+from llmdeployment_operator.plan.move import Move, Scene, share
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.revisions import Revision
-from llmdeployment_operator.plan.rollout import Move, Scene, next_move, share, standing
+from llmdeployment_operator.plan.rollout import next_move, standing
 from llmdeployment_operator.plan.routes import ARM, Route, Share, rows, stable_of, weights
 from llmdeployment_operator.plan.scene import scene_of
 
@@ -204,10 +205,13 @@ def _held(deployment: LLMDeployment, name: str, scene: Scene) -> Finding | None:
     commands = commands_of(deployment.metadata.annotations)
     if scene.gate is None or commands.promotes_fully(scene.target):
         return None
-    verdict = scene.gate.verdict(1)
+    verdict = scene.gate.verdict(scene.gate.attempt(commands.retry.get(scene.target)))
     if verdict.refused:
-        why = f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, or let it have them with the annotation "
-        return Finding(Reason.ROLLED_BACK, f"{why}llmdeployment.dev/promote: {scene.target}")
+        why = (
+            f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, try again with the annotation "
+            f"llmdeployment.dev/retry: {scene.target}/{verdict.attempt}, or let it have them with llmdeployment.dev/promote: {scene.target}"
+        )
+        return Finding(Reason.ROLLED_BACK, why)
     return verdict.pending
 
 

@@ -1,12 +1,14 @@
 """What people ask of a rollout, by annotation.
 
 Each names the revision it is meant for, so it says a state and not an event: applied twice it does nothing more, and for the next
-revision it has no meaning. `kubectl annotate` sets them; GitOps tools leave annotations alone that are not in their source.
+revision it has no meaning. One annotation may name several, as `3/1,4/2`, because arms have rollouts of their own. `kubectl annotate`
+sets them; GitOps tools leave annotations alone that are not in their source.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 PREFIX = "llmdeployment.dev/"
 _COMMAND = re.compile(r"[0-9]{1,9}(/[0-9]{1,9})?")
@@ -17,48 +19,47 @@ class Commands:
     """The commands in force.
 
     Attributes:
-        promote: revision and step that it may pass, or None in the step's place: all of them.
-        abort: revision that is not to be rolled out.
-        pause: revision whose rollout stays where it is.
-        retry: revision and the failed attempt after which it is tried again.
+        promote: by revision, the step that it may pass, or None: all of them.
+        abort: revisions that are not to be rolled out.
+        pause: revisions whose rollout stays where it is.
+        retry: by revision, the failed attempt after which it is tried again.
     """
 
-    promote: tuple[int, int | None] | None = None
-    abort: int | None = None
-    pause: int | None = None
-    retry: tuple[int, int] | None = None
+    promote: Mapping[int, int | None] = field(default_factory=dict)
+    abort: AbstractSet[int] = frozenset()
+    pause: AbstractSet[int] = frozenset()
+    retry: Mapping[int, int] = field(default_factory=dict)
 
     def promotes(self, revision: int, step: int) -> bool:
         """Say whether a revision may pass a step, the first one being 1."""
-        if self.promote is None or self.promote[0] != revision:
+        if revision not in self.promote:
             return False
-        return self.promote[1] is None or self.promote[1] >= step
+        last = self.promote[revision]
+        return last is None or last >= step
 
     def promotes_fully(self, revision: int) -> bool:
         """Say whether a revision skips what is left of its steps."""
-        return self.promote == (revision, None)
+        return self.promote.get(revision, 0) is None
 
 
 def commands_of(annotations: Mapping[str, str]) -> Commands:
-    """Return the commands among an object's annotations; one that cannot be read is none.
+    """Return the commands among an object's annotations; one that cannot be read is none, of two for one revision the last counts.
 
-    >>> commands_of({"llmdeployment.dev/promote": "3/2", "llmdeployment.dev/abort": "x"})
-    Commands(promote=(3, 2), abort=None, pause=None, retry=None)
+    >>> found = commands_of({"llmdeployment.dev/promote": "3/2, 4", "llmdeployment.dev/abort": "x,5"})
+    >>> found.promote, sorted(found.abort)
+    ({3: 2, 4: None}, [5])
     """
-    promote = _numbers(annotations, "promote")
-    retry = _numbers(annotations, "retry")
     return Commands(
-        promote=(promote[0], promote[1] if len(promote) > 1 else None) if promote else None,
-        abort=_one(_numbers(annotations, "abort")),
-        pause=_one(_numbers(annotations, "pause")),
-        retry=(retry[0], retry[1]) if len(retry) > 1 else None,
+        promote={
+            numbers[0]: numbers[1] if len(numbers) > 1 else None
+            for numbers in _read(annotations, "promote")
+        },
+        abort=frozenset(n[0] for n in _read(annotations, "abort") if len(n) == 1),
+        pause=frozenset(n[0] for n in _read(annotations, "pause") if len(n) == 1),
+        retry={n[0]: n[1] for n in _read(annotations, "retry") if len(n) > 1},
     )
 
 
-def _numbers(annotations: Mapping[str, str], name: str) -> tuple[int, ...]:
-    text = annotations.get(PREFIX + name, "")
-    return tuple(map(int, text.split("/"))) if _COMMAND.fullmatch(text) else ()
-
-
-def _one(numbers: tuple[int, ...]) -> int | None:
-    return numbers[0] if len(numbers) == 1 else None
+def _read(annotations: Mapping[str, str], name: str) -> list[tuple[int, ...]]:
+    texts = (text.strip() for text in annotations.get(PREFIX + name, "").split(","))
+    return [tuple(map(int, text.split("/"))) for text in texts if _COMMAND.fullmatch(text)]

@@ -106,6 +106,12 @@ class Gate:
         message = f"{what}: {self.running}" if self.running else what
         return Verdict(pending=Finding(Reason.EVALUATING, message))
 
+    def attempt(self, retry: int | None) -> int:
+        """Return the attempt of a revision that has no rollout to count them: another one if somebody asked for it after the last."""
+        last = max(self.outcomes, default=1)
+        asked = last in self.outcomes and retry == last
+        return last + 1 if asked else last
+
     def _refusal(self, outcome: Outcome) -> str:
         """Return why a revision with this outcome gets no requests, or nothing."""
         told = outcome.message[:_TOLD]

@@ -12,6 +12,7 @@ from llmdeployment_operator.api.evaluation import EvaluationSpec, GoldenSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.arms import ArmMove, Arms, arms_of
+from llmdeployment_operator.plan.commands import commands_of
 from llmdeployment_operator.plan.evaluation import (
     ATTEMPT,
     CONTAINER,
@@ -61,7 +62,7 @@ def evaluations(
         if arm.name not in templates:
             continue
         jobs = jobs_of(observed, arm.target.number, golden_hash(policy))
-        attempt = arm.move.memory.attempt if _on_its_way(arm) else 1
+        attempt = _attempt(deployment, arm, observed)
         if not _is_due(deployment, arm, observed):
             left += _kept(arm, jobs, attempt)
         elif attempt in jobs:
@@ -73,6 +74,17 @@ def evaluations(
 
 def _on_its_way(arm: ArmMove) -> bool:
     return arm.move.canary == arm.target.number and not arm.move.weight
+
+
+def _attempt(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> int:
+    """Return which attempt an evaluation would be: that of the rollout, or of an arm that has no requests yet."""
+    if _on_its_way(arm):
+        return arm.move.memory.attempt
+    gate = gate_of(deployment, observed, arm.target.number, arm.target.number)
+    if arm.weight or gate is None:
+        return 1
+    retry = commands_of(deployment.metadata.annotations).retry
+    return gate.attempt(retry.get(arm.target.number))
 
 
 def _is_due(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:
@@ -90,13 +102,16 @@ def _kept(arm: ArmMove, jobs: Mapping[int, Object], attempt: int) -> list[Object
 
 
 def _without_score(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:
-    """Say whether the target serves all of its arm, and never was asked this golden set."""
+    """Say whether the target serves all of its arm, or is about to, and was not asked this golden set yet, or is to be again."""
     target = arm.target
     serves = arm.move.stable == arm.move.memory.stable == target.number
     if not serves or not ready_replicas(observed, target.runtime):
         return False
     gate = gate_of(deployment, observed, target.number, target.number)
-    return gate is not None and gate.missing is None and not gate.outcomes
+    if gate is None or gate.missing is not None:
+        return False
+    again = gate.verdict(_attempt(deployment, arm, observed)).pending
+    return not gate.outcomes or (not arm.weight and again is not None)
 
 
 def _job(

@@ -35,9 +35,9 @@ class Rejection:
     at: datetime
     message: str
 
-    def stands(self, target: int, retry: tuple[int, int] | None) -> bool:
+    def stands(self, target: int, retry: int | None) -> bool:
         """Say whether a revision is still given up: not once somebody asked to try it again after this attempt."""
-        return self.revision == target and retry != (self.revision, self.attempt)
+        return self.revision == target and retry != self.attempt
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ class Memory:
 
     Attributes:
         stable: the revision that served when this was written.
-        canary: the revision on its way.
+        canary: the revision on its way, or on its way back.
         step: index of the canary's step, the first one being 0.
         since: when every gateway had the step's weight.
         weight: percent the canary had when it last moved.
         ready: replicas the canary had at most.
-        progress_at: when step, weight or ready last grew.
+        progress_at: when step, weight or ready last grew; None once the canary is taken back.
         attempt: how often the canary was begun.
         rejected: the last revision that was given up.
         warm: revisions kept warm.
@@ -72,7 +72,7 @@ class Memory:
 
     def of_canary(self, target: int, now: datetime) -> "Memory":
         """Return the memory of this canary's rollout: as it is, or a new one's."""
-        if self.canary == target:
+        if self.canary == target and not self.leaving:
             return self
         again = self.rejected is not None and self.rejected.revision == target
         attempt = self.rejected.attempt + 1 if again and self.rejected is not None else 1
@@ -84,6 +84,16 @@ class Memory:
             rejected=self.rejected,
             warm=self.warm,
         )
+
+    def taken_back(self, canary: int, weight: int) -> "Memory":
+        """Return the memory while a canary gives back what it has: nothing of its steps, so that another try begins anew."""
+        kept = self.without_canary()
+        return replace(kept, canary=canary, weight=weight, attempt=self.attempt, warm=())
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the canary is being taken back."""
+        return self.canary is not None and self.progress_at is None
 
     def progressed(self, step: int, weight: int, ready: int, now: datetime) -> "Memory":
         """Return the memory with what grew since, and when."""
@@ -148,9 +158,12 @@ def row_of(memory: Memory, arm: str, percent: int = 100) -> dict[str, Any]:
         row |= {
             "canary": memory.canary,
             "canaryWeight": memory.weight,
+            "attempt": memory.attempt,
+        }
+    if memory.canary is not None and not memory.leaving:
+        row |= {
             "canaryReady": memory.ready,
             "step": memory.step + 1,
-            "attempt": memory.attempt,
             "stepStartedAt": _text(memory.since),
             "progressAt": _text(memory.progress_at),
         }

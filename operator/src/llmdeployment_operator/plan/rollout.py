@@ -5,95 +5,35 @@ runs. Every move is decided anew from the cluster: who has the traffic is in the
 an operator that stops at any line goes on where it was. Terms are those of Argo Rollouts.
 """
 
-from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from llmdeployment_operator.api.rollout import RolloutSpec, seconds
-from llmdeployment_operator.plan import surge
-from llmdeployment_operator.plan.analysis import Analysis, exhausted, gathered, judged
+from llmdeployment_operator.plan import give_back, surge
+from llmdeployment_operator.plan.analysis import (
+    Analysis,
+    exhausted,
+    fails_requests,
+    gathered,
+    judged,
+)
 from llmdeployment_operator.plan.commands import Commands
 from llmdeployment_operator.plan.conditions import stamp
-from llmdeployment_operator.plan.evaluation import Gate
-from llmdeployment_operator.plan.memory import Memory, Rejection, Warm
+from llmdeployment_operator.plan.memory import Memory, Warm
+from llmdeployment_operator.plan.move import (
+    WHOLE,
+    Move,
+    Scene,
+    in_same_pods,
+    room_between,
+    share,
+    warmed,
+)
 from llmdeployment_operator.plan.reasons import Finding, Reason
-from llmdeployment_operator.plan.samples import Samples
 from llmdeployment_operator.plan.verdict import Result, Verdict
 
-WHOLE = 100
-"""Percent."""
 WARM_UP_SECONDS = 10
 """Requests of a canary's first seconds are not compared: caches are cold, and that passes."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What a rollout is decided from.
-
-    Attributes:
-        stable: the revision that has the traffic, or all of it but the canary's.
-        target: the revision the spec asks for.
-        weight: percent of the traffic that the target has.
-        ready: replicas that answer and know the revision, by revision.
-        alive: replicas that answer, by revision.
-        answered: revisions that answered at any time.
-        applied: whether every gateway routes by the current routes.
-        replicas: how many a revision with all the traffic needs.
-        fresh: requests counted since the last look, for the analysis.
-        gate: the evaluation before the target's first request, or None when the spec asks for none.
-        lacking: what keeps the target's replicas from answering, for people.
-        same_pods: revisions that run in the target's pods, so that none has to make room for it.
-        room: how many replicas may exist beyond `replicas`, if that limits the change.
-    """
-
-    stable: int
-    target: int
-    weight: int
-    ready: Mapping[int, int]
-    alive: Mapping[int, int]
-    answered: AbstractSet[int]
-    applied: bool
-    replicas: int
-    fresh: Samples = field(default_factory=dict)
-    gate: Gate | None = None
-    lacking: str = ""
-    same_pods: AbstractSet[int] = frozenset()
-    room: int | None = None
-
-
-@dataclass(frozen=True)
-class Move:
-    """What a rollout does now.
-
-    Attributes:
-        stable: the revision that serves.
-        canary: the revision on its way, or None.
-        weight: the canary's percent of the traffic.
-        needs: replicas that must exist, by revision: the stable one, the canary, those kept warm.
-        memory: what has to be remembered.
-        why: the traffic as it will be, for the log.
-        stage: what people are told of the rollout while it is under way or has failed.
-        look_at: when to look again, if nothing happens before.
-    """
-
-    stable: int
-    canary: int | None
-    weight: int
-    needs: Mapping[int, int]
-    memory: Memory
-    why: str
-    stage: Finding | None = None
-    look_at: datetime | None = None
-
-
-def share(replicas: int, weight: int) -> int:
-    """Return how many of `replicas` carry `weight` percent of the traffic: rounded up, at least one of any.
-
-    >>> share(8, 5), share(8, 25), share(8, 26), share(0, 50)
-    (1, 2, 3, 0)
-    """
-    return max(1, -(-replicas * weight // WHOLE)) if replicas else 0
 
 
 def next_move(
@@ -110,34 +50,32 @@ def next_move(
     """
     memory = memory.cooled(timedelta(seconds=seconds(policy.rollback_window)), now)
     if (why := _at_once(policy, scene)) is not None:
+        if scene.target == scene.stable:
+            asked = replace(memory, rejected=None)
+            if (back := give_back.in_steps(policy, scene, asked, now)) is not None:
+                return back
         return _whole(policy, scene, memory, now, why)
     if (why := _given_up(scene.target, memory, commands)) is not None:
-        return _stay(scene, memory, why)
-    memory = memory.of_canary(scene.target, now)
-    scene = replace(scene, room=_room(policy, scene, scene.stable))
+        return give_back.stays(policy, scene, memory, why, now)
+    scene = replace(scene, room=room_between(policy, scene, scene.target, scene.stable))
     if any(warm.revision == scene.target for warm in memory.warm) and _has(scene, scene.replicas):
         return _whole(policy, scene, memory, now, f"revision {scene.target} is still warm")
+    if (back := give_back.before_another(policy, scene, memory, now)) is not None:
+        return back
+    memory = memory.of_canary(scene.target, now)
     if scene.room is not None:
         memory = replace(memory, warm=())
     return _canary(policy, scene, memory, commands, now)
 
 
-def _room(policy: RolloutSpec, scene: Scene, other: int) -> int | None:
-    """Return how many replicas the target and another revision may have beyond those asked for, if that is less than both need."""
-    if policy.max_surge is None or other in scene.same_pods:
-        return None
-    room = surge.room(policy.max_surge, scene.replicas)
-    return room if room < scene.replicas else None
-
-
 def standing(scene: Scene, memory: Memory) -> Move:
     """Return the move of an arm that is left alone: none, whatever would be due."""
     needs = {scene.stable: scene.replicas}
-    canary = scene.target if scene.weight else None
+    canary, weight = scene.canary or (None, 0)
     if canary is not None:
-        needs[canary] = share(scene.replicas, scene.weight)
-    kept = _warmed(needs, memory, scene)
-    return Move(scene.stable, canary, scene.weight, kept, memory, "spec.paused")
+        needs[canary] = share(scene.replicas, weight)
+    kept = warmed(needs, memory, scene)
+    return Move(scene.stable, canary, weight, kept, memory, "spec.paused")
 
 
 def _at_once(policy: RolloutSpec, scene: Scene) -> str | None:
@@ -146,15 +84,19 @@ def _at_once(policy: RolloutSpec, scene: Scene) -> str | None:
         return "it is what the spec asks for"
     if scene.stable not in scene.answered:
         return f"revision {scene.stable} never answered"
-    return "strategy Recreate" if policy.strategy == "Recreate" else None
+    # In the same pods nothing has to end first, and until they know the target they would answer for it with an error.
+    recreated = policy.strategy == "Recreate" and not in_same_pods(
+        scene, scene.stable, scene.target
+    )
+    return "strategy Recreate" if recreated else None
 
 
 def _given_up(target: int, memory: Memory, commands: Commands) -> str | None:
     """Return why the target is not rolled out, or None."""
-    if commands.abort == target:
+    if target in commands.abort:
         return f"revision {target} is aborted by annotation"
     rejected = memory.rejected
-    stands = rejected is not None and rejected.stands(target, commands.retry)
+    stands = rejected is not None and rejected.stands(target, commands.retry.get(target))
     return rejected.message if stands and rejected is not None else None
 
 
@@ -169,7 +111,9 @@ def _canary(
     memory = memory.progressed(step, scene.weight, scene.ready.get(target, 0), now)
     memory, verdict = _analyzed(policy, scene, memory, now)
     if (why := _failed(policy, scene, verdict, commands)) is not None:
-        return _rejected(scene, memory, now, why)
+        if verdict is not None and fails_requests(verdict):
+            return give_back.rejected_at_once(policy, scene, memory, now, why)
+        return give_back.rejected(policy, scene, memory, now, why)
     if (still := _standstill(scene, commands)) is not None:
         weight, stage = still
         return _at(scene, memory, weight, share(scene.replicas, weights[step]), stage)
@@ -214,7 +158,7 @@ def _standstill(scene: Scene, commands: Commands) -> tuple[int, Finding] | None:
     if scene.weight and scene.alive.get(target, 0) == 0:
         why = f"no replica of revision {target} answers any more: revision {scene.stable} takes its requests"
         return 0, Finding(Reason.CANARY, why)
-    if commands.pause == target:
+    if target in commands.pause:
         why = f"revision {target} is paused at {scene.weight} % by annotation"
         return scene.weight, Finding(Reason.CANARY_PAUSED, why)
     return None
@@ -258,7 +202,8 @@ def _evaluated(
     verdict = scene.gate.verdict(memory.attempt)
     if verdict.refused:
         attempt = max(memory.attempt, verdict.attempt)
-        return _rejected(scene, replace(memory, attempt=attempt), now, verdict.refused)
+        memory = replace(memory, attempt=attempt)
+        return give_back.rejected(policy, scene, memory, now, verdict.refused)
     if verdict.pending is None:
         return None
     need = share(scene.replicas, _weights(policy)[memory.step])
@@ -326,25 +271,17 @@ def _awaited(
         if scene.lacking:
             # Short enough for what to do about it to fit behind it.
             why = f"{why}: {scene.lacking[:400]}"
-        return _rejected(scene, memory, now, why)
+        return give_back.rejected(policy, scene, memory, now, why)
     stage = Finding(Reason.CANARY, f"{here}{have} of {need} replicas of revision {target} answer")
     return replace(_at(scene, memory, scene.weight, need, stage), look_at=deadline)
-
-
-def _rejected(scene: Scene, memory: Memory, now: datetime, why: str) -> Move:
-    """Return the move that gives the canary up, until the spec changes or somebody asks to try again."""
-    message = (
-        f"revision {scene.target} was given up: {why}. Change the spec, or try again with the annotation "
-        f"llmdeployment.dev/retry: {scene.target}/{memory.attempt}"
-    )
-    rejected = Rejection(scene.target, memory.attempt, now, message)
-    return _stay(scene, replace(memory, rejected=rejected), message)
 
 
 def _at(scene: Scene, memory: Memory, weight: int, need: int, stage: Finding) -> Move:
     needs = {scene.target: need, scene.stable: scene.replicas}
     if scene.room is not None:
         old, new = surge.split(scene.replicas, scene.room, min(weight, scene.weight), need)
+        # What is about to have requests stays, even if it answers from before and was about to go.
+        new = max(new, surge.needed(scene.replicas, weight))
         if not scene.applied:
             # A gateway may still send more to the stable one than the routes say: none of it goes yet.
             old = max(old, min(scene.replicas, scene.alive.get(scene.stable, 0)))
@@ -356,19 +293,11 @@ def _at(scene: Scene, memory: Memory, weight: int, need: int, stage: Finding) ->
         stable=scene.stable,
         canary=scene.target,
         weight=weight,
-        needs=_warmed(needs, memory, scene),
+        needs=warmed(needs, memory, scene),
         memory=replace(memory, stable=scene.stable, weight=weight),
         why=stage.message,
         stage=stage,
     )
-
-
-def _stay(scene: Scene, memory: Memory, message: str) -> Move:
-    """Return the move that leaves everything with the stable revision."""
-    kept = replace(memory.without_canary(), stable=scene.stable)
-    stage = Finding(Reason.ROLLED_BACK, f"revision {scene.stable} serves: {message}")
-    needs = _warmed({scene.stable: scene.replicas}, kept, scene)
-    return Move(scene.stable, None, 0, needs, kept, message, stage, kept.next_expiry)
 
 
 def _whole(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why: str) -> Move:
@@ -377,18 +306,14 @@ def _whole(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why
     kept = memory.without_canary()
     window = seconds(policy.rollback_window)
     if before != target:
-        fits = _room(policy, scene, before) is None
+        fits = room_between(policy, scene, target, before) is None
         warms = window and fits and before in scene.answered and policy.strategy != "Recreate"
         until = now + timedelta(seconds=window)
         kept = replace(kept, warm=(Warm(before, until),) if warms else ())
     warm = tuple(each for each in kept.warm if each.revision != target)
     kept = replace(kept, warm=warm, stable=target, rejected=None)
-    needs = _warmed({target: scene.replicas}, kept, scene)
+    needs = warmed({target: scene.replicas}, kept, scene)
     return Move(target, None, 0, needs, kept, why, None, kept.next_expiry)
-
-
-def _warmed(needs: Mapping[int, int], memory: Memory, scene: Scene) -> dict[int, int]:
-    return {**{warm.revision: scene.replicas for warm in memory.warm}, **needs}
 
 
 def _has(scene: Scene, need: int) -> bool:

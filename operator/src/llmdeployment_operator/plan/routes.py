@@ -93,12 +93,18 @@ def stable_of(routes: tuple[Route, ...], arm: str) -> int | None:
     return next((route.revision for route in reversed(routes) if route.arm == arm), None)
 
 
-def canary_weight(routes: tuple[Route, ...], arm: str, revision: int) -> int:
-    """Return the percent of an arm's requests that these routes give to a revision as its canary."""
+def canary_of(routes: tuple[Route, ...], arm: str) -> tuple[int, int] | None:
+    """Return the canary of an arm, and the percent of the arm's requests that these routes give it.
+
+    >>> ab = rows([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))])
+    >>> canary_of(ab, "a"), canary_of(ab, "b")
+    ((2, 5), None)
+    """
     of_arm = [(route, width) for route, width in widths(routes) if route.arm == arm]
-    if len(of_arm) < 2 or of_arm[0][0].revision != revision:  # noqa: PLR2004  reason=a canary and a stable one
-        return 0
-    return of_arm[0][1] * 100 // sum(width for _, width in of_arm)
+    if len(of_arm) < 2:  # noqa: PLR2004  reason=a canary and a stable one
+        return None
+    canary, width = of_arm[0]
+    return canary.revision, width * 100 // sum(each for _, each in of_arm)
 
 
 def routes_of(config_map: Object | None) -> tuple[Route, ...]:

@@ -310,6 +310,9 @@ def _container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
 def _pod(settings: Settings) -> dict[str, Any]:
     pod = {
         **pod_defaults(),
+        # A container's first process is deaf to SIGTERM until it asks for it, and Ray takes seconds to: a pod that was deleted
+        # while it started, or while it fetched its model, kept its accelerator for all of its grace period.
+        "shareProcessNamespace": True,
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}},

@@ -3,10 +3,10 @@
 from llmdeployment_operator.plan.adapters import adapters_finding, carriers
 from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.memory import memory_of
+from llmdeployment_operator.plan.move import Scene
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.revisions import Revision
-from llmdeployment_operator.plan.rollout import Scene
-from llmdeployment_operator.plan.routes import Route, canary_weight, routes_of, stable_of
+from llmdeployment_operator.plan.routes import Route, canary_of, routes_of, stable_of
 from llmdeployment_operator.plan.serve import ServeState
 from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
 
@@ -46,18 +46,23 @@ def scene_of(
     ]
     lacking = runtime_finding(observed, target.runtime, replicas)
     lacking = lacking or adapters_finding(observed, target)
+    canary, weight = canary_of(routes, arm) or (None, 0)
+    own = canary == target.number
+    other = canary if canary in on_record and not own else None
     return Scene(
         stable=last if last is not None and last in on_record else target.number,
         target=target.number,
-        weight=canary_weight(routes, arm, target.number),
+        weight=weight if own else 0,
         ready={r.number: carriers(observed, r, alive[r.number]) for r in known},
         alive=alive,
         answered={r.number for r in revisions if alive[r.number] or _answered(observed, r)},
         applied=applied,
         replicas=replicas,
         fresh=observed.fresh,
-        same_pods={r.number for r in revisions if r.runtime == target.runtime},
+        runtimes={r.number: r.runtime for r in revisions},
         lacking=lacking.message if lacking is not None else "",
+        other=other,
+        other_weight=weight if other is not None else 0,
     )
 
 

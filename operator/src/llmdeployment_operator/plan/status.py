@@ -132,6 +132,8 @@ def _revision(
     before: Mapping[str, Any] = next((r for r in rows if r.get("number") == revision.number), {})
     answers = percent > 0 and ready > 0
     first = before.get("firstReadyAt") or (stamp(now) if answers else None)
+    number, was = revision.number, {a.get("stable") for a in observed.status.get("arms") or []}
+    promoted = number in report.arms.stable() and number not in was
     entry = {
         "name": names.revision_name(deployment.metadata.name, revision.number),
         "number": revision.number,
@@ -143,6 +145,7 @@ def _revision(
         "url": _url(deployment, revision) if live else None,
         "createdAt": before.get("createdAt") or revision.created_at or stamp(now),
         "firstReadyAt": first,
+        "promotedAt": stamp(now) if promoted else before.get("promotedAt"),
         "evaluation": evaluation_row(deployment, observed, revision.number),
     }
     return {key: value for key, value in entry.items() if value is not None}

@@ -40,6 +40,17 @@ def needed(replicas: int, weight: int) -> int:
     return min(replicas, replicas * (weight - 1) // WHOLE + 1) if replicas else 0
 
 
+def kept(replicas: int, ready: int) -> int:
+    """Return the percent of the requests that so many replicas of the old revision cannot carry, so that a canary keeps it.
+
+    >>> kept(8, 4), kept(8, 5), kept(3, 1), kept(8, 8), kept(1000, 999)
+    (50, 37, 66, 0, 1)
+    """
+    if ready >= replicas:
+        return 0
+    return max(1, (replicas - ready) * WHOLE // replicas)
+
+
 def split(replicas: int, room: int, weight: int, need: int) -> tuple[int, int]:
     """Return the replicas of the old and of the new revision.
 
@@ -58,3 +69,21 @@ def split(replicas: int, room: int, weight: int, need: int) -> tuple[int, int]:
     least, most = needed(replicas, WHOLE - weight), replicas + room
     old = min(replicas, max(least, most - need))
     return old, max(min(need, most - old), needed(replicas, weight))
+
+
+def back(replicas: int, room: int, left: int) -> tuple[int, int]:
+    """Return the replicas of the old and of the new revision while the new one gives its requests back.
+
+    Args:
+        replicas: what carries all requests.
+        room: how many may exist beyond them.
+        left: percent of the requests that the new revision still has.
+
+    `split` in the other direction. Eight replicas and room for one, given up at 50 %: the new revision keeps four, so the old one gets
+    a fifth; when it answers 37 % are left, which three carry, so it gets a sixth, and so on.
+
+    >>> back(8, 1, 50), back(8, 1, 37), back(8, 1, 25), back(8, 1, 12), back(8, 1, 0)
+    ((5, 4), (6, 3), (7, 2), (8, 1), (8, 0))
+    """
+    new = -(-replicas * left // WHOLE)
+    return min(replicas, replicas + room - new), new

@@ -1,0 +1,142 @@
+"""What is refused of `spec.engine`: a patch of the smallest good object, and words of the refusal."""
+
+EXTERNAL = "spec: {model: {source: 'external://m'}, engine: {name: external, external: {%s}}}"
+ELSEWHERE = (EXTERNAL % "baseURL: 'https://host/v1'").removesuffix("}")
+TWO_SOURCES = """
+spec:
+  engine:
+    env:
+    - name: A
+      valueFrom: {fieldRef: {fieldPath: a}, secretKeyRef: {name: s, key: k}}
+"""
+
+REFUSED = {
+    "unknown engine": (
+        "spec: {engine: {name: tgi}}",
+        'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "simulated", "external"',
+    ),
+    "an external engine without an API": (
+        "spec: {model: {source: 'external://m'}, engine: {name: external}}",
+        "spec.engine.external goes with spec.engine.name external",
+    ),
+    "an API for another engine": (
+        "spec: {engine: {external: {baseURL: 'https://host/v1'}}}",
+        "spec.engine.external goes with spec.engine.name external",
+    ),
+    "an API without an address": (
+        "spec: {model: {source: 'external://m'}, engine: {name: external, external: {}}}",
+        "spec.engine.external.baseURL: Required value",
+    ),
+    "an external engine with flags": (
+        ELSEWHERE.removesuffix("}") + ", args: {seed: 1}}}",
+        "spec.engine.args cannot be set with spec.engine.name external",
+    ),
+    "an address without a scheme": (
+        EXTERNAL % "baseURL: host/v1",
+        "spec.engine.external.baseURL must be https://host/path",
+    ),
+    "credentials in an address": (
+        EXTERNAL % "baseURL: 'https://user:password@host/v1'",
+        "a key goes into spec.engine.external.apiKeySecretRef",
+    ),
+    "a query in an address": (
+        EXTERNAL % "baseURL: 'https://host/v1?key=x'",
+        "a key goes into spec.engine.external.apiKeySecretRef",
+    ),
+    "a fragment in an address": (
+        EXTERNAL % "baseURL: 'https://host/v1#x'",
+        "a key goes into spec.engine.external.apiKeySecretRef",
+    ),
+    "a key over http to the internet": (
+        EXTERNAL % "baseURL: 'http://api.example.com/v1', apiKeySecretRef: {name: k}",
+        "spec.engine.external: a key goes over https only",
+    ),
+    "a key without its Secret's name": (
+        EXTERNAL % "baseURL: 'https://host/v1', apiKeySecretRef: {key: k}",
+        "spec.engine.external.apiKeySecretRef.name: Required value",
+    ),
+    "no patience": (
+        EXTERNAL % "baseURL: 'https://host/v1', timeoutSeconds: 0",
+        "spec.engine.external.timeoutSeconds in body should be greater than or equal to 1",
+    ),
+    "files for an external engine": (
+        "spec: {engine: {name: external, external: {baseURL: 'https://host/v1'}}}",
+        "go together: set both or neither",
+    ),
+    "a model elsewhere for an engine here": (
+        "spec: {model: {source: 'external://m'}}",
+        "go together: set both or neither",
+    ),
+    "a token of the Hub for a model elsewhere": (
+        "spec: {model: {source: 'external://m', tokenSecretRef: {name: t}}}",
+        "spec.model.tokenSecretRef goes with an hf:// source only",
+    ),
+    "a model elsewhere with a space": (
+        "spec: {model: {source: 'external://a b'}}",
+        "spec.model.source must be external://<the model's name at the API>",
+    ),
+    "accelerators for an external engine": (
+        ELSEWHERE + ", resources: {limits: {amd.com/gpu: 1}}}",
+        "spec.resources cannot hold accelerators with spec.engine.name external",
+    ),
+    "parallelism of an external engine": (
+        ELSEWHERE + ", parallelism: {pipeline: 2}}",
+        "spec.parallelism cannot be set with spec.engine.name external",
+    ),
+    "engine args as a list": (
+        "spec: {engine: {args: ['--max-model-len=4096']}}",
+        "spec.engine.args in body must be of type object",
+    ),
+    "host among engine args": (
+        "spec: {engine: {args: {host: 0.0.0.0}}}",
+        "spec.engine.args cannot hold host: the operator sets it",
+    ),
+    "model among engine args": (
+        "spec: {engine: {args: {model: other}}}",
+        "spec.engine.args cannot hold model: set spec.model.source",
+    ),
+    "tensor parallelism among engine args": (
+        "spec: {engine: {args: {tensor-parallel-size: 2}}}",
+        "spec.engine.args cannot hold tensor-parallel-size: set spec.parallelism.tensor",
+    ),
+    "a switch among engine args": (
+        "spec: {engine: {args: {disable-log-stats: true}}}",
+        "spec.engine.args cannot hold disable-log-stats: scaling and rollouts decide on",
+    ),
+    "a variable of the operator": (
+        "spec: {engine: {env: [{name: LLMD_GPUS, value: '8'}]}}",
+        "is the operator's own: names with LLMD_ cannot be set",
+    ),
+    "a variable of Ray's authentication": (
+        "spec: {engine: {env: [{name: RAY_AUTH_TOKEN, value: x}]}}",
+        "is the operator's own: names with RAY_AUTH_ cannot be set",
+    ),
+    "a token in the open": (
+        "spec: {engine: {env: [{name: HF_TOKEN, value: hf_x}]}}",
+        "must not hold the token itself: set spec.model.tokenSecretRef",
+    ),
+    "a variable with a dash": (
+        "spec: {engine: {env: [{name: MY-VAR, value: x}]}}",
+        "must be the name of an environment variable",
+    ),
+    "a variable twice": (
+        "spec: {engine: {env: [{name: A, value: x}, {name: A, value: y}]}}",
+        "spec.engine.env[1]: Duplicate value",
+    ),
+    "value and valueFrom": (
+        "spec: {engine: {env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: a}}}]}}",
+        "set value or valueFrom, not both",
+    ),
+    "valueFrom nothing": (
+        "spec: {engine: {env: [{name: A, valueFrom: {}}]}}",
+        "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef",
+    ),
+    "valueFrom two": (
+        TWO_SOURCES,
+        "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef",
+    ),
+    "a number as a variable's value": (
+        "spec: {engine: {env: [{name: A, value: 1}]}}",
+        "spec.engine.env[0].value in body must be of type string",
+    ),
+}

@@ -1,0 +1,102 @@
+"""What is refused of `spec.gateway`: a patch of the smallest good object, and words of the refusal."""
+
+ROUTED = """
+spec:
+  gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}}
+  rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: %s}}
+"""
+
+REFUSED = {
+    "no gateway": (
+        "spec: {gateway: {replicas: 0}}",
+        "spec.gateway.replicas in body should be greater than or equal to 1",
+    ),
+    "API keys without a name": (
+        "spec: {gateway: {apiKeysSecretRef: {}}}",
+        "spec.gateway.apiKeysSecretRef.name: Required value",
+    ),
+    "a hold without an end": (
+        "spec: {gateway: {hold: {seconds: 0}}}",
+        "spec.gateway.hold.seconds in body should be greater than or equal to 1",
+    ),
+    "a route without Gateways": (
+        "spec: {gateway: {mode: HTTPRoute}}",
+        "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as",
+    ),
+    "a route to no Gateway": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: []}}}",
+        "spec.gateway.httpRoute.parentRefs in body should have at least 1 items",
+    ),
+    "Gateways for the built-in gateway": (
+        "spec: {gateway: {httpRoute: {parentRefs: [{name: public}]}}}",
+        "spec.gateway.httpRoute goes with spec.gateway.mode HTTPRoute only",
+    ),
+    "API keys that nobody checks": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, apiKeysSecretRef: {name: keys}}}",
+        "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute",
+    ),
+    "an error rate that nobody counts": (
+        ROUTED % "[{name: errorRate}]",
+        "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute",
+    ),
+    "a host name with a port": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}], hostnames: ['a.b:80']}}}",
+        "must be a host name such as chat.example.com or *.example.com, without a port",
+    ),
+    "an unknown mode": (
+        "spec: {gateway: {mode: Ingress}}",
+        'Unsupported value: "Ingress"',
+    ),
+    "an assignment that nobody makes": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, assignment: {keys: [Header/x-user]}}}",
+        "spec.gateway.assignment.keys and allowForcing have no effect with spec.gateway.mode HTTPRoute",
+    ),
+    "an assignment by nothing": (
+        "spec: {gateway: {assignment: {keys: []}}}",
+        "spec.gateway.assignment.keys in body should have at least 1 items",
+    ),
+    "five keys": (
+        "spec: {gateway: {assignment: {keys: [Header/a, Header/b, Header/c, Header/d, Header/e]}}}",
+        "spec.gateway.assignment.keys: Too many: 5: must have at most 4 items",
+    ),
+    "a key twice": (
+        "spec: {gateway: {assignment: {keys: [Header/x-user, Body/user, Header/x-user]}}}",
+        "spec.gateway.assignment.keys names a key twice: remove one of them",
+    ),
+    "a key of another kind": (
+        "spec: {gateway: {assignment: {keys: [Cookie/session]}}}",
+        "spec.gateway.assignment.keys holds Header/<name> (lower case), Body/<top-level field> and APIKey only",
+    ),
+    "a header in upper case": (
+        "spec: {gateway: {assignment: {keys: [Header/X-User]}}}",
+        "spec.gateway.assignment.keys holds Header/<name> (lower case)",
+    ),
+    "a field of a field": (
+        "spec: {gateway: {assignment: {keys: [Body/metadata.user]}}}",
+        "Body/<top-level field>",
+    ),
+    "the gateway's own header as a key": (
+        "spec: {gateway: {assignment: {keys: [Header/x-llm-arm]}}}",
+        "spec.gateway.assignment.keys cannot hold the gateway's own headers, x-llm-*: take another header",
+    ),
+    "the authorization header as a key": (
+        "spec: {gateway: {assignment: {keys: [Header/authorization]}}}",
+        "spec.gateway.assignment.keys cannot hold Header/authorization: use APIKey",
+    ),
+    "assigned by API keys that nobody has": (
+        "spec: {gateway: {assignment: {keys: [Header/x-user, APIKey]}}}",
+        "spec.gateway.assignment.keys has APIKey and clients have no keys: set spec.gateway.apiKeysSecretRef, or remove APIKey",
+    ),
+    "a salt with a space": (
+        "spec: {gateway: {assignment: {salt: a b}}}",
+        "spec.gateway.assignment.salt must hold printable ASCII characters without spaces",
+    ),
+    "a salt of 65 characters": (
+        f"spec: {{gateway: {{assignment: {{salt: {'a' * 65}}}}}}}",
+        "spec.gateway.assignment.salt: Too long: may not be more than 64",
+    ),
+    "forcing as text": (
+        "spec: {gateway: {allowForcing: 'yes'}}",
+        "spec.gateway.allowForcing in body must be of type boolean",
+    ),
+}

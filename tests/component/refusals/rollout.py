@@ -1,0 +1,145 @@
+"""What is refused of `spec.replicas`, `spec.rollout`, and of fields that do not exist: a patch of a good object, and the refusal."""
+
+REFUSED = {
+    # rollout
+    "negative replicas": (
+        "spec: {replicas: -1}",
+        "spec.replicas in body should be greater than or equal to 0",
+    ),
+    "too many replicas": (
+        "spec: {replicas: 1001}",
+        "spec.replicas in body should be less than or equal to 1000",
+    ),
+    "replicas as text": (
+        "spec: {replicas: '2'}",
+        "spec.replicas in body must be of type integer",
+    ),
+    "negative history": (
+        "spec: {revisionHistoryLimit: -1}",
+        "spec.revisionHistoryLimit in body should be greater than or equal to 0",
+    ),
+    "canary without steps": (
+        "spec: {rollout: {strategy: Canary}}",
+        "spec.rollout.strategy Canary needs spec.rollout.steps, such as",
+    ),
+    "steps without canary": (
+        "spec: {rollout: {steps: [{weight: 10}]}}",
+        "spec.rollout.steps go with strategy Canary only: set it, or remove the steps",
+    ),
+    "steps that go down": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 50}, {weight: 25}]}}",
+        "spec.rollout.steps must rise in weight",
+    ),
+    "a step twice": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 50}, {weight: 50}]}}",
+        "spec.rollout.steps must rise in weight",
+    ),
+    "a step of everything": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 100}]}}",
+        "spec.rollout.steps[0].weight in body should be less than or equal to 99",
+    ),
+    "a step of nothing": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 0}]}}",
+        "spec.rollout.steps[0].weight in body should be greater than or equal to 1",
+    ),
+    "a pause without a unit": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5, pause: {duration: '600'}}]}}",
+        "must be a duration such as 90s, 10m or 1h30m",
+    ),
+    "a step without what it waits for": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5, analysis: true}]}}",
+        "spec.rollout.steps with analysis: true need spec.rollout.analysis: say which metrics",
+    ),
+    "an analysis of nothing": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: []}}}",
+        "spec.rollout.analysis.metrics in body should have at least 1 items",
+    ),
+    "an analysis without canary": (
+        "spec: {rollout: {analysis: {metrics: [{name: errorRate}]}}}",
+        "spec.rollout.analysis goes with strategy Canary only",
+    ),
+    "a metric twice": (
+        "spec: {rollout: {analysis: {metrics: [{name: errorRate}, {name: errorRate}]}}}",
+        "Duplicate value",
+    ),
+    "a latency without a threshold": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft}]}}}",
+        "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric",
+    ),
+    "errors with a threshold": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: errorRate, milliseconds: 5}]}}}",
+        "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric",
+    ),
+    "a length without a threshold": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: outputTokens}]}}}",
+        "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric",
+    ),
+    "a latency in tokens": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft, milliseconds: 5, tokens: 5}]}}}",
+        "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric",
+    ),
+    "a length that no replica counts": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: outputTokens, tokens: 75001}]}}}",
+        "spec.rollout.analysis.metrics[0].tokens in body should be less than or equal to 75000",
+    ),
+    "an unknown metric": (
+        "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: cpu}]}}}",
+        'Unsupported value: "cpu"',
+    ),
+    "an evaluation without questions": (
+        "spec: {rollout: {evaluation: {minScorePercent: 90}}}",
+        "spec.rollout.evaluation.golden: Required value",
+    ),
+    "an evaluation that does not say where its questions are": (
+        "spec: {rollout: {evaluation: {golden: {}}}}",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc",
+    ),
+    "an evaluation with two sets of questions": (
+        "spec: {rollout: {evaluation: {golden: {configMapRef: {name: a}, pvc: 'pvc://a/b'}}}}",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc",
+    ),
+    "questions in a claim without a file": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a'}}}}",
+        "spec.rollout.evaluation.golden.pvc must be pvc://claim/path/file.jsonl",
+    ),
+    "an evaluation with Recreate": (
+        "spec: {rollout: {strategy: Recreate, evaluation: {golden: {pvc: 'pvc://a/b'}}}}",
+        "spec.rollout.evaluation goes with strategy Canary and BlueGreen",
+    ),
+    "a score above everything": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, minScorePercent: 101}}}",
+        "spec.rollout.evaluation.minScorePercent in body should be less than or equal to 100",
+    ),
+    "a judge with a password": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a:b@c/v1', model: m}}}}",
+        "spec.rollout.evaluation.judge.url must be http(s)://host/v1",
+    ),
+    "a judge without a model": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a/v1'}}}}",
+        "spec.rollout.evaluation.judge.model: Required value",
+    ),
+    "an unknown strategy": (
+        "spec: {rollout: {strategy: RollingUpdate}}",
+        'Unsupported value: "RollingUpdate"',
+    ),
+    "no room for a new replica": (
+        "spec: {rollout: {maxSurge: 0}}",
+        "spec.rollout.maxSurge in body should be greater than or equal to 1",
+    ),
+    "a share of nothing": (
+        "spec: {rollout: {maxSurge: '0%'}}",
+        "spec.rollout.maxSurge in body should match",
+    ),
+    "a deadline of nothing": (
+        "spec: {rollout: {progressDeadlineSeconds: 0}}",
+        "spec.rollout.progressDeadlineSeconds in body should be greater than or equal to 30",
+    ),
+    "paused as text": (
+        "spec: {paused: 'yes'}",
+        "spec.paused in body must be of type boolean",
+    ),
+    # what this version does not know
+    "limbs": ("spec: {limbs: [{name: a}]}", 'unknown field "spec.limbs"'),
+    "a typing error": ("spec: {replica: 2}", 'unknown field "spec.replica"'),
+    "status in spec": ("spec: {status: {}}", 'unknown field "spec.status"'),
+}
