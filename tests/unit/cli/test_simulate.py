@@ -155,8 +155,8 @@ def test_others_and_other_targets_beside_it(simulate: Simulate) -> None:
     assert ran.exit_code == 0, ran.output
     lines = ran.stdout.splitlines()
     (compared,) = [number for number, line in enumerate(lines) if line.startswith("SCALER")]
-    assert lines[compared + 1].startswith("operator 100 %")
-    assert lines[compared + 2].startswith("fixed 1 ")
+    names = [line.split()[0] for line in lines[compared + 1 : compared + 8]]
+    assert names == ["operator", "fixed", "hpa", "kpa", "apa", "llm-d", "clairvoyant"]
     for line, value in zip(lines[-6:], (200, 300, 500, 750, 1000, 1500), strict=True):
         assert line.startswith(f"ttft p90 {value} ms ")
 

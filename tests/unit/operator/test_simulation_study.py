@@ -3,7 +3,7 @@ import math
 import pytest
 
 from llmdeployment_operator.plan.autoscale import Look, Policy, Target
-from llmdeployment_operator.simulation import generators
+from llmdeployment_operator.simulation import generators, study
 from llmdeployment_operator.simulation.generators import fixed_tokens
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.run import Hold, simulate
@@ -14,6 +14,7 @@ from llmdeployment_operator.simulation.study import (
     Setting,
     cheapest,
     compare,
+    foreseen,
     named,
     outcome,
     sweep,
@@ -53,10 +54,39 @@ def test_others_stand_beside_the_law() -> None:
     enough = cheapest(given, {})
     rows = list(compare(given, own(given, 2), {"two more": fixed(4)}))
 
-    assert [row.name for row in rows] == ["fixed 2", f"fixed {enough}", "two more"]
+    names = ["fixed 2", f"fixed {enough}", "two more", "clairvoyant"]
+    assert [row.name for row in rows] == names
     assert rows[0].mean_replicas == 2
     assert rows[2].decisions == 1
-    assert [row.name for row in compare(setting(3), own(given, 2), {})] == ["fixed 2", "fixed 3"]
+    few = [row.name for row in compare(setting(3), own(setting(3), 2), {})]
+    assert few == ["fixed 2", "fixed 3", "clairvoyant"]
+
+
+def test_foresight_is_as_good_with_fewer_replicas() -> None:
+    def traffic() -> list[Request]:
+        stages = [(120.0, 2.0), (60.0, 12.0), (120.0, 2.0)]
+        return list(generators.steps(stages, fixed_tokens(1_000, 100), seed=3))
+
+    profile = Profile(batch_tokens_per_second=500, warm_up_seconds=10)
+    given = Setting(traffic, profile, Policy(1, 10, (TTFT,)))
+    enough = cheapest(given, {})
+    assert enough is not None
+    law = outcome("fixed", given.run(fixed(enough), initial=enough), (TTFT,))
+    best = foreseen(given, law)
+
+    assert best is not None
+    assert best.mean_replicas < 0.8 * law.mean_replicas
+    assert best.good > law.good - 0.03
+
+
+def test_foresight_is_left_out_where_it_would_take_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    large, small = setting(65), setting(4)
+
+    assert foreseen(large, own(small, 2)) is None
+    monkeypatch.setattr(study, "KNOWN_REQUESTS", 100)
+    assert foreseen(small, own(small, 2)) is None
 
 
 def test_a_sweep_changes_one_target_and_leaves_the_others() -> None:

@@ -16,6 +16,7 @@ from llmdeployment_cli.terminal import words
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
 from llmdeployment_operator.simulation.recipes import is_recipe, made
+from llmdeployment_operator.simulation.rivals import named
 from llmdeployment_operator.simulation.scalers import Made, own_law
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 from llmdeployment_operator.simulation.study import Outcome, Setting, compare, outcome, sweep
@@ -38,7 +39,7 @@ def run(wish: Wish) -> None:
         with _bar() as bar:
             setting = Setting(_Reading(wish, bar).traffic, profile, wanted.policy)
             shown = _own(wish, wanted, setting)
-            others = list(compare(setting, shown.own, {})) if wish.compare else []
+            others = list(compare(setting, shown.own, named(wanted.policy))) if wish.compare else []
             curves = dict(_curves(setting)) if wish.sweep else {}
     except InputError as error:
         raise Refusal(str(error)) from error

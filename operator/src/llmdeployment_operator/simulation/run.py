@@ -29,7 +29,7 @@ from llmdeployment_operator.simulation.trace import Request
 class Scaler(Protocol):
     """What decides."""
 
-    def __call__(self, look: Look, now: float) -> int:
+    def __call__(self, look: Look, now: float, /) -> int:
         """Return how many replicas should exist."""
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from llmdeployment_operator.plan.autoscale import BOUNDS, Policy, Target
+from llmdeployment_operator.simulation import clairvoyant
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.run import Scaler, simulate
@@ -78,7 +80,7 @@ def outcome(name: str, result: Result, targets: tuple[Target, ...]) -> Outcome:
 
 
 def compare(setting: Setting, own: Outcome, rivals: Mapping[str, Scaler]) -> Iterator[Outcome]:
-    """Yield what others make of it: the fixed number that costs about the same, the smallest that keeps the targets, the rivals."""
+    """Yield what others make of it: the fixed number that costs about the same, the smallest that keeps the targets, rivals, foresight."""
     policy = setting.policy
     same = max(1, min(policy.maximum, round(own.mean_replicas)))
     runs = {same: _fixed(setting, same)}
@@ -90,6 +92,31 @@ def compare(setting: Setting, own: Outcome, rivals: Mapping[str, Scaler]) -> Ite
         yield runs[policy.maximum]
     for name, scaler in rivals.items():
         yield outcome(name, setting.run(scaler), policy.targets)
+    best = foreseen(setting, own)
+    if best is not None:
+        yield best
+
+
+KNOWN_REQUESTS, KNOWN_REPLICAS = 200_000, 64
+"""Up to how many requests, and which maximum, the clairvoyant plan is made: it takes a run for each number of replicas."""
+_SLOT = 30.0
+"""Seconds of its slots."""
+
+
+def foreseen(setting: Setting, own: Outcome) -> Outcome | None:
+    """Return what one who knows the whole trace needs to be as good as `own`; None where that would take too long to compute."""
+    policy, profile = setting.policy, setting.profile
+    if policy.maximum > KNOWN_REPLICAS or not policy.targets:
+        return None
+    trace = list(islice(setting.traffic(), KNOWN_REQUESTS + 1))
+    if len(trace) > KNOWN_REQUESTS:
+        return None
+    counts = range(1, policy.maximum + 1)
+    table = clairvoyant.misses(trace, profile, policy.targets, counts, _SLOT)
+    allowed = (1.0 - own.good) * len(trace) + 0.5
+    plan = clairvoyant.plan(table, counts, allowed, _SLOT, profile.warm_up_seconds)
+    followed = clairvoyant.run(plan, trace, profile, profile.warm_up_seconds)
+    return outcome("clairvoyant", followed, policy.targets)
 
 
 def cheapest(setting: Setting, runs: dict[int, Outcome]) -> int | None:
