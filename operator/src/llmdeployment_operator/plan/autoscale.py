@@ -7,7 +7,8 @@ At every look the law asks three questions, each with its own doubt, and acts on
    are ordered as the best estimate needs. Signals that need no model come beside it: more requests in the engines than were seen to
    go well, a queue, a full KV cache, misses themselves.
 2. **Are fewer enough?** Only if every ready replica answered, none is coming, and what may have been needed (the upper bound of the
-   demand, at a stricter share of misses) has been less for twice a warm-up. Then a third of what is too much goes, at least one. The model knows what
+   demand, at a stricter share of misses) has been less for twice a warm-up. Then a third of what is too much goes, at least one. The
+   model knows what
    is in flight with fewer replicas, and refuses loads that nobody has seen: this is the consolidation check.
 3. **Is anything known?** If not, nothing moves but by the bounds and by plain evidence.
 
@@ -17,7 +18,7 @@ Between 1 and 2 lies the dead band: wide where little is known, narrow where muc
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from llmdeployment_operator.plan.autoscale_state import ORDERS, State, advance
+from llmdeployment_operator.plan.autoscale_state import ORDERS, State, advance, regretted
 from llmdeployment_operator.plan.autoscale_types import (
     BOUNDS,
     Look,
@@ -88,7 +89,8 @@ def _decision(want: Want, inputs: dict[str, float], state: State, now: float) ->
     before = state.desired or 0
     if want.replicas > before:
         orders = (*state.orders, *(now for _ in range(min(want.replicas - before, ORDERS))))
-        state = replace(state, up_at=now, orders=orders[:ORDERS])
+        regret = regretted(state, now)
+        state = replace(state, up_at=now, orders=orders[:ORDERS], regret=regret)
     elif want.replicas < before:
         state = replace(state, down_at=now)
     state = replace(state, desired=want.replicas)

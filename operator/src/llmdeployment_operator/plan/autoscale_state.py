@@ -21,10 +21,10 @@ WARM_UP = 60.0
 FRESH = 15.0
 """Seconds after which a miss counts half in the question whether a target is missed now."""
 
-ANSWERS = 300.0
+ANSWERS = 120.0
 """Same, for the mean length of answers."""
 
-MARGIN_GAIN = 0.2
+MARGIN_GAIN = 0.05
 """By how much the margin moves in `MARGIN_TIME` seconds for a share of misses one budget above the aim."""
 
 MARGIN_TIME = 600.0
@@ -33,6 +33,12 @@ MARGIN_AIM = 0.5
 
 MARGIN_MOST = 1.6
 ORDERS = 64
+
+FORGIVEN = 1200.0
+"""Seconds after which half of a regret is forgotten."""
+
+REGRET_WITHIN = 600.0
+REGRET_TIMES, REGRET_MOST = 1.6, 10.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,8 @@ class State:
     """When the newest of them began."""
     up_at: float | None = None
     down_at: float | None = None
+    regret: float = 1.0
+    """Times the time that slack must last: grows when replicas were given back and missed soon after, then fades."""
     ready: int = 0
     orders: tuple[float, ...] = ()
     """When replicas were asked for that are not ready yet, oldest first."""
@@ -112,6 +120,20 @@ class State:
         return self.generated / (self.finished + self.in_flight / 2)
 
 
+def regretted(state: State, now: float) -> float:
+    """Returns the regret after an order at `now`.
+
+    It is more where replicas were given back less than `REGRET_WITHIN` seconds ago and this is the first order since.
+
+    >>> round(regretted(State(down_at=100.0, regret=2.0), 400.0), 1), regretted(State(down_at=100.0), 4000.0)
+    (3.2, 1.0)
+    """
+    counted = state.up_at is not None and state.down_at is not None and state.up_at > state.down_at
+    if counted or state.down_at is None or now - state.down_at > REGRET_WITHIN:
+        return state.regret
+    return min(REGRET_MOST, state.regret * REGRET_TIMES)
+
+
 def _plain(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
     if isinstance(value, float):
         return round(value, 4) if abs(value) < 1e9 else round(value)  # noqa: PLR2004  because sums need no more
@@ -156,6 +178,7 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
         in_flight=in_flight,
         waiting_looks=state.waiting_looks + 1 if queue else 0,
         asked_at=now if asked else state.asked_at,
+        regret=1.0 + (state.regret - 1.0) * 0.5 ** (seconds / FORGIVEN),
         unusable=state.unusable + seen.unusable,
     )
     return _arrived(state, look, now), seen
@@ -181,7 +204,7 @@ def _fresh(
 def _margin(policy: Policy, state: State, intervals: Sequence[Interval], seconds: float) -> float:
     """Integrates the misses: d margin / dt = gain * (share / budget - aim) / time, from 1 to `MARGIN_MOST`.
 
-    Worked example: one minute with twice the budget's share of misses adds 0.2 * 1.5 / 10 = 0.03; ten minutes without a miss take 0.1.
+    Worked example: one minute with twice the budget's share of misses adds 0.05 * 1.5 / 10 = 0.0075; ten minutes without a miss take 0.025.
     """
     worst = 0.0
     values = 0

@@ -38,7 +38,7 @@ overlooks.
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp, log, sqrt
+from math import exp, inf, log, sqrt
 
 from llmdeployment_operator.plan.windows import Interval
 
@@ -47,8 +47,8 @@ EDGES: tuple[float, ...] = (
 )  # fmt: skip  # because one number a line hides the series
 """Where the bins of requests in flight end: each about 1.25 times the one before."""
 
-UNLOADED = 1
-"""The bin of a replica that has less than one request on the mean: a target missed there is missed for other reasons than load."""
+UNLOADED = 2
+"""The bin of a replica that has about one request on the mean: a target missed there is missed for other reasons than load."""
 
 UNSEEN = 1.3
 """Times the largest load seen that is still believed to be like it."""
@@ -58,6 +58,9 @@ HALF_LIFE = 900.0
 
 MEMORY = 2400.0
 """Same, of misses."""
+
+ENOUGH = 50.0
+"""Values that a target's curve must rest on; one with fewer plays no part."""
 
 DOUBT = 2.0
 """Standard deviations by which a bin's share of misses must lie above a budget to count as a load that goes badly."""
@@ -141,17 +144,25 @@ def line(speed: Speed) -> Line | None:
 def observe_misses(
     misses: Misses, intervals: Sequence[Interval], targets: int, seconds: float
 ) -> Misses:
-    """Returns `misses` with what the replicas' requests met."""
+    """Returns `misses` with what the replicas' requests met.
+
+    A first token that comes late waited behind what was there before: a miss counts where the load was highest of late, a value within
+    the target at the present load. What a new replica goes through until it has caught up with the others says nothing of any load.
+    Without this a drained backlog would leave its misses with the light load that follows it.
+    """
     bins = len(EDGES) + 1
     keep = 0.5 ** (seconds / MEMORY)
     same = len(misses.total) == targets
     over = [[v * keep for v in misses.over[i]] if same else [0.0] * bins for i in range(targets)]
     total = [[v * keep for v in misses.total[i]] if same else [0.0] * bins for i in range(targets)]
     for interval in intervals:
-        index = bisect_right(EDGES, interval.in_flight)
+        if not interval.settled:
+            continue
+        index, late = (bisect_right(EDGES, x) for x in (interval.in_flight, interval.peak))
         for target, (above, values) in enumerate(interval.missed):
-            over[target][index] += above
-            total[target][index] += values
+            over[target][late] += above
+            total[target][late] += above
+            total[target][index] += values - above
     return Misses(tuple(map(tuple, over)), tuple(map(tuple, total)))
 
 
@@ -169,6 +180,10 @@ class Curve:
         if x > self.seen * UNSEEN:
             return 1.0
         return self.shares[bisect_right(EDGES, x)]
+
+
+NOTHING = Curve((0.0,) * (len(EDGES) + 1), (0.0,) * (len(EDGES) + 1), inf)
+"""Of a target without values, such as the first token's where nobody streams: it asks for nothing."""
 
 
 def curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve:
@@ -270,7 +285,7 @@ class Carrier:
 def carrier(
     speed: Speed, misses: Misses, targets: Sequence[tuple[str, float, float]]
 ) -> Carrier | None:
-    """Returns what is known of a replica, None before its speed is.
+    """Returns what is known of a replica, None before its speed and the misses of a target are.
 
     Args:
         speed: What was seen of its speed.
@@ -280,13 +295,18 @@ def carrier(
     fit = line(speed)
     if fit is None:
         return None
-    curves = []
+    curves: list[Curve] = []
     for (metric, seconds, budget), over, total in zip(
         targets, misses.over, misses.total, strict=True
     ):
+        if sum(total) < ENOUGH:
+            curves.append(NOTHING)
+            continue
         f = curve(over, total, budget)
         if metric == "itl":
             # A load whose mean step exceeds the target misses it, seen or not.
             f = replace(f, seen=min(f.seen, max(1.0, (seconds - fit.a) / fit.b)))
         curves.append(f)
+    if targets and all(f is NOTHING for f in curves):
+        return None
     return Carrier(fit, tuple(curves), tuple(target[2] for target in targets))

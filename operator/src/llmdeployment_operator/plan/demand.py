@@ -34,7 +34,7 @@ there are in an hour, so the more doubt."""
 STEADY = 15.0
 """Seconds of the shortest window that is not all noise."""
 
-MOST_DOUBT = 1.0
+MOST_DOUBT = 0.5
 """Standard deviations above the last two minutes that are allowed for before replicas are given back."""
 
 
@@ -161,13 +161,14 @@ class Demand:
 def expect(arrivals: Arrivals, ahead: float) -> Demand:
     """Returns the demand now and `ahead` seconds from now.
 
-    The estimate is the last minute's rate, or that of a shorter window less one deviation where it is higher: of one below `STEADY` only if
+    The estimate is the last minute's rate, or that of a shorter window less one deviation where it is higher: of one below `STEADY`
+    only if
     it lies above the minute's for sure. A trend is believed as far as it exceeds its own standard error, and adds at most half.
 
     >>> steady = Arrivals(((60.0, 120.0),), slots=(20.0,) * 12)
     >>> d = expect(steady, 60.0)
     >>> d.estimate, round(d.least, 2), round(d.most, 2)
-    (2.0, 1.74, 2.13)
+    (2.0, 1.87, 2.05)
     """
     index = dispersion(arrivals)
     short = min(index, 2.0)
@@ -180,7 +181,7 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
         if surely > rate or seconds >= STEADY:
             estimate = max(estimate, bound(*part, -1.0, short))
     rise, error = slope(arrivals)
-    most = max(rate, bound(*window(arrivals, 2 * RECENT), MOST_DOUBT, short))
+    most = max(rate, bound(*window(arrivals, RECENT), MOST_DOUBT, short))
     trend = _trend(rise - error, ahead, estimate)
     return Demand(
         estimate + trend, least + _trend(rise - 2 * error, ahead, estimate), most + trend, index

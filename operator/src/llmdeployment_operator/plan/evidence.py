@@ -14,14 +14,14 @@ from llmdeployment_operator.plan.demand import (
 )
 from llmdeployment_operator.plan.windows import Seen
 
-AIM = 0.7
+AIM = 0.9
 """Part of each target's budget that the ordered replicas are to use up; the rest is for what the model of a replica leaves out."""
 
-DOWN_AIM = 0.6
+DOWN_AIM = 0.8
 """Same, after replicas were given back."""
 
-HOLD_LEAST, HOLD_MOST = 60.0, 300.0
-"""Seconds that fewer replicas must have been enough before one is given back: twice the warm-up, within these."""
+HOLD_LEAST, HOLD_MOST = 60.0, 600.0
+"""Seconds that fewer replicas must have been enough before one is given back: twice the warm-up, times the regret, within these."""
 
 DOWN_EVERY = 20.0
 """Seconds between two steps down."""
@@ -30,7 +30,10 @@ DOWN_PART = 3
 """A step down takes this part of what is too much, at least one replica."""
 
 AFTER_UP = 30.0
-"""Seconds after an order that plain evidence waits for its effect."""
+"""Seconds after a warm-up that plain evidence waits for an order's effect."""
+
+DRAIN = 30.0
+"""Seconds within which requests in excess of what goes well are to be worked off."""
 
 QUEUE_LOOKS = 3
 """Looks in a row with a queue that are evidence."""
@@ -83,7 +86,9 @@ class Sight:
     def needed(self, known: Carrier, rate: float, part: float) -> int:
         """Returns how many replicas `rate` requests/s need to use up `part` of the budgets."""
         tokens = rate * self.state.margin * (self.state.answer_tokens or 0.0)
-        return known.needed(tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum)
+        return known.needed(
+            tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum
+        )
 
     def holding(self) -> Want:
         """Returns the number that is, for want of evidence."""
@@ -98,7 +103,7 @@ def note_need(sight: Sight) -> State:
         return state
     need = sight.needed(known, sight.demand.most, DOWN_AIM)
     if not state.needs or sight.now - state.needs_since >= SLOT:
-        return replace(state, needs=(*state.needs, need)[-32:], needs_since=sight.now)
+        return replace(state, needs=(*state.needs, need)[-62:], needs_since=sight.now)
     return replace(state, needs=(*state.needs[:-1], max(state.needs[-1], need)))
 
 
@@ -134,15 +139,23 @@ def _demand(sight: Sight) -> Want | None:
 def _in_flight(sight: Sight) -> Want | None:
     """Returns what the requests in the engines need at once, whatever the forecast says."""
     known, ready = sight.known, sight.look.ready
-    knee = None if known is None else _knee(known)
-    if knee is None or not sight.seen.answered:
+    if known is None or not sight.seen.answered:
+        return None
+    knee = _knee(known)
+    if knee is None:
         return None
     number = sight.state.in_flight
-    need = ceil(number / knee)
-    if number / ready <= 1.25 * knee or need <= sight.current:
+    excess = number - ready * knee
+    if excess <= 0.25 * ready * knee:
+        return None
+    # Each of those too many has half an answer to go; a replica that is added gives what one gives at the knee.
+    tokens = excess * (sight.state.answer_tokens or 0.0) / 2
+    extra = tokens / (DRAIN * knee / known.line(knee))
+    need = max(ready, sight.needed(known, sight.demand.estimate, AIM)) + extra
+    if ceil(need) <= sight.current:
         return None
     text = f"{number:.0f} requests are in {ready} engines; {knee:.0f} each were seen to go well."
-    return Want(need, Why.QUEUE_GREW, text)
+    return Want(ceil(need), Why.QUEUE_GREW, text)
 
 
 def _knee(known: Carrier) -> float | None:
@@ -163,7 +176,7 @@ def _knee(known: Carrier) -> float | None:
 def _plain(sight: Sight) -> Want | None:
     """Returns a step on evidence that needs no model; one at a time, since its effect shows late."""
     state = sight.state
-    waits = state.up_at is not None and sight.now - state.up_at < AFTER_UP
+    waits = state.up_at is not None and sight.now - state.up_at < state.known_warm_up + AFTER_UP
     if sight.look.coming or waits:
         return None
     return _queue(sight) or _cache(sight) or _missed(sight)
@@ -243,7 +256,7 @@ def _idle(sight: Sight) -> Want | None:
 
 def _slack(sight: Sight) -> Want | None:
     state, current, now = sight.state, sight.current, sight.now
-    hold = min(HOLD_MOST, max(HOLD_LEAST, 2 * state.known_warm_up))
+    hold = min(HOLD_MOST, state.regret * max(HOLD_LEAST, 2 * state.known_warm_up))
     slots = ceil(hold / SLOT)
     if sight.known is None or len(state.needs) <= slots:
         return None

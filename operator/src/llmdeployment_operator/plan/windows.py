@@ -21,6 +21,15 @@ from llmdeployment_operator.plan.autoscale_types import BOUNDS, Look, ReplicaSam
 PATIENCE = 5.0
 """Seconds after which a sample that looks older than its last is believed: the clock was put back."""
 
+MOST = 1e15
+"""What no count of an engine reaches: tokens of a million years."""
+
+LATE = 5.0
+"""Seconds after which half of a peak is forgotten."""
+
+YOUNG = 30.0
+"""Seconds for which a replica that is new gets more than its share: it has the fewest requests in flight until it has caught up."""
+
 LONGEST = 30.0
 """Seconds between two samples of a replica beyond which their difference describes no moment any more."""
 
@@ -32,6 +41,10 @@ class Baseline:
     sample: ReplicaSample
     look_at: float
     """When it was accepted, by the operator's clock."""
+    since: float = 0.0
+    """When its first was, by the same clock."""
+    peak: float = 0.0
+    """Requests in flight, the largest of late: what is above the present number halves every `LATE` seconds."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,8 @@ class Interval:
     seconds: float
     in_flight: float
     """Mean of both ends, running and waiting."""
+    peak: float
+    """The largest of late: what a miss that is seen now was caused by."""
     running: float
     waiting: int
     """At the later end."""
@@ -49,6 +64,8 @@ class Interval:
     finished: int
     prompt_tokens: int
     generation_tokens: int
+    settled: bool
+    """Whether the replica has been seen for `YOUNG` seconds."""
     missed: tuple[tuple[int, int], ...]
     """Per target of the policy: values above it, values."""
 
@@ -130,7 +147,7 @@ def usable(sample: ReplicaSample) -> bool:
         sample.prompt_tokens,
         sample.generation_tokens,
     )
-    if not isfinite(sample.at) or not all(isfinite(n) and n >= 0 for n in numbers):
+    if not isfinite(sample.at) or not all(0 <= n < MOST for n in numbers):
         return False
     return all(_possible(counts) for counts in sample.histograms.values())
 
@@ -139,7 +156,7 @@ def _possible(counts: tuple[int, ...]) -> bool:
     if len(counts) != len(BOUNDS) + 1:
         return False
     # A NaN makes every comparison false, so this refuses it too.
-    return counts[0] >= 0 and all(a <= b for a, b in pairwise(counts)) and isfinite(counts[-1])
+    return counts[0] >= 0 and all(a <= b for a, b in pairwise(counts)) and counts[-1] < MOST
 
 
 def compare(baselines: Mapping[str, Baseline], look: Look, targets: tuple[Target, ...]) -> Seen:
@@ -160,10 +177,18 @@ def compare(baselines: Mapping[str, Baseline], look: Look, targets: tuple[Target
             if look.at - base.look_at < PATIENCE or sample.at == base.sample.at:
                 continue
             base = None
-        kept[uid] = Baseline(sample, look.at)
-        new.append(sample)
+        present = float(sample.running + sample.waiting)
+        peak = present
         if base is not None:
-            intervals.append(_between(base, sample, look.at, targets))
+            interval = _between(base, sample, look.at, targets)
+            intervals.append(interval)
+            fade = 0.5 ** (interval.seconds / LATE)
+            peak = present + max(0.0, interval.peak - present) * fade
+        # Those of the very first look are not new, only not known yet.
+        first_seen = look.at if baselines else look.at - YOUNG
+        since = first_seen if base is None else base.since
+        kept[uid] = Baseline(sample, look.at, since, peak)
+        new.append(sample)
     factor = max(1.0, look.ready / len(new)) if new else 0.0
     return Seen(
         kept,
@@ -197,9 +222,11 @@ def _between(
     return Interval(
         seconds=seconds,
         in_flight=(before + after) / 2,
+        peak=max(base.peak, float(before), float(after)),
         running=(old.running + new.running) / 2,
         waiting=new.waiting,
         kv_usage=min(1.0, new.kv_usage),
+        settled=look_at - base.since >= YOUNG,
         arrivals=max(0, finished + after - before),
         finished=finished,
         prompt_tokens=new.prompt_tokens - old.prompt_tokens,

@@ -181,7 +181,9 @@ class _Latencies:
 
     def quantile(self, share: float) -> float:
         """Returns a quantile as Prometheus' histogram_quantile does, 0 without values."""
-        counts = [sum(column) for column in zip(*(row for _, row in self._rows), strict=True)]
+        counts: list[int] = [
+            sum(column) for column in zip(*(row for _, row in self._rows), strict=True)
+        ]
         rank = share * counts[-1]
         if not counts[-1]:
             return 0.0
