@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from rich.console import Console
@@ -21,7 +22,6 @@ from llmdeployment_operator.simulation.rivals import named
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 from llmdeployment_operator.simulation.study import Outcome, Setting, compare, outcome, sweep
 from llmdeployment_operator.simulation.trace import Request, faster, read_trace
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from llmdeployment_operator.simulation.scalers import Made
