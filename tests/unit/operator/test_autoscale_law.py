@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 
 import pytest
 from tests.support.looks import Site, sample
@@ -188,6 +189,12 @@ def test_the_state_survives_a_restart() -> None:
     assert State.of({"desired": 4, "of a later version": 1}) == State(desired=4)
     site.state = read
     assert steady(site, 60).state.desired == 3
+
+
+def test_every_reason_is_documented() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "autoscaling.md").read_text(encoding="utf-8")
+
+    assert not [reason for reason in Why if f"`{reason}`" not in page]
 
 
 def test_reasons_are_words_and_inputs_numbers() -> None:

@@ -91,6 +91,9 @@ def hpa(target: float, policy: Policy) -> Scaler:
         current = look.ready + look.coming
         if not every.due(now):
             return current
+        if not lower.values():
+            # Without a history the number that is there is the first recommendation.
+            lower.add(now, current)
         total = _in_flight(look)
         wanted = current
         if look.ready:
@@ -112,7 +115,8 @@ def hpa(target: float, policy: Policy) -> Scaler:
 def kpa(target: float, policy: Policy) -> Scaler:
     """Returns Knative's autoscaler on concurrency."""
     every, stable, panic = _Every(2.0), _Window(60.0), _Window(6.0)
-    since: list[float] = []
+    # It begins in panic, so that a history that is missing takes nothing away.
+    since = [0.0]
     most = [0]
 
     def scaler(look: Look, now: float) -> int:
@@ -147,7 +151,7 @@ def apa(target: float, policy: Policy) -> Scaler:
     def scaler(look: Look, now: float) -> int:
         current = look.ready + look.coming
         window.add(now, _in_flight(look) / max(1, look.ready))
-        if not every.due(now):
+        if not every.due(now) or now < 60.0:  # noqa: PLR2004  because before, the window is not full
             return current
         ratio = window.mean() / target
         if ratio > 1.1:  # noqa: PLR2004  because the tolerance up is documented as 0.1
@@ -213,6 +217,8 @@ def llmd(scale: float, policy: Policy) -> Scaler:
         current = look.ready + look.coming
         if not every.due(now):
             return current
+        if not lower_after.values():
+            lower_after.add(now, current)
         raw = max((row.quantile(0.9) / seconds for row, seconds in rows), default=0.0)
         smooth.add(now, min(raw, 2.0))
         wanted = _wanted(smooth.mean(), look, current, scale)
