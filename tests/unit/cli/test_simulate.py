@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import Result as Ran
 from rich.console import Console, RenderableType
-from tests.unit.cli.test_picture import GOLDEN, same_as_golden
+from tests.unit.cli.test_picture import same_as_golden
 from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
@@ -95,11 +95,6 @@ def test_the_png_has_an_axis_for_load_each_target_and_replicas(tmp_path: Path) -
     assert max(ready.get_ydata()) == pytest.approx(4)
     assert axes[1].get_lines()[1].get_ydata()[0] == 500.0
     assert (tmp_path / "out.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-
-
-def test_the_documentation_shows_the_picture_as_it_is() -> None:
-    page = Path("docs/simulator.md").read_text(encoding="utf-8")
-    assert (GOLDEN / "simulate.txt").read_text(encoding="utf-8") in page
 
 
 Simulate = Callable[..., Ran]
