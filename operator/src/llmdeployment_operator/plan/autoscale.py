@@ -28,7 +28,7 @@ from llmdeployment_operator.plan.autoscale_types import (
     Target,
     Why,
 )
-from llmdeployment_operator.plan.evidence import Sight, Want, fewer, more, note_need
+from llmdeployment_operator.plan.evidence import Sight, Want, fewer, make_sight, more, note_need
 
 __all__ = [
     "BOUNDS",
@@ -72,16 +72,16 @@ def decide(policy: Policy, look: Look, state: State, now: float) -> Decision:
         # The same look again: it has been decided on.
         return _decision(bounded, {}, state, now)
     state, seen = advance(policy, look, replace(state, desired=current), now)
-    sight = Sight(policy, look, state, seen, current, now)
-    inputs = _inputs(sight)
-    state = note_need(sight)
-    sight = replace(sight, state=state)
+    seen_now = make_sight(policy, look, state, seen, current=current, now=now)
+    inputs = _inputs(seen_now)
+    state = note_need(seen_now)
+    seen_now = replace(seen_now, state=state)
     if bounded.replicas != current:
         want = bounded
-    elif look.ready == 0:
-        want = _at_zero(sight)
+    elif look.ready == 0 or current == 0:
+        want = _at_zero(seen_now)
     else:
-        want = more(sight) or fewer(sight)
+        want = more(seen_now) or fewer(seen_now)
     return _decision(want, inputs, state, now)
 
 

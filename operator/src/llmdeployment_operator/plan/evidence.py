@@ -1,7 +1,6 @@
 """What a look is evidence of: more replicas are needed, or fewer are enough."""
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from math import ceil, sqrt
 
 from llmdeployment_operator.plan.autoscale_state import State
@@ -70,18 +69,9 @@ class Sight:
     """Replicas that the last decision wanted."""
     now: float
 
-    @cached_property
-    def demand(self) -> Demand:
-        """How many requests come."""
-        return expect(self.state.arrivals, self.state.known_warm_up + 2.0)
-
-    @cached_property
-    def known(self) -> Carrier | None:
-        """What is known of a replica; None before its speed and the length of answers are."""
-        if self.state.answer_tokens is None:
-            return None
-        targets = [(t.metric, t.seconds, t.budget) for t in self.policy.targets]
-        return carrier(self.state.speed, self.state.misses, targets)
+    demand: Demand
+    known: Carrier | None
+    """What is known of a replica; None before its speed and the length of answers are."""
 
     def needed(self, known: Carrier, rate: float, part: float) -> int:
         """Returns how many replicas `rate` requests/s need to use up `part` of the budgets."""
@@ -94,6 +84,23 @@ class Sight:
         """Returns the number that is, for want of evidence."""
         text = f"{self.current} are neither too few nor shown to be too many."
         return Want(self.current, Why.HOLDING, text)
+
+
+def make_sight(
+    policy: Policy, look: Look, state: State, seen: Seen, *, current: int, now: float
+) -> Sight:
+    """Returns what `state` and `look` show together."""
+    targets = [(target.metric, target.seconds, target.budget) for target in policy.targets]
+    return Sight(
+        policy,
+        look,
+        state,
+        seen,
+        current,
+        now,
+        demand=expect(state.arrivals, state.known_warm_up + 2.0),
+        known=None if state.answer_tokens is None else carrier(state.speed, state.misses, targets),
+    )
 
 
 def note_need(sight: Sight) -> State:

@@ -11,6 +11,7 @@ Every count of a replica only grows, so what happened between two looks is a dif
 Arrivals are not counted by an engine, but they are conserved: what came is what was finished and what is in the engine more than before.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -98,16 +99,14 @@ def share_over(counts: tuple[int, ...], seconds: float) -> tuple[int, int, int]:
     >>> share_over(counts, 0.6)
     (0, 5, 100)
     """
-    below = above = 0
-    for bound, count in zip(BOUNDS, counts, strict=False):
-        if bound <= seconds:
-            below = count
-        if bound >= seconds:
-            above = count
-            break
-    else:
-        above = counts[-1]
     total = counts[-1]
+    index = bisect_left(BOUNDS, seconds)
+    if index == len(BOUNDS):
+        above, below = total, counts[-2]
+    else:
+        above = counts[index]
+        exact = BOUNDS[index] == seconds
+        below = above if exact else counts[index - 1] if index else 0
     return total - above, total - below, total
 
 
