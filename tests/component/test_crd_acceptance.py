@@ -107,7 +107,9 @@ ACCEPTED = {
     ),
     "replicas by latency": (
         "spec: {replicas: 5, scaling: {maxReplicas: 8, targets: {ttft: {milliseconds: 500}, "
-        "itl: {milliseconds: 50, percentile: 50}, e2e: {milliseconds: 750000, percentile: 99}}}}"
+        "itl: {milliseconds: 50, percentile: 50}, e2e: {milliseconds: 750000, percentile: 99}}, schedules: "
+        "[{schedule: 0 8 * * 1-5, duration: 10h, timeZone: Europe/Berlin, minReplicas: 8}, "
+        "{schedule: '*/5 * * * *', duration: 1m, minReplicas: 2}]}}"
     ),
     "none without requests": (
         "spec: {scaling: {minReplicas: 0, maxReplicas: 1, scaleToZeroAfter: 1h30m, targets: {e2e: {milliseconds: 1}}}}"

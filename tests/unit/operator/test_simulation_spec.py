@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 
 SCALING = {
-    "minReplicas": 2,
+    "minReplicas": 0,
     "maxReplicas": 8,
     "targets": {
         "ttft": {"percentile": 95, "milliseconds": 500},
@@ -16,6 +17,9 @@ SCALING = {
     },
     "scaleToZeroAfter": "10m",
 }
+
+
+NIGHT = {"schedule": "0 22 * * *", "duration": "2h", "minReplicas": 5, "timeZone": "Europe/Berlin"}
 
 
 def llm(scaling: Any = SCALING, **spec: Any) -> dict[str, Any]:
@@ -32,7 +36,7 @@ def test_what_is_promised() -> None:
 
     assert subject(documents, "llm.yaml") == Subject(
         name="chat",
-        policy=Policy(2, 8, (Target("ttft", 95, 0.5), Target("e2e", 90, 9.0)), 600.0),
+        policy=Policy(0, 8, (Target("ttft", 95, 0.5), Target("e2e", 90, 9.0)), 600.0),
         engine="simulated",
         args={"max-num-seqs": 4},
     )
@@ -45,9 +49,11 @@ def test_what_is_promised() -> None:
         ([llm(), llm()], "llm.yaml holds 2 LLMDeployments; it is to hold one"),
         ([llm(None)], "llm.yaml: spec.scaling is missing: say maxReplicas and targets"),
         ([llm({"minReplicas": 1})], "llm.yaml: spec.scaling: maxReplicas: Field required"),
+        ([llm({"maxReplicas": 1})], "llm.yaml: spec.scaling: targets: Field required"),
         (
-            [llm({"minReplicas": 5, "maxReplicas": 3})],
-            "llm.yaml: spec.scaling: object: minReplicas 5 is above maxReplicas 3",
+            [llm({"minReplicas": 5, "maxReplicas": 3, "targets": {"itl": {"milliseconds": 50}}})],
+            "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: "
+            "lower the one or raise the other",
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 0}}})],
@@ -59,7 +65,11 @@ def test_what_is_promised() -> None:
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 5, "percentile": 100}}})],
-            "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be less than or equal to 99",
+            "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be 50, 75, 90, 95 or 99",
+        ),
+        (
+            [llm({"maxReplicas": 3, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
+            'llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: schedule "0 25 * * *" is no cron expression of five fields: Bad hour',
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"tpot": {"milliseconds": 5}}})],
@@ -127,3 +137,13 @@ def test_a_profile_that_does_not_fit_is_refused(
         profile_for(wanted, profile)
 
     assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0])
+def test_schedules_go_by_the_time_the_trace_was_recorded(speed: float) -> None:
+    wanted = subject([llm({**SCALING, "schedules": [NIGHT]})], "llm.yaml")
+    # 20:00 in Berlin, in winter.
+    minimum = wanted.minimum_at(datetime(2026, 11, 24, 19, tzinfo=UTC).timestamp(), speed)
+
+    hours = [minimum(hour * 3600 / speed) for hour in (0, 1.9, 2.1, 3.9, 4.1)]
+    assert hours == [0, 0, 5, 5, 0]

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from llmdeployment_operator.api import cron
 from llmdeployment_operator.api.external import NAME as EXTERNAL
-from llmdeployment_operator.api.fields import Model, cel
+from llmdeployment_operator.api.fields import Model, Text, cel
 from llmdeployment_operator.api.rollout import Duration, seconds
 
 LONGEST_MILLISECONDS = 750_000
@@ -20,6 +21,10 @@ NO_TARGET = "spec.scaling.targets needs at least one of ttft, itl and e2e, such 
 NEVER_AT_ZERO = (
     "spec.scaling.scaleToZeroAfter goes with minReplicas: 0 only: set that, or remove it"
 )
+ABOVE_MAX = "spec.scaling.schedules must not ask for more minReplicas than spec.scaling.maxReplicas: lower the one or raise the other"
+SCHEDULE_TWICE = (
+    "spec.scaling.schedules holds a schedule twice for a time zone: leave the larger of them"
+)
 _SCALING = cel(
     (
         "(has(self.minReplicas) ? self.minReplicas : 1) <= self.maxReplicas",
@@ -28,6 +33,10 @@ _SCALING = cel(
     (
         "!has(self.scaleToZeroAfter) || (has(self.minReplicas) && self.minReplicas == 0)",
         NEVER_AT_ZERO,
+    ),
+    (
+        "!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)",
+        ABOVE_MAX,
     ),
 )
 _TARGETS = cel(("has(self.ttft) || has(self.itl) || has(self.e2e)", NO_TARGET))
@@ -73,13 +82,42 @@ class TargetsSpec(Model):
     """Time to the first token of streamed answers."""
     itl: TargetSpec | None = None
     """The gap between tokens."""
-    e2e: TargetSpec | None = None
+    e2e: Annotated[TargetSpec | None, Field(alias="e2e")] = None
     """The whole answer."""
 
     @model_validator(mode="after")
     def _one_at_least(self) -> Self:
         if self.ttft is None and self.itl is None and self.e2e is None:
             raise ValueError(NO_TARGET)
+        return self
+
+
+_cron = Text(9, 128).must(
+    r"[^\s]+( +[^\s]+){4}",
+    "spec.scaling.schedules: a schedule has five cron fields, such as 0 8 * * 1-5 (minute, hour, day, month, day of the week)",
+)
+_zone = Text(1, 64).must(
+    r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*",
+    "spec.scaling.schedules: a timeZone is a name such as Europe/Berlin",
+)
+
+
+class ScheduleSpec(Model):
+    """A window of time in which more replicas are kept."""
+
+    schedule: Annotated[str, *_cron.annotations()]
+    """When it opens: five cron fields (minute, hour, day of the month, month, day of the week)."""
+    duration: Duration
+    """How long it stays open."""
+    time_zone: Annotated[str, *_zone.annotations()] = "UTC"
+    """Whose clocks the schedule goes by, such as Europe/Berlin."""
+    min_replicas: Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
+    """At least so many while it is open."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        if wrong := cron.problem(self.schedule, self.time_zone):
+            raise ValueError(f"spec.scaling.schedules: {wrong}")
         return self
 
 
@@ -96,6 +134,18 @@ class ScalingSpec(Model):
     """What is promised."""
     scale_to_zero_after: Duration | None = None
     """How long there is no request before the last replica goes; with minReplicas: 0 only, and then `5m` by default."""
+    schedules: Annotated[
+        tuple[ScheduleSpec, ...],
+        Field(
+            strict=False,
+            max_length=16,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["schedule", "timeZone"],
+            },
+        ),
+    ] = ()
+    """Windows of time that raise minReplicas."""
 
     @property
     def idle_seconds(self) -> float | None:
@@ -110,6 +160,10 @@ class ScalingSpec(Model):
             raise ValueError(MIN_ABOVE_MAX)
         if self.min_replicas and self.scale_to_zero_after is not None:
             raise ValueError(NEVER_AT_ZERO)
+        if any(each.min_replicas > self.max_replicas for each in self.schedules):
+            raise ValueError(ABOVE_MAX)
+        if len({(e.schedule, e.time_zone) for e in self.schedules}) < len(self.schedules):
+            raise ValueError(SCHEDULE_TWICE)
         return self
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from llmdeployment_operator.api.rollout import seconds
 from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import memory as rollouts
@@ -26,6 +27,7 @@ from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.routes import Route, canary_of
 from llmdeployment_operator.plan.scaling_memory import Memory, Record, memory_of
 from llmdeployment_operator.plan.scene import stable_number
+from llmdeployment_operator.plan.schedules import Schedule, floor
 from llmdeployment_operator.plan.stage import pods_of
 from llmdeployment_operator.plan.wanted import Wanted
 
@@ -112,6 +114,14 @@ def policy_of(spec: ScalingSpec) -> Policy:
     return Policy(spec.min_replicas, spec.max_replicas, targets, spec.idle_seconds)
 
 
+def schedules_of(spec: ScalingSpec) -> tuple[Schedule, ...]:
+    """Return the windows of time that raise the minimum."""
+    return tuple(
+        Schedule(each.schedule, float(seconds(each.duration)), each.min_replicas, each.time_zone)
+        for each in spec.schedules
+    )
+
+
 def scaled(
     deployment: LLMDeployment,
     observed: Observed,
@@ -138,7 +148,10 @@ def scaled(
     coming = _coming(deployment, observed, revisions, routes, asked, serving)
     before = observed.scaling if observed.scaling is not None else memory_of(observed.status)
     states = _begun(deployment, spec, observed, before, (*serving, *coming))
-    law = _Law(policy_of(spec), observed, sum(states[g.runtime].desired or 0 for g in serving), now)
+    policy = policy_of(spec)
+    least = max(policy.minimum, floor(schedules_of(spec), now.timestamp()))
+    policy = replace(policy, minimum=min(policy.maximum, least))
+    law = _Law(policy, observed, sum(states[g.runtime].desired or 0 for g in serving), now)
     memory, told, blocked = Memory({}, before.decisions), [], None
     for group in (*serving, *coming):
         state, place = states[group.runtime], _no_place(observed, group.runtime)

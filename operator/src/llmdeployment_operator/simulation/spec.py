@@ -3,7 +3,7 @@
 The object may be one that the API server would refuse for other reasons: only what is simulated is read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from llmdeployment_operator.api.fields import described
 from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.plan.autoscale import Policy
-from llmdeployment_operator.plan.scaling import policy_of
+from llmdeployment_operator.plan.scaling import policy_of, schedules_of
+from llmdeployment_operator.plan.schedules import Schedule, floor
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, parse_profile
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -24,6 +26,16 @@ class Subject:
     policy: Policy
     engine: str
     args: Mapping[str, Any]
+    schedules: tuple[Schedule, ...] = ()
+
+    def minimum_at(self, begins: float, speed: float) -> Callable[[float], int]:
+        """Return what the schedules ask for, by the time since the start of a trace that was recorded from `begins` on.
+
+        Args:
+            begins: seconds since 1970.
+            speed: how many times as fast the trace is replayed; its day is shorter, too.
+        """
+        return lambda at: floor(self.schedules, begins + at * speed)
 
 
 def subject(documents: Iterable[object], file: str) -> Subject:
@@ -39,12 +51,13 @@ def subject(documents: Iterable[object], file: str) -> Subject:
     spec = _mapping(found[0].get("spec"))
     if not spec.get("scaling"):
         raise InputError(f"{file}: spec.scaling is missing: say maxReplicas and targets")
-    engine = _mapping(spec.get("engine"))
+    scaling, engine = _scaling(spec["scaling"], file), _mapping(spec.get("engine"))
     return Subject(
         name=str(_mapping(found[0].get("metadata")).get("name", "llm")),
-        policy=_policy(spec["scaling"], file),
+        policy=policy_of(scaling),
         engine=str(engine.get("name", "vllm")),
         args=_mapping(engine.get("args")),
+        schedules=schedules_of(scaling),
     )
 
 
@@ -83,9 +96,9 @@ def _of_flags(wanted: Subject) -> Profile:
     return parse_profile({"warm_up_seconds": 0.0, **fields}, "spec.engine.args")
 
 
-def _policy(scaling: object, file: str) -> Policy:
+def _scaling(scaling: object, file: str) -> ScalingSpec:
     try:
-        return policy_of(ScalingSpec.model_validate(scaling))
+        return ScalingSpec.model_validate(scaling)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(f"{file}: spec.scaling: {described(first)}") from None
