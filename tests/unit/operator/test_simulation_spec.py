@@ -52,8 +52,10 @@ def test_what_is_promised() -> None:
         ([llm({"maxReplicas": 1})], "llm.yaml: spec.scaling: targets: Field required"),
         (
             [llm({"minReplicas": 5, "maxReplicas": 3, "targets": {"itl": {"milliseconds": 50}}})],
-            "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: "
-            "lower the one or raise the other",
+            (
+                "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: "
+                "lower the one or raise the other"
+            ),
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 0}}})],
@@ -68,7 +70,7 @@ def test_what_is_promised() -> None:
             "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be 50, 75, 90, 95 or 99",
         ),
         (
-            [llm({"maxReplicas": 3, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
+            [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
             'llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: schedule "0 25 * * *" is no cron expression of five fields: Bad hour',
         ),
         (
