@@ -356,7 +356,7 @@ def changed(**fields: Any) -> Any:
         changed(revisions=[]),
         changed(revisions={"1": {}}),
         changed(revisions={"1": {"ttft": {"buckets": [[1, 2]]}}}),
-        changed(revisions={"1": dict.fromkeys(("ttft", "itl", "e2e"), {"buckets": "no"})}),
+        changed(revisions={"1": {name: {"buckets": "no"} for name in ("ttft", "itl", "e2e")}}),
     ],
 )
 def test_an_answer_that_cannot_be_true_is_none(stats: Any) -> None:

@@ -71,7 +71,10 @@ def test_what_is_promised() -> None:
         ),
         (
             [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
-            'llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: schedule "0 25 * * *" is no cron expression of five fields: Bad hour',
+            (
+                "llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: "
+                'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
+            ),
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"tpot": {"milliseconds": 5}}})],
