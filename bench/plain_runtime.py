@@ -194,7 +194,7 @@ async def worker() -> None:
 
     from llmdeployment_serving.asgi import Front  # noqa: PLC0415  because only a worker needs it
     from llmdeployment_serving.config import ServingConfig, UserConfig, parse  # noqa: PLC0415  because only a worker needs it
-    from llmdeployment_serving.engine import start_engine  # noqa: PLC0415  because only a worker needs it
+    from llmdeployment_serving.start import start_engine  # noqa: PLC0415  because only a worker needs it
 
     while not (told := await ask("idle", 0)).get("run"):  # noqa: ASYNC110  because a head announces itself in no other way
         await asyncio.sleep(ASK_SECONDS)  # why: polling a head that may not run yet

@@ -20,10 +20,11 @@ from llmdeployment_serving.config import (
     UserConfig,
     parse,
 )
-from llmdeployment_serving.engine import ASGIApp, start_engine
+from llmdeployment_serving.engine import ASGIApp
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
 from llmdeployment_serving.serve_log import log_targets, restore_log_targets
+from llmdeployment_serving.start import start_engine
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import uvicorn
 
 from llmdeployment_serving.asgi import Front
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
-from llmdeployment_serving.engine import start_engine
+from llmdeployment_serving.start import start_engine
 
 
 async def serve_plain(config: ServingConfig, user_config: object, host: str, port: int) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from llmdeployment_cli.main import app
 from llmdeployment_serving.asgi import Front
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
-from llmdeployment_serving.engine import start_engine
+from llmdeployment_serving.start import start_engine
 
 KubectlLlm = Callable[..., Result]
 """Runs `kubectl llm` with these words; its result has the exit code and what was printed."""

@@ -1,0 +1,25 @@
+"""Which engine a configuration names."""
+
+from llmdeployment_serving.config import ServingConfig
+from llmdeployment_serving.engine import Engine
+
+
+async def start_engine(config: ServingConfig) -> Engine:
+    """Returns the engine `config` names, loaded and warm. vLLM is imported only when it is asked for."""
+    if config.engine.name == "simulated":
+        from llmdeployment_serving.engine_simulated import (  # noqa: PLC0415  # because a process has one engine
+            start_simulated,
+        )
+
+        return await start_simulated(config)
+    if config.engine.name == "external":
+        from llmdeployment_serving.engine_external import (  # noqa: PLC0415  # because a process has one engine
+            start_external,
+        )
+
+        return await start_external(config)
+    from llmdeployment_serving.engine_vllm import (  # noqa: PLC0415  # because it is heavy, and absent without the extra
+        start_vllm,
+    )
+
+    return await start_vllm(config)
