@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 import aiohttp
@@ -59,9 +60,7 @@ async def measure(endpoint: Endpoint, plan: Plan, limits: Limits) -> dict[str, A
     single = await alone(endpoint, plan.lengths, 2, plan.rounds)
     batches: list[fit.Batch] = []
     for number in plan.concurrency:
-        answers = await together(endpoint, number, plan.lengths[0], plan.tokens)
-        seats = fit.slots_of(answers)
-        batch = fit.batch_of(answers)
+        seats, batch = await _at_once(endpoint, plan, number)
         if seats < number:
             limits = {"max_num_seqs": seats, **limits}
             break
@@ -85,6 +84,16 @@ async def measure(endpoint: Endpoint, plan: Plan, limits: Limits) -> dict[str, A
         "gaps_ms": {str(batch.running): round(batch.gap * 1000, 3) for batch in batches},
         "heldout": {"requests": len(unseen), **fit.heldout(profile, unseen)},
     }
+
+
+async def _at_once(endpoint: Endpoint, plan: Plan, number: int) -> tuple[int, fit.Batch | None]:
+    """Ask `number` questions at once, some rounds; return how many were in the batch together, and the median round's gap."""
+    turns = [
+        await together(endpoint, number, plan.lengths[0], plan.tokens) for _ in range(plan.rounds)
+    ]
+    found = [batch for batch in map(fit.batch_of, turns) if batch is not None]
+    seats = max(map(fit.slots_of, turns))
+    return seats, fit.Batch(number, median(batch.gap for batch in found)) if found else None
 
 
 async def _unseen(

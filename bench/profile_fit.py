@@ -15,7 +15,7 @@ a profile.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, linear_regression
+from statistics import fmean, linear_regression, median
 from typing import Any
 
 from bench.profile_probe import Answer
@@ -49,15 +49,16 @@ class Rates:
     overhead: float
 
 
-def prefill_of(answers: Sequence[Answer]) -> tuple[float, float]:
-    """Return the prefill rate and the time to first token of an empty prompt.
+def prefill_of(rows: Sequence[Sequence[Answer]]) -> tuple[float, float]:
+    """Return the prefill rate and the time to first token of an empty prompt, from the median answer to each row of prompts.
 
-    >>> slow = [Answer(0.0, (0.02 + p / 1000,), p, 1) for p in (100, 200, 400)]
+    >>> slow = [[Answer(0.0, (0.02 + p / 1000,), p, 1)] for p in (100, 200, 400)]
     >>> [round(value, 6) for value in prefill_of(slow)]
     [1000.0, 0.02]
     """
-    lengths = [float(answer.prompt_tokens) for answer in answers]
-    slope, intercept = linear_regression(lengths, [answer.ttft for answer in answers])
+    lengths = [median(answer.prompt_tokens for answer in row) for row in rows]
+    firsts = [median(answer.ttft for answer in row) for row in rows]
+    slope, intercept = linear_regression(lengths, firsts)
     return (1.0 / slope if slope > 1.0 / MANY else MANY), max(0.0, intercept)
 
 
@@ -107,7 +108,7 @@ def decode_of(batches: Sequence[Batch]) -> tuple[float, float]:
     return 1.0 / (fixed_part + slope), 1.0 / slope
 
 
-def rates_of(single: Sequence[Answer], batches: Sequence[Batch]) -> Rates:
+def rates_of(single: Sequence[Sequence[Answer]], batches: Sequence[Batch]) -> Rates:
     """Return all rates."""
     prefill, empty = prefill_of(single)
     decode, batch = decode_of(batches)

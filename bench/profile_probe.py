@@ -90,11 +90,18 @@ class Endpoint:
 
 async def alone(
     endpoint: Endpoint, lengths: Sequence[int], tokens: int, rounds: int
-) -> list[Answer]:
-    """Ask one question at a time, of each length in turn, `rounds` times; a first one, which wakes the engine, is not counted."""
+) -> list[list[Answer]]:
+    """Ask one question at a time, of each length in turn, `rounds` times; return them by length.
+
+    A first question, which wakes the engine, is not counted.
+    """
     source = random.Random(1)  # noqa: S311  because questions are no secret
     await endpoint.ask(lengths[0], tokens, source)
-    return [await endpoint.ask(words, tokens, source) for _ in range(rounds) for words in lengths]
+    found: list[list[Answer]] = [[] for _ in lengths]
+    for _ in range(rounds):
+        for row, words in zip(found, lengths, strict=True):
+            row.append(await endpoint.ask(words, tokens, source))
+    return found
 
 
 async def together(endpoint: Endpoint, number: int, words: int, tokens: int) -> list[Answer]:

@@ -1,6 +1,7 @@
 """`kubectl llm simulate`: its options. What it does is in the package `simulation`, which needs the extra of that name."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,7 @@ class Wish:
     profile: Path | None
     speed: float
     warm_up: float | None
+    begins: datetime | None
     price: float | None
     compare: bool
     sweep: bool
@@ -64,6 +66,15 @@ def simulate(  # noqa: PLR0913  because a command has options
             show_default=False,
         ),
     ] = None,
+    begins: Annotated[
+        datetime | None,
+        typer.Option(
+            "--begins",
+            formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"],
+            help="When the trace begins, for schedules; UTC unless it says otherwise.",
+            show_default=False,
+        ),
+    ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Also fixed numbers and other autoscalers.")
     ] = False,
@@ -92,6 +103,7 @@ def simulate(  # noqa: PLR0913  because a command has options
             profile=engine_profile,
             speed=speed,
             warm_up=warm_up,
+            begins=begins,
             price=price_per_replica_hour,
             compare=compare,
             sweep=sweep,

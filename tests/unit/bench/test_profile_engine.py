@@ -117,7 +117,14 @@ def answer(ttft: float, prompt: int) -> Answer:
 
 
 def test_a_prefill_too_fast_to_measure_is_a_large_number() -> None:
-    assert prefill_of([answer(0.02, 100), answer(0.01, 200)])[0] == 1e9
+    assert prefill_of([[answer(0.02, 100)], [answer(0.01, 200)]])[0] == 1e9
+
+
+def test_one_slow_answer_does_not_change_the_rates() -> None:
+    rows = [[answer(p / 100, p) for _ in range(5)] for p in (10, 20, 40)]
+    rows[1][3] = answer(9.0, 20)
+
+    assert prefill_of(rows) == (pytest.approx(100), pytest.approx(0, abs=1e-9))
 
 
 def test_rates_stay_possible_where_the_measurement_is_noisy() -> None:

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import Result as Ran
 from rich.console import Console, RenderableType
-from tests.unit.cli.test_picture import GOLDEN, same_as_golden
+from tests.unit.cli.test_picture import same_as_golden
 from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
@@ -96,14 +97,9 @@ def test_the_png_has_an_axis_for_load_each_target_and_replicas(tmp_path: Path) -
     assert (tmp_path / "out.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_documentation_shows_the_picture_as_it_is() -> None:
-    page = Path("docs/simulator.md").read_text(encoding="utf-8")
-    assert (GOLDEN / "simulate.txt").read_text(encoding="utf-8") in page
-
-
 Simulate = Callable[..., Ran]
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "kind": "LLMDeployment",
     "metadata": {"name": "chat"},
     "spec": {
@@ -140,6 +136,36 @@ def test_a_run(simulate: Simulate) -> None:
     assert "per 1,000 tokens" in ran.stdout
     assert "The picture is in out.png." in ran.stdout
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+
+
+EIGHT = {"schedule": "0 8 * * *", "duration": "1h", "minReplicas": 3}
+
+
+def scheduled() -> None:
+    """Three replicas from 8 o'clock on, as long as the trace lasts."""
+    scaling = {**SPEC["spec"]["scaling"], "schedules": [EIGHT]}
+    text = yaml.safe_dump({**SPEC, "spec": {**SPEC["spec"], "scaling": scaling}})
+    Path("llm.yaml").write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("begins", "most"),
+    [("2026-11-24T08:30:00", 3), ("2026-11-24T08:30:00+01:00", 1), ("2026-11-24T09:30:00", 1)],
+)
+def test_schedules_need_the_time_of_day(simulate: Simulate, begins: str, most: int) -> None:
+    scheduled()
+    ran = simulate("--begins", begins)
+
+    assert ran.exit_code == 0, ran.output
+    assert f"from 1 ready to {most} paid" in ran.stdout
+
+
+def test_without_the_time_of_day_schedules_are_refused(simulate: Simulate) -> None:
+    scheduled()
+    ran = simulate()
+
+    assert ran.exit_code == 1
+    assert "say when the trace begins, such as --begins 2026-11-24T08" in ran.stderr
 
 
 def test_made_up_traffic(simulate: Simulate) -> None:

@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from llmdeployment_operator.simulation.profile import Profile
+from llmdeployment_operator.simulation.spec import profile_for, subject
 
 PAGE = Path("docs/simulator.md").read_text(encoding="utf-8")
 
@@ -22,6 +24,14 @@ def test_the_program_runs(
 
     attainment, replicas = map(float, capsys.readouterr().out.split())
     assert (attainment, replicas >= 1) == (1.0, True)
+
+
+def test_the_example_can_be_simulated() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    wanted = subject([yaml.safe_load(text)], "the page")
+
+    assert len(wanted.policy.targets) == 2
+    assert profile_for(wanted, None).warm_up_seconds == 18
 
 
 def test_the_table_of_a_profile_is_complete() -> None:

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ SCALING = {
     },
     "scaleToZeroAfter": "10m",
 }
+
+
+NIGHT = {"schedule": "0 22 * * *", "duration": "2h", "minReplicas": 5, "timeZone": "Europe/Berlin"}
 
 
 def llm(scaling: Any = SCALING, **spec: Any) -> dict[str, Any]:
@@ -60,6 +64,10 @@ def test_what_is_promised() -> None:
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 5, "percentile": 100}}})],
             "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be less than or equal to 99",
+        ),
+        (
+            [llm({"maxReplicas": 3, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
+            'llm.yaml: spec.scaling: object: schedules: schedule "0 25 * * *" is no cron expression of five fields: Bad hour',
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"tpot": {"milliseconds": 5}}})],
@@ -127,3 +135,13 @@ def test_a_profile_that_does_not_fit_is_refused(
         profile_for(wanted, profile)
 
     assert str(caught.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("speed", [1.0, 4.0])
+def test_schedules_go_by_the_time_the_trace_was_recorded(speed: float) -> None:
+    wanted = subject([llm({**SCALING, "schedules": [NIGHT]})], "llm.yaml")
+    # 20:00 in Berlin, in winter.
+    minimum = wanted.minimum_at(datetime(2026, 11, 24, 19, tzinfo=UTC).timestamp(), speed)
+
+    hours = [minimum(hour * 3600 / speed) for hour in (0, 1.9, 2.1, 3.9, 4.1)]
+    assert hours == [0, 0, 5, 5, 0]

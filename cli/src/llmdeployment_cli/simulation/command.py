@@ -1,8 +1,10 @@
 """What `kubectl llm simulate` does: files in, runs, a picture out."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from rich.console import Console
@@ -17,10 +19,12 @@ from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
 from llmdeployment_operator.simulation.recipes import is_recipe, made
 from llmdeployment_operator.simulation.rivals import named
-from llmdeployment_operator.simulation.scalers import Made, own_law
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 from llmdeployment_operator.simulation.study import Outcome, Setting, compare, outcome, sweep
 from llmdeployment_operator.simulation.trace import Request, faster, read_trace
+
+if TYPE_CHECKING:
+    from llmdeployment_operator.simulation.scalers import Made
 
 OWN = "operator"
 """The operator's own law, in tables."""
@@ -37,7 +41,8 @@ def run(wish: Wish) -> None:
         wanted = subject(_documents(wish.file), str(wish.file))
         profile = _profile(wish, wanted)
         with _bar() as bar:
-            setting = Setting(_Reading(wish, bar).traffic, profile, wanted.policy)
+            traffic = _Reading(wish, bar).traffic
+            setting = Setting(traffic, profile, wanted.policy, _floor(wish, wanted))
             shown = _own(wish, wanted, setting)
             others = list(compare(setting, shown.own, named(wanted.policy))) if wish.compare else []
             curves = dict(_curves(setting)) if wish.sweep else {}
@@ -87,10 +92,21 @@ def _bar() -> Progress:
 def _own(wish: Wish, wanted: Subject, setting: Setting) -> Shown:
     """Return what the operator's law makes of it."""
     changes: list[Made] = []
-    law = own_law(wanted.policy, lambda one: changes.append(one) if one.acts else None)
-    result = setting.run(law)
+    result = setting.run(setting.law(lambda one: changes.append(one) if one.acts else None))
     own = outcome(OWN, result, wanted.policy.targets)
     return Shown(wanted.name, Path(wish.trace).name, wish.speed, result, own, changes, wish.price)
+
+
+def _floor(wish: Wish, wanted: Subject) -> Callable[[float], int] | None:
+    """Return the minimum that the schedules ask for at a time of the simulation."""
+    if not wanted.schedules:
+        return None
+    if wish.begins is None:
+        raise Refusal(
+            "spec.scaling.schedules go by the time of day: say when the trace begins, such as --begins 2026-11-24T08:00:00+01:00"
+        )
+    begins = wish.begins if wish.begins.tzinfo else wish.begins.replace(tzinfo=UTC)
+    return wanted.minimum_at(begins.timestamp(), wish.speed)
 
 
 def _curves(setting: Setting) -> Iterator[tuple[str, list[Outcome]]]:

@@ -3,7 +3,7 @@
 The object may be one that the API server would refuse for other reasons: only what is simulated is read.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from llmdeployment_operator.api.fields import Model, described
 from llmdeployment_operator.api.rollout import Duration, seconds
 from llmdeployment_operator.plan.autoscale import BOUNDS, Policy, Target
+from llmdeployment_operator.plan.schedules import Schedule, floor, problem
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, parse_profile
 
@@ -34,6 +35,15 @@ class Targets(Model):
     e2e: TargetSpec | None = None
 
 
+class ScheduleSpec(Model):
+    """A window of time in which more replicas are kept."""
+
+    schedule: str
+    duration: Duration
+    time_zone: str = "UTC"
+    min_replicas: Annotated[int, Field(ge=1, le=1000)]
+
+
 class Scaling(Model):
     """`spec.scaling`."""
 
@@ -41,6 +51,14 @@ class Scaling(Model):
     max_replicas: Annotated[int, Field(ge=1, le=1000)]
     targets: Targets = Targets()
     scale_to_zero_after: Duration | None = None
+    schedules: Annotated[tuple[ScheduleSpec, ...], Field(strict=False, max_length=16)] = ()
+
+    @model_validator(mode="after")
+    def _known_schedules(self) -> "Scaling":
+        for schedule in map(_schedule, self.schedules):
+            if wrong := problem(schedule):
+                raise ValueError(f"schedules: {wrong}")
+        return self
 
     @model_validator(mode="after")
     def _in_order(self) -> "Scaling":
@@ -59,6 +77,16 @@ class Subject:
     policy: Policy
     engine: str
     args: Mapping[str, Any]
+    schedules: tuple[Schedule, ...] = ()
+
+    def minimum_at(self, begins: float, speed: float) -> Callable[[float], int]:
+        """Return what the schedules ask for, by the time since the start of a trace that was recorded from `begins` on.
+
+        Args:
+            begins: seconds since 1970.
+            speed: how many times as fast the trace is replayed; its day is shorter, too.
+        """
+        return lambda at: floor(self.schedules, begins + at * speed)
 
 
 def subject(documents: Iterable[object], file: str) -> Subject:
@@ -74,12 +102,13 @@ def subject(documents: Iterable[object], file: str) -> Subject:
     spec = _mapping(found[0].get("spec"))
     if not spec.get("scaling"):
         raise InputError(f"{file}: spec.scaling is missing: say maxReplicas and targets")
-    engine = _mapping(spec.get("engine"))
+    scaling, engine = _scaling(spec["scaling"], file), _mapping(spec.get("engine"))
     return Subject(
         name=str(_mapping(found[0].get("metadata")).get("name", "llm")),
-        policy=_policy(spec["scaling"], file),
+        policy=_policy(scaling),
         engine=str(engine.get("name", "vllm")),
         args=_mapping(engine.get("args")),
+        schedules=tuple(map(_schedule, scaling.schedules)),
     )
 
 
@@ -118,12 +147,20 @@ def _of_flags(wanted: Subject) -> Profile:
     return parse_profile({"warm_up_seconds": 0.0, **fields}, "spec.engine.args")
 
 
-def _policy(scaling: object, file: str) -> Policy:
+def _scaling(scaling: object, file: str) -> Scaling:
     try:
-        read = Scaling.model_validate(scaling)
+        return Scaling.model_validate(scaling)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(f"{file}: spec.scaling: {described(first)}") from None
+
+
+def _schedule(spec: ScheduleSpec) -> Schedule:
+    length = float(seconds(spec.duration))
+    return Schedule(spec.schedule, length, spec.min_replicas, spec.time_zone)
+
+
+def _policy(read: Scaling) -> Policy:
     after = read.scale_to_zero_after
     return Policy(
         minimum=read.min_replicas,

@@ -9,7 +9,7 @@ from llmdeployment_operator.simulation import clairvoyant
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.run import Scaler, simulate
-from llmdeployment_operator.simulation.scalers import fixed, own_law
+from llmdeployment_operator.simulation.scalers import Heard, fixed, own_law
 from llmdeployment_operator.simulation.trace import Request
 
 Traffic = Callable[[], Iterable[Request]]
@@ -23,6 +23,12 @@ class Setting:
     traffic: Traffic
     profile: Profile
     policy: Policy
+    floor: Callable[[float], int] | None = None
+    """Raises the law's minimum by the time since the start of the trace, as schedules do; other scalers have none."""
+
+    def law(self, heard: Heard | None = None) -> Scaler:
+        """Return the operator's law, which remembers nothing yet."""
+        return own_law(self.policy, heard, self.floor)
 
     def run(self, scaler: Scaler, initial: int | None = None) -> Result:
         """Return what `scaler` makes of it; it begins with the policy's minimum."""
@@ -146,7 +152,8 @@ def sweep(setting: Setting, metric: str) -> Iterator[Outcome]:
     for value in neighbours(targets[at].seconds):
         changed = (*targets[:at], replace(targets[at], seconds=value), *targets[at + 1 :])
         policy = replace(setting.policy, targets=changed)
-        result = replace(setting, policy=policy).run(own_law(policy))
+        other = replace(setting, policy=policy)
+        result = other.run(other.law())
         yield outcome(named(changed[at]), result, changed)
 
 
