@@ -37,7 +37,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log, sqrt
 
-from llmdeployment_operator.plan.windows import Interval
+from llmdeployment_operator.plan.windows import MOMENT, Interval
 
 EDGES: tuple[float, ...] = (
     0.25, 0.75, 1.5, 2.5, 3.5, 4.5, 5.5, 7, 9, 11, 14, 17, 21, 26, 33, 41, 51, 64, 80, 100, 125, 156, 195, 244, 305, 381, 477,
@@ -104,7 +104,7 @@ def observe_speed(speed: Speed, intervals: Sequence[Interval], seconds: float) -
     xx, x_tau = speed.xx * keep, speed.x_tau * keep
     for interval in intervals:
         tokens = float(interval.generation_tokens)
-        if tokens < 1 or interval.running < 0.5:  # noqa: PLR2004  because an idle engine has no speed
+        if tokens < 1 or interval.running < 0.5 or interval.seconds > MOMENT:  # noqa: PLR2004  because an idle engine has no speed
             continue
         # A half-idle second tells how long it was idle, not how long a step takes: few tokens, little weight.
         step = interval.running * interval.seconds / tokens
