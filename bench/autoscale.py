@@ -1,6 +1,6 @@
 """How good the autoscaling law is: on recorded traffic, against other autoscalers, and against one who knows the future.
 
-    .venv/bin/python -m bench.autoscale [--quick] [--only traces,ramp,step,constant,faults,cost] > autoscale.json
+    .venv/bin/python -m bench.autoscale [--quick] [--only cost,ramp,step,faults,constant,conv,code] > autoscale.json
 
 Everything runs on the simulator's virtual clock with the operator's own code; JSON to standard output, progress to standard error. The
 constants of the law were chosen on generated traffic (Poisson, diurnal, bursts) and on two re-samples of the conversations (seeds 101
@@ -21,7 +21,8 @@ PARTS: dict[str, Callable[[bool], Any]] = {
     "step": lambda quick: parts.step(quick=quick),
     "faults": lambda quick: parts.broken(quick=quick),
     "constant": lambda quick: parts.constant(quick=quick),
-    "traces": lambda quick: parts.recorded(quick=quick),
+    "conv": lambda quick: parts.recorded("conv", quick=quick),
+    "code": lambda quick: parts.recorded("code", quick=quick),
 }
 """By name, the short ones first."""
 
@@ -31,7 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="fewer seeds, the conversations alone")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer seeds, the traces at their own speed"
+    )
     parser.add_argument("--only", default=",".join(PARTS), help="parts, with commas between")
     arguments = parser.parse_args()
     names = arguments.only.split(",")

@@ -46,8 +46,8 @@ def recorded(name: str, speed: int) -> list[Request]:
     return [Request(row.at / speed, row.prompt_tokens, row.output_tokens) for row in rows]
 
 
-def cases(*, quick: bool) -> list[Case]:
-    """Returns the recorded traces in all variants; `quick`: the conversations at their own speed."""
+def cases(trace_name: str, *, quick: bool) -> list[Case]:
+    """Returns a recorded trace in all variants; `quick`: at its own speed alone."""
     found = []
     for name, speed, initial, maximum, bar in (
         ("conv", 1, 4, 32, 0.99),
@@ -55,7 +55,7 @@ def cases(*, quick: bool) -> list[Case]:
         ("code", 1, 8, 64, 0.97),
         ("code", 4, 24, 96, 0.97),
     ):
-        if quick and (name, speed) != ("conv", 1):
+        if name != trace_name or (quick and speed != 1):
             continue
         trace = recorded(name, speed)
         found += [

@@ -13,7 +13,7 @@ from tests.support.ports import free_port
 from llmdeployment_operator.simulation.profile import read_profile
 from llmdeployment_serving.asgi import Front
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
-from llmdeployment_serving.engine import start_engine
+from llmdeployment_serving.start import start_engine
 
 pytestmark = pytest.mark.component
 

@@ -146,6 +146,16 @@ def test_zero_after_silence_and_back_for_a_held_request() -> None:
     assert site.second().reason == Why.WARMING_UP
 
 
+def test_a_blackout_is_made_up_for() -> None:
+    site = steady(Site(POLICY, 3), 300)
+    for _ in range(60):
+        site.second(requests=3, running=10, answering=0)
+    back = site.second(requests=3, running=10)
+
+    assert back.inputs["requestsPerSecond"] == pytest.approx(9.0, rel=0.1)
+    assert back.replicas >= 3
+
+
 def test_no_zero_while_an_answer_is_missing() -> None:
     site = Site(Policy(0, 5, POLICY.targets, scale_to_zero_after=60.0), 2)
     replicas = {site.second(answering=1).replicas for _ in range(200)}

@@ -105,6 +105,13 @@ def test_a_clock_that_was_put_back_is_taken_up_anew() -> None:
     assert [interval.seconds for interval in result.intervals] == [1.0]
 
 
+def test_after_a_blackout_the_counts_tell_what_came_but_no_load() -> None:
+    new = sample(61.0, running=1, e2e=counts(*[1.0] * 90))
+    [interval] = seen((1.0, sample(1.0)), (30.0, None), (61.0, new)).intervals
+
+    assert (interval.seconds, interval.arrivals, interval.settled) == (60.0, 91, False)
+
+
 def test_a_clock_that_was_put_forward_costs_nothing() -> None:
     [interval] = seen((1.0, sample(1.0)), (2.0, sample(32.0))).intervals
 

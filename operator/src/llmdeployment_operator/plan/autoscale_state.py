@@ -48,6 +48,8 @@ class State:
     desired: int | None = None
     at: float | None = None
     """Of the last look."""
+    heard_at: float | None = None
+    """Of the last one that counted arrivals: after a blackout they are those of all of it."""
     arrivals: Arrivals = field(default_factory=Arrivals)
     speed: Speed = field(default_factory=Speed)
     misses: Misses = field(default_factory=Misses)
@@ -155,6 +157,9 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
     seen = compare(state.baselines, look, policy.targets)
     seconds = 1.0 if state.at is None else max(0.001, look.at - state.at)
     intervals = seen.intervals
+    since = seconds if state.heard_at is None else max(0.001, look.at - state.heard_at)
+    longest = max((interval.seconds for interval in intervals), default=0.0)
+    since = min(since, longest) if since > seconds else seconds
     keep = 0.5 ** (seconds / ANSWERS)
     part = max(1.0, look.ready / len(intervals)) if intervals else 0.0
     rate = sum(i.arrivals / i.seconds for i in intervals) * part
@@ -168,7 +173,8 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
         state,
         at=look.at,
         baselines=seen.baselines,
-        arrivals=add(state.arrivals, seconds, rate * seconds) if intervals else state.arrivals,
+        arrivals=add(state.arrivals, since, rate * since) if intervals else state.arrivals,
+        heard_at=look.at if intervals else state.heard_at,
         speed=observe_speed(state.speed, intervals, seconds),
         misses=observe_misses(state.misses, intervals, len(policy.targets), seconds),
         generated=state.generated * keep + sum(i.generation_tokens for i in intervals),

@@ -6,8 +6,7 @@
     meanwhile
 
 Both sides are seen without instrumenting anything: by Little's law a replica that gives `g` tokens/s with `x` running takes `tau = x /
-g`. `a` and
-`b` are the weighted least squares line through (x, x/g), old observations fading.
+g`. `a` and `b` are the weighted least squares line through (x, x/g), old observations fading.
 
 **Load.** With `G` tokens/s of demand on `n` replicas, the number in flight settles where what is given equals what is asked:
 
@@ -21,18 +20,16 @@ dispersion `I` push it, and a slower engine pulls it back less,
 (the variance of the linear birth-death process with arrivals of dispersion I; for I = 1 and b = 0 it is Poisson's M). V falls, relative
 to M, with `n`: many replicas share one queue's luck, so 20 replicas need less headroom each than 2.
 
-**Misses.** `f(x)` is the share of values above a target while `x` requests were in a replica: counted in bins of `x`, made to rise
-with `x` (pool adjacent violators). Beyond 1.3 times the largest `x` seen, and wherever tau(x) alone exceeds a target of the
-inter-token latency, f = 1:
-what nobody has seen is not promised. The share of misses to expect of `n` replicas is the mean of `f` over x = N / n, N log-normal
-with M and V.
+**Misses.** `f(x)` is the share of values above a target while `x` requests were in a replica: counted in bins of `x`, made to rise with
+`x` (pool adjacent violators). Beyond 1.3 times the largest `x` seen, and wherever tau(x) alone exceeds a target of the inter-token
+latency, f = 1: what nobody has seen is not promised. The share of misses to expect of `n` replicas is the mean of `f` over x = N / n, N
+log-normal with M and V.
 
 The replicas needed are the least `n` whose expected share of misses is at most a part of each target's budget.
 
-Worked example: a = 10 ms, b = 1 ms, 2,000 tokens/s asked. With 4 replicas: x = 0.01 * 500 / (1 - 0.5) = 10, 20 ms a token, M = 40;
-with 3:
-x = 0.01 * 667 / (1 - 0.667) = 20, 30 ms a token: one replica less doubles what is in flight, which a rule in proportion (40 / 3 = 13)
-overlooks.
+Worked example: a = 10 ms, b = 1 ms, 2,000 tokens/s asked. With 4 replicas: x = 0.01 * 500 / (1 - 0.5) = 10, 20 ms a token, M = 40; with
+3: x = 0.01 * 667 / (1 - 0.667) = 20, 30 ms a token: one replica less doubles what is in flight, which a rule in proportion (40 / 3 =
+13) overlooks.
 """
 
 from bisect import bisect_right
@@ -40,7 +37,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import exp, inf, log, sqrt
 
-from llmdeployment_operator.plan.windows import Interval
+from llmdeployment_operator.plan.windows import MOMENT, Interval
 
 EDGES: tuple[float, ...] = (
     0.25, 0.75, 1.5, 2.5, 3.5, 4.5, 5.5, 7, 9, 11, 14, 17, 21, 26, 33, 41, 51, 64, 80, 100, 125, 156, 195, 244, 305, 381, 477,
@@ -107,7 +104,7 @@ def observe_speed(speed: Speed, intervals: Sequence[Interval], seconds: float) -
     xx, x_tau = speed.xx * keep, speed.x_tau * keep
     for interval in intervals:
         tokens = float(interval.generation_tokens)
-        if tokens < 1 or interval.running < 0.5:  # noqa: PLR2004  because an idle engine has no speed
+        if tokens < 1 or interval.running < 0.5 or interval.seconds > MOMENT:  # noqa: PLR2004  because an idle engine has no speed
             continue
         # A half-idle second tells how long it was idle, not how long a step takes: few tokens, little weight.
         step = interval.running * interval.seconds / tokens
@@ -190,8 +187,7 @@ def curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve
     """Returns the rising curve through the counts.
 
     A bin's share is (over + budget/2) / (values + 1): one pseudo-value at half the budget, so that a full bin is believed and a nearly
-    empty
-    one claims little. An empty one is like the one before.
+    empty one claims little. An empty one is like the one before.
 
     >>> bins = len(EDGES) + 1
     >>> f = curve([0, 0, 5, 60] + [0] * (bins - 4), [100, 100, 100, 100] + [0] * (bins - 4), 0.1)

@@ -31,8 +31,11 @@ LATE = 5.0
 YOUNG = 30.0
 """Seconds for which a replica that is new gets more than its share: it has the fewest requests in flight until it has caught up."""
 
-LONGEST = 30.0
-"""Seconds between two samples of a replica beyond which their difference describes no moment any more."""
+LONGEST = 120.0
+"""Seconds after which a replica that is not heard is forgotten; until then its counts tell what was missed."""
+
+MOMENT = 10.0
+"""Seconds between two samples beyond which their difference describes no one load: how much came, but not how it went."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Interval:
     prompt_tokens: int
     generation_tokens: int
     settled: bool
-    """Whether the replica has been seen for `YOUNG` seconds."""
+    """Whether it describes one load: the replica has been seen for `YOUNG` seconds, and this is no longer than a `MOMENT`."""
     missed: tuple[tuple[int, int], ...]
     """Per target of the policy: values above it, values."""
 
@@ -225,7 +228,7 @@ def _between(
         running=(old.running + new.running) / 2,
         waiting=new.waiting,
         kv_usage=min(1.0, new.kv_usage),
-        settled=look_at - base.since >= YOUNG,
+        settled=look_at - base.since >= YOUNG and seconds <= MOMENT,
         arrivals=max(0, finished + after - before),
         finished=finished,
         prompt_tokens=new.prompt_tokens - old.prompt_tokens,

@@ -1,21 +1,17 @@
 """The least replica-hours that keep a target, for one who knows the whole trace: dynamic programming over slots and replica counts.
 
-For every count `n` the trace is run once with `n` replicas from beginning to end; `misses[n][t]` are the requests that came in slot
-`t` and were
-not within all targets. A plan `n_0, n_1, ...` costs `slot * sum n_t`, and `warm_up` seconds more for each replica that is added, since
-it is
-ordered a warm-up ahead and paid from then on; giving back costs nothing. Among the plans
+For every count `n` the trace is run once with `n` replicas from beginning to end; `misses[n][t]` are the requests that came in slot `t`
+and were not within all targets. A plan `n_0, n_1, ...` costs `slot * sum n_t`, and `warm_up` seconds more for each replica that is
+added, since it is ordered a warm-up ahead and paid from then on; giving back costs nothing. Among the plans
 
     minimise   sum n_t * slot + warm_up * sum max(0, n_t+1 - n_t)    subject to    sum misses[n_t][t] <= (1 - attainment) * requests
 
 is solved with a price per miss (a Lagrange multiplier found by bisection), so each price is one pass over slots and counts.
 
-What kind of bound: an optimistic one, not a proof. A slot's misses are those of a run that had `n_t` replicas before, too, so a
-backlog that an
-earlier, smaller slot leaves behind is not carried over, nor are requests that a leaving replica still finishes paid for. The plan that
-the price
-finds may leave a part of the allowed misses unused, at most one step of its convex hull. `run` says what the plan attains when it is
-really followed.
+What kind of bound: an optimistic one, not a proof. A slot's misses are those of a run that had `n_t` replicas before, too, so a backlog
+that an earlier, smaller slot leaves behind is not carried over, nor are requests that a leaving replica still finishes paid for. The
+plan that the price finds may leave a part of the allowed misses unused, at most one step of its convex hull. `run` says what the plan
+attains when it is really followed.
 """
 
 from collections.abc import Sequence

@@ -150,10 +150,10 @@ def apa(target: float, policy: Policy) -> Scaler:
 
     def scaler(look: Look, now: float) -> int:
         current = look.ready + look.coming
-        window.add(now, _in_flight(look) / max(1, look.ready))
+        window.add(now, _in_flight(look))
         if not every.due(now) or now < 60.0:  # noqa: PLR2004  because before, the window is not full
             return current
-        ratio = window.mean() / target
+        ratio = window.mean() / max(1, look.ready) / target
         if ratio > 1.1:  # noqa: PLR2004  because the tolerance up is documented as 0.1
             return _clip(policy, min(2 * current, ceil(look.ready * ratio)))
         if ratio < 0.8:  # noqa: PLR2004  because the tolerance down is documented as 0.2
