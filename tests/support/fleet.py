@@ -53,6 +53,7 @@ class Fleet:
         silent: whether no replica says anything.
         held: requests that the gateway holds.
         starts: whether pods that are ordered come up.
+        waiting: pods that do not.
     """
 
     world: World
@@ -60,6 +61,7 @@ class Fleet:
     silent: bool = False
     held: int = 0
     starts: bool = True
+    waiting: tuple[Object, ...] = ()
     counts: dict[str, Counts] = field(default_factory=dict)
 
     def pass_by(self, seconds: float) -> None:
@@ -106,7 +108,7 @@ class Fleet:
         self.world.obey()
         if not self.starts:
             old = (p for p in self.world.observed.pods if p["metadata"]["name"] in before)
-            self.world.pods(*old)
+            self.world.pods(*old, *self.waiting)
         workers = [
             pod
             for pod in self.world.observed.pods

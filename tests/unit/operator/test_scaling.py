@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from tests.support.fleet import SCALING, Counts, Fleet, fleet, histogram
 from tests.support.stories import conditions, message, split
-from tests.support.world import World, sample
+from tests.support.world import World, pod, sample
 
+from llmdeployment_operator.plan import names
 from llmdeployment_operator.plan.looks import sample_of
 from llmdeployment_operator.plan.scaling_memory import Memory, memory_of
 from llmdeployment_operator.plan.scaling_report import new_decisions
@@ -233,37 +234,36 @@ def test_to_zero_and_back() -> None:
     assert reasons(found)[-2:] == [(1, 0, "Idle"), (0, 1, "RequestsHeld")]
 
 
+WAITS = pod(
+    "worker",
+    "waits",
+    "",
+    phase="Pending",
+    conditions=[
+        {
+            "type": "PodScheduled",
+            "status": "False",
+            "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
+        }
+    ],
+)
+
+
 def test_what_never_comes_is_not_ordered_again() -> None:
     found = fleet()
     found.starts = False
+    found.load = 7
+    found.until(2)
+    (runtime,) = found.by_runtime
+    waits = {**WAITS["metadata"], "labels": {**WAITS["metadata"]["labels"], names.RUNTIME: runtime}}
+    found.waiting = ({**WAITS, "metadata": waits},)
     found.load = 30
-    found.pass_by(600)
-    (_, runtime), *_ = [("", r) for r in found.by_runtime]
-    assert found.by_runtime[runtime] <= 4
-    first = found.replicas
-    pending = json.loads(json.dumps(found.world.observed.pods))
-    waits = {
-        **json.loads(json.dumps(pending[-1])),
-        "status": {
-            "phase": "Pending",
-            "conditions": [
-                {
-                    "type": "PodScheduled",
-                    "status": "False",
-                    "reason": "Unschedulable",
-                    "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.",
-                    "lastTransitionTime": "2026-01-02T03:00:00Z",
-                }
-            ],
-        },
-    }
-    waits["metadata"]["name"] = "pending"
-    found.world.pods(*pending, waits)
-    found.world.now += timedelta(seconds=30)
-    found.world.step()
-    assert found.replicas == first
+    found.pass_by(300)
+    assert found.replicas == 2
     assert conditions(found.world)["Scaling"] == ("False", "WaitingForGPU")
     assert "no more replicas are ordered until" in message(found.world, "Scaling")
+    found.starts, found.waiting = True, ()
+    found.until(4, 300)
 
 
 def test_during_a_canary_nothing_is_given_back_and_afterwards_it_goes_on() -> None:
