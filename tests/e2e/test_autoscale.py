@@ -24,7 +24,7 @@ Named = Callable[[str], Live]
 
 @pytest.fixture(scope="module")
 def elastic(live: Named) -> Live:
-    return live("elastic").create(engine=ENGINE, scaling=SCALING).until_ready()
+    return live("elastic").create(engine=ENGINE, scaling=SCALING).until_ready(300)
 
 
 def decisions(elastic: Live) -> list[dict[str, Any]]:
