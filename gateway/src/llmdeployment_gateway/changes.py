@@ -53,9 +53,17 @@ def desired(
 
 
 def additions(
-    wanted: Mapping[str, frozenset[Address]], found: Mapping[str, Mapping[str, Server]]
+    wanted: Mapping[str, frozenset[Address]],
+    found: Mapping[str, Mapping[str, Server]],
+    requests: int,
 ) -> list[tuple[str, str]]:
-    """Return the commands that bring servers in, each with the start of the answer that means it was done."""
+    """Return the commands that bring servers in, each with the start of the answer that means it was done.
+
+    Args:
+        wanted: slot to the addresses that get requests.
+        found: slot to the servers that HAProxy has.
+        requests: how many a new server gets at once.
+    """
     commands: list[tuple[str, str]] = []
     for slot, addresses in wanted.items():
         there = found.get(slot, {})
@@ -65,9 +73,8 @@ def additions(
             if known is not None and not known.maintenance:
                 continue
             if known is None:
-                commands.append(
-                    (f"add server {server} {address.text} {config.SERVER}", "New server registered")
-                )
+                add = f"add server {server} {address.text} {config.server(requests)}"
+                commands.append((add, "New server registered"))
             commands.append((f"enable health {server}", ""))
             commands.append((f"set server {server} state ready", ""))
     return commands

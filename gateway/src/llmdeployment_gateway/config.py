@@ -25,12 +25,14 @@ LONGEST_SECONDS = 900
 """Silence on either side that ends a request; a replica may think this long over an answer that is not streamed."""
 STRIDE = 6101
 """Steps of 61 hundreds, near the golden section, and 1 more: a hundred requests in a row visit each percent once, give or take one."""
-SERVER = (
+_SERVER = (
     # A refused connection takes a server out at once, and one good answer brings it back: the request that was refused
     # then goes to another one, or into the hold.
     "check inter 2s fastinter 200ms downinter 500ms fall 3 rise 1 "
     "observe layer4 error-limit 1 on-error mark-down"
 )
+QUEUE_SECONDS = 60
+"""How long a request waits for a place when all replicas have as many as they take at once."""
 
 _BODY_LUA = "body.lua"
 _UNAUTHORIZED = (
@@ -52,6 +54,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         grace=settings.grace_seconds,
         hard_stop=HARD_STOP_SECONDS,
         longest=LONGEST_SECONDS,
+        queue=QUEUE_SECONDS,
         buffer_bytes=BODY_BUFFER_BYTES if reads_bodies else BUFFER_BYTES,
         load_body=_load_body(settings.run_dir) if reads_bodies else "",
         unit=assignment.rules(keys),
@@ -64,8 +67,13 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         buckets=BUCKETS,
         stride=STRIDE,
         auth=_auth(settings),
-        slots="".join(_slot(settings.run_dir, name, servers.get(name, ())) for name in slots.NAMES),
+        slots="".join(_slot(settings, name, servers.get(name, ())) for name in slots.NAMES),
     )
+
+
+def server(requests: int) -> str:
+    """Return what follows a server's address, for a replica that takes so many requests at once."""
+    return f"{_SERVER} maxconn {requests}"
 
 
 def programs() -> dict[str, str]:
@@ -93,8 +101,9 @@ def _auth(settings: Settings) -> str:
     )
 
 
-def _slot(run_dir: Path, name: str, servers: Iterable[Address]) -> str:
-    rows = "".join(f"    server {each.server} {each.text} {SERVER}\n" for each in sorted(servers))
+def _slot(settings: Settings, name: str, servers: Iterable[Address]) -> str:
+    options = server(settings.replica_requests)
+    rows = "".join(f"    server {each.server} {each.text} {options}\n" for each in sorted(servers))
     return f"""
 backend {name}
     balance leastconn
@@ -102,5 +111,5 @@ backend {name}
     http-check send meth GET uri /health
     http-check expect status 200
     timeout check 5s
-{rows}    server hold unix@{run_dir}/hold.sock backup
+{rows}    server hold unix@{settings.run_dir}/hold.sock backup
 """

@@ -11,6 +11,10 @@ from llmdeployment_gateway import assignment
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
+REPLICA_REQUESTS = 256
+"""What a replica takes at once (its `maxOngoingRequests`); it refuses what is more with a 503."""
+
+
 class SettingsError(Exception):
     """The environment does not say what the gateway must know. The message is for whoever set it."""
 
@@ -46,6 +50,7 @@ class Settings:
         agent_host: the agent's address.
         agent_port: the agent's port.
         haproxy: the HAProxy program.
+        replica_requests: how many requests a replica gets at once from this pod; more wait their turn here.
         grace_seconds: how long a gateway that was told to stop goes on accepting, so that who still knows it is answered.
     """
 
@@ -60,6 +65,7 @@ class Settings:
     agent_host: str = "0.0.0.0"  # noqa: S104  because the kubelet and the operator ask from outside the pod
     agent_port: int = 9090
     haproxy: str = "haproxy"
+    replica_requests: int = REPLICA_REQUESTS
     grace_seconds: int = 5
 
 
@@ -91,11 +97,12 @@ def settings_of(env: Mapping[str, str] = os.environ) -> Settings:
             agent_host=env.get("LLMD_AGENT_HOST", Settings.agent_host),
             agent_port=int(env.get("LLMD_AGENT_PORT", "9090")),
             haproxy=env.get("LLMD_HAPROXY", "haproxy"),
+            replica_requests=int(env.get("LLMD_REPLICA_REQUESTS", str(REPLICA_REQUESTS))),
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
         )
     except ValueError as error:
         raise SettingsError(
-            f"LLMD_AGENT_PORT and LLMD_GRACE_SECONDS must be numbers: {error}"
+            f"LLMD_AGENT_PORT, LLMD_REPLICA_REQUESTS and LLMD_GRACE_SECONDS must be numbers: {error}"
         ) from error
 
 

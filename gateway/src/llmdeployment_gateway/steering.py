@@ -162,7 +162,8 @@ class Steering:
             return {}
 
     async def _bring(self, wanted: Desired, found: Mapping[str, Mapping[str, Server]]) -> None:
-        for command, expect in changes.additions(wanted.servers, found):
+        requests = self._settings.replica_requests
+        for command, expect in changes.additions(wanted.servers, found, requests):
             _log.info("%s", command)
             await self.api.order(command, expect)
         for name, content in wanted.maps.items():

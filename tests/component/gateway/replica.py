@@ -16,6 +16,9 @@ class Replica:
         self.host = host
         self.status = 200
         self.answered = 0
+        self.most = 0
+        """Requests at the same time, the most there ever were."""
+        self._present = 0
         self.tokens = 20
         self.pause = 0.05
         self.delay = 0.0
@@ -47,7 +50,10 @@ class Replica:
                 {"error": {"message": "full"}}, status=self.status, headers={"retry-after": "1"}
             )
         self.answered += 1
+        self._present += 1
+        self.most = max(self.most, self._present)
         await asyncio.sleep(self.delay)  # why: a slow model
+        self._present -= 1
         told = {key.lower(): value for key, value in request.headers.items()}
         try:
             asked = json.loads(body) if body else {}

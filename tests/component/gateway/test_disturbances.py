@@ -94,6 +94,25 @@ async def test_a_full_replica_sends_the_request_to_another(pod: Pod, replicas: N
     assert time.monotonic() - began < 2
 
 
+async def test_more_requests_than_a_replica_takes_wait_their_turn(
+    pod: Pod, replicas: NewReplica
+) -> None:
+    pod.env["LLMD_REPLICA_REQUESTS"] = "4"
+    pod.write_routes(maxRequests=50, seconds=30)
+    pod.write_endpoints()
+    await pod.up()
+    asked = [asyncio.create_task(pod.ask()) for _ in range(30)]
+    await held(pod, 30)
+    replica = await replicas()
+    replica.delay = 0.1
+    pod.write_endpoints(replica.host)
+
+    answers = await asyncio.gather(*asked)
+
+    assert [status for status, _, _ in answers] == [200] * 30
+    assert replica.most == 4
+
+
 async def test_a_replica_is_replaced_under_load_without_a_failure(
     pod: Pod, replicas: NewReplica
 ) -> None:

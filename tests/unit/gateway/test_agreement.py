@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from llmdeployment_gateway import maps
 from llmdeployment_gateway.routes import parse, routes_hash
+from llmdeployment_gateway.settings import REPLICA_REQUESTS
 from llmdeployment_operator.api.types import parse as parse_deployment
 from llmdeployment_operator.plan import routes as operators
+from llmdeployment_operator.plan.serve import MAX_ONGOING_REQUESTS
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=8))
@@ -53,5 +55,6 @@ def test_the_operators_document_is_understood_and_hashed_alike() -> None:
     ]
     assert (routes.salt, routes.served_name) == ("3d1f-77", "chat")
     assert routes_hash(config_map["data"]["routes.json"]) == operators.routes_hash(config_map)
+    assert REPLICA_REQUESTS == MAX_ONGOING_REQUESTS
     hold = deployment.spec.gateway.hold
     assert (routes.hold.max_requests, routes.hold.seconds) == (hold.max_requests, hold.seconds)

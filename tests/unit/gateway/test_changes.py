@@ -15,11 +15,11 @@ def found(*servers: Server) -> dict[str, dict[str, Server]]:
 
 
 def test_a_new_address_is_added_checked_and_let_in() -> None:
-    commands = changes.additions({"slot0": frozenset({TWO})}, found())
+    commands = changes.additions({"slot0": frozenset({TWO})}, found(), 256)
 
     assert commands == [
         (
-            f"add server slot0/r-198.18.0.2-30000 198.18.0.2:30000 {config.SERVER}",
+            f"add server slot0/r-198.18.0.2-30000 198.18.0.2:30000 {config.server(256)}",
             "New server registered",
         ),
         ("enable health slot0/r-198.18.0.2-30000", ""),
@@ -28,7 +28,9 @@ def test_a_new_address_is_added_checked_and_let_in() -> None:
 
 
 def test_an_address_that_comes_back_before_it_was_forgotten_is_let_in_again() -> None:
-    commands = changes.additions({"slot0": frozenset({ONE})}, found(server(ONE, maintenance=True)))
+    commands = changes.additions(
+        {"slot0": frozenset({ONE})}, found(server(ONE, maintenance=True)), 256
+    )
 
     assert [command for command, _ in commands] == [
         "enable health slot0/r-198.18.0.1-30000",
@@ -39,7 +41,7 @@ def test_an_address_that_comes_back_before_it_was_forgotten_is_let_in_again() ->
 def test_what_is_as_wanted_is_left_alone() -> None:
     there, wanted = found(server(ONE)), {"slot0": frozenset({ONE})}
 
-    assert changes.additions(wanted, there) == []
+    assert changes.additions(wanted, there, 256) == []
     assert changes.removals(wanted, there) == ([], [])
 
 
