@@ -161,7 +161,7 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
     """Returns the demand now and `ahead` seconds from now.
 
     The estimate is the last minute's rate, or that of a shorter window less one deviation where it is higher: of one below `STEADY`
-    only if it lies above the minute's for sure. A trend is believed as far as it exceeds 1.5 standard errors of its own (3 in what is
+    only if it lies above the minute's for sure. A trend is believed as far as it exceeds its own standard error (two of them in what is
     sure), and adds at most half.
 
     >>> steady = Arrivals(((60.0, 120.0),), slots=(20.0,) * 12)
@@ -181,9 +181,9 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
             estimate = max(estimate, bound(*part, -1.0, short))
     rise, error = slope(arrivals)
     most = max(rate, bound(*window(arrivals, RECENT), MOST_DOUBT, short))
-    trend = _trend(rise - 1.5 * error, ahead, estimate)
+    trend = _trend(rise - error, ahead, estimate)
     return Demand(
-        estimate + trend, least + _trend(rise - 3 * error, ahead, estimate), most + trend, index
+        estimate + trend, least + _trend(rise - 2 * error, ahead, estimate), most + trend, index
     )
 
 
