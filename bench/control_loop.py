@@ -137,7 +137,7 @@ async def _reachable(place: Site) -> Traffic:
     service = await place.get(f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}")
     url = f"http://{service['spec']['clusterIP']}/v1"
     await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
-    return Traffic(url, NAME, SIZE.per_second, SIZE.stream_seconds, Simulated())
+    return Traffic(url, NAME, SIZE.per_second, SIZE.stream_seconds, SIZE.streams, Simulated())
 
 
 async def _flows(traffic: Traffic) -> bool:

@@ -44,7 +44,8 @@ TRIES = 20
 FULL = Size(stream_seconds=60, pause_seconds=10, per_second=4, replicas=2)
 QUICK = Size(stream_seconds=20, pause_seconds=3, per_second=4, replicas=2)
 ON_RAY = Size(stream_seconds=20, pause_seconds=3, per_second=3, replicas=1)
-ON_VLLM = Size(stream_seconds=60, pause_seconds=10, per_second=0.5, replicas=1)
+ON_VLLM = Size(stream_seconds=60, pause_seconds=10, per_second=0.5, replicas=1, streams=4)
+"""Few streams: the model makes tokens as fast as two cores can, also while another vLLM starts on them."""
 GUESS_SECONDS = 75.0
 """Of a cell, while none has been measured."""
 

@@ -65,12 +65,14 @@ class Size:
         pause_seconds: of a Canary's step.
         per_second: short requests.
         replicas: of each revision.
+        streams: long ones that are under way at any time.
     """
 
     stream_seconds: float
     pause_seconds: int
     per_second: float
     replicas: int
+    streams: int = 20
 
 
 MODEL = {"source": "pvc://models/smollm2-135m-instruct"}
@@ -153,7 +155,9 @@ class Run:
         await reached(self._gateway, 120, "the gateway is ready")
         address = (await self._place.get(self._service_path()))["spec"]["clusterIP"]
         size, url = self._size, f"http://{address}/v1"
-        traffic = Traffic(url, self._name, size.per_second, size.stream_seconds, self._engine)
+        traffic = Traffic(
+            url, self._name, size.per_second, size.stream_seconds, size.streams, self._engine
+        )
         # kube-proxy makes a new address known in its own time; until then it leads out of this machine.
         await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
         alone = len(self._cell.letters) == 2  # noqa: PLR2004  because A->B has two versions

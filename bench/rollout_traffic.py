@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
-from bench.rollout_engine import TOKENS_PER_SECOND, Engine
+from bench.rollout_engine import Engine
 from bench.rollout_judge import OK, Answer
 
 ANSWER_SECONDS = 1000
 USERS = 40
-STREAMS = 20
 SHORT_TOKENS = 3
 
 
@@ -38,7 +37,8 @@ class Traffic:
         url: the gateway's `/v1`.
         model: what it serves.
         per_second: short requests.
-        stream_seconds: how long a stream of the simulated engine takes.
+        stream_seconds: how long a stream takes, about.
+        streams: how many there are at any time.
         engine: how answers are read.
         answers: what came back so far.
     """
@@ -47,6 +47,7 @@ class Traffic:
     model: str
     per_second: float
     stream_seconds: float
+    streams: int
     engine: Engine
     answers: list[Answer] = field(default_factory=list)
     flowing: int = 0
@@ -59,7 +60,7 @@ class Traffic:
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
-        slots = (self._slot(f"stream-{number}", number) for number in range(STREAMS))
+        slots = (self._slot(f"stream-{number}", number) for number in range(self.streams))
         self._tasks = [asyncio.create_task(each) for each in (self._clock(), *slots)]
 
     async def stop(self) -> None:
@@ -81,7 +82,7 @@ class Traffic:
 
     async def _slot(self, user: str, number: int) -> None:
         """Stream after stream; the slots begin one after another."""
-        await self._pause(number * min(3.0, self.stream_seconds / 4) / STREAMS)
+        await self._pause(number * min(3.0, self.stream_seconds / 4) / self.streams)
         while not self._stopping.is_set():
             await self._stream(user)
 
@@ -114,7 +115,7 @@ class Traffic:
         self.answers.append(Answer(user, started, ended, status, revision, said, error=error_text))
 
     async def _stream(self, user: str) -> None:
-        tokens = round(self.stream_seconds * TOKENS_PER_SECOND)
+        tokens = round(self.stream_seconds * self.engine.tokens_per_second)
         started, status, revision, error_text = time.monotonic(), 0, "", ""
         events: list[str] = []
         try:

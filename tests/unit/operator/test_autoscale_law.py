@@ -152,7 +152,7 @@ def test_a_blackout_is_made_up_for() -> None:
         site.second(requests=3, running=10, answering=0)
     back = site.second(requests=3, running=10)
 
-    assert back.inputs["requestsPerSecond"] == pytest.approx(9.0, rel=0.1)
+    assert 8.0 < back.inputs["requestsPerSecond"] < 14.0  # nine, and its trend
     assert back.replicas >= 3
 
 

@@ -10,8 +10,8 @@ is how many times more a slot's count varies than a Poisson count would: 1.1 in 
 only where `rate_-z` or `rate_+z` shows it is what keeps a constant load from moving anything.
 
 Worked example: 2 requests/s become 10. Two seconds later 20 arrivals were counted in 2 s: at least (sqrt(20) - 4/2)^2 / 2 = 3.1
-requests/s at z = 4, half as many again as before for sure, in the second look; after 8 seconds, at z = 3.4, (sqrt(80) - 3.4/2)^2 / 8 =
-6.6.
+requests/s at z = 4, half as many again as before for sure, in the second look; after 8 seconds, at z = 3, (sqrt(80) - 3/2)^2 / 8 =
+6.9.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ SLOTS = 60
 RECENT = 60.0
 """Seconds of the window whose rate is the demand while nothing shows a change."""
 
-WINDOWS = ((2.0, 4.0), (4.0, 3.7), (8.0, 3.4), (15.0, 3.0), (30.0, 2.5), (RECENT, 2.0))
+WINDOWS = ((2.0, 4.0), (4.0, 3.5), (8.0, 3.0), (15.0, 2.5), (30.0, 2.0), (RECENT, 1.5))
 """(seconds, standard deviations): the demand is at least what one of these windows shows at its doubt. The shorter, the more of them
 there are in an hour, so the more doubt."""
 
@@ -161,13 +161,13 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
     """Returns the demand now and `ahead` seconds from now.
 
     The estimate is the last minute's rate, or that of a shorter window less one deviation where it is higher: of one below `STEADY`
-    only if it lies above the minute's for sure. A trend is believed as far as it exceeds 1.5 standard errors of its own (3 in what is
+    only if it lies above the minute's for sure. A trend is believed as far as it exceeds its own standard error (two of them in what is
     sure), and adds at most half.
 
     >>> steady = Arrivals(((60.0, 120.0),), slots=(20.0,) * 12)
     >>> d = expect(steady, 60.0)
     >>> d.estimate, round(d.least, 2), round(d.most, 2)
-    (2.0, 1.82, 2.05)
+    (2.0, 1.87, 2.05)
     """
     index = dispersion(arrivals)
     short = min(index, 2.0)
@@ -181,9 +181,9 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
             estimate = max(estimate, bound(*part, -1.0, short))
     rise, error = slope(arrivals)
     most = max(rate, bound(*window(arrivals, RECENT), MOST_DOUBT, short))
-    trend = _trend(rise - 1.5 * error, ahead, estimate)
+    trend = _trend(rise - error, ahead, estimate)
     return Demand(
-        estimate + trend, least + _trend(rise - 3 * error, ahead, estimate), most + trend, index
+        estimate + trend, least + _trend(rise - 2 * error, ahead, estimate), most + trend, index
     )
 
 
