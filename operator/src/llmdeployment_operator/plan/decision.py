@@ -141,8 +141,11 @@ def _put(
 
 
 def _pods(observed: Observed, runtime: str, replicas: int) -> int:
-    """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does."""
-    if is_external(runtime):
+    """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does.
+
+    To none they go at once: Serve keeps a last replica that waits for a pod, and a pod that goes waits for its own requests (preStop).
+    """
+    if is_external(runtime) or not replicas:
         return replicas
     live = live_workers(observed, runtime)
     state = observed.serve.get(runtime)

@@ -215,7 +215,8 @@ class _Law:
         most = share(whole.maximum, group.percent)
         least = max(least, share(self.total, group.grows) if group.grows else 0)
         if group.rolling:
-            least = max(least, current)
+            # Nor is there a way to judge a new revision without replicas.
+            least = max(least, current, 1)
         if blocked:
             # What was ordered has no place yet: more of it would not have one either.
             most = min(most, max(current, least))

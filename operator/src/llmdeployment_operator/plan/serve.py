@@ -91,13 +91,14 @@ def serve_config(
     Args:
         deployment: whose model it is.
         on_runtime: the revisions this runtime answers for; they differ in prompt and adapters only.
-        replicas: how many are wanted.
+        replicas: how many are wanted; of none there are no pods.
         attempt: how often the same configuration failed before. It hides in an option that matters to nobody,
             since an identical declaration is not tried again.
     """
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,
-        "num_replicas": replicas,
+        # Serve refuses 0. Without pods its one replica waits for a place, and is there as soon as a pod is.
+        "num_replicas": max(1, replicas),
         "user_config": {"revisions": {str(r.number): _user_config(r) for r in on_runtime}},
     }
     if attempt:
