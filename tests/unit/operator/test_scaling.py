@@ -234,6 +234,19 @@ def test_to_zero_and_back() -> None:
     assert reasons(found)[-2:] == [(1, 0, "Idle"), (0, 1, "RequestsHeld")]
 
 
+def test_a_rollout_wakes_it_up() -> None:
+    found = fleet(ZERO, rollout=CANARY)
+    found.until(0, 300)
+    found.world.edit(engine={"name": "simulated", "args": {"seed": 9}})
+    found.pass_by(20)
+    assert sorted(found.by_runtime.values()) == [1, 1]
+    assert [number for number, _ in split(found.world)] == [2, 1]
+    found.pass_by(600)
+    assert sorted(found.by_runtime.values()) == [1, 1], "nothing is given back meanwhile"
+    found.world.raw["metadata"]["annotations"] = {"llmdeployment.dev/promote": "2"}
+    found.until(0, 300)
+
+
 WAITS = pod(
     "worker",
     "waits",
