@@ -2,8 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +13,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.syntax import Syntax
 
-from llmdeployment_cli import chat, kube, patches, picture
+from llmdeployment_cli import chat, kube, patches, picture, simulate
 from llmdeployment_cli import history as past
 from llmdeployment_cli.arms import Object
-from llmdeployment_cli.errors import Conflict, Refusal
+from llmdeployment_cli.errors import Conflict, Refusal, complain, sentences
 from llmdeployment_cli.gitops import caveat
 from llmdeployment_cli.terminal import plain, words
 
@@ -59,7 +59,7 @@ def status(
     context: Context = None,
 ) -> None:
     """Show arms, revisions and conditions, and what it waits for."""
-    with _sentences():
+    with sentences():
         cluster = kube.connect(context, namespace)
         shown = picture.picture(kube.deployment(cluster, name), _now())
         if not watch:
@@ -80,7 +80,7 @@ def status(
 @app.command()
 def history(name: Name, namespace: Namespace = None, context: Context = None) -> None:
     """List the revisions that are kept, and what changed from one to the next."""
-    with _sentences():
+    with sentences():
         cluster = kube.connect(context, namespace)
         found, records = _read(cluster, name)
         if not records:
@@ -102,7 +102,7 @@ def diff(
     context: Context = None,
 ) -> None:
     """Show what differs from revision A to revision B."""
-    with _sentences():
+    with sentences():
         found, records = _read(kube.connect(context, namespace), name)
         to = past.serving(found, arm) if other is None else other
         old, new = (past.record_of(found, records, number) for number in (one, to))
@@ -129,7 +129,7 @@ def undo(
     context: Context = None,
 ) -> None:
     """Put an earlier revision's fields back into the spec."""
-    with _sentences():
+    with sentences():
         cluster = kube.connect(context, namespace)
         before, after, record = _undone(cluster, name, to)
         if after["metadata"]["generation"] == before["metadata"]["generation"]:
@@ -156,7 +156,7 @@ def promote(
     context: Context = None,
 ) -> None:
     """Let the canary pass its step."""
-    with _sentences():
+    with sentences():
         if full and step is not None:
             raise Refusal("--step and --full exclude each other")
         if full:
@@ -171,7 +171,7 @@ def _by_annotation(change: Callable[[Object, str | None], patches.Change], said:
     def command(
         name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
     ) -> None:
-        with _sentences():
+        with sentences():
             _annotate(name, namespace, context, lambda o: change(o, arm))
 
     app.command(name=change.__name__, help=said)(command)
@@ -210,7 +210,7 @@ def converse(
     context: Context = None,
 ) -> None:
     """Talk to the model through the gateway; each answer says which revision gave it."""
-    with _sentences():
+    with sentences():
         cluster = kube.connect(context, namespace)
         found = kube.deployment(cluster, name)
         model = (found.get("status") or {}).get("model") or name
@@ -222,6 +222,9 @@ def converse(
                 _answered(door, [_spoken("user", once)])
             else:
                 _conversation(door)
+
+
+app.command()(simulate.simulate)
 
 
 def main() -> None:
@@ -275,7 +278,7 @@ def _conversation(door: chat.Door) -> None:
             messages += [question, _spoken("assistant", _answered(door, [*messages, question]))]
         except Refusal as error:
             # What was said before is worth more than this one answer.
-            _complain(error)
+            complain(error)
 
 
 def _typed() -> str | None:
@@ -306,21 +309,5 @@ def _spoken(role: str, content: str) -> chat.Message:
     return {"role": role, "content": content}
 
 
-def _complain(error: Refusal) -> None:
-    typer.echo(f"kubectl llm: {plain(str(error))}", err=True)
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """End with a sentence and exit code 1 where a command is refused; quietly at Ctrl-C."""
-    try:
-        yield
-    except Refusal as error:
-        _complain(error)
-        raise typer.Exit(1) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None

@@ -1,0 +1,111 @@
+"""What holds for any looks whatever."""
+
+from math import inf, nan
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from llmdeployment_operator.plan.autoscale import (
+    BOUNDS,
+    Decision,
+    Look,
+    Policy,
+    ReplicaSample,
+    State,
+    Target,
+    decide,
+)
+
+TARGETS = (Target("ttft", 90, 0.5), Target("itl", 99, 0.05))
+NUMBERS = st.one_of(st.integers(-5, 10_000), st.sampled_from([nan, inf, -inf, 1e300]))
+ROWS = st.tuples(st.integers(0, len(BOUNDS)), st.integers(0, len(BOUNDS)), st.integers(0, 500))
+
+
+@st.composite
+def samples(draw: st.DrawFn, at: float) -> ReplicaSample:
+    wild = draw(st.integers(0, 9)) == 0
+    number = NUMBERS if wild else st.integers(0, 200)
+    first, second, values = draw(ROWS)
+    row = tuple(values * ((i >= first) + (i >= second)) for i in range(len(BOUNDS) + 1))
+    histograms = dict.fromkeys(("ttft", "itl", "e2e", "queue"), row)
+    clock = at + draw(st.sampled_from([0.0, 0.0, 0.0, -30.0, 30.0, nan]))
+    return ReplicaSample(
+        clock,
+        draw(number),
+        draw(number),
+        draw(st.floats(0, 1)),
+        draw(number),
+        draw(number),
+        histograms,
+    )
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Policy, list[Look]]:
+    minimum = draw(st.integers(0, 3))
+    policy = Policy(
+        minimum, draw(st.integers(max(minimum, 1), 12)), TARGETS, draw(st.sampled_from([None, 5.0]))
+    )
+    looks, at = [], 0.0
+    for _ in range(draw(st.integers(1, 8))):
+        at += draw(st.sampled_from([1.0, 1.0, 2.0, 60.0]))
+        ready = draw(st.integers(0, 6))
+        pods = draw(st.sets(st.integers(0, 5), max_size=5))
+        looks.append(
+            Look(
+                at,
+                ready,
+                draw(st.integers(0, 3)),
+                {f"p{i}": draw(samples(at)) for i in pods},
+                held=draw(st.integers(0, 3)),
+            )
+        )
+    return policy, looks
+
+
+def told(policy: Policy, looks: list[Look]) -> list[Decision]:
+    state, decisions = State(), []
+    for look in looks:
+        decisions.append(decide(policy, look, state, look.at))
+        state = decisions[-1].state
+    return decisions
+
+
+@settings(max_examples=40, deadline=None)
+@given(stories())
+def test_bounds_hold_whatever_comes(story: tuple[Policy, list[Look]]) -> None:
+    policy, looks = story
+    assert all(policy.minimum <= d.replicas <= policy.maximum for d in told(policy, looks))
+
+
+@settings(max_examples=40, deadline=None)
+@given(stories())
+def test_never_down_while_a_ready_replica_is_not_heard(
+    story: tuple[Policy, list[Look]],
+) -> None:
+    policy, looks = story
+    before = looks[0].ready + looks[0].coming
+    for look, decision in zip(looks, told(policy, looks), strict=True):
+        if len(look.samples) < look.ready:
+            assert decision.replicas >= min(before, policy.maximum)
+        before = decision.replicas
+
+
+@settings(max_examples=40, deadline=None)
+@given(stories())
+def test_the_same_look_again_changes_nothing(story: tuple[Policy, list[Look]]) -> None:
+    policy, looks = story
+    last = told(policy, looks)[-1]
+    again = decide(policy, looks[-1], last.state, looks[-1].at)
+
+    assert again.replicas == last.replicas
+    assert again.state == last.state
+
+
+@settings(max_examples=40, deadline=None)
+@given(stories())
+def test_state_survives_json_whatever_came(story: tuple[Policy, list[Look]]) -> None:
+    policy, looks = story
+    state = told(policy, looks)[-1].state
+
+    assert State.of(state.as_dict()).as_dict() == state.as_dict()
