@@ -136,8 +136,11 @@ def _put(
 
 
 def _pods(observed: Observed, runtime: str, replicas: int) -> int:
-    """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does."""
-    if is_external(runtime):
+    """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does.
+
+    The last one goes at once: Serve keeps a replica for ever, and the pod's preStop hook waits for the requests.
+    """
+    if is_external(runtime) or not replicas:
         return replicas
     live = live_workers(observed, runtime)
     state = observed.serve.get(runtime)

@@ -97,7 +97,8 @@ def serve_config(
     """
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,
-        "num_replicas": replicas,
+        # Serve takes no 0: without a pod to be in, the one stays an intention.
+        "num_replicas": max(1, replicas),
         "user_config": {"revisions": {str(r.number): _user_config(r) for r in on_runtime}},
     }
     if attempt:
