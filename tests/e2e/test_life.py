@@ -153,6 +153,16 @@ def test_a_replica_that_is_killed_comes_back(chat: Live) -> None:
     chat.until_ready()
 
 
+def test_scaled_to_nothing_requests_wait_until_it_is_back(chat: Live) -> None:
+    with Load(chat.url, "chat") as load:
+        chat.kube.run("scale", "llm/chat", "--replicas=0")
+        until(lambda: not chat.pods("worker"), 60, "no worker is left")
+        until(lambda: chat.condition("Ready").get("reason") == "ScaledToZero", 30, "it says why")
+        chat.kube.run("scale", "llm/chat", "--replicas=1")
+        chat.until_ready(120)
+    assert load.outcome.failed == 0, load.outcome
+
+
 def test_another_engine_takes_over_and_the_old_one_leaves(chat: Live) -> None:
     (old,) = {p["metadata"]["labels"]["llmdeployment.dev/runtime"] for p in chat.pods("worker")}
     with Load(chat.url, "chat") as load:

@@ -143,7 +143,7 @@ def _put(
 def _pods(observed: Observed, runtime: str, replicas: int) -> int:
     """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does.
 
-    To none they go at once: Serve keeps a last replica that waits for a pod, and a pod that goes waits for its own requests (preStop).
+    The last one goes at once: Serve keeps a replica for ever, and the pod's preStop hook waits for the requests.
     """
     if is_external(runtime) or not replicas:
         return replicas

@@ -97,7 +97,7 @@ def serve_config(
     """
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,
-        # Serve refuses 0. Without pods its one replica waits for a place, and is there as soon as a pod is.
+        # Serve takes no 0: without a pod to be in, the one stays an intention.
         "num_replicas": max(1, replicas),
         "user_config": {"revisions": {str(r.number): _user_config(r) for r in on_runtime}},
     }
