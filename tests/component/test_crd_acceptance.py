@@ -105,6 +105,19 @@ ACCEPTED = {
         "parentRefs: [{name: public}, {name: public, namespace: gateways, sectionName: https}]}}, "
         "rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft, milliseconds: 500}]}}}"
     ),
+    "replicas by latency": (
+        "spec: {replicas: 5, scaling: {maxReplicas: 8, targets: {ttft: {milliseconds: 500}, "
+        "itl: {milliseconds: 50, percentile: 50}, e2e: {milliseconds: 750000, percentile: 99}}, schedules: "
+        "[{schedule: 0 8 * * 1-5, duration: 10h, timeZone: Europe/Berlin, minReplicas: 8}, "
+        "{schedule: '*/5 * * * *', duration: 1m, minReplicas: 2}]}}"
+    ),
+    "none without requests": (
+        "spec: {scaling: {minReplicas: 0, maxReplicas: 1, scaleToZeroAfter: 1h30m, targets: {e2e: {milliseconds: 1}}}}"
+    ),
+    "arms of a number that follows the load": (
+        "spec: {scaling: {minReplicas: 2, maxReplicas: 2, targets: {ttft: {milliseconds: 500}}}, "
+        "arms: [{name: a, weight: 50}, {name: b, weight: 50, overrides: {engine: {args: {seed: 1}}}}]}"
+    ),
     "an assignment by every kind of key": (
         "spec: {gateway: {apiKeysSecretRef: {name: keys}, allowForcing: true, assignment: "
         "{keys: [Header/x-user, Body/user, Header/x_tenant, APIKey], salt: 'spring-2026;#'}}}"

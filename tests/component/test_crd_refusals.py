@@ -2,7 +2,7 @@
 
 import pytest
 from dev.cluster.control_plane import ControlPlane
-from tests.component.refusals import arms, engine, gateway, model, pods, rollout
+from tests.component.refusals import arms, engine, gateway, model, pods, rollout, scaling
 from tests.support import crd
 
 from llmdeployment_operator.api.rules import RESERVED_FLAGS
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.component
 
 REFUSED = {
     f"{table.__name__.rpartition('.')[2]}: {case}": expected
-    for table in (model, engine, pods, arms, gateway, rollout)
+    for table in (model, engine, pods, arms, gateway, rollout, scaling)
     for case, expected in table.REFUSED.items()
 }
 

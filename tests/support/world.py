@@ -73,6 +73,8 @@ class World:
         self._write(plan, len(plan.apply) + len(plan.serve) + len(plan.remove))
         if plan.status is not None:
             self.look(status=plan.status)
+        if plan.scaling is not None:
+            self.look(scaling=plan.scaling)
         return plan
 
     def crash(self, writes: int) -> None:

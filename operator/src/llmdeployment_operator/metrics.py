@@ -52,6 +52,18 @@ class Metrics:
             ["namespace", "name", "arm", "revision"],
             registry=self.registry,
         )
+        self.desired = Gauge(
+            "llmdeployment_scaling_desired_replicas",
+            "Replicas that autoscaling wants of a runtime.",
+            ["namespace", "name", "runtime"],
+            registry=self.registry,
+        )
+        self.scaling_decisions = Counter(
+            "llmdeployment_scaling_decisions",
+            "Decisions of autoscaling that changed a number of replicas, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.queue = Gauge(
             "llmdeployment_operator_queue_length",
             "LLMDeployments that wait for a pass.",

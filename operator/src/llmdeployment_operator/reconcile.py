@@ -26,6 +26,8 @@ from llmdeployment_operator.plan.names import MANAGER
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.plan import Event, Plan
 from llmdeployment_operator.plan.reasons import Finding, Reason
+from llmdeployment_operator.plan.scaling_memory import memory_of
+from llmdeployment_operator.plan.scaling_report import new_decisions
 from llmdeployment_operator.plan.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,12 +62,14 @@ class Outcome:
         state: one of `metrics.STATES`, or None when the LLMDeployment is gone.
         traffic: percent of the requests, by arm and revision.
         verdicts: 1 for Pass, -1 for Fail, 0 while undecided, by arm and canary that are compared.
+        desired: replicas that autoscaling wants, by runtime.
     """
 
     requeue_after: float | None
     state: str | None
     traffic: Mapping[Labels, float] = field(default_factory=dict)
     verdicts: Mapping[Labels, float] = field(default_factory=dict)
+    desired: Mapping[tuple[str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ async def reconcile(operator: Operator, key: Key) -> Outcome:
     raw = await objects.get(operator.eyes.client, LLMDEPLOYMENT, key.namespace, key.name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         operator.eyes.collector.forget((key.namespace, key.name))
+        operator.eyes.recall.forget((key.namespace, key.name))
         return Outcome(None, None)
     status = raw.get("status") or {}
     try:
@@ -96,6 +101,9 @@ async def reconcile(operator: Operator, key: Key) -> Outcome:
         )
         return await _report(operator, raw, plan)
     plan, observed = await _planned(operator, deployment, status)
+    # Before anything is written: a decision that was carried out in part is the same at the next pass.
+    meta = deployment.metadata
+    operator.eyes.recall.keep((meta.namespace, meta.name), meta.uid, plan.scaling)
     try:
         await _execute(operator, deployment, plan, observed)
     except ApiRefused as error:
@@ -166,8 +174,11 @@ async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> Out
     operator.eyes.collector.taken((raw["metadata"]["namespace"], raw["metadata"]["name"]))
     for event in plan.events:
         await _post(operator, raw, event)
-    status = plan.status or raw.get("status") or {}
-    return Outcome(plan.requeue_after, _state(status), *_shares(status))
+    before = raw.get("status") or {}
+    status = plan.status or before
+    for record in new_decisions(status, before):
+        operator.metrics.scaling_decisions.labels(reason=record.reason).inc()
+    return Outcome(plan.requeue_after, _state(status), *_shares(status), _desired(status))
 
 
 async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict[str, Any]) -> None:
@@ -246,6 +257,11 @@ def _shares(status: Mapping[str, Any]) -> tuple[dict[Labels, float], dict[Labels
                 result = row["analysis"].get("result", "")
                 verdicts[arm, str(row["canary"])] = _VERDICTS.get(result, 0)
     return traffic, verdicts
+
+
+def _desired(status: Mapping[str, Any]) -> dict[tuple[str], float]:
+    states = memory_of(status).states
+    return {(runtime,): float(state.desired or 0) for runtime, state in states.items()}
 
 
 def _state(status: Mapping[str, Any]) -> str:

@@ -52,7 +52,11 @@ def _spec() -> Schema:
 
 
 def test_every_string_list_and_map_of_the_spec_is_bounded() -> None:
-    bounds = {"string": {"maxLength", "enum"}, "array": {"maxItems"}, "integer": {"maximum"}}
+    bounds = {
+        "string": {"maxLength", "enum"},
+        "array": {"maxItems"},
+        "integer": {"maximum", "enum"},
+    }
     unbounded = [
         path
         for path, node in _nodes(_spec())

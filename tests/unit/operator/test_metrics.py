@@ -58,3 +58,24 @@ async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) ->
             }
         )
     assert shown == [{("a", "1"): 90, ("b", "2"): 0}, {("a", "1"): 100}, {}]
+
+
+async def test_what_autoscaling_wants_is_shown_while_it_scales(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runtimes = [{"runtime": "a", "desired": 3}, {"runtime": "b", "desired": 0}]
+    wanted = reconcile._desired({"scaling": {"runtimes": runtimes}})
+    outcomes = iter([Outcome(2.0, "ready", desired=wanted), Outcome(None, "ready")])
+
+    async def passed(_operator: Operator, _key: Key) -> Outcome:
+        return next(outcomes)
+
+    monkeypatch.setattr("llmdeployment_operator.handlers.run.reconcile", passed)
+    metrics = Metrics()
+    passes = Passes(Operator(cast("Any", None), cast("Any", None), metrics))
+    shown = []
+    for _ in range(2):
+        await passes.one(Key("team", "chat"))
+        (family,) = metrics.desired.collect()
+        shown.append({one.labels["runtime"]: one.value for one in family.samples})
+    assert shown == [{"a": 3.0, "b": 0.0}, {}]

@@ -9,7 +9,7 @@ from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 
 SCALING = {
-    "minReplicas": 2,
+    "minReplicas": 0,
     "maxReplicas": 8,
     "targets": {
         "ttft": {"percentile": 95, "milliseconds": 500},
@@ -36,7 +36,7 @@ def test_what_is_promised() -> None:
 
     assert subject(documents, "llm.yaml") == Subject(
         name="chat",
-        policy=Policy(2, 8, (Target("ttft", 95, 0.5), Target("e2e", 90, 9.0)), 600.0),
+        policy=Policy(0, 8, (Target("ttft", 95, 0.5), Target("e2e", 90, 9.0)), 600.0),
         engine="simulated",
         args={"max-num-seqs": 4},
     )
@@ -49,9 +49,13 @@ def test_what_is_promised() -> None:
         ([llm(), llm()], "llm.yaml holds 2 LLMDeployments; it is to hold one"),
         ([llm(None)], "llm.yaml: spec.scaling is missing: say maxReplicas and targets"),
         ([llm({"minReplicas": 1})], "llm.yaml: spec.scaling: maxReplicas: Field required"),
+        ([llm({"maxReplicas": 1})], "llm.yaml: spec.scaling: targets: Field required"),
         (
-            [llm({"minReplicas": 5, "maxReplicas": 3})],
-            "llm.yaml: spec.scaling: object: minReplicas 5 is above maxReplicas 3",
+            [llm({"minReplicas": 5, "maxReplicas": 3, "targets": {"itl": {"milliseconds": 50}}})],
+            (
+                "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: "
+                "lower the one or raise the other"
+            ),
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 0}}})],
@@ -63,11 +67,14 @@ def test_what_is_promised() -> None:
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 5, "percentile": 100}}})],
-            "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be less than or equal to 99",
+            "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be 50, 75, 90, 95 or 99",
         ),
         (
-            [llm({"maxReplicas": 3, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
-            'llm.yaml: spec.scaling: object: schedules: schedule "0 25 * * *" is no cron expression of five fields: Bad hour',
+            [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
+            (
+                "llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: "
+                'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
+            ),
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"tpot": {"milliseconds": 5}}})],

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import external
+from llmdeployment_operator.api import external, scaling
 from llmdeployment_operator.api.fields import Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
@@ -242,7 +242,12 @@ _GPUS_MATCH = (
     "string(self.resources.limits['nvidia.com/gpu']) in "
     "['0', string(self.parallelism.tensor * self.parallelism.pipeline)]"
 )
-SPEC = cel((_GPUS_MATCH, GPUS_MATCH), (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE), *external.SPEC_RULES)
+SPEC = cel(
+    (_GPUS_MATCH, GPUS_MATCH),
+    (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE),
+    *external.SPEC_RULES,
+    *scaling.SPEC_RULES,
+)
 
 
 def is_resource(name: str) -> bool:

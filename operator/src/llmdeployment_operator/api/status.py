@@ -23,7 +23,7 @@ class Condition(_Status):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
-    """Accepted, Progressing, Ready or Degraded."""
+    """Accepted, Progressing, Ready, Degraded or, with spec.scaling, Scaling."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
@@ -197,6 +197,51 @@ class ArmStatus(_Status):
     """The comparison of canary and stable, while there is a canary."""
 
 
+class ScaledRuntimeStatus(_Status):
+    """A runtime that autoscaling decides on."""
+
+    runtime: str = Field(max_length=64)
+    """Its hash."""
+    desired: int = Field(default=0, json_schema_extra={"format": "int32"})
+    """How many replicas it is to have."""
+    state: str = Field(default="", max_length=32768)
+    """What the law has learned (JSON), for an operator that starts again."""
+
+
+class ScalingDecisionStatus(_Status):
+    """A decision of autoscaling that changed a number of replicas."""
+
+    at: str = Field(json_schema_extra={"format": "date-time"})
+    """When."""
+    runtime: str = Field(max_length=64)
+    """Of which runtime."""
+    before: int = Field(default=0, alias="from", json_schema_extra={"format": "int32"})
+    """Replicas before."""
+    after: int = Field(default=0, alias="to", json_schema_extra={"format": "int32"})
+    """Replicas from then on."""
+    reason: str = Field(max_length=64)
+    """Why, in one word; docs/autoscaling.md lists them."""
+    message: str = Field(default="", max_length=512)
+    """Why, in one sentence."""
+    inputs: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=32)] = (
+        Field(default_factory=dict)
+    )
+    """The numbers that it was decided on."""
+
+
+class ScalingStatus(_Status):
+    """What autoscaling decided, with spec.scaling."""
+
+    replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
+    """How many carry all requests; those of a rollout come beside them."""
+    written_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When this was written: at a decision, else once a minute."""
+    runtimes: Annotated[tuple[ScaledRuntimeStatus, ...], Field(max_length=16)] = ()
+    """The runtimes that are scaled."""
+    decisions: Annotated[tuple[ScalingDecisionStatus, ...], Field(max_length=10)] = ()
+    """The last ones, newest last."""
+
+
 class Status(_Status):
     """What the operator last saw and did."""
 
@@ -212,7 +257,7 @@ class Status(_Status):
             },
         ),
     ] = ()
-    """Accepted, Progressing, Ready and Degraded, each with a reason."""
+    """Accepted, Progressing, Ready, Degraded and, with spec.scaling, Scaling, each with a reason."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(
@@ -245,5 +290,7 @@ class Status(_Status):
     """Worker pods that exist."""
     ready_replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods that answer."""
+    scaling: ScalingStatus | None = None
+    """What autoscaling decided, with spec.scaling."""
     selector: str = Field(default="", max_length=1024)
     """Label selector of the worker pods, for the scale subresource."""

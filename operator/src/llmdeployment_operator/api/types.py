@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from llmdeployment_operator.api import external, gateway_api, rules
+from llmdeployment_operator.api import external, gateway_api, rules, scaling
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.env import EnvVar
@@ -27,6 +27,7 @@ from llmdeployment_operator.api.fields import (
 )
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
+from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.api.status import Status
 
 GROUP = "llmdeployment.dev"
@@ -229,7 +230,9 @@ class Spec(Model):
     pod_template: PodTemplate | None = None
     """Overlay on the pods of head and workers."""
     replicas: Annotated[int, Field(ge=0, le=1000, json_schema_extra={"format": "int32"})] = 1
-    """Replicas. 0 stops all; requests then wait for as long as spec.gateway.hold says."""
+    """Replicas. 0 stops all; requests then wait for as long as spec.gateway.hold says. With spec.scaling, the number it begins with."""
+    scaling: ScalingSpec | None = None
+    """Replicas by latency; spec.replicas has no effect then."""
     arms: Annotated[
         tuple[ArmSpec, ...],
         Field(
@@ -262,6 +265,14 @@ class Spec(Model):
     @model_validator(mode="after")
     def _somebody_counts_errors(self) -> Self:
         gateway_api.check_analysis(self.gateway.mode, self.rollout.analysis)
+        return self
+
+    @model_validator(mode="after")
+    def _scaling_fits(self) -> Self:
+        own = self.engine.name
+        arms = {arm.name: scaling.engine_of(arm.overrides, own) for arm in self.arms}
+        gateway = self.gateway
+        scaling.checked(self.scaling, {"": own, **arms}, gateway.mode, gateway.hold.max_requests)
         return self
 
     @model_validator(mode="after")

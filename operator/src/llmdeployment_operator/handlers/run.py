@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import aiohttp
 import kopf
@@ -21,7 +22,7 @@ from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.names import MANAGER
 from llmdeployment_operator.plan.settings import Settings
-from llmdeployment_operator.reconcile import Key, Labels, Operator, reconcile
+from llmdeployment_operator.reconcile import Key, Operator, reconcile
 from llmdeployment_operator.settings import Runtime
 
 log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ class Passes:
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
         self._states: dict[Key, str] = {}
-        self._shown: dict[tuple[Gauge, Key], set[Labels]] = {}
+        self._shown: dict[tuple[Gauge, Key], set[tuple[str, ...]]] = {}
 
     async def one(self, key: Key) -> float | None:
         """Make one pass and return when the next is due, or None: when something happens."""
@@ -154,6 +155,7 @@ class Passes:
         self._note(key, outcome.state)
         self._show(metrics.traffic, key, outcome.traffic)
         self._show(metrics.verdict, key, outcome.verdicts)
+        self._show(metrics.desired, key, outcome.desired)
         return outcome.requeue_after
 
     def failed(self, key: Key, error: Exception) -> None:
@@ -176,7 +178,7 @@ class Passes:
                 exc_info=error,
             )
 
-    def _show(self, gauge: Gauge, key: Key, values: Mapping[Labels, float]) -> None:
+    def _show(self, gauge: Gauge, key: Key, values: Mapping[Any, float]) -> None:
         for labels in self._shown.pop((gauge, key), set()) - values.keys():
             gauge.remove(key.namespace, key.name, *labels)
         for labels, value in values.items():

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +17,7 @@ from llmdeployment_operator.api.types import LLMDeployment, SecretReference, Spe
 from llmdeployment_operator.kube import objects, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
+from llmdeployment_operator.kube.recall import Recall
 from llmdeployment_operator.kube.resources import (
     BY_KIND,
     CHILDREN,
@@ -27,14 +29,19 @@ from llmdeployment_operator.kube.resources import (
 )
 from llmdeployment_operator.plan import adapters, names
 from llmdeployment_operator.plan.accelerators import accelerators
+from llmdeployment_operator.plan.autoscale import ReplicaSample
 from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.intent import Object
+from llmdeployment_operator.plan.looks import sample_of
 from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
 from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
 from llmdeployment_operator.plan.samples import Samples, of_gateway, of_replica
 from llmdeployment_operator.plan.scene import has_canary
 from llmdeployment_operator.plan.serve import ServeState, serve_state
 from llmdeployment_operator.plan.stage import pods_of, ready_head
+
+STATS_SECONDS = 1.0
+"""How long a replica may take to say how it fares where autoscaling asks: one that takes longer did not answer."""
 
 _SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | None
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -50,6 +57,7 @@ class Eyes:
         cluster_read: whether nodes and StorageClasses may be listed.
         everywhere: whether pods of all namespaces may be listed.
         collector: counts from look to look.
+        recall: what autoscaling remembers.
     """
 
     client: ApiClient
@@ -57,6 +65,7 @@ class Eyes:
     cluster_read: bool
     everywhere: bool
     collector: Collector = field(default_factory=Collector)
+    recall: Recall = field(default_factory=Recall)
 
 
 async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, Any]) -> Observed:
@@ -90,6 +99,7 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
         fresh_token=secrets.token_hex(32),
         missing_secrets=missing,
         missing_config_maps=missing_config_maps,
+        scaling=eyes.recall.of((meta.namespace, meta.name), meta.uid),
     )
     wanted = [
         (HTTP_ROUTE.kind, meta.name),
@@ -165,19 +175,20 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
     """Return the observation with the answers of those who send no events."""
     runtimes = list(observed.tokens)
     gateways = [pod for pod in pods_of(observed, "gateway") if is_ready(pod) and _ip(pod)]
-    capacity, states, answers = await asyncio.gather(
+    capacity, states, answers, (replicas, samples) = await asyncio.gather(
         _capacity(eyes, deployment.metadata.namespace, observed.pods),
         asyncio.gather(*(_serve(eyes, observed, runtime) for runtime in runtimes)),
         asyncio.gather(*(_stats(eyes, pod, names.AGENT_PORT) for pod in gateways)),
+        _replicas(eyes, deployment, observed),
     )
     told = {
         pod["metadata"]["uid"]: answer
         for pod, answer in zip(gateways, answers, strict=True)
         if answer is not None
     }
-    replicas = await _replicas(eyes, deployment, observed)
     return replace(
         observed,
+        samples=samples,
         serve={
             runtime: state
             for runtime, state in zip(runtimes, states, strict=True)
@@ -202,21 +213,35 @@ def _compares(deployment: LLMDeployment, observed: Observed) -> bool:
 
 async def _replicas(
     eyes: Eyes, deployment: LLMDeployment, observed: Observed
-) -> dict[str, dict[str, Any]]:
-    """Return the `/stats` of replicas by uid of their pods: of all for a comparison, else of those whose adapters are awaited.
+) -> tuple[dict[str, dict[str, Any]], dict[str, ReplicaSample]]:
+    """Return the `/stats` of replicas by uid of their pods, and those of them that autoscaling can use.
 
-    A replica that is asked and does not answer has an empty one.
+    All are asked for a comparison and for autoscaling, else those whose adapters are awaited. One that is asked and does not answer has
+    an empty answer.
     """
     asked = adapters.runtimes_to_ask(observed, deployment.metadata.generation)
-    everyone = _compares(deployment, observed)
+    scales = deployment.spec.scaling is not None
+    everyone = scales or _compares(deployment, observed)
     workers = [
         pod
         for pod in pods_of(observed, "worker")
         if is_ready(pod) and _ip(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
-    answers = await asyncio.gather(*(_stats(eyes, pod, names.REPLICA_PORT) for pod in workers))
-    pairs = zip(workers, answers, strict=True)
-    return {pod["metadata"]["uid"]: answer or {} for pod, answer in pairs}
+    answers = await asyncio.gather(*(_read(eyes, pod, scales=scales) for pod in workers))
+    pairs = [(pod["metadata"]["uid"], *read) for pod, read in zip(workers, answers, strict=True)]
+    samples = {
+        uid: sample
+        for uid, stats, at in pairs
+        if scales and (sample := sample_of(stats, at)) is not None
+    }
+    return {uid: stats for uid, stats, _ in pairs}, samples
+
+
+async def _read(eyes: Eyes, pod: Object, *, scales: bool) -> tuple[dict[str, Any], float]:
+    """Return what a replica says, and when that was read."""
+    limit = {"seconds": STATS_SECONDS} if scales else {}
+    answer = await serve.get_stats(eyes.session, _ip(pod), names.REPLICA_PORT, **limit)
+    return answer or {}, time.time()
 
 
 def _fresh(
@@ -255,7 +280,10 @@ async def _stats(eyes: Eyes, pod: Object, port: int) -> dict[str, Any] | None:
 
 def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
     up = {name: int(service.get("up", 0)) for name, service in stats.get("services", {}).items()}
-    return GatewayState(pod["metadata"]["name"], str(stats.get("routesHash", "")), up)
+    held, refused = (max(0, int(stats.get(key, 0))) for key in ("held", "refused"))
+    return GatewayState(
+        pod["metadata"]["name"], str(stats.get("routesHash", "")), up, held, refused
+    )
 
 
 async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple[str, ...]:

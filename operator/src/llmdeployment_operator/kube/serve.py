@@ -3,6 +3,7 @@
 Source: `ray/dashboard/modules/serve/serve_head.py` and `ServeDeploySchema` in `ray/serve/schema.py`, Ray 2.60.
 """
 
+import json
 from typing import Any, cast
 
 import aiohttp
@@ -11,6 +12,8 @@ from llmdeployment_operator.kube.errors import ServeRefused, ServeUnavailable
 
 DASHBOARD_PORT = 8265
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+_LARGEST_STATS = 1 << 20
+"""Bytes: some twenty times what a replica of many revisions says."""
 _PUT_TIMEOUT = aiohttp.ClientTimeout(total=60)
 """The first PUT starts the Serve controller, which takes 5 to 7 s on two cores."""
 
@@ -56,15 +59,36 @@ async def put_applications(
         ) from error
 
 
-async def get_stats(session: aiohttp.ClientSession, host: str, port: int) -> dict[str, Any] | None:
-    """Return the `/stats` of a gateway or of a replica, or None when it does not answer with JSON."""
+async def get_stats(
+    session: aiohttp.ClientSession, host: str, port: int, seconds: float = 10.0
+) -> dict[str, Any] | None:
+    """Return the `/stats` of a gateway or of a replica.
+
+    None when it does not answer within `seconds`, or with something else than a JSON object of 1 MiB at most.
+    """
+    timeout = aiohttp.ClientTimeout(total=seconds)
     try:
-        async with session.get(f"http://{_host(host)}:{port}/stats", timeout=_TIMEOUT) as response:
+        async with session.get(f"http://{_host(host)}:{port}/stats", timeout=timeout) as response:
             if response.status != 200:  # noqa: PLR2004  reason=an HTTP status is its own name
                 return None
-            return cast("dict[str, Any]", await response.json())
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError):
+            return _object(await _bounded(response.content))
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RecursionError):
+        # Python gives up on lists that are nested a thousand deep.
         return None
+
+
+async def _bounded(content: aiohttp.StreamReader) -> bytes:
+    body = b""
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > _LARGEST_STATS:
+            raise ValueError("the answer is too long")
+    return body
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    found = json.loads(body)
+    return found if isinstance(found, dict) else None
 
 
 def _host(host: str) -> str:

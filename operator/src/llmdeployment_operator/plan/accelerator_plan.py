@@ -7,17 +7,22 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan import surge
 from llmdeployment_operator.plan.accelerators import accelerators
 from llmdeployment_operator.plan.arms import ArmMove
-from llmdeployment_operator.plan.move import share
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.pods import Capacity, free_of
 from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.stage import live_workers, pods_of
+from llmdeployment_operator.plan.wanted import Wanted
 
 
 def planned(
-    deployment: LLMDeployment, arm: ArmMove, stable: Revision, observed: Observed, lack: Finding
+    deployment: LLMDeployment,
+    arm: ArmMove,
+    stable: Revision,
+    observed: Observed,
+    wanted: Wanted,
+    lack: Finding,
 ) -> Finding:
     """Return what an arm's new revision lacks, with what the change needs of accelerators where that matters.
 
@@ -26,6 +31,7 @@ def planned(
         arm: whose rollout it is.
         stable: the revision that serves it.
         observed: the cluster; its capacity is known when a runtime is about to be made, and while a pod waits.
+        wanted: how many replicas the requests need.
         lack: what keeps the new revision from answering.
     """
     target = arm.target
@@ -36,7 +42,7 @@ def planned(
     new = starts not in observed.children
     if not new and lack.reason is not Reason.WAITING_FOR_GPU:
         return lack
-    replicas = share(deployment.spec.replicas, arm.weight)
+    replicas = wanted.of_arm(arm.name, arm.weight)
     max_surge = deployment.spec.rollout.max_surge
     most = replicas if max_surge is None else min(replicas, surge.room(max_surge, replicas))
     placed = sum("nodeName" in pod["spec"] for pod in pods_of(observed, "worker", target.runtime))

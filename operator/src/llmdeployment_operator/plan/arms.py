@@ -14,7 +14,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.commands import commands_of
 from llmdeployment_operator.plan.evaluation import gate_of
 from llmdeployment_operator.plan.memory import memory_of
-from llmdeployment_operator.plan.move import Move, Scene, share
+from llmdeployment_operator.plan.move import Move, Scene
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.reasons import Finding, Reason
@@ -22,6 +22,7 @@ from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.rollout import next_move, standing
 from llmdeployment_operator.plan.routes import ARM, Route, Share, rows, stable_of, weights
 from llmdeployment_operator.plan.scene import scene_of
+from llmdeployment_operator.plan.wanted import Wanted
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,35 @@ class Arm:
     name: str
     weight: int
     deployment: LLMDeployment
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An arm that exists: as the spec asks for it, as the routes have it, or both.
+
+    Attributes:
+        name: of the arm.
+        weight: its percent of all requests by the spec; 0 for one that is leaving.
+        routed: the percent that it has.
+        target: the revision the spec asks of it; of an arm that is leaving, the one it has.
+        fixed: whether no arm has any request yet, so that none has to wait for more of them.
+    """
+
+    name: str
+    weight: int
+    routed: int
+    target: Revision
+    fixed: bool = False
+
+    @property
+    def percent(self) -> int:
+        """The most it may have now."""
+        return max(self.weight, self.routed)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it is to get more than it has."""
+        return not self.fixed and self.weight > self.routed
 
 
 @dataclass(frozen=True)
@@ -83,12 +113,32 @@ def arms_of(deployment: LLMDeployment) -> tuple[Arm, ...]:
     )
 
 
-def moved(
+def asked_of(
     deployment: LLMDeployment,
     observed: Observed,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
+) -> tuple[Asked, ...]:
+    """Return the arms there are, those of the spec first."""
+    wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
+    routed = weights(routes) or _told(observed.status)
+    names = [*wanted, *(name for name in routed if name not in wanted)]
+    found = ((name, targets.get(name) or _as_it_is(name, routes, revisions)) for name in names)
+    return tuple(
+        Asked(name, wanted.get(name, 0), routed.get(name, 0), target, fixed=not routed)
+        for name, target in found
+        if target is not None
+    )
+
+
+def moved(  # noqa: PLR0913  because each is a fact of its own, and nothing else holds some of them together
+    deployment: LLMDeployment,
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    targets: Mapping[str, Revision],
+    routes: tuple[Route, ...],
+    wanted: Wanted,
     now: datetime,
     *,
     applied: bool,
@@ -101,25 +151,22 @@ def moved(
         revisions: those on record, the targets among them.
         targets: what the spec asks of each of its arms.
         routes: as they are in the cluster; who has the traffic.
+        wanted: how many replicas the requests need.
         now: the current time, UTC.
         applied: whether every gateway routes by them.
     """
-    wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
     routed = weights(routes) or _told(observed.status)
-    names = [*wanted, *(name for name in routed if name not in wanted)]
+    asked = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
     found: dict[str, tuple[Scene, Revision, Move]] = {}
-    for name in names:
-        percent = max(wanted.get(name, 0), routed.get(name, 0))
-        target = targets.get(name) or _as_it_is(name, routes, revisions)
-        if target is None:
-            continue
-        replicas = share(deployment.spec.replicas, percent)
-        scene = scene_of(observed, revisions, name, target, routes, replicas, applied=applied)
+    for arm in asked_of(deployment, observed, revisions, targets, routes):
+        name, target = arm.name, arm.target
+        replicas = wanted.of_arm(name, arm.percent)
+        scene = scene_of(observed, revisions, arm, routes, replicas, applied=applied)
         gate = gate_of(deployment, observed, scene.stable, target.number)
         scene = replace(scene, gate=gate)
         found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
-    waits = _waits(deployment, wanted, routed, found)
-    layout = routed if waits is not None else wanted
+    waits = _waits(deployment, asked, routed, found, wanted)
+    layout = routed if waits is not None else asked
     order = [*layout, *(name for name in found if name not in layout)]
     moves = (ArmMove(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
     return Arms(tuple(moves), waits)
@@ -140,11 +187,12 @@ def routes_for(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Ro
     )
 
 
-def needs_of(arms: Arms, revisions: Iterable[Revision], replicas: int) -> dict[str, int]:
+def needs_of(arms: Arms, revisions: Iterable[Revision], wanted: Wanted) -> dict[str, int]:
     """Return replicas by runtime: of each arm as many as the revision on it that needs most; together never more than all requests need."""
     runtimes = {r.number: r.runtime for r in revisions}
     stable = {runtimes[number] for number in arms.stable()}
-    needs: dict[str, int] = {}
+    own: dict[str, int] = {}
+    beside: dict[str, int] = {}
     for arm in arms.moves:
         of_arm: dict[str, int] = {}
         for number, need in arm.move.needs.items():
@@ -152,7 +200,13 @@ def needs_of(arms: Arms, revisions: Iterable[Revision], replicas: int) -> dict[s
                 runtime = runtimes[number]
                 of_arm[runtime] = max(need, of_arm.get(runtime, 0))
         for runtime, need in of_arm.items():
-            needs[runtime] = min(replicas, needs.get(runtime, 0) + need)
+            part = own if runtime == runtimes.get(arm.move.stable) else beside
+            part[runtime] = part.get(runtime, 0) + need
+    needs: dict[str, int] = {}
+    for runtime in dict.fromkeys((*own, *beside)):
+        serving = min(wanted.of_runtime(runtime), own.get(runtime, 0))
+        need = min(wanted.total, serving + beside.get(runtime, 0))
+        needs[runtime] = max(need, wanted.canaries.get(runtime, 0))
     # What serves is written before what comes.
     return dict(sorted(needs.items(), key=lambda pair: pair[0] not in stable))
 
@@ -179,6 +233,7 @@ def _waits(
     wanted: Mapping[str, int],
     routed: Mapping[str, int],
     found: Mapping[str, tuple[Scene, Revision, Move]],
+    replicas: Wanted,
 ) -> Finding | None:
     """Return why the arms keep the weights they have, or None: when they have the spec's, or none at all."""
     if not routed or list(wanted.items()) == list(routed.items()):
@@ -193,7 +248,7 @@ def _waits(
             return Finding(Reason.ARMS_WAITING, why)
         if name not in routed and (held := _held(deployment, name, scene)) is not None:
             return held
-        need, have = share(deployment.spec.replicas, weight), scene.ready.get(move.stable, 0)
+        need, have = replicas.before_traffic(name, weight), scene.ready.get(move.stable, 0)
         if have < need or move.stable not in scene.ready:
             why = f"the arms get their new weights when {need} replicas of arm {name} (revision {move.stable}) answer; {have} do"
             return Finding(Reason.ARMS_WAITING, why)

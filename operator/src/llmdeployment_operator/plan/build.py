@@ -16,6 +16,7 @@ from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.removal import removals
 from llmdeployment_operator.plan.repair import empty_worker
 from llmdeployment_operator.plan.revisions import described
+from llmdeployment_operator.plan.scaling_report import said_of
 from llmdeployment_operator.plan.serve import put_needed
 from llmdeployment_operator.plan.settings import Settings
 from llmdeployment_operator.plan.stage import (
@@ -55,6 +56,7 @@ def build_plan(
         status=None if status == observed.status else status,
         events=events_of(status, observed.status),
         requeue_after=_requeue(deployment, decision, observed, status, now),
+        scaling=decision.scaling.memory,
     )
     if deployment.spec.paused:
         return quiet
@@ -83,6 +85,7 @@ def build_plan(
         status=quiet.status,
         events=(*_recorded(decision), *quiet.events),
         requeue_after=quiet.requeue_after,
+        scaling=quiet.scaling,
         details=details,
     )
 
@@ -103,7 +106,18 @@ def _status(
     conditions = front_door.noted(conditions, deployment)
     if deployment.spec.paused:
         conditions = paused(conditions)
-    report = Report(conditions, decision.kept, decision.arms, decision.routes, decision.needs)
+    said = said_of(deployment, decision.scaling, observed.status, now)
+    if said.condition is not None:
+        conditions = [*conditions, said.condition]
+    report = Report(
+        conditions,
+        decision.kept,
+        decision.arms,
+        decision.routes,
+        decision.needs,
+        decision.scaling.wanted.total,
+        said,
+    )
     return status_of(deployment, report, observed, now)
 
 
@@ -112,7 +126,7 @@ def _serves(deployment: LLMDeployment, decision: Decision, observed: Observed) -
     revisions = [decision.revision(arm.move.stable) for arm in decision.arms.routed]
     ready = sum(ready_replicas(observed, runtime) for runtime in {r.runtime for r in revisions})
     if not deployment.spec.arms:
-        number, replicas = revisions[0].number, deployment.spec.replicas
+        number, replicas = revisions[0].number, decision.scaling.wanted.total
         return f"revision {number} answers with {ready} of {replicas} replicas"
     shares = ", ".join(
         f"arm {arm.name} {arm.weight} % revision {arm.move.stable}" for arm in decision.arms.routed
@@ -178,6 +192,8 @@ def _requeue(
     now: datetime,
 ) -> float | None:
     """Return when to look again: those who send no events are asked until everything is as it should be."""
+    if deployment.spec.scaling is not None and not deployment.spec.paused:
+        return POLL_SECONDS
     silent = any(ready_head(observed, runtime) for runtime in observed.tokens) or observed.gateways
     leaving = any(live_workers(observed, r) > decision.needs.get(r, 0) for r in observed.tokens)
     applied = _routes_applied(deployment, decision, observed)

@@ -9,6 +9,7 @@ Ready, Progressing and Degraded are derived from the same findings, so they cann
 | it cannot come up without somebody's help | True | True | False | True |
 | the current generation was given up | True | False | False | True |
 | nothing is asked to serve | True | False | False | False |
+| no request, so that autoscaling keeps no replica | True | False | True | False |
 | it serves, all replicas answer | True | False | True | False |
 | it serves, more replicas are coming | True | True | True | False |
 | it serves, something is wrong | True | False | True | True |
@@ -54,7 +55,7 @@ def accepted(serving: bool, finding: Finding | None, message: str) -> list[Condi
     resting = stage.reason is Reason.SCALED_TO_ZERO
     still = resting or stage.reason is Reason.ROLLED_BACK
     waits = stage.reason in HEALS_BY_WAITING
-    ready = Finding(Reason.SERVING, message) if serving else stage
+    ready = Finding(Reason.SERVING, message) if serving and not resting else stage
     fine = finding is None or waits or resting
     trouble = Finding(Reason.AS_EXPECTED, "") if fine else stage
     return [

@@ -24,6 +24,7 @@ from llmdeployment_operator.plan.revisions import (
 )
 from llmdeployment_operator.plan.routes import Route, routes_of
 from llmdeployment_operator.plan.runtime import rendering
+from llmdeployment_operator.plan.scaling import Scaling, scaled
 from llmdeployment_operator.plan.serve import attempt_of, serve_config
 from llmdeployment_operator.plan.settings import Settings
 from llmdeployment_operator.plan.stage import live_workers
@@ -40,6 +41,7 @@ class Decision:
         objects: every child.
         needs: replicas by runtime.
         puts: what each runtime's Serve should run.
+        scaling: how many replicas the requests need, and why.
     """
 
     arms: Arms
@@ -48,6 +50,7 @@ class Decision:
     objects: list[Object]
     needs: Mapping[str, int]
     puts: Mapping[str, dict[str, Any]]
+    scaling: Scaling
 
     def revision(self, number: int) -> Revision:
         """Return the revision of a number that is kept."""
@@ -71,14 +74,16 @@ def decide(
     live = observed.children.get(("ConfigMap", routes_name(name)))
     routes = routes_of(live)
     applied = live is not None and front_door.applied(deployment, observed, live)
-    arms = moved(deployment, observed, revisions, targets, routes, now, applied=applied)
+    scaling = scaled(deployment, observed, revisions, targets, routes, now)
+    wanted = scaling.wanted
+    arms = moved(deployment, observed, revisions, targets, routes, wanted, now, applied=applied)
     kept = revisions
     if applied and not deployment.spec.paused:
         # Until every gateway has the routes, one of them may send requests for any revision.
         in_use = arms.in_use() | {route.revision for route in routes}
         gone = surplus(revisions, in_use, deployment.spec.revision_history_limit)
         kept = tuple(r for r in revisions if r not in gone)
-    needs = needs_of(arms, kept, deployment.spec.replicas)
+    needs = needs_of(arms, kept, wanted)
     puts = {
         runtime: _put(deployment, kept, runtime, observed, need, now)
         for runtime, need in needs.items()
@@ -97,7 +102,7 @@ def decide(
     made, left = evaluations(deployment, arms, observed, settings)
     objects = children(deployment, kept, intents, following, settings, gateways, made)
     objects = [*objects, *left]
-    return Decision(arms, kept, following, objects, needs, puts)
+    return Decision(arms, kept, following, objects, needs, puts, scaling.given(needs))
 
 
 def _targets(

@@ -12,6 +12,7 @@ from llmdeployment_operator.plan.decision import Decision
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.reasons import HEALS_BY_WAITING, Finding, Reason
+from llmdeployment_operator.plan.scaling_report import at_zero
 from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
 
 
@@ -30,13 +31,24 @@ def finding_of(
         ), answers
     if (found := next(_troubles(deployment, decision, observed), None)) is not None:
         return found, answers
-    if deployment.spec.replicas == 0:
-        return Finding(Reason.SCALED_TO_ZERO, front_door.at_zero(deployment)), False
+    if decision.scaling.wanted.total == 0:
+        return _zero(deployment, decision, observed, gateway)
     if gateway is not None and gateway.reason not in HEALS_BY_WAITING:
         # A rollout that waits for it would not say so.
         return gateway, answers
     stages = [named(deployment, arm, arm.move.stage) for arm in arms.moves if arm.move.stage]
     return next(iter(stages), arms.waits or gateway), answers
+
+
+def _zero(
+    deployment: LLMDeployment, decision: Decision, observed: Observed, gateway: Finding | None
+) -> tuple[Finding, bool]:
+    """Return what is said without replicas, and whether a request is answered nevertheless: autoscaling orders one for it."""
+    if deployment.spec.scaling is None:
+        return Finding(Reason.SCALED_TO_ZERO, front_door.at_zero(deployment)), False
+    if gateway is not None and not front_door.applied(deployment, observed, decision.routes_map):
+        return gateway, False
+    return at_zero(deployment.spec.scaling), True
 
 
 def named(deployment: LLMDeployment, arm: ArmMove, finding: Finding) -> Finding:
@@ -61,7 +73,8 @@ def _troubles(
         lack = _lack(decision, observed, arm.target.number)
         if lack is not None:
             stable_revision = decision.revision(arm.move.stable)
-            lack = planned(deployment, arm, stable_revision, observed, lack)
+            wanted = decision.scaling.wanted
+            lack = planned(deployment, arm, stable_revision, observed, wanted, lack)
             yield named(deployment, arm, lack)
 
 

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmdeployment_operator.plan.autoscale import ReplicaSample
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.pods import Capacity
 from llmdeployment_operator.plan.samples import Samples
+from llmdeployment_operator.plan.scaling_memory import Memory
 from llmdeployment_operator.plan.serve import ServeState
 
 Ref = tuple[str, str]
@@ -15,11 +17,21 @@ Ref = tuple[str, str]
 
 @dataclass(frozen=True)
 class GatewayState:
-    """What one gateway's agent says of itself: the routes it has applied and the servers that answer."""
+    """What one gateway's agent says of itself.
+
+    Attributes:
+        pod: its name.
+        routes_hash: of the routes it has applied.
+        up: servers that answer, by Service.
+        held: requests that wait now, since no replica is ready.
+        refused: requests that could not wait, or no longer, since it began.
+    """
 
     pod: str
     routes_hash: str
     up: Mapping[str, int]
+    held: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class Observed:
         capacity: extended resources of the cluster; empty when nothing waits for one and no runtime is about to be made.
         adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
+        samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
+        scaling: what autoscaling remembers; None after a start, when the status is what there is.
         default_storage_class: whether the cluster makes volumes by itself.
     """
 
@@ -58,4 +72,6 @@ class Observed:
     capacity: Mapping[str, Capacity] = field(default_factory=dict)
     adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
     fresh: Samples = field(default_factory=dict)
+    samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
+    scaling: Memory | None = None
     default_storage_class: bool = False

@@ -6,6 +6,7 @@ from typing import Any
 from llmdeployment_operator.plan.intent import Object
 from llmdeployment_operator.plan.observed import Ref
 from llmdeployment_operator.plan.removal import Removal
+from llmdeployment_operator.plan.scaling_memory import Memory
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Plan:
         status: the whole status, or None when it is as it should be.
         events: what to tell people.
         requeue_after: seconds until something has to be asked that sends no events, or None.
+        scaling: what autoscaling has to remember, or None when it remembers nothing new.
         details: why each write is made, one line each.
     """
 
@@ -50,6 +52,7 @@ class Plan:
     status: dict[str, Any] | None = None
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
+    scaling: Memory | None = None
     details: tuple[str, ...] = field(default=())
 
     @property

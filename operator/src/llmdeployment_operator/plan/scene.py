@@ -1,5 +1,7 @@
 """What a rollout is decided from, out of what a pass observed."""
 
+from typing import Protocol
+
 from llmdeployment_operator.plan.adapters import adapters_finding, carriers
 from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.memory import memory_of
@@ -11,11 +13,35 @@ from llmdeployment_operator.plan.serve import ServeState
 from llmdeployment_operator.plan.stage import ready_replicas, runtime_finding
 
 
+class Aims(Protocol):
+    """An arm, and the revision that the spec asks of it."""
+
+    @property
+    def name(self) -> str:
+        """Of the arm."""
+
+    @property
+    def target(self) -> Revision:
+        """The revision."""
+
+
+def stable_number(
+    observed: Observed, revisions: tuple[Revision, ...], arm: Aims, routes: tuple[Route, ...]
+) -> int:
+    """Return the revision that has an arm's traffic, or all of it but the canary's.
+
+    The routes as they are in the cluster are the memory of that. Without any, because somebody took them away or there never were, it
+    is who the status says, else the target.
+    """
+    last = stable_of(routes, arm.name) or memory_of(observed.status, arm.name).stable
+    on_record = {revision.number for revision in revisions}
+    return last if last is not None and last in on_record else arm.target.number
+
+
 def scene_of(
     observed: Observed,
     revisions: tuple[Revision, ...],
-    arm: str,
-    target: Revision,
+    arm: Aims,
     routes: tuple[Route, ...],
     replicas: int,
     *,
@@ -23,20 +49,16 @@ def scene_of(
 ) -> Scene:
     """Return the scene of one arm.
 
-    The routes as they are in the cluster are the memory of who has the traffic. Without any, because somebody took them away or
-    there never were, it is who the status says, else the target.
-
     Args:
         observed: the cluster.
         revisions: those on record, the target among them.
-        arm: its name.
-        target: the revision the spec asks for.
+        arm: its name and its target.
         routes: as the routes ConfigMap has them; empty when there is none.
-        replicas: the arm's part of `spec.replicas`.
+        replicas: what carries all of the arm's requests.
         applied: whether every gateway routes by them.
     """
     on_record = {revision.number for revision in revisions}
-    last = stable_of(routes, arm) or memory_of(observed.status, arm).stable
+    target = arm.target
     alive = {r.number: ready_replicas(observed, r.runtime) for r in revisions}
     known = [
         r
@@ -46,11 +68,11 @@ def scene_of(
     ]
     lacking = runtime_finding(observed, target.runtime, replicas)
     lacking = lacking or adapters_finding(observed, target)
-    canary, weight = canary_of(routes, arm) or (None, 0)
+    canary, weight = canary_of(routes, arm.name) or (None, 0)
     own = canary == target.number
     other = canary if canary in on_record and not own else None
     return Scene(
-        stable=last if last is not None and last in on_record else target.number,
+        stable=stable_number(observed, revisions, arm, routes),
         target=target.number,
         weight=weight if own else 0,
         ready={r.number: carriers(observed, r, alive[r.number]) for r in known},

@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
+
+from llmdeployment_operator.api import cron
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,8 @@ def problem(schedule: Schedule) -> str | None:
     >>> problem(Schedule("0 25 * * *", 60.0, 1))
     'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
     """
-    try:
-        zone = ZoneInfo(schedule.time_zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return f'timeZone "{schedule.time_zone}" is not known: use a name such as Europe/Berlin'
-    if len(schedule.schedule.split()) != 5:  # noqa: PLR2004  because cron has five fields
-        return f'schedule "{schedule.schedule}" is no cron expression of five fields'
-    try:
-        CronSim(schedule.schedule, datetime(2000, 1, 1, tzinfo=zone))
-    except CronSimError as error:
-        return f'schedule "{schedule.schedule}" is no cron expression of five fields: {error}'
+    if found := cron.problem(schedule.schedule, schedule.time_zone):
+        return found
     if schedule.duration <= 0:
         return "duration must be above zero"
     return None

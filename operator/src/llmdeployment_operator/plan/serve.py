@@ -91,7 +91,7 @@ def serve_config(
     Args:
         deployment: whose model it is.
         on_runtime: the revisions this runtime answers for; they differ in prompt and adapters only.
-        replicas: how many are wanted.
+        replicas: how many are wanted; of none there are no pods.
         attempt: how often the same configuration failed before. It hides in an option that matters to nobody,
             since an identical declaration is not tried again.
     """

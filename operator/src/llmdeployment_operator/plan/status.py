@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan import front_door, names
+from llmdeployment_operator.plan import front_door, names, scaling_report
 from llmdeployment_operator.plan.arms import Arms
 from llmdeployment_operator.plan.conditions import Condition, merged, refused, stamp, transitions
 from llmdeployment_operator.plan.evaluation import evaluation_row
@@ -16,6 +16,7 @@ from llmdeployment_operator.plan.plan import Event
 from llmdeployment_operator.plan.reasons import Finding
 from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.routes import BUCKETS, Route, widths
+from llmdeployment_operator.plan.scaling_report import Said
 from llmdeployment_operator.plan.stage import ready_replicas
 
 
@@ -28,6 +29,8 @@ class Report:
     arms: Arms
     routes: tuple[Route, ...]
     needs: Mapping[str, int]
+    replicas: int
+    scaling: Said
 
     @property
     def stable(self) -> tuple[Revision, ...]:
@@ -45,23 +48,25 @@ def status_of(
     deployment: LLMDeployment, report: Report, observed: Observed, now: datetime
 ) -> dict[str, Any]:
     """Return the whole status."""
-    spec, meta = deployment.spec, deployment.metadata
+    meta = deployment.metadata
     runtimes = {revision.runtime for revision in report.stable}
     # The scale subresource has one selector: that of a single runtime, or of all.
     of_one = len(report.arms.moves) == 1
     which = {"runtime": report.arms.moves[0].target.runtime} if of_one else {}
     selector = names.selector(meta.name, component="worker", **which)
+    scaling = {"scaling": report.scaling.row} if report.scaling.row is not None else {}
     return {
         "observedGeneration": meta.generation,
         "conditions": _conditions(report.conditions, observed.status, meta.generation, now),
         "endpoint": front_door.endpoint(deployment),
         "model": report.stable[0].template["model"].get("servedName") or meta.name,
-        "replicas": spec.replicas,
+        "replicas": report.replicas,
         "readyReplicas": sum(ready_replicas(observed, runtime) for runtime in runtimes),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(selector.items())),
         "traffic": _traffic(deployment, report),
         "arms": [row_of(arm.move.memory, arm.name, arm.weight) for arm in report.arms.moves],
         "revisions": [_revision(deployment, r, report, observed, now) for r in report.revisions],
+        **scaling,
     }
 
 
@@ -95,7 +100,7 @@ def events_of(status: Mapping[str, Any], previous: Mapping[str, Any]) -> tuple[E
     before, traffic = previous.get("traffic"), status.get("traffic")
     if before and traffic != before:
         found["TrafficChanged"] = Event("Normal", "TrafficChanged", f"{before} -> {traffic}")
-    return tuple(found.values())
+    return (*found.values(), *scaling_report.events_of(status.get("scaling"), previous))
 
 
 def _conditions(

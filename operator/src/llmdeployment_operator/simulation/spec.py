@@ -5,68 +5,17 @@ The object may be one that the API server would refuse for other reasons: only w
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError
 
-from llmdeployment_operator.api.fields import Model, described
-from llmdeployment_operator.api.rollout import Duration, seconds
-from llmdeployment_operator.plan.autoscale import BOUNDS, Policy, Target
-from llmdeployment_operator.plan.schedules import Schedule, floor, problem
+from llmdeployment_operator.api.fields import described
+from llmdeployment_operator.api.scaling import ScalingSpec
+from llmdeployment_operator.plan.autoscale import Policy
+from llmdeployment_operator.plan.scaling import policy_of, schedules_of
+from llmdeployment_operator.plan.schedules import Schedule, floor
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, parse_profile
-
-LARGEST = int(BOUNDS[-1] * 1000)
-"""Milliseconds of the last bucket: above it no target can be told from its miss."""
-
-
-class TargetSpec(Model):
-    """A promise: so many percent of the requests within so many milliseconds."""
-
-    percentile: Annotated[int, Field(ge=1, le=99)] = 90
-    milliseconds: Annotated[int, Field(ge=1, le=LARGEST)]
-
-
-class Targets(Model):
-    """The promises, by what is measured."""
-
-    ttft: TargetSpec | None = None
-    itl: TargetSpec | None = None
-    e2e: TargetSpec | None = None
-
-
-class ScheduleSpec(Model):
-    """A window of time in which more replicas are kept."""
-
-    schedule: str
-    duration: Duration
-    time_zone: str = "UTC"
-    min_replicas: Annotated[int, Field(ge=1, le=1000)]
-
-
-class Scaling(Model):
-    """`spec.scaling`."""
-
-    min_replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    max_replicas: Annotated[int, Field(ge=1, le=1000)]
-    targets: Targets = Targets()
-    scale_to_zero_after: Duration | None = None
-    schedules: Annotated[tuple[ScheduleSpec, ...], Field(strict=False, max_length=16)] = ()
-
-    @model_validator(mode="after")
-    def _known_schedules(self) -> "Scaling":
-        for schedule in map(_schedule, self.schedules):
-            if wrong := problem(schedule):
-                raise ValueError(f"schedules: {wrong}")
-        return self
-
-    @model_validator(mode="after")
-    def _in_order(self) -> "Scaling":
-        if self.min_replicas > self.max_replicas:
-            raise ValueError(
-                f"minReplicas {self.min_replicas} is above maxReplicas {self.max_replicas}"
-            )
-        return self
 
 
 @dataclass(frozen=True)
@@ -105,10 +54,10 @@ def subject(documents: Iterable[object], file: str) -> Subject:
     scaling, engine = _scaling(spec["scaling"], file), _mapping(spec.get("engine"))
     return Subject(
         name=str(_mapping(found[0].get("metadata")).get("name", "llm")),
-        policy=_policy(scaling),
+        policy=policy_of(scaling),
         engine=str(engine.get("name", "vllm")),
         args=_mapping(engine.get("args")),
-        schedules=tuple(map(_schedule, scaling.schedules)),
+        schedules=schedules_of(scaling),
     )
 
 
@@ -147,37 +96,12 @@ def _of_flags(wanted: Subject) -> Profile:
     return parse_profile({"warm_up_seconds": 0.0, **fields}, "spec.engine.args")
 
 
-def _scaling(scaling: object, file: str) -> Scaling:
+def _scaling(scaling: object, file: str) -> ScalingSpec:
     try:
-        return Scaling.model_validate(scaling)
+        return ScalingSpec.model_validate(scaling)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise InputError(f"{file}: spec.scaling: {described(first)}") from None
-
-
-def _schedule(spec: ScheduleSpec) -> Schedule:
-    length = float(seconds(spec.duration))
-    return Schedule(spec.schedule, length, spec.min_replicas, spec.time_zone)
-
-
-def _policy(read: Scaling) -> Policy:
-    after = read.scale_to_zero_after
-    return Policy(
-        minimum=read.min_replicas,
-        maximum=read.max_replicas,
-        targets=tuple(_targets(read.targets)),
-        scale_to_zero_after=None if after is None else float(seconds(after)),
-    )
-
-
-_METRICS: tuple[Literal["ttft", "itl", "e2e"], ...] = ("ttft", "itl", "e2e")
-
-
-def _targets(targets: Targets) -> Iterable[Target]:
-    for metric in _METRICS:
-        spec: TargetSpec | None = getattr(targets, metric)
-        if spec is not None:
-            yield Target(metric, spec.percentile, spec.milliseconds / 1000.0)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
