@@ -1,4 +1,5 @@
 import copy
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -233,6 +234,25 @@ def test_no_replicas_is_rest_and_not_trouble() -> None:
         "Ready": ("False", "ScaledToZero"),
         "Degraded": ("False", "AsExpected"),
     }
+
+
+def test_a_change_without_replicas_waits_for_some_however_long() -> None:
+    world = serving_world()
+    (old,) = world.runtimes()
+    world.edit(replicas=0)
+    world.settle()
+    world.pods(pod("head", "h", old), GATEWAY)
+    world.gateway_applies(up=0)
+    world.edit(engine={"name": "simulated", "args": {"seed": 9}})
+    for _ in range(4):
+        plan = world.settle()
+        assert conditions(world)["Ready"] == ("False", "ScaledToZero")
+        world.now += timedelta(seconds=plan.requeue_after or 0)
+    world.edit(replicas=2)
+    world.settle()
+    assert conditions(world)["Degraded"] == ("False", "AsExpected")
+    (new,) = set(world.runtimes()) - {old}
+    assert world.observed.children["Deployment", f"simulated-{new}"]["spec"]["replicas"] == 2
 
 
 def test_a_failed_start_is_tried_again_after_a_while() -> None:

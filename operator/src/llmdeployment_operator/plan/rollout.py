@@ -211,10 +211,14 @@ def _evaluated(
         why = f"no replica of revision {scene.target} answers that could be asked the golden set"
         return _at(scene, memory, 0, need, Finding(Reason.CANARY, why))
     # An evaluation has a deadline of its own: replicas that leave for a moment are not counted from before it.
-    since, half = memory.progress_at or now, policy.progress_deadline_seconds // 2
-    if now - since > timedelta(seconds=half):
-        memory = replace(memory, progress_at=now)
-    return _at(scene, memory, 0, need, verdict.pending)
+    return _at(scene, _not_late(policy, memory, now), 0, need, verdict.pending)
+
+
+def _not_late(policy: RolloutSpec, memory: Memory, now: datetime) -> Memory:
+    """Return the memory with half of the progress deadline left at least; written now and then, not at every look."""
+    half = timedelta(seconds=policy.progress_deadline_seconds // 2)
+    late = memory.progress_at is None or now - memory.progress_at >= half
+    return replace(memory, progress_at=now) if late else memory
 
 
 def _weights(policy: RolloutSpec) -> list[int]:
@@ -264,6 +268,12 @@ def _awaited(
 ) -> Move:
     """Return the move while replicas are missing: to wait, or to give up."""
     target, have = scene.target, scene.ready.get(scene.target, 0)
+    if not scene.replicas:
+        memory = _not_late(policy, memory, now)
+        stage = Finding(Reason.CANARY, f"{here}revision {target} waits: no replica is asked for")
+        half = timedelta(seconds=policy.progress_deadline_seconds // 2)
+        again = (memory.progress_at or now) + half
+        return replace(_at(scene, memory, scene.weight, need, stage), look_at=again)
     since = memory.progress_at or now
     deadline = since + timedelta(seconds=policy.progress_deadline_seconds)
     if now >= deadline:
