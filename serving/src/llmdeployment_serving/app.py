@@ -100,9 +100,7 @@ class Replica:
         while (reason := self._engine.failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
             await asyncio.sleep(_watch_interval_seconds)  # why: the interval of a watch without end
         logger.error("the engine is dead, this replica ends: %s", reason)
-        await asyncio.sleep(
-            DEAD_ENGINE_GRACE_SECONDS
-        )  # why: answers under way get their errors out
+        await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)  # why: errors get out first
         self._engine.shutdown()
         os._exit(1)
 

@@ -20,7 +20,6 @@ from pydantic.alias_generators import to_camel
 
 from llmdeployment_serving.errors import ConfigError
 
-APPLICATION_NAME = "llm"
 DEPLOYMENT_NAME = "replica"
 REPLICA_RESOURCE = "replica"
 REPLICA_PORT = 30000

@@ -117,9 +117,8 @@ class SimulatedEngine:
                 self._prompt_tokens += sequence.prompt_tokens
                 self._histograms["queue"].observe(now - self._arrived[id(sequence)])
             deadline = max(deadline, now - 1.0) + step.seconds * self._jitter()
-            await asyncio.sleep(
-                max(0.0, deadline - time.monotonic())
-            )  # why: a simulated step's time
+            left = max(0.0, deadline - time.monotonic())
+            await asyncio.sleep(left)  # why: a simulated step's time
             for sequence in self._batch.end(step):
                 self._generation_tokens += 1
                 self._queues[id(sequence)].put_nowait(None)

@@ -1,5 +1,6 @@
 """What the operator shows Prometheus of arms, revisions and verdicts."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
@@ -31,6 +32,17 @@ def test_shares_of_arms_and_revisions(
     assert reconcile._shares({"arms": arms}) == (traffic, verdicts)
 
 
+def made(monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[Outcome]) -> tuple[Metrics, Passes]:
+    """Metrics, and passes that come out like this one after the other."""
+
+    async def passed(_operator: Operator, _key: Key) -> Outcome:
+        return next(outcomes)
+
+    monkeypatch.setattr("llmdeployment_operator.handlers.run.reconcile", passed)
+    metrics = Metrics()
+    return metrics, Passes(Operator(cast("Any", None), cast("Any", None), metrics))
+
+
 async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = iter(
         [
@@ -40,12 +52,7 @@ async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) ->
         ]
     )
 
-    async def passed(_operator: Operator, _key: Key) -> Outcome:
-        return next(outcomes)
-
-    monkeypatch.setattr("llmdeployment_operator.handlers.run.reconcile", passed)
-    metrics = Metrics()
-    passes = Passes(Operator(cast("Any", None), cast("Any", None), metrics))
+    metrics, passes = made(monkeypatch, outcomes)
     shown = []
     for _ in range(3):
         await passes.one(Key("team", "chat"))
@@ -67,12 +74,7 @@ async def test_what_autoscaling_wants_is_shown_while_it_scales(
     wanted = reconcile._desired({"scaling": {"runtimes": runtimes}})
     outcomes = iter([Outcome(2.0, "ready", desired=wanted), Outcome(None, "ready")])
 
-    async def passed(_operator: Operator, _key: Key) -> Outcome:
-        return next(outcomes)
-
-    monkeypatch.setattr("llmdeployment_operator.handlers.run.reconcile", passed)
-    metrics = Metrics()
-    passes = Passes(Operator(cast("Any", None), cast("Any", None), metrics))
+    metrics, passes = made(monkeypatch, outcomes)
     shown = []
     for _ in range(2):
         await passes.one(Key("team", "chat"))

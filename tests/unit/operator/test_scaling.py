@@ -2,15 +2,13 @@
 
 import json
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from tests.support.fleet import SCALING, Counts, Fleet, fleet, histogram
+from tests.support.fleet import SCALING, Fleet, fleet
 from tests.support.stories import conditions, message, split
 from tests.support.world import World, pod, sample
 
 from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.looks import sample_of
 from llmdeployment_operator.plan.scaling_memory import Memory, memory_of
 from llmdeployment_operator.plan.scaling_report import new_decisions
 
@@ -346,42 +344,6 @@ def test_arms_of_one_runtime_are_scaled_together() -> None:
     assert list(found.by_runtime.values()) == [1]
     found.load = 7
     found.until(2)
-
-
-GOOD = Counts(5, 1).stats(2, 1)
-
-
-def changed(**fields: Any) -> Any:
-    return {**GOOD, **fields}
-
-
-@pytest.mark.parametrize(
-    "stats",
-    [
-        {},
-        changed(running=float("nan")),
-        changed(running="2"),
-        changed(waiting=-1),
-        changed(kvCacheUsage=float("inf")),
-        changed(kvCacheUsage=None),
-        changed(promptTokens=True),
-        changed(generationTokens=1.5),
-        changed(revisions=[]),
-        changed(revisions={"1": {}}),
-        changed(revisions={"1": {"ttft": {"buckets": [[1, 2]]}}}),
-        changed(revisions={"1": {name: {"buckets": "no"} for name in ("ttft", "itl", "e2e")}}),
-    ],
-)
-def test_an_answer_that_cannot_be_true_is_none(stats: Any) -> None:
-    assert sample_of(stats, 1.0) is None
-
-
-def test_an_answer_has_the_sums_of_its_revisions() -> None:
-    rows = {n: dict.fromkeys(("ttft", "itl", "e2e"), histogram(2, 1)) for n in ("1", "2")}
-    found = sample_of(changed(revisions=rows), 7.0)
-    assert found is not None
-    assert found.histograms["e2e"][-1] == 6
-    assert (found.at, found.running, found.waiting) == (7.0, 2, 1)
 
 
 def test_a_clock_that_was_put_back_stops_nothing() -> None:

@@ -34,10 +34,10 @@ class Idle:
         return b""
 
     async def load_adapter(self, name: str, path: str) -> None:
-        raise NotImplementedError
+        raise AssertionError(f"no test here has an adapter: {name} in {path}")
 
     async def unload_adapter(self, name: str) -> None:
-        raise NotImplementedError
+        raise AssertionError(f"no test here has an adapter: {name}")
 
     def shutdown(self) -> None:
         pass

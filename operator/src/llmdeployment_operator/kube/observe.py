@@ -11,10 +11,8 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.api.external import ApiKeyReference
-from llmdeployment_operator.api.model import SecretKeyReference
-from llmdeployment_operator.api.types import LLMDeployment, SecretReference, Spec
-from llmdeployment_operator.kube import objects, serve
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.kube import capacity, objects, references, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
 from llmdeployment_operator.kube.recall import Recall
@@ -22,10 +20,7 @@ from llmdeployment_operator.kube.resources import (
     BY_KIND,
     CHILDREN,
     HTTP_ROUTE,
-    NODE,
     POD,
-    SECRET,
-    STORAGE_CLASS,
 )
 from llmdeployment_operator.plan import adapters, names
 from llmdeployment_operator.plan.accelerators import accelerators
@@ -42,9 +37,6 @@ from llmdeployment_operator.plan.stage import pods_of, ready_head
 
 STATS_SECONDS = 1.0
 """How long a replica may take to say how it fares where autoscaling asks: one that takes longer did not answer."""
-
-_SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | None
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 @dataclass(frozen=True)
@@ -81,8 +73,8 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
     listings = (objects.list_by_label(eyes.client, kind, meta.namespace, ours) for kind in CHILDREN)
     pods, missing, missing_config_maps, lists = await asyncio.gather(
         objects.list_by_label(eyes.client, POD, meta.namespace, mine),
-        _missing_secrets(eyes.client, deployment),
-        _missing_config_maps(eyes.client, deployment),
+        references.missing_secrets(eyes.client, deployment),
+        references.missing_config_maps(eyes.client, deployment),
         asyncio.gather(*listings),
     )
     found = [obj for listed in lists for obj in listed]
@@ -119,7 +111,9 @@ async def look_up(
     known = await _with(eyes.client, deployment, observed, sorted(refs))
     known = replace(known, looked_up=observed.looked_up | refs)
     if any(kind == "StatefulSet" for kind, _ in refs) and eyes.cluster_read:
-        known = replace(known, default_storage_class=await _default_storage_class(eyes.client))
+        known = replace(
+            known, default_storage_class=await capacity.has_default_storage_class(eyes.client)
+        )
         return replace(known, capacity=await _before_a_change(eyes, deployment, known))
     return known
 
@@ -135,7 +129,7 @@ async def _before_a_change(
     if not observed.tokens or not meant:
         return observed.capacity
     try:
-        found = await _read_capacity(eyes, deployment.metadata.namespace, observed.pods)
+        found = await _capacity_now(eyes, deployment.metadata.namespace, observed.pods)
     except ApiRefused:
         # Nobody waits for it: the plan then says that it does not know.
         return observed.capacity
@@ -175,7 +169,7 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
     """Return the observation with the answers of those who send no events."""
     runtimes = list(observed.tokens)
     gateways = [pod for pod in pods_of(observed, "gateway") if is_ready(pod) and _ip(pod)]
-    capacity, states, answers, (replicas, samples) = await asyncio.gather(
+    free, states, answers, (replicas, samples) = await asyncio.gather(
         _capacity(eyes, deployment.metadata.namespace, observed.pods),
         asyncio.gather(*(_serve(eyes, observed, runtime) for runtime in runtimes)),
         asyncio.gather(*(_stats(eyes, pod, names.AGENT_PORT) for pod in gateways)),
@@ -197,7 +191,7 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
         gateways=tuple(
             _gateway(pod, told[uid]) for pod in gateways if (uid := pod["metadata"]["uid"]) in told
         ),
-        capacity=capacity,
+        capacity=free,
         adapters={
             pod["metadata"]["name"]: adapters.told(replicas[uid])
             for pod in observed.pods
@@ -286,99 +280,16 @@ def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
     )
 
 
-async def _missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple[str, ...]:
-    evaluation = deployment.spec.rollout.evaluation
-    judge = evaluation.judge if evaluation is not None else None
-    judge_key = judge.api_key_secret_ref if judge is not None else None
-    refs = {
-        **_secrets_of_arms(deployment),
-        **_secrets_of(deployment.spec),
-        "spec.gateway.apiKeysSecretRef": deployment.spec.gateway.api_keys_secret_ref,
-        "spec.rollout.evaluation.judge.apiKeySecretRef": judge_key,
-    }
-    missing = []
-    for path, ref in refs.items():
-        if ref is not None and not await objects.exists(
-            client, SECRET, deployment.metadata.namespace, ref.name
-        ):
-            missing.append(f"Secret {ref.name} of {path}")
-    return tuple(missing)
-
-
-def _secrets_of_arms(deployment: LLMDeployment) -> dict[str, _SecretRef]:
-    spec = deployment.spec
-    return {
-        path.replace("spec.", f"spec.arms {arm.name}: ", 1): ref
-        for arm in spec.arms
-        for path, ref in _secrets_of(spec.of_arm(arm)).items()
-    }
-
-
-def _secrets_of(spec: Spec) -> dict[str, _SecretRef]:
-    external = spec.engine.external
-    return {
-        "spec.model.tokenSecretRef": spec.model.token_secret_ref,
-        "spec.engine.external.apiKeySecretRef": (
-            external.api_key_secret_ref if external is not None else None
-        ),
-    }
-
-
-async def _missing_config_maps(client: ApiClient, deployment: LLMDeployment) -> frozenset[str]:
-    evaluation = deployment.spec.rollout.evaluation
-    ref = evaluation.golden.config_map_ref if evaluation is not None else None
-    namespace = deployment.metadata.namespace
-    if ref is None or await objects.exists(client, BY_KIND["ConfigMap"], namespace, ref.name):
-        return frozenset()
-    return frozenset({ref.name})
-
-
 async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
     """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
     if not eyes.cluster_read or not waits_for_extended_resource(pods):
         return {}
-    return await _read_capacity(eyes, namespace, pods)
+    return await _capacity_now(eyes, namespace, pods)
 
 
-async def _read_capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
-    nodes = await objects.list_by_label(eyes.client, NODE, None, {})
-    running = await objects.list_by_label(
-        eyes.client, POD, None if eyes.everywhere else namespace, {}
-    )
-    total: dict[str, int] = {}
-    for node in nodes:
-        for name, amount in node.get("status", {}).get("allocatable", {}).items():
-            if "/" in name:
-                total[name] = total.get(name, 0) + int(amount)
-    taken: dict[str, int] = {}
-    for pod in running:
-        if pod["spec"].get("nodeName") and pod.get("status", {}).get("phase") in {
-            "Pending",
-            "Running",
-        }:
-            for container in pod["spec"]["containers"]:
-                for name, amount in container.get("resources", {}).get("limits", {}).items():
-                    if "/" in name:
-                        taken[name] = taken.get(name, 0) + int(amount)
-    return {
-        name: Capacity(total.get(name, 0), taken.get(name, 0), partial=not eyes.everywhere)
-        for name in total.keys() | _asked_for(pods)
-    }
-
-
-def _asked_for(pods: Iterable[Object]) -> set[str]:
-    limits = (
-        c.get("resources", {}).get("limits", {}) for pod in pods for c in pod["spec"]["containers"]
-    )
-    return {name for limit in limits for name in limit if "/" in name}
-
-
-async def _default_storage_class(client: ApiClient) -> bool:
-    try:
-        classes = await objects.list_by_label(client, STORAGE_CLASS, None, {})
-    except ApiRefused:
-        return False
-    return any(c["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true" for c in classes)
+async def _capacity_now(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
+    within = None if eyes.everywhere else namespace
+    return await capacity.read(eyes.client, within, pods)
 
 
 def _ref(obj: Object) -> Ref:

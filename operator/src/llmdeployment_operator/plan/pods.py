@@ -1,6 +1,7 @@
 """What a pod that is not ready says about why."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,42 @@ class Capacity:
     total: int
     taken: int
     partial: bool
+
+
+def capacity_of(
+    nodes: Iterable[Object], running: Iterable[Object], asking: Iterable[Object], *, partial: bool
+) -> dict[str, Capacity]:
+    """Return what there is of every extended resource that nodes have or pods ask for.
+
+    Args:
+        nodes: all of them.
+        running: the pods that may have taken some.
+        asking: pods whose resources are told of even if no node has any.
+        partial: whether there are pods that could not be seen.
+
+    >>> def pod(**s): return {"spec": {"containers": [{"resources": {"limits": {"x/gpu": "2"}}}], **s}, "status": {"phase": "Running"}}
+    >>> capacity_of([{"status": {"allocatable": {"cpu": "8", "x/gpu": "4"}}}], [pod(nodeName="n"), pod()], [], partial=False)
+    {'x/gpu': Capacity(total=4, taken=2, partial=False)}
+    """
+    total: Counter[str] = Counter()
+    for node in nodes:
+        total.update(_extended(node.get("status", {}).get("allocatable", {})))
+    taken: Counter[str] = Counter()
+    for pod in running:
+        live = pod.get("status", {}).get("phase") in {"Pending", "Running"}
+        if live and pod["spec"].get("nodeName"):
+            for limits in _limits(pod):
+                taken.update(_extended(limits))
+    asked = {name for pod in asking for limits in _limits(pod) for name in _extended(limits)}
+    return {name: Capacity(total[name], taken[name], partial) for name in total.keys() | asked}
+
+
+def _limits(pod: Object) -> list[Mapping[str, Any]]:
+    return [c.get("resources", {}).get("limits", {}) for c in pod["spec"]["containers"]]
+
+
+def _extended(amounts: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(amount) for name, amount in amounts.items() if "/" in name}
 
 
 def is_ready(pod: Object) -> bool:

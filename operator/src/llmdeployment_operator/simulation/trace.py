@@ -193,7 +193,7 @@ def _tokens(text: str, field: str, where: str) -> int:
     except ValueError:
         raise InputError(f"{where}: {field} is {text!r}, not a whole number") from None
     if not 1 <= value <= 2**31:
-        raise InputError(f"{where}: {field} is {text}; a request has at least 1")
+        raise InputError(f"{where}: {field} is {text}; a request has at least 1, at most 2**31")
     return value
 
 

@@ -1,0 +1,43 @@
+"""What the operator believes of a replica's `/stats`."""
+
+from typing import Any
+
+import pytest
+from tests.support.fleet import Counts, histogram
+
+from llmdeployment_operator.plan.looks import sample_of
+
+GOOD = Counts(5, 1).stats(2, 1)
+
+
+def changed(**fields: Any) -> Any:
+    return {**GOOD, **fields}
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        {},
+        changed(running=float("nan")),
+        changed(running="2"),
+        changed(waiting=-1),
+        changed(kvCacheUsage=float("inf")),
+        changed(kvCacheUsage=None),
+        changed(promptTokens=True),
+        changed(generationTokens=1.5),
+        changed(revisions=[]),
+        changed(revisions={"1": {}}),
+        changed(revisions={"1": {"ttft": {"buckets": [[1, 2]]}}}),
+        changed(revisions={"1": {name: {"buckets": "no"} for name in ("ttft", "itl", "e2e")}}),
+    ],
+)
+def test_an_answer_that_cannot_be_true_is_none(stats: Any) -> None:
+    assert sample_of(stats, 1.0) is None
+
+
+def test_an_answer_has_the_sums_of_its_revisions() -> None:
+    rows = {n: dict.fromkeys(("ttft", "itl", "e2e"), histogram(2, 1)) for n in ("1", "2")}
+    found = sample_of(changed(revisions=rows), 7.0)
+    assert found is not None
+    assert found.histograms["e2e"][-1] == 6
+    assert (found.at, found.running, found.waiting) == (7.0, 2, 1)
