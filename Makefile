@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock cluster cluster-down cluster-status control-plane images demo demo-canary demo-down
+.PHONY: help check format test test-unit crds lock cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ demo: .venv/.synced ## From nothing to a model's answer through the gateway
 
 demo-canary: .venv/.synced ## Change the running demo under load: prompt, engine, and a bad version that is taken back
 	@$(PY) -m dev.demo canary
+
+demo-autoscale: .venv/.synced ## Let the running demo scale by a load that comes and goes, and say why
+	@$(PY) -m dev.demo autoscale
 
 demo-down: ## Remove the demo (the cluster stays)
 	@$(PY) -m dev.demo down

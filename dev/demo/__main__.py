@@ -1,10 +1,10 @@
-"""`python -m dev.demo up` brings a model up from nothing, `canary` changes it under load, `down` removes all but the cluster."""
+"""`python -m dev.demo up` brings a model up from nothing; `canary` changes and `autoscale` scales it under load; `down` removes it all."""
 
 import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dev.cluster.stages import StageError, stage
 from dev.demo import kube as local
 from dev.demo import progress, volumes
 from dev.demo.ask import Answer, ask, gateway
+from dev.demo.autoscale import autoscale
 from dev.demo.canary import canary
 from dev.demo.kube import Kube, KubeError
 
@@ -50,11 +51,11 @@ class Clock:
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
-    parser.add_argument("command", choices=["up", "canary", "down"])
+    parser.add_argument("command", choices=["up", "canary", "autoscale", "down"])
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        {"up": up, "canary": change, "down": down}[command]()
+        {"up": up, "canary": change, "autoscale": scale, "down": down}[command]()
     except StageError as error:
         say(error.explain(), error=True)
         return 1
@@ -149,12 +150,22 @@ def next_steps(kube: Kube) -> None:
 
 
 def change() -> None:
-    """Change the running demo under load; bring it up first if it is not."""
+    """Change the running demo under load."""
+    go_on(canary)
+
+
+def scale() -> None:
+    """Let the running demo scale under load."""
+    go_on(autoscale)
+
+
+def go_on(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
+    """Tell a story of the running demo; bring it up first if it is not."""
     if not is_up():
         up()
     kube = local.cluster(NAMESPACE)
     try:
-        canary(kube, NAME, SAMPLE.read_text(), say)
+        story(kube, NAME, SAMPLE.read_text(), say)
     except StageError:
         progress.explain(kube, NAME)
         raise

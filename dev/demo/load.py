@@ -12,6 +12,8 @@ from bench.rollout_judge import OK, Answer
 ANSWER_SECONDS = 300
 MOST_REQUESTS = 2000
 USERS = 30
+STREAM_END = "data: [DONE]"
+"""The last event of a stream that was not cut."""
 QUESTIONS = ("Tell me a story about the sea.", "What is a lighthouse for?", "Describe a harbour.")
 
 Question = Callable[[int], tuple[str, dict[str, Any]]]
@@ -28,13 +30,18 @@ class Load:
     """Asks a model from `with` to its end; bounded in number.
 
     Attributes:
-        answers: what came back so far.
+        answers: what came back so far, also of other loads that were given the same list.
     """
 
     def __init__(
-        self, url: str, model: str, per_second: float, question: Question = conversation
+        self,
+        url: str,
+        model: str,
+        per_second: float,
+        question: Question = conversation,
+        answers: list[Answer] | None = None,
     ) -> None:
-        self.answers: list[Answer] = []
+        self.answers: list[Answer] = [] if answers is None else answers
         self._url, self._model, self._pause = f"{url}/chat/completions", model, 1 / per_second
         self._question = question
         self._stop = threading.Event()
@@ -61,13 +68,17 @@ class Load:
         user, question = self._question(number)
         headers = {"x-user": user} if user else {}
         body = {"model": self._model, **question}
-        status, revision, started = 0, "", time.monotonic()
+        stream = bool(question.get("stream"))
+        status, revision, whole, started = 0, "", False, time.monotonic()
         try:
             async with session.post(self._url, json=body, headers=headers) as answer:
                 text = await answer.text()
                 status, revision = answer.status, answer.headers.get("x-llm-revision", "")
+                whole = not stream or text.rstrip().endswith(STREAM_END)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text = repr(error)
-        why = "" if status == OK else f"{status}: {text[:200]}"
+        why = "" if status == OK and whole else f"{status}: {text[:200]}"
         ended = time.monotonic()
-        self.answers.append(Answer(user, started, ended, status, revision, revision, error=why))
+        self.answers.append(
+            Answer(user, started, ended, status, revision, revision, stream, whole, error=why)
+        )

@@ -1,0 +1,146 @@
+"""`make demo-autoscale`: a rush on the running demo, and what the operator makes of it: a second replica, and one again when it is over.
+
+A few people ask all the time. Then a rush comes, until a second replica is ordered; and when that one answers, the few alone are watched
+until it is given back. Each decision is shown with its reason. It begins and ends with the sample as it is in the repository.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+from bench.rollout_judge import OK, Answer
+
+from dev.cluster.stages import StageError
+from dev.demo import progress
+from dev.demo.ask import gateway
+from dev.demo.canary import EVERY_SECONDS, replace_spec
+from dev.demo.kube import Kube, Object
+from dev.demo.load import QUESTIONS, USERS, Load
+
+CALM_PER_SECOND, RUSH_PER_SECOND = 0.5, 5.0
+CALM_SECONDS = 40.0
+TOKENS = 48
+TARGET = {"percentile": 90, "milliseconds": 500}
+SCALING = {"minReplicas": 1, "maxReplicas": 2, "targets": {"ttft": TARGET}}
+SECONDS = 900.0
+
+Say = Callable[[str], None]
+
+
+def question(number: int) -> tuple[str, Object]:
+    """Return a question whose answer comes as a stream, since only streams have a first token."""
+    message = {"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}
+    body = {"messages": [message], "max_tokens": TOKENS, "stream": True}
+    return f"user-{number % USERS}", body
+
+
+def autoscale(kube: Kube, name: str, sample: str, say: Say) -> None:
+    """Let the running demo scale by a load that comes and goes.
+
+    Raises:
+        StageError: It did not scale, or requests failed.
+    """
+    spec: Object = yaml.safe_load(sample)["spec"]
+    promise = f"{TARGET['percentile']} % of first tokens within {TARGET['milliseconds']} ms"
+    say(f"== spec.scaling: {promise}, with one replica or two")
+    replace_spec(kube, name, {**spec, "scaling": SCALING})
+    progress.wait_ready(kube, name, SECONDS, say)
+    answers: list[Answer] = []
+    try:
+        with gateway(kube, name) as url:
+            come_and_go(Watch(kube, name, answers, say), url, name, say)
+    finally:
+        say("\n== back to the sample")
+        replace_spec(kube, name, spec)
+        progress.wait_ready(kube, name, SECONDS, say)
+    conclude(answers, say)
+
+
+def come_and_go(watch: "Watch", url: str, name: str, say: Say) -> None:
+    """Make the load, and wait for what should follow from it."""
+    say(f"\n== calm: {CALM_PER_SECOND:g} requests/s of {TOKENS} tokens")
+    begin = time.monotonic()
+    with Load(url, name, CALM_PER_SECOND, question, watch.answers):
+        watch.until(lambda _: time.monotonic() - begin > CALM_SECONDS, "calm")
+        say(f"\n== a rush: {RUSH_PER_SECOND:g} requests/s more, until a replica is ordered")
+        with Load(url, name, RUSH_PER_SECOND, question, watch.answers):
+            watch.until(lambda found: wanted(found) > 1, "a second replica ordered")
+        say("\n== the rush is over; what was ordered still comes")
+        watch.until(lambda found: answering(found) > 1, "two replicas that answer")
+        say("\n== calm: one was enough, and is again when that has been so for long")
+        watch.until(lambda found: wanted(found) == answering(found) == 1, "one replica again")
+
+
+class Watch:
+    """Prints decisions as they come, and replicas when their number changes."""
+
+    def __init__(self, kube: Kube, name: str, answers: list[Answer], say: Say) -> None:
+        self.answers = answers
+        self._kube, self._name, self._say = kube, name, say
+        self._started, self._said_at, self._known = time.monotonic(), 0.0, ""
+        self._told: list[dict[str, Any]] = []
+
+    def until(self, done: Callable[[Object], bool], what: str) -> None:
+        """Look until it is so.
+
+        Raises:
+            StageError: It is not in time.
+        """
+        deadline = time.monotonic() + SECONDS
+        while True:
+            found = self._kube.get("llm", self._name) or {}
+            self._tell(found)
+            if done(found):
+                return
+            if time.monotonic() > deadline:
+                raise StageError(f"not within {SECONDS:.0f} s: {what}")
+            time.sleep(0.5)  # why: polling
+
+    def _tell(self, found: Object) -> None:
+        now = time.monotonic() - self._started
+        for decision in fresh(found, self._told):
+            change = f"{decision['from']} -> {decision['to']} replicas"
+            self._say(f"{now:7.1f} s  {change}  {decision['reason']}: {decision['message']}")
+            self._told.append(decision)
+        picture = f"{answering(found)} of {wanted(found)} answer"
+        if picture != self._known or now - self._said_at > EVERY_SECONDS:
+            self._say(f"{now:7.1f} s  {picture}  [{lost(self.answers)}]")
+            self._known, self._said_at = picture, now
+
+
+def fresh(found: Object, told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the decisions that were not told yet, oldest first."""
+    rows = found.get("status", {}).get("scaling", {}).get("decisions") or []
+    return [row for row in rows if row not in told]
+
+
+def wanted(found: Object) -> int:
+    """Return how many replicas there should be."""
+    return int(found.get("status", {}).get("replicas", 0))
+
+
+def answering(found: Object) -> int:
+    """Return how many answer."""
+    return int(found.get("status", {}).get("readyReplicas", 0))
+
+
+def lost(answers: list[Answer]) -> str:
+    """Return what became of the requests, in a few words."""
+    failed = sum(answer.status != OK for answer in answers)
+    cut = sum(answer.status == OK and not answer.whole for answer in answers)
+    return f"{failed} of {len(answers)} requests failed, {cut} streams cut"
+
+
+def conclude(answers: list[Answer], say: Say) -> None:
+    """Say what was lost: nothing, if all is well.
+
+    Raises:
+        StageError: Requests failed, or streams were cut.
+    """
+    slowest = max(answer.ended - answer.started for answer in answers)
+    say(f"\n  {lost(answers)}; the slowest took {slowest:.1f} s")
+    if any(answer.error for answer in answers):
+        raise StageError(
+            "something was lost", advice="the operator's log and `kubectl describe llm` say more"
+        )

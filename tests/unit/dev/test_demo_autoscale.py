@@ -1,0 +1,47 @@
+"""What `make demo-autoscale` reads out of an LLMDeployment, and of its requests."""
+
+from typing import Any
+
+import pytest
+from bench.rollout_judge import Answer
+from dev.cluster.stages import StageError
+from dev.demo.autoscale import answering, conclude, fresh, wanted
+
+ROSE = {"at": "2026-01-02T03:00:00Z", "from": 1, "to": 2, "reason": "QueueGrew", "message": "why"}
+FELL = {"at": "2026-01-02T03:09:00Z", "from": 2, "to": 1, "reason": "Slack", "message": "why"}
+WHOLE = Answer("user-1", 0.0, 2.0, 200, stream=True)
+
+
+def test_decisions_are_told_once_and_in_their_order() -> None:
+    found: dict[str, Any] = {"status": {"scaling": {"decisions": [ROSE, FELL]}}}
+    assert fresh(found, []) == [ROSE, FELL]
+    assert fresh(found, [ROSE]) == [FELL]
+    assert fresh({}, []) == []
+
+
+def test_replicas_of_a_new_object_are_none() -> None:
+    assert wanted({}) == answering({}) == 0
+    assert wanted({"status": {"replicas": 2, "readyReplicas": 1}}) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer("", 0.0, 1.0, 503, error="503"), "1 of 2 requests failed, 0 streams cut"),
+        (
+            Answer("", 0.0, 1.0, 200, stream=True, whole=False, error="200"),
+            "0 of 2 requests failed, 1 streams cut",
+        ),
+    ],
+)
+def test_what_is_lost_ends_it_with_an_error(answer: Answer, said: str) -> None:
+    lines: list[str] = []
+    with pytest.raises(StageError, match="lost"):
+        conclude([WHOLE, answer], lines.append)
+    assert said in lines[0]
+
+
+def test_nothing_lost_says_so() -> None:
+    lines: list[str] = []
+    conclude([WHOLE], lines.append)
+    assert lines == ["\n  0 of 1 requests failed, 0 streams cut; the slowest took 2.0 s"]
