@@ -74,6 +74,31 @@ def test_a_step_is_followed_up_and_down() -> None:
     assert result.within_all(TARGETS) / result.requests > 0.97
 
 
+def test_what_bursts_need_is_kept_between_them() -> None:
+    quiet, burst = (270.0, 0.05), (30.0, 12.0)
+    trace = list(steps([quiet, burst] * 6, TOKENS, seed=10))
+    result, _ = told(trace)
+    ledger = result.ledger
+    rows = zip(ledger.arrived, ledger.first, strict=True)
+    later = [first - at for at, first in rows if at > quiet[0] + burst[0]]
+
+    # The first burst teaches what one needs; those that follow find it.
+    assert sum(seconds <= 2.0 for seconds in later) / len(later) > 0.97
+
+
+def test_long_answers_do_not_hide_what_a_replica_carries() -> None:
+    engine = Profile(prefill_tokens_per_second=20_000, kv_cache_tokens=600_000, max_num_seqs=256)
+    tokens = fixed_tokens(500, 2_000)
+    made: list[Made] = []
+    law = own_law(Policy(1, 24, (Target("itl", 90, 0.1),)), made.append)
+    trace = list(steps([(400.0, 1.0), (300.0, 2.0), (300.0, 4.0)], tokens, seed=11))
+    simulate(trace, engine, law, warm_up=60.0, initial=4, maximum=24)
+    known = [one.decision.state.answer_tokens is not None for one in made]
+
+    # Twice the load brings more requests in flight than were finished of late, and what was known stands.
+    assert all(known[known.index(True) :])
+
+
 def _blind(look: Look) -> bool:
     return len(look.samples) < look.ready
 

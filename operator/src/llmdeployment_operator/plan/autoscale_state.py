@@ -57,6 +57,8 @@ class State:
     """Tokens, fading by `ANSWERS`."""
     finished: float = 0.0
     """Answers, same."""
+    answer_tokens: float | None = None
+    """Mean tokens of an answer; None before a few were finished."""
     fresh: tuple[tuple[float, float], ...] = ()
     """Per target (values above, values), fading by `FRESH`."""
     margin: float = 1.0
@@ -109,17 +111,6 @@ class State:
     def known_warm_up(self) -> float:
         """Seconds a replica is expected to need until it answers."""
         return WARM_UP if self.warm_up is None else self.warm_up
-
-    @property
-    def answer_tokens(self) -> float | None:
-        """Mean tokens of an answer; None before a few were finished.
-
-        Those in flight are half done on the average and have been counted into `generated`.
-        """
-        # The first to finish are the short ones: as many as are in flight, twice over, are no longer only those.
-        if self.finished < max(20.0, 2 * self.in_flight):
-            return None
-        return self.generated / (self.finished + self.in_flight / 2)
 
 
 def regretted(state: State, now: float) -> float:
@@ -187,7 +178,23 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
         regret=1.0 + (state.regret - 1.0) * 0.5 ** (seconds / FORGIVEN),
         unusable=state.unusable + seen.unusable,
     )
-    return _arrived(state, look, now), seen
+    return _arrived(replace(state, answer_tokens=_answer_tokens(state)), look, now), seen
+
+
+def _answer_tokens(state: State) -> float | None:
+    """Returns the mean tokens of an answer: those in flight are half done on the average and have been counted into `generated`.
+
+    The first to finish are the short ones: as many as are in flight, twice over, are no longer only those. Where answers take minutes
+    a rise breaks that rule for a while, and what was known before it still stands.
+
+    >>> _answer_tokens(State(generated=9_000.0, finished=40.0, in_flight=10.0))
+    200.0
+    >>> _answer_tokens(State(generated=9_000.0, finished=40.0, in_flight=30.0, answer_tokens=150.0))
+    150.0
+    """
+    if state.finished < max(20.0, 2 * state.in_flight):
+        return state.answer_tokens
+    return state.generated / (state.finished + state.in_flight / 2)
 
 
 def _fresh(
