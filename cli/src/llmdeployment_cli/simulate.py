@@ -43,7 +43,7 @@ def simulate(  # noqa: PLR0913  because a command has options
         typer.Option(
             "--trace",
             help="Requests over time: Azure CSV, Mooncake JSON lines, or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
-            "Or made-up ones: poisson:rate=5,seconds=3600 (bursts, ramp, diurnal).",
+            "Or made-up ones: poisson:rate=5,seconds=3600 (bursts, ramp, steps, diurnal).",
             show_default=False,
         ),
     ],

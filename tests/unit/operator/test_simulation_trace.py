@@ -179,6 +179,7 @@ def test_a_faster_trace_is_the_same_trace(speed: float, times: list[float]) -> N
         ("poisson:rate=5,seconds=400", 2_000),
         ("bursts: rate=5, seconds=400, shape=0.5", 2_000),
         ("ramp:low=0,high=10,seconds=400", 2_000),
+        ("steps:low=2,high=6,seconds=600", 2_000),
         ("diurnal:low=0,high=10,seconds=400,day=400,seed=2", 2_000),
     ],
 )

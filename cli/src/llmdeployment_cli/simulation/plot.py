@@ -26,7 +26,8 @@ def figure(shown: Shown) -> Figure:
     minutes = [index * over.seconds / 60 for index in range(_SLOTS)]
     axes[0].fill_between(minutes, over.load, step="post", color="tab:cyan", alpha=0.6)
     axes[0].set_ylabel("requests/s")
-    axes[0].set_title(f"{shown.name}: {shown.trace} at {shown.speed:g} times its speed")
+    speed = f" at {shown.speed:g} times its speed" if shown.speed != 1 else ""
+    axes[0].set_title(f"{shown.name}: {shown.trace}{speed}")
     for index, (target, share) in enumerate(zip(targets, shown.own.attainments, strict=True)):
         axis = axes[1 + index]
         _latency(axis, shown, index, minutes)

@@ -167,7 +167,7 @@ def _in_flight(sight: Sight) -> Want | None:
     need = max(ready, sight.needed(known, sight.demand.estimate, AIM)) + extra
     if ceil(need) <= sight.current:
         return None
-    text = f"{number:.0f} requests are in {ready} engines; {knee:.0f} each were seen to go well."
+    text = f"{number:.0f} requests are in {_engines(ready)}; {knee:.0f} each were seen to go well."
     return Want(ceil(need), Why.QUEUE_GREW, text)
 
 
@@ -210,8 +210,12 @@ def _queue(sight: Sight) -> Want | None:
     return Want(
         need,
         Why.QUEUE_GREW,
-        f"{waiting:.0f} requests wait in {ready} engines that run {running:.0f}.",
+        f"{waiting:.0f} requests wait in {_engines(ready)}; {running:.0f} run.",
     )
+
+
+def _engines(number: int) -> str:
+    return "1 engine" if number == 1 else f"{number} engines"
 
 
 def _cache(sight: Sight) -> Want | None:

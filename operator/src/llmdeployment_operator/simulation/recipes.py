@@ -40,6 +40,13 @@ RECIPES: dict[str, _Recipe] = {
         lambda v, t, s: generators.ramp(v["low"], v["high"], v["seconds"], t, seed=s),
         _ALL,
     ),
+    "steps": _Recipe(
+        ("low", "high", "seconds"),
+        lambda v, t, s: generators.steps(
+            [(v["seconds"] / 3, v[rate]) for rate in ("low", "high", "low")], t, seed=s
+        ),
+        _ALL,
+    ),
     "diurnal": _Recipe(
         ("low", "high", "seconds"),
         lambda v, t, s: generators.diurnal(
