@@ -18,7 +18,7 @@ from dev.demo.canary import EVERY_SECONDS, replace_spec
 from dev.demo.kube import Kube, Object
 from dev.demo.load import QUESTIONS, USERS, Load
 
-CALM_PER_SECOND, RUSH_PER_SECOND = 0.5, 5.0
+CALM_PER_SECOND, RUSH_PER_SECOND = 0.2, 5.0
 CALM_SECONDS = 40.0
 TOKENS = 48
 TARGET = {"percentile": 90, "milliseconds": 500}

@@ -91,6 +91,7 @@ async def reconcile(operator: Operator, key: Key) -> Outcome:
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         operator.eyes.collector.forget((key.namespace, key.name))
         operator.eyes.recall.forget((key.namespace, key.name))
+        operator.eyes.known.forget((key.namespace, key.name))
         return Outcome(None, None)
     status = raw.get("status") or {}
     try:
@@ -104,6 +105,8 @@ async def reconcile(operator: Operator, key: Key) -> Outcome:
     # Before anything is written: a decision that was carried out in part is the same at the next pass.
     meta = deployment.metadata
     operator.eyes.recall.keep((meta.namespace, meta.name), meta.uid, plan.scaling)
+    if plan.apply or plan.remove:
+        operator.eyes.known.changed((meta.namespace, meta.name))
     try:
         await _execute(operator, deployment, plan, observed)
     except ApiRefused as error:

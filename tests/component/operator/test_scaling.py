@@ -11,7 +11,8 @@ from tests.component.operator.test_passes import Writes, conditions, simulated
 from tests.support.cluster_client import ClusterClient
 from tests.support.ports import free_port
 
-from llmdeployment_operator.kube import serve
+from llmdeployment_operator.kube import objects, serve
+from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.reconcile import Key, Operator, reconcile
 
 pytestmark = pytest.mark.component
@@ -35,6 +36,27 @@ async def test_a_second_pass_writes_nothing(
     assert found is not None
     (runtime,) = found["status"]["scaling"]["runtimes"]
     assert runtime["desired"] == found["status"]["scaling"]["replicas"] == 2
+
+
+async def test_a_look_reads_the_deployment_alone_until_something_changes(
+    cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.create(simulated(replicas=2, scaling=SCALING))
+    key = Key(cluster.namespace, "chat")
+    for _ in range(2):
+        await reconcile(operator, key)
+    listed: list[str] = []
+
+    async def counted(client: Any, kind: Any, *where: Any) -> Any:
+        listed.append(kind.plural)
+        return await list_by_label(client, kind, *where)
+
+    monkeypatch.setattr(objects, "list_by_label", counted)
+    await reconcile(operator, key)
+    assert listed == []
+    operator.eyes.known.changed((key.namespace, key.name))
+    await reconcile(operator, key)
+    assert "pods" in listed
 
 
 async def test_a_decision_is_in_the_status_as_it_was_made(

@@ -12,7 +12,7 @@ from kubernetes.aio.client import ApiClient
 from prometheus_client import Gauge
 
 from llmdeployment_operator.handlers.queue import WorkQueue
-from llmdeployment_operator.handlers.watch import kopf_settings, login, registry
+from llmdeployment_operator.handlers.watch import Put, kopf_settings, login, registry
 from llmdeployment_operator.health import served
 from llmdeployment_operator.kube.client import Access, api_client
 from llmdeployment_operator.kube.errors import OperatorError
@@ -46,16 +46,21 @@ async def run(way: Access, settings: Settings, runtime: Runtime, stop: asyncio.E
         eyes = Eyes(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
         passes = Passes(Operator(eyes, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
+
+        def changed(key: Key) -> None:
+            eyes.known.changed((key.namespace, key.name))
+            queue.put(key)
+
         metrics.queue.set_function(lambda: len(queue))
         watching = asyncio.Event()
         async with served(runtime.port, metrics, queue.stuck_for, watching.is_set):
             parts = [
                 asyncio.create_task(queue.run(runtime.workers), name="workers"),
                 asyncio.create_task(
-                    _watch(way, client, settings.namespaces, queue, watching, stop), name="watch"
+                    _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
                 ),
                 asyncio.create_task(
-                    _resync(client, settings, queue, runtime.resync_seconds), name="resync"
+                    _resync(client, settings, changed, runtime.resync_seconds), name="resync"
                 ),
             ]
             await _until_first_ends(parts)
@@ -65,11 +70,11 @@ async def _watch(
     way: Access,
     client: ApiClient,
     namespaces: Iterable[str],
-    queue: WorkQueue[Key],
+    changed: Put,
     watching: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    handlers = registry(queue.put)
+    handlers = registry(changed)
     kopf.on.login(registry=handlers)(login(way))
     places = tuple(namespaces)
     await _until_served(client, places[0] if places else None, stop)
@@ -110,9 +115,7 @@ async def _until_served(client: ApiClient, namespace: str | None, stop: asyncio.
             await asyncio.wait_for(stop.wait(), CRD_SECONDS)
 
 
-async def _resync(
-    client: ApiClient, settings: Settings, queue: WorkQueue[Key], seconds: float
-) -> None:
+async def _resync(client: ApiClient, settings: Settings, changed: Put, seconds: float) -> None:
     """List every LLMDeployment now and then: an event that was lost delays its object, and no more."""
     while True:
         await asyncio.sleep(seconds)  # why: the period of the resync itself
@@ -123,7 +126,7 @@ async def _resync(
                 log.warning("resync: %s", error)
                 continue
             for obj in found:
-                queue.put(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                changed(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
 
 async def _until_first_ends(parts: list[asyncio.Task[None]]) -> None:

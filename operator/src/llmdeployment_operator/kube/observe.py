@@ -15,6 +15,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.kube import capacity, objects, references, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
+from llmdeployment_operator.kube.known import Known
 from llmdeployment_operator.kube.recall import Recall
 from llmdeployment_operator.kube.resources import (
     BY_KIND,
@@ -50,6 +51,7 @@ class Eyes:
         everywhere: whether pods of all namespaces may be listed.
         collector: counts from look to look.
         recall: what autoscaling remembers.
+        known: what the API server said last.
     """
 
     client: ApiClient
@@ -58,6 +60,7 @@ class Eyes:
     everywhere: bool
     collector: Collector = field(default_factory=Collector)
     recall: Recall = field(default_factory=Recall)
+    known: Known = field(default_factory=Known)
 
 
 async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, Any]) -> Observed:
@@ -67,6 +70,26 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
         ApiError: the API server refused a read.
         ApiUnavailable: it does not answer.
     """
+    meta = deployment.metadata
+    owner, version = (meta.namespace, meta.name), (meta.uid, meta.generation)
+    read = eyes.known.of(owner, version)
+    if read is None:
+        begun = eyes.known.begin(owner)
+        read = await _read_all(eyes, deployment)
+        # Only autoscaling looks so often; and what is missing is looked for every time, since nothing tells of its coming.
+        if deployment.spec.scaling and not (read.missing_secrets or read.missing_config_maps):
+            eyes.known.keep(owner, version, begun, read)
+    seen = replace(
+        read,
+        status=status,
+        fresh_token=secrets.token_hex(32),
+        scaling=eyes.recall.of(owner, meta.uid),
+    )
+    return await _asked(eyes, deployment, seen)
+
+
+async def _read_all(eyes: Eyes, deployment: LLMDeployment) -> Observed:
+    """Return what the API server has of it."""
     meta = deployment.metadata
     mine = {names.OWNER: meta.name}
     ours = {**mine, names.MANAGED_BY: names.MANAGER}
@@ -84,14 +107,12 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
         runtime for obj in children.values() if (runtime := names.runtime_of(obj)) is not None
     }
     seen = Observed(
-        status=status,
+        status={},
         children=children,
         strangers=strangers,
         pods=tuple(pod for pod in pods if _believable(pod, children)),
-        fresh_token=secrets.token_hex(32),
         missing_secrets=missing,
         missing_config_maps=missing_config_maps,
-        scaling=eyes.recall.of((meta.namespace, meta.name), meta.uid),
     )
     wanted = [
         (HTTP_ROUTE.kind, meta.name),
@@ -101,7 +122,7 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
             if not is_external(each)
         ),
     ]
-    return await _asked(eyes, deployment, await _with(eyes.client, deployment, seen, wanted))
+    return await _with(eyes.client, deployment, seen, wanted)
 
 
 async def look_up(
@@ -221,7 +242,7 @@ async def _replicas(
         for pod in pods_of(observed, "worker")
         if is_ready(pod) and _ip(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
-    answers = await asyncio.gather(*(_read(eyes, pod, scales=scales) for pod in workers))
+    answers = await asyncio.gather(*(_told(eyes, pod, scales=scales) for pod in workers))
     pairs = [(pod["metadata"]["uid"], *read) for pod, read in zip(workers, answers, strict=True)]
     samples = {
         uid: sample
@@ -231,7 +252,7 @@ async def _replicas(
     return {uid: stats for uid, stats, _ in pairs}, samples
 
 
-async def _read(eyes: Eyes, pod: Object, *, scales: bool) -> tuple[dict[str, Any], float]:
+async def _told(eyes: Eyes, pod: Object, *, scales: bool) -> tuple[dict[str, Any], float]:
     """Return what a replica says, and when that was read."""
     limit = {"seconds": STATS_SECONDS} if scales else {}
     answer = await serve.get_stats(eyes.session, _ip(pod), names.REPLICA_PORT, **limit)
