@@ -21,7 +21,7 @@ from dev.demo.load import QUESTIONS, USERS, Load
 CALM_PER_SECOND, RUSH_PER_SECOND = 0.2, 5.0
 CALM_SECONDS = 40.0
 TOKENS = 48
-TARGET = {"percentile": 90, "milliseconds": 500}
+TARGET = {"percentile": 90, "milliseconds": 1000}
 SCALING = {"minReplicas": 1, "maxReplicas": 2, "targets": {"ttft": TARGET}}
 SECONDS = 900.0
 
@@ -103,7 +103,8 @@ class Watch:
             change = f"{decision['from']} -> {decision['to']} replicas"
             self._say(f"{now:7.1f} s  {change}  {decision['reason']}: {decision['message']}")
             self._told.append(decision)
-        picture = f"{answering(found)} of {wanted(found)} answer"
+        reason = progress.condition(found, "Scaling").get("reason", "")
+        picture = f"{answering(found)} of {wanted(found)} answer  {reason:<14}"
         if picture != self._known or now - self._said_at > EVERY_SECONDS:
             self._say(f"{now:7.1f} s  {picture}  [{lost(self.answers)}]")
             self._known, self._said_at = picture, now

@@ -87,6 +87,9 @@ def test_a_target_that_low_load_misses_too_is_beyond_reach() -> None:
 
     assert decision.reason == Why.BEYOND_REACH
     assert decision.replicas < POLICY.maximum
+    # It is not told again and again while few ask: as long as the target is left out, that is the reason.
+    quiet = [site.second(running=i % 2).reason for i in range(60)]
+    assert set(quiet) == {Why.BEYOND_REACH}
 
 
 def test_a_lasting_queue_moves_it() -> None:

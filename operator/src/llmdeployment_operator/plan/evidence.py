@@ -84,9 +84,19 @@ class Sight:
             tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum
         )
 
+    @property
+    def reach(self) -> tuple[bool, ...]:
+        """Per target whether replicas can keep it: as far as is known, they can."""
+        return (True,) * len(self.policy.targets) if self.known is None else self.known.reach()
+
     def holding(self) -> Want:
-        """Returns the number that is, for want of evidence."""
+        """Returns the number that is, for want of evidence; it says so where a target is left out because low load misses it too."""
         text = f"{self.current} are neither too few nor shown to be too many."
+        rows = zip(self.policy.targets, self.reach, strict=True)
+        left_out = [target.metric for target, reached in rows if not reached]
+        if left_out:
+            lost = f"Low load misses {' and '.join(left_out)} too: replicas cannot help."
+            return Want(self.current, Why.BEYOND_REACH, f"{lost} {text}")
         return Want(self.current, Why.HOLDING, text)
 
 
@@ -227,15 +237,17 @@ def _cache(sight: Sight) -> Want | None:
 
 
 def _missed(sight: Sight) -> Want | None:
-    known, targets = sight.known, sight.policy.targets
-    reach = (True,) * len(targets) if known is None else known.reach()
-    for target, (over, total), reached in zip(targets, sight.state.fresh, reach, strict=True):
+    rows = zip(sight.policy.targets, sight.state.fresh, sight.reach, strict=True)
+    for target, (over, total), reached in rows:
         if sqrt(over) - 1.5 <= sqrt(target.budget * total):
             continue
         text = (
             f"{100 * over / total:.1f} % of {target.metric} lie above {target.seconds:g} s;"
             f" {100 * target.budget:g} % may."
         )
+        if any(sight.reach) and not reached:
+            # Of those that replicas can help, the others.
+            continue
         if not reached:
             return Want(sight.current, Why.BEYOND_REACH, f"{text} They do at low load too.")
         return Want(_step(sight), Why.TARGET_MISSED, text)
