@@ -10,7 +10,6 @@ from llmdeployment_operator.plan.windows import (
     PATIENCE,
     Seen,
     compare,
-    percentile,
     share_over,
     usable,
 )
@@ -137,14 +136,3 @@ def test_the_share_over_a_target_is_exact_at_bounds(
     seconds: float, expected: tuple[int, int, int]
 ) -> None:
     assert share_over(counts(0.1, 0.5, 0.9, 20.0), seconds) == expected
-
-
-@pytest.mark.parametrize(
-    ("percent", "expected"), [(50, (0.3, 0.5)), (75, (0.75, 1.0)), (100, (15.0, 20.0))]
-)
-def test_a_percentile_lies_in_its_bucket(percent: int, expected: tuple[float, float]) -> None:
-    assert percentile(counts(0.1, 0.5, 0.9, 20.0), percent) == expected
-
-
-def test_without_values_there_is_no_percentile() -> None:
-    assert percentile(counts(), 90) is None

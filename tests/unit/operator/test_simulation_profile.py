@@ -4,12 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmdeployment_operator.simulation.errors import InputError
-from llmdeployment_operator.simulation.profile import (
-    Profile,
-    parse_profile,
-    read_profile,
-    write_profile,
-)
+from llmdeployment_operator.simulation.profile import Profile, parse_profile, read_profile
 from llmdeployment_serving.queueing import Rates
 
 
@@ -24,7 +19,7 @@ def test_a_profile_is_what_the_simulated_engine_takes() -> None:
 def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     profile = Profile(decode_tokens_per_second=33.3, max_num_seqs=8)
-    write_profile(profile, path)
+    path.write_text(profile.model_dump_json())
 
     assert read_profile(path) == profile
     path.write_text(json.dumps({"profile": {"max_num_seqs": 9}, "error": {"ttft": 0.1}}))

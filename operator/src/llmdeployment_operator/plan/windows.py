@@ -14,7 +14,6 @@ Arrivals are not counted by an engine, but they are conserved: what came is what
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from math import isfinite
 
 from llmdeployment_operator.plan.autoscale_types import BOUNDS, Look, ReplicaSample, Target
@@ -111,25 +110,6 @@ def share_over(counts: tuple[int, ...], seconds: float) -> tuple[int, int, int]:
         exact = BOUNDS[index] == seconds
         below = above if exact else counts[index - 1] if index else 0
     return total - above, total - below, total
-
-
-def percentile(counts: tuple[int, ...], percent: int) -> tuple[float, float] | None:
-    """Returns the bucket, as (above, at or below) in seconds, that holds the percentile; None without values.
-
-    The percentile lies inside: its error is at most the bucket's width, a factor of 1.33 to 1.67 between neighbouring bounds.
-
-    >>> percentile(tuple(0 if bound < 0.2 else 10 for bound in (*BOUNDS, 1e9)), 90)
-    (0.15, 0.2)
-    """
-    total = counts[-1]
-    if not total:
-        return None
-    rank = -(-total * percent // 100)
-    edges = (0.0, *BOUNDS, float("inf"))
-    for (low, high), count in zip(pairwise(edges), counts, strict=True):
-        if count >= rank:
-            return low, high
-    return BOUNDS[-1], float("inf")
 
 
 def usable(sample: ReplicaSample) -> bool:

@@ -88,11 +88,6 @@ def read_profile(path: Path) -> Profile:
         raise InputError(f"{path} is no JSON: {error}") from None
 
 
-def write_profile(profile: Profile, path: Path) -> None:
-    """Write `profile` as a JSON file that `read_profile` reads."""
-    path.write_text(json.dumps(profile.model_dump(), indent=2) + "\n", encoding="utf-8")
-
-
 def example() -> str:
     """Return a profile as one line of JSON, for messages.
 
