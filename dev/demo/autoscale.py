@@ -51,10 +51,10 @@ def autoscale(kube: Kube, name: str, sample: str, say: Say) -> None:
     engine = {**spec["engine"], "env": [*spec["engine"]["env"], *ONE_CORE]}
     promise = f"{TARGET['percentile']} % of first tokens within {TARGET['milliseconds']} ms"
     say(f"== spec.scaling: {promise}, with one replica or two, of a core each")
-    replace_spec(kube, name, {**spec, "engine": engine, "scaling": SCALING})
-    progress.wait_ready(kube, name, SECONDS, say)
     answers: list[Answer] = []
+    replace_spec(kube, name, {**spec, "engine": engine, "scaling": SCALING})
     try:
+        progress.wait_ready(kube, name, SECONDS, say)
         with gateway(kube, name) as url:
             come_and_go(Watch(kube, name, answers, say), url, name, say)
     finally:

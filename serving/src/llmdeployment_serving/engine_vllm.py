@@ -101,6 +101,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
     except ValidationError as error:
         found = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
         raise ConfigError(f"vLLM refuses the model or its flags: {found}") from None
+    # NotImplementedError is vLLM's own word for a combination of flags, model and machine that it does not support.
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
         raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
     with watched_output() as lines:
