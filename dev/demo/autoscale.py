@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from bench.rollout_judge import OK, Answer
 
-from dev.cluster.stages import StageError
+from dev.cluster.stages import StageError, wait_until
 from dev.demo import progress
 from dev.demo.ask import gateway
 from dev.demo.canary import EVERY_SECONDS, replace_spec
@@ -50,6 +50,11 @@ def autoscale(kube: Kube, name: str, sample: str, say: Say) -> None:
     spec: Object = yaml.safe_load(sample)["spec"]
     engine = {**spec["engine"], "env": [*spec["engine"]["env"], *ONE_CORE]}
     promise = f"{TARGET['percentile']} % of first tokens within {TARGET['milliseconds']} ms"
+    # why: a new engine argument starts as many replicas as answer now, beside them, and four do not fit a small machine.
+    replace_spec(kube, name, spec)
+    wait_until(
+        lambda: alone(kube.get("llm", name) or {}), "one replica to begin with", seconds=SECONDS
+    )
     say(f"== spec.scaling: {promise}, with one replica or two, of a core each")
     answers: list[Answer] = []
     replace_spec(kube, name, {**spec, "engine": engine, "scaling": SCALING})
@@ -115,6 +120,11 @@ class Watch:
         if picture != self._known or now - self._said_at > EVERY_SECONDS:
             self._say(f"{now:7.1f} s  {picture}  [{lost(self.answers)}]")
             self._known, self._said_at = picture, now
+
+
+def alone(found: Object) -> bool:
+    """Whether the newest generation serves, with one replica."""
+    return progress.is_ready(found) and wanted(found) == answering(found) == 1
 
 
 def fresh(found: Object, told: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from bench.rollout_judge import Answer
 from dev.cluster.stages import StageError
-from dev.demo.autoscale import answering, conclude, fresh, wanted
+from dev.demo.autoscale import alone, answering, conclude, fresh, wanted
 
 ROSE = {"at": "2026-01-02T03:00:00Z", "from": 1, "to": 2, "reason": "QueueGrew", "message": "why"}
 FELL = {"at": "2026-01-02T03:09:00Z", "from": 2, "to": 1, "reason": "Slack", "message": "why"}
@@ -22,6 +22,18 @@ def test_decisions_are_told_once_and_in_their_order() -> None:
 def test_replicas_of_a_new_object_are_none() -> None:
     assert wanted({}) == answering({}) == 0
     assert wanted({"status": {"replicas": 2, "readyReplicas": 1}}) == 2
+
+
+def served(generation: int, replicas: int, ready: int) -> dict[str, Any]:
+    condition = {"type": "Ready", "status": "True", "observedGeneration": generation}
+    status = {"conditions": [condition], "replicas": replicas, "readyReplicas": ready}
+    return {"metadata": {"generation": 3}, "status": status}
+
+
+def test_it_begins_with_one_replica_of_the_newest_generation() -> None:
+    assert alone(served(3, 1, 1))
+    assert not alone({"metadata": {"generation": 1}})
+    assert not any(alone(served(*row)) for row in [(2, 1, 1), (3, 2, 2), (3, 1, 2), (3, 1, 0)])
 
 
 @pytest.mark.parametrize(
