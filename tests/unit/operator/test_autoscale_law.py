@@ -135,6 +135,29 @@ def test_nothing_is_given_back_while_an_answer_is_missing() -> None:
     assert (decision.replicas, decision.reason) == (6, Why.DATA_MISSING)
 
 
+def test_a_replica_that_lies_holds_and_is_named() -> None:
+    state = State(desired=2)
+    for at in (1.0, 2.0, 3.0):
+        look = Look(at, 2, 0, {"a": sample(at), "b": sample(at, kv=inf)})
+        decision = decide(POLICY, look, state, at)
+        state = decision.state
+
+    assert (decision.replicas, decision.reason) == (2, Why.DATA_MISSING)
+    assert "1 of 2 ready replicas did not answer" in decision.message
+    assert "What 1 of them said cannot be true" in decision.message
+
+
+def test_a_target_out_of_reach_does_not_keep_replicas_for_the_others() -> None:
+    site = Site(replace(POLICY, targets=(*POLICY.targets, Target("e2e", 90, 10.0))), 4)
+    seen = []
+    for _ in range(200):
+        site.second(requests=4, running=0, slow=0.5)
+        site.ready = site.second(requests=4, running=1, slow=0.5).replicas
+        seen.append(site.ready)
+
+    assert (max(seen), seen[-1]) == (5, 3)
+
+
 def test_zero_after_silence_and_back_for_a_held_request() -> None:
     site = Site(Policy(0, 5, POLICY.targets, scale_to_zero_after=60.0), 1)
     site.second(requests=1, running=1)

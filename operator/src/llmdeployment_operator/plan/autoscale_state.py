@@ -82,8 +82,6 @@ class State:
     """Seconds from the order to ready, learned."""
     asked_at: float | None = None
     """When there last was a request."""
-    unusable: int = 0
-    """Samples thrown away since the beginning."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """In memory alone: after a restart the first look makes new ones, which costs one look."""
 
@@ -176,7 +174,6 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
         waiting_looks=state.waiting_looks + 1 if queue else 0,
         asked_at=now if asked else state.asked_at,
         regret=1.0 + (state.regret - 1.0) * 0.5 ** (seconds / FORGIVEN),
-        unusable=state.unusable + seen.unusable,
     )
     return _arrived(replace(state, answer_tokens=_answer_tokens(state)), look, now), seen
 

@@ -261,10 +261,12 @@ def fewer(sight: Sight) -> Want:
 
 def _absent(sight: Sight) -> Want | None:
     ready = sight.look.ready
-    answered = min(sight.seen.answered, len(sight.look.samples))
+    answered, lies = sight.seen.answered, sight.seen.unusable
     if answered >= ready:
         return None
     text = f"{ready - answered} of {ready} ready replicas did not answer: nothing is given back."
+    if lies:
+        text += f" What {lies} of them said cannot be true: look at their /stats."
     return Want(sight.current, Why.DATA_MISSING, text)
 
 

@@ -12,13 +12,15 @@ from llmdeployment_operator.plan.autoscale_types import METRICS
 from llmdeployment_operator.plan.observed import Observed
 from llmdeployment_operator.plan.pods import is_ready
 from llmdeployment_operator.plan.stage import pods_of
-from llmdeployment_operator.plan.windows import usable
 
 
 def sample_of(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
-    """Return what a replica's `/stats` say, read at `at` (seconds, the operator's clock); None when that cannot be true."""
+    """Return what a replica's `/stats` say, read at `at` (seconds, the operator's clock); None when it is nothing a replica writes.
+
+    Whether the numbers can be true is for the law to see (`windows.usable`), which sees those of a recording too.
+    """
     try:
-        sample = ReplicaSample(
+        return ReplicaSample(
             at=at,
             running=_whole(stats["running"]),
             waiting=_whole(stats["waiting"]),
@@ -27,7 +29,6 @@ def sample_of(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
             generation_tokens=_whole(stats["generationTokens"]),
             histograms={name: _summed(stats["revisions"].values(), name) for name in METRICS},
         )
-        return sample if usable(sample) else None
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
 
