@@ -14,7 +14,7 @@ from bench.rollout_judge import OK, Answer
 from dev.cluster.stages import StageError, wait_until
 from dev.demo import progress
 from dev.demo.ask import gateway
-from dev.demo.canary import EVERY_SECONDS, replace_spec
+from dev.demo.canary import AT_ONCE, EVERY_SECONDS, replace_spec
 from dev.demo.kube import Kube, Object
 from dev.demo.load import QUESTIONS, USERS, Load
 
@@ -57,7 +57,7 @@ def autoscale(kube: Kube, name: str, sample: str, say: Say) -> None:
     )
     say(f"== spec.scaling: {promise}, with one replica or two, of a core each")
     answers: list[Answer] = []
-    replace_spec(kube, name, {**spec, "engine": engine, "scaling": SCALING})
+    replace_spec(kube, name, {**spec, "engine": engine, "scaling": SCALING, "rollout": AT_ONCE})
     try:
         progress.wait_ready(kube, name, SECONDS, say)
         with gateway(kube, name) as url:

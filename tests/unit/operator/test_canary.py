@@ -142,6 +142,48 @@ def test_going_back_while_warm_takes_effect_in_one_pass() -> None:
     assert conditions(world)["Ready"] == ("False", "StartingGateway")
 
 
+def test_the_one_kept_warm_goes_when_the_one_that_serves_finds_no_node() -> None:
+    world, old, new = edited_world()
+    annotate(world, promote="2")
+    answer(world, old, new, count=2)
+    world.gateway_applies(up=2)
+    world.settle()
+    assert workers(world, old) == 2
+
+    waiting = pod("worker", "w", new, conditions=[
+        {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: 1 Insufficient cpu.",
+         "lastTransitionTime": "2026-01-02T03:00:00Z"}])  # fmt: skip
+    world.edit(replicas=3)
+    world.pods(*pods_of(old, 2), *pods_of(new, 2), waiting, GATEWAY)
+    plan = world.step()
+    assert ("Deployment", f"simulated-{old}") in {(gone.kind, gone.name) for gone in plan.remove}
+    assert conditions(world)["Degraded"] == ("True", "Unschedulable")
+
+
+def test_a_pod_that_a_quota_forbids_is_named() -> None:
+    world, old, new = edited_world()
+    children = dict(world.observed.children)
+    quota = 'pods "simulated-x" is forbidden: exceeded quota: gpus'
+    failed = {
+        "type": "ReplicaFailure",
+        "status": "True",
+        "reason": "FailedCreate",
+        "message": quota,
+    }
+    for runtime in (old, new):
+        deployment = children["Deployment", f"simulated-{runtime}"]
+        children["Deployment", f"simulated-{runtime}"] = {
+            **deployment,
+            "status": {"conditions": [failed]},
+        }
+    world.look(children=children)
+    world.pods(*pods_of(old, 1), pod("head", "h", new), GATEWAY)
+    world.serve(new)
+    world.step()
+    assert conditions(world)["Degraded"] == ("True", "FailedCreate")
+    assert quota in message(world, "Degraded")
+
+
 def test_a_prompt_goes_in_steps_on_the_same_pods() -> None:
     world = serving_world()
     world.edit(prompt={"system": "Shout."}, rollout=ROLLOUT)

@@ -177,6 +177,22 @@ def test_a_shorter_window_is_kept_to_and_only_the_one_before_is_warm() -> None:
     assert move(BLUE_GREEN, following, memory).needs == {3: 8, 2: 8}
 
 
+def test_what_is_warm_makes_room_for_what_has_no_place() -> None:
+    memory = Memory(stable=2, warm=(Warm(1, NOW + timedelta(minutes=3)),))
+    seen = replace(scene(ready=8, stable=2), runtimes={1: "old", 2: "new"}, crowded=True)
+    found = move(CANARY, seen, memory)
+    assert (found.needs, found.memory.warm, found.look_at) == ({2: 8}, (), None)
+    # In the same pods it takes no room.
+    same = replace(seen, runtimes={1: "new", 2: "new"})
+    assert move(CANARY, same, memory).memory.warm == memory.warm
+    # Asked for again, it is what needs the room.
+    asked = replace(seen, target=1, answered={1, 2}, alive={1: 8, 2: 8}, ready={1: 8, 2: 8})
+    assert move(CANARY, asked, memory).why == "revision 1 is still warm"
+    # And none becomes warm at its promotion.
+    last = replace(scene(50, 8), crowded=True)
+    assert move(CANARY, last, on_its_way(3, weight=50)).needs == {2: 8}
+
+
 def test_going_back_to_a_warm_one_takes_no_steps() -> None:
     memory = Memory(stable=2, warm=(Warm(1, NOW + timedelta(minutes=3)),))
     seen = scene(ready=8, stable=2, target=1, answered={1, 2}, alive={1: 8, 2: 8})

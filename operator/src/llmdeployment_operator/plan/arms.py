@@ -21,7 +21,8 @@ from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.rollout import next_move, standing
 from llmdeployment_operator.plan.routes import ARM, Route, Share, rows, stable_of, weights
-from llmdeployment_operator.plan.scene import scene_of
+from llmdeployment_operator.plan.scene import scene_of, stable_number
+from llmdeployment_operator.plan.stage import no_place
 from llmdeployment_operator.plan.wanted import Wanted
 
 
@@ -158,18 +159,36 @@ def moved(  # noqa: PLR0913  because each is a fact of its own, and nothing else
     routed = weights(routes) or _told(observed.status)
     asked = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
     found: dict[str, tuple[Scene, Revision, Move]] = {}
-    for arm in asked_of(deployment, observed, revisions, targets, routes):
+    arms = asked_of(deployment, observed, revisions, targets, routes)
+    crowded = _crowded(observed, revisions, arms, routes)
+    for arm in arms:
         name, target = arm.name, arm.target
         replicas = wanted.of_arm(name, arm.percent)
         scene = scene_of(observed, revisions, arm, routes, replicas, applied=applied)
         gate = gate_of(deployment, observed, scene.stable, target.number)
-        scene = replace(scene, gate=gate)
+        scene = replace(scene, gate=gate, crowded=crowded)
         found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
     waits = _waits(deployment, asked, routed, found, wanted)
     layout = routed if waits is not None else asked
     order = [*layout, *(name for name in found if name not in layout)]
     moves = (ArmMove(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
     return Arms(tuple(moves), waits)
+
+
+def _crowded(
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    asked: Iterable[Asked],
+    routes: tuple[Route, ...],
+) -> bool:
+    """Say whether a revision that serves, or is to, has a replica without a place."""
+    runtimes = {revision.number: revision.runtime for revision in revisions}
+    needed = {
+        number
+        for arm in asked
+        for number in (arm.target.number, stable_number(observed, revisions, arm, routes))
+    }
+    return any(no_place(observed, runtimes[number]) is not None for number in needed)
 
 
 def routes_for(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:

@@ -36,6 +36,7 @@ class Scene:
         room: how many replicas may exist beyond `replicas`, if that limits the change.
         other: the revision that still has requests as a canary although the spec asks for another one.
         other_weight: percent of the traffic that it has.
+        crowded: whether a replica that is needed has no place, here or in another arm.
     """
 
     stable: int
@@ -53,6 +54,7 @@ class Scene:
     room: int | None = None
     other: int | None = None
     other_weight: int = 0
+    crowded: bool = False
 
     @property
     def canary(self) -> tuple[int, int] | None:

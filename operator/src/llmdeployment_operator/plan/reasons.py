@@ -26,6 +26,8 @@ class Reason(StrEnum):
     """No node has the accelerators a replica asks for. Add nodes, or free some."""
     UNSCHEDULABLE = "Unschedulable"
     """No node fits a pod for another reason; the message is the scheduler's."""
+    FAILED_CREATE = "FailedCreate"
+    """The cluster does not let a pod be made: a quota, or an admission policy; the message is its own. Raise the quota, or free some."""
     VOLUME_MISSING = "VolumeMissing"
     """A PersistentVolumeClaim that a pod needs does not exist or is not bound."""
     IMAGE_PULL_FAILED = "ImagePullFailed"

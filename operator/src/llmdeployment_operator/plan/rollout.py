@@ -49,6 +49,7 @@ def next_move(
         now: the current time, UTC.
     """
     memory = memory.cooled(timedelta(seconds=seconds(policy.rollback_window)), now)
+    memory = _making_room(memory, scene) if scene.crowded else memory
     if (why := _at_once(policy, scene)) is not None:
         if scene.target == scene.stable:
             asked = replace(memory, rejected=None)
@@ -76,6 +77,17 @@ def standing(scene: Scene, memory: Memory) -> Move:
         needs[canary] = share(scene.replicas, weight)
     kept = warmed(needs, memory, scene)
     return Move(scene.stable, canary, weight, kept, memory, "spec.paused")
+
+
+def _making_room(memory: Memory, scene: Scene) -> Memory:
+    """Return the memory without what is kept warm in pods of its own: what is needed comes first."""
+    used = (scene.stable, scene.target)
+    stays = (
+        each
+        for each in memory.warm
+        if any(in_same_pods(scene, each.revision, number) for number in used)
+    )
+    return replace(memory, warm=tuple(stays))
 
 
 def _at_once(policy: RolloutSpec, scene: Scene) -> str | None:
@@ -317,6 +329,7 @@ def _whole(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why
     window = seconds(policy.rollback_window)
     if before != target:
         fits = room_between(policy, scene, target, before) is None
+        fits = fits and not scene.crowded
         warms = window and fits and before in scene.answered and policy.strategy != "Recreate"
         until = now + timedelta(seconds=window)
         kept = replace(kept, warm=(Warm(before, until),) if warms else ())

@@ -21,14 +21,13 @@ from llmdeployment_operator.plan.looks import look_of
 from llmdeployment_operator.plan.move import WHOLE, share
 from llmdeployment_operator.plan.names import runtime_names
 from llmdeployment_operator.plan.observed import Observed
-from llmdeployment_operator.plan.pods import first_finding
-from llmdeployment_operator.plan.reasons import Finding, Reason
+from llmdeployment_operator.plan.reasons import Finding
 from llmdeployment_operator.plan.revisions import Revision
 from llmdeployment_operator.plan.routes import Route, canary_of
 from llmdeployment_operator.plan.scaling_memory import Memory, Record, memory_of
 from llmdeployment_operator.plan.scene import stable_number
 from llmdeployment_operator.plan.schedules import Schedule, floor
-from llmdeployment_operator.plan.stage import pods_of
+from llmdeployment_operator.plan.stage import no_place
 from llmdeployment_operator.plan.wanted import Wanted
 
 SOONEST = 1.0
@@ -36,8 +35,6 @@ SOONEST = 1.0
 
 CLOCK_SLIP = 60.0
 """Seconds that a state may be ahead of the clock before it is taken for one of another clock."""
-
-_NO_PLACE = frozenset({Reason.WAITING_FOR_GPU, Reason.UNSCHEDULABLE})
 
 
 @dataclass(frozen=True)
@@ -154,7 +151,7 @@ def scaled(
     law = _Law(policy, observed, sum(states[g.runtime].desired or 0 for g in serving), now)
     memory, told, blocked = Memory({}, before.decisions), [], None
     for group in (*serving, *coming):
-        state, place = states[group.runtime], _no_place(observed, group.runtime)
+        state, place = states[group.runtime], no_place(observed, group.runtime)
         blocked = blocked or place
         if deployment.spec.paused:
             memory = replace(memory, states={**memory.states, group.runtime: state})
@@ -319,9 +316,3 @@ def _rolls(observed: Observed, routes: tuple[Route, ...], arm: str) -> bool:
 
 def _runtime(revisions: Iterable[Revision], number: int | None) -> str:
     return next((r.runtime for r in revisions if r.number == number), "")
-
-
-def _no_place(observed: Observed, runtime: str) -> Finding | None:
-    """Return why no node takes a pod that was ordered, or None."""
-    found = first_finding(pods_of(observed, "worker", runtime), observed.capacity)
-    return found if found is not None and found.reason in _NO_PLACE else None

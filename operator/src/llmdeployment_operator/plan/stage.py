@@ -9,6 +9,7 @@ from llmdeployment_operator.plan.reasons import Finding, Reason
 from llmdeployment_operator.plan.serve import ServeState
 
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+_NO_PLACE = frozenset({Reason.WAITING_FOR_GPU, Reason.UNSCHEDULABLE, Reason.FAILED_CREATE})
 
 
 def pods_of(observed: Observed, component: str, runtime: str | None = None) -> list[Object]:
@@ -51,9 +52,17 @@ def runtime_finding(observed: Observed, runtime: str, replicas: int) -> Finding 
     return (
         _head_finding(observed, runtime)
         or first_finding(pods_of(observed, "worker", runtime), observed.capacity)
+        or _not_made(observed, runtime)
         or _serve_finding(observed.serve.get(runtime))
         or _loading(observed, runtime, ready, replicas)
     )
+
+
+def no_place(observed: Observed, runtime: str) -> Finding | None:
+    """Return why a worker pod that was ordered is on no node; None when none is refused one."""
+    pods = first_finding(pods_of(observed, "worker", runtime), observed.capacity)
+    found = (pods, _not_made(observed, runtime))
+    return next((each for each in found if each is not None and each.reason in _NO_PLACE), None)
 
 
 def gateway_finding(observed: Observed, routes_hash: str, service: str) -> Finding | None:
@@ -76,6 +85,22 @@ def gateway_finding(observed: Observed, routes_hash: str, service: str) -> Findi
             Reason.STARTING_GATEWAY, f"gateway pod {blind[0]} reaches no replica of {service} yet"
         )
     return None
+
+
+def _not_made(observed: Observed, runtime: str) -> Finding | None:
+    """Return why the Deployment of a runtime's workers may not make a pod, by its condition ReplicaFailure."""
+    deployments = (
+        obj
+        for (kind, _), obj in observed.children.items()
+        if kind == "Deployment" and names.runtime_of(obj) == runtime
+    )
+    conditions = (
+        each for obj in deployments for each in obj.get("status", {}).get("conditions", [])
+    )
+    failed = next((each for each in conditions if each["type"] == "ReplicaFailure"), None)
+    if failed is None or failed["status"] != "True":
+        return None
+    return Finding(Reason.FAILED_CREATE, failed.get("message", "a pod could not be made"))
 
 
 def _head_finding(observed: Observed, runtime: str) -> Finding | None:
