@@ -97,10 +97,11 @@ def _not_made(observed: Observed, runtime: str) -> Finding | None:
     conditions = (
         each for obj in deployments for each in obj.get("status", {}).get("conditions", [])
     )
-    failed = next((each for each in conditions if each["type"] == "ReplicaFailure"), None)
-    if failed is None or failed["status"] != "True":
-        return None
-    return Finding(Reason.FAILED_CREATE, failed.get("message", "a pod could not be made"))
+    refused = ("ReplicaFailure", "True", "FailedCreate")
+    for each in conditions:
+        if (each["type"], each["status"], each.get("reason")) == refused:
+            return Finding(Reason.FAILED_CREATE, each.get("message", "a pod could not be made"))
+    return None
 
 
 def _head_finding(observed: Observed, runtime: str) -> Finding | None:
