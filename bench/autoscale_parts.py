@@ -227,6 +227,9 @@ KINDS: dict[str, Callable[[int], faults.Fault]] = {
     "30 % of samples lost": lambda seed: faults.lost(0.3, seed=seed),
     "blackout of 60 s": lambda _: faults.blackout(400.0, 460.0),
     "blackout of 60 s that hides a doubling": lambda _: faults.blackout(300.0, 360.0),
+    "the same, gateways not heard either": lambda _: faults.together(
+        faults.blackout(300.0, 360.0), faults.unheard(300.0, 360.0)
+    ),
     "NaN and lies in 5 %": lambda seed: faults.lies(0.05, seed=seed),
     "counter resets": lambda seed: faults.resets(120.0, seed=seed),
     "stale pods for 60 s": lambda _: faults.stale(60.0),

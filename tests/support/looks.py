@@ -45,6 +45,7 @@ class Site:
     state: State = field(default_factory=State)
     done: int = 0
     tokens: int = 0
+    given: int = 0
     ttft: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
 
     def second(
@@ -63,6 +64,7 @@ class Site:
         """
         self.now += 1.0
         self.done += requests
+        self.given += requests * self.ready
         self.tokens += round(running / (0.010 + 0.001 * running)) if running else 0
         for index, bound in enumerate((*BOUNDS, float("inf"))):
             late = round(requests * slow)
@@ -79,7 +81,8 @@ class Site:
         )
         number = self.ready if answering is None else answering
         samples = {f"pod-{i}": one for i in range(number)}
-        look = Look(self.now, self.ready, self.coming, samples, held=held)
+        given = {"gateway": self.given}
+        look = Look(self.now, self.ready, self.coming, samples, held=held, given=given)
         decision = decide(self.policy, look, self.state, self.now)
         self.state = decision.state
         return decision

@@ -1,6 +1,7 @@
 """HAProxy's runtime API: its unix socket and the tables it answers with."""
 
 import asyncio
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +108,10 @@ class RuntimeApi:
         """Return the servers of every backend by backend and name, without the hold."""
         return servers_of(await self.ask("show servers state"))
 
+    async def requests(self) -> dict[str, int]:
+        """Return, by backend, the requests it was given since the process started, those under way among them."""
+        return requests_of(await self.ask("show stat -1 2 -1"))
+
 
 def parts(text: str) -> list[str]:
     """Return lines in pieces that a command's buffer (tune.bufsize) takes."""
@@ -150,3 +155,9 @@ def servers_of(table: str) -> dict[str, dict[str, Server]]:
                 maintenance=bool(admin & _MAINTENANCE),
             )
     return found
+
+
+def requests_of(table: str) -> dict[str, int]:
+    """Read `show stat` of backends: comma separated, `stot` counts what each was given."""
+    rows = csv.DictReader(table.removeprefix("# ").splitlines())
+    return {row["pxname"]: int(row["stot"]) for row in rows if (row.get("stot") or "").isdigit()}

@@ -161,6 +161,12 @@ class Steering:
             # It does not run: what it starts from is written all the same.
             return {}
 
+    async def _requests(self) -> dict[str, int]:
+        try:
+            return await self.api.requests()
+        except RuntimeApiError:
+            return {}
+
     async def _bring(self, wanted: Desired, found: Mapping[str, Mapping[str, Server]]) -> None:
         requests = self._settings.replica_requests
         for command, expect in changes.additions(wanted.servers, found, requests):
@@ -195,10 +201,10 @@ class Steering:
         return hold.held, self._earlier_refusals + hold.full + hold.timeout
 
     async def services(self) -> dict[str, dict[str, int]]:
-        """Return, by Service, the addresses that should get requests and those that do."""
+        """Return, by Service, the addresses that should get requests, those that do, and the requests given to them so far."""
         if self.wanted is None:
             return {}
-        found = await self._found()
+        found, requests = await self._found(), await self._requests()
         return {
             service: {
                 "servers": len(self.wanted.servers[slot]),
@@ -206,6 +212,7 @@ class Steering:
                     address.server in found.get(slot, {}) and found[slot][address.server].up
                     for address in self.wanted.servers[slot]
                 ),
+                "requests": requests.get(slot, 0),
             }
             for service, slot in self.wanted.slots.items()
         }

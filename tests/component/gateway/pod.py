@@ -188,7 +188,8 @@ class Pod:
     async def serving(self, up: int, service: str = SERVICE) -> None:
         async def same() -> bool:
             services = (await self.stats())["services"]
-            return bool(services.get(service, {}) == {"servers": up, "up": up})
+            found = services.get(service, {})
+            return bool((found.get("servers"), found.get("up")) == (up, up))
 
         await until(same, 10, f"{up} servers up")
 

@@ -44,9 +44,15 @@ async def test_a_request_reaches_a_replica_and_says_who_answered(
     assert stats["routesHash"] == wanted
     assert (stats["held"], stats["refused"]) == (0, 0)
     assert stats["routes"][0]["durationSeconds"]["count"] == 8
+    assert stats["services"][SERVICE] == {"servers": 2, "up": 2, "requests": 8}
     status, metrics = await pod.agent("/metrics")
     assert status == 200
     assert 'llmdeployment_gateway_requests_total{arm="main",code="200",revision="1"} 8.0' in metrics
+    async with pod.session.post("/v1/chat/completions", json={**CHAT, "stream": True}) as stream:
+        await stream.content.readline()
+        # One that is under way counts: autoscaling asks what came, not what ended.
+        assert (await pod.stats())["services"][SERVICE]["requests"] == 9
+        await stream.text()
 
 
 async def test_what_is_not_served_is_refused_in_openais_words(

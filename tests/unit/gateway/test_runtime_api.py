@@ -6,6 +6,7 @@ from llmdeployment_gateway.runtime_api import (
     Server,
     hold_of,
     parts,
+    requests_of,
     servers_of,
 )
 
@@ -37,6 +38,13 @@ def test_the_table_of_servers_is_read() -> None:
 
 def test_an_empty_table_has_no_servers() -> None:
     assert servers_of("") == {}
+
+
+def test_requests_are_read_by_backend() -> None:
+    head = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,"
+    rows = "slot0,BACKEND,0,0,2,3,100,17,0,\nslot1,BACKEND,0,0,0,0,100,,0,\n\n"
+    assert requests_of(f"{head}\n{rows}") == {"slot0": 17}
+    assert requests_of("") == {}
 
 
 def test_the_holds_figures_are_read() -> None:

@@ -158,6 +158,21 @@ def test_a_target_out_of_reach_does_not_keep_replicas_for_the_others() -> None:
     assert (max(seen), seen[-1]) == (5, 3)
 
 
+def test_while_no_replica_answers_the_gateways_say_what_comes() -> None:
+    site = steady(Site(POLICY, 3), 300)
+    calm = {site.second(requests=1, running=10, answering=0).replicas for _ in range(60)}
+    rush = [site.second(requests=4, running=10, answering=0) for _ in range(10)]
+
+    assert calm == {3}
+    first = next(decision for decision in rush if decision.replicas > 3)
+    assert first.reason == Why.DEMAND_ROSE
+    # What the gateways told is not counted again when the replicas answer.
+    site.ready = rush[-1].replicas
+    before = rush[-1].inputs["requestsPerSecond"]
+    after = site.second(requests=12 // site.ready, running=10).inputs["requestsPerSecond"]
+    assert after <= 1.2 * before
+
+
 def test_zero_after_silence_and_back_for_a_held_request() -> None:
     site = Site(Policy(0, 5, POLICY.targets, scale_to_zero_after=60.0), 1)
     site.second(requests=1, running=1)

@@ -42,6 +42,13 @@ def test_in_a_blackout_nothing_is_seen() -> None:
     assert all(look.ready == 4 for _, look in looks)
 
 
+def test_gateways_that_are_not_heard_leave_the_replicas_samples() -> None:
+    looks = seen(faults.unheard(50, 110))
+
+    assert {look.at for _, look in looks if not look.given} == set(range(50, 110))
+    assert all(look.samples == true.samples for true, look in looks)
+
+
 def test_lies_are_no_numbers_that_can_be() -> None:
     looks = seen(faults.lies(0.5, seed=1))
     wrong = [

@@ -294,10 +294,13 @@ async def _stats(eyes: Eyes, pod: Object, port: int) -> dict[str, Any] | None:
 
 
 def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
-    up = {name: int(service.get("up", 0)) for name, service in stats.get("services", {}).items()}
+    services = stats.get("services", {}).items()
+    up = {name: int(service.get("up", 0)) for name, service in services}
+    # One of an older image does not count them.
+    requests = {name: int(each["requests"]) for name, each in services if "requests" in each}
     held, refused = (max(0, int(stats.get(key, 0))) for key in ("held", "refused"))
     return GatewayState(
-        pod["metadata"]["name"], str(stats.get("routesHash", "")), up, held, refused
+        pod["metadata"]["name"], str(stats.get("routesHash", "")), up, held, refused, requests
     )
 
 

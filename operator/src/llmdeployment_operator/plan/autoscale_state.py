@@ -84,11 +84,13 @@ class State:
     """When there last was a request."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """In memory alone: after a restart the first look makes new ones, which costs one look."""
+    given: Mapping[str, int] = field(default_factory=dict)
+    """What each gateway had given at the last look; in memory alone too."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns JSON data of a few kilobytes, however many replicas there are."""
-        data = asdict(replace(self, baselines={}))
-        del data["baselines"]
+        data = asdict(replace(self, baselines={}, given={}))
+        del data["baselines"], data["given"]
         return {key: _plain(value) for key, value in data.items() if value is not None}
 
     @classmethod
@@ -146,24 +148,26 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
     seen = compare(state.baselines, look, policy.targets)
     seconds = 1.0 if state.at is None else max(0.001, look.at - state.at)
     intervals = seen.intervals
-    since = seconds if state.heard_at is None else max(0.001, look.at - state.heard_at)
-    longest = max((interval.seconds for interval in intervals), default=0.0)
-    since = min(since, longest) if since > seconds else seconds
     keep = 0.5 ** (seconds / ANSWERS)
-    part = max(1.0, look.ready / len(intervals)) if intervals else 0.0
-    rate = sum(i.arrivals / i.seconds for i in intervals) * part
+    came = _came(state, look, intervals, seconds)
     in_flight = state.in_flight
     if seen.answered:
         weight = 0.5 ** (min(seconds, 60.0) / 2.0)
         in_flight = weight * state.in_flight + (1 - weight) * seen.in_flight
     queue = seen.answered and seen.waiting >= max(2.0 * look.ready, 0.25 * seen.in_flight)
-    asked = look.held > 0 or rate > 0 or seen.in_flight > 0 or state.asked_at is None
+    asked = (
+        look.held > 0
+        or (came is not None and came[1] > 0)
+        or seen.in_flight > 0
+        or state.asked_at is None
+    )
     state = replace(
         state,
         at=look.at,
         baselines=seen.baselines,
-        arrivals=add(state.arrivals, since, rate * since) if intervals else state.arrivals,
-        heard_at=look.at if intervals else state.heard_at,
+        given=look.given or state.given,
+        arrivals=state.arrivals if came is None else add(state.arrivals, *came),
+        heard_at=state.heard_at if came is None else look.at,
         speed=observe_speed(state.speed, intervals, seconds),
         misses=observe_misses(state.misses, intervals, len(policy.targets), seconds),
         generated=state.generated * keep + sum(i.generation_tokens for i in intervals),
@@ -176,6 +180,35 @@ def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State
         regret=1.0 + (state.regret - 1.0) * 0.5 ** (seconds / FORGIVEN),
     )
     return _arrived(replace(state, answer_tokens=_answer_tokens(state)), look, now), seen
+
+
+def _came(
+    state: State, look: Look, intervals: Sequence[Interval], seconds: float
+) -> tuple[float, float] | None:
+    """Returns (seconds, requests) of what came since it was last known; None when nobody says.
+
+    The replicas' counts say it, after a blackout for all of it. While none answers, which those that have too much to do may not, the
+    gateways' counts do.
+    """
+    if not intervals:
+        given = given_since(state.given, look.given)
+        return (seconds, given) if given is not None else None
+    since = seconds if state.heard_at is None else max(0.001, look.at - state.heard_at)
+    since = min(since, max(each.seconds for each in intervals)) if since > seconds else seconds
+    part = max(1.0, look.ready / len(intervals))
+    return since, sum(each.arrivals / each.seconds for each in intervals) * part * since
+
+
+def given_since(before: Mapping[str, int], now: Mapping[str, int]) -> float | None:
+    """Returns how many requests the gateways gave to replicas between two looks; None when none is in both.
+
+    One whose count went down began anew, or counts for other replicas: it says nothing this time.
+
+    >>> given_since({"a": 5, "b": 7}, {"a": 9, "b": 2, "c": 3}), given_since({}, {"a": 9})
+    (4.0, None)
+    """
+    both = before.keys() & now.keys()
+    return float(sum(max(0, now[pod] - before[pod]) for pod in both)) if both else None
 
 
 def _answer_tokens(state: State) -> float | None:

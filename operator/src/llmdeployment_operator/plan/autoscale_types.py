@@ -1,7 +1,7 @@
 """What the autoscaling law is given and what it answers; no arithmetic here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -77,6 +77,8 @@ class Look:
     """Requests the gateway holds now, since no replica is ready."""
     refused: int = 0
     """Requests the gateway refused since it began."""
+    given: Mapping[str, int] = field(default_factory=dict)
+    """Requests each gateway has given to these replicas since it began, by its pod's name; one that did not answer is absent."""
 
 
 class Why(StrEnum):

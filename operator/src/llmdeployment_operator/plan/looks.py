@@ -33,12 +33,15 @@ def sample_of(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
         return None
 
 
-def look_of(observed: Observed, runtime: str, desired: int, at: float, *, held: bool) -> Look:
+def look_of(
+    observed: Observed, runtime: str, service: str, desired: int, at: float, *, held: bool
+) -> Look:
     """Return what there is to see of a runtime.
 
     Args:
         observed: the cluster.
         runtime: its hash.
+        service: the name of its Service.
         desired: replicas that were ordered.
         at: now, in seconds.
         held: whether the requests that the gateways hold wait for this runtime.
@@ -52,6 +55,7 @@ def look_of(observed: Observed, runtime: str, desired: int, at: float, *, held: 
         samples={uid: each for uid, each in observed.samples.items() if uid in uids},
         held=sum(gateway.held for gateway in observed.gateways) if held else 0,
         refused=sum(gateway.refused for gateway in observed.gateways),
+        given={g.pod: g.requests[service] for g in observed.gateways if service in g.requests},
     )
 
 

@@ -25,6 +25,7 @@ class GatewayState:
         up: servers that answer, by Service.
         held: requests that wait now, since no replica is ready.
         refused: requests that could not wait, or no longer, since it began.
+        requests: given to replicas since its HAProxy began, by Service.
     """
 
     pod: str
@@ -32,6 +33,7 @@ class GatewayState:
     up: Mapping[str, int]
     held: int = 0
     refused: int = 0
+    requests: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

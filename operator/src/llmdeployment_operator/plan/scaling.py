@@ -148,7 +148,8 @@ def scaled(
     policy = policy_of(spec)
     least = max(policy.minimum, floor(schedules_of(spec), now.timestamp()))
     policy = replace(policy, minimum=min(policy.maximum, least))
-    law = _Law(policy, observed, sum(states[g.runtime].desired or 0 for g in serving), now)
+    total = sum(states[group.runtime].desired or 0 for group in serving)
+    law = _Law(deployment.metadata.name, policy, observed, total, now)
     memory, told, blocked = Memory({}, before.decisions), [], None
     for group in (*serving, *coming):
         state, place = states[group.runtime], no_place(observed, group.runtime)
@@ -173,6 +174,7 @@ def scaled(
 class _Law:
     """The law, and all that is the same for every runtime."""
 
+    name: str
     policy: Policy
     observed: Observed
     total: int
@@ -189,7 +191,8 @@ class _Law:
         new = state.at is None or at - state.at >= SOONEST
         when = at if new or state.at is None else state.at
         held = bool(group.arms)
-        look = look_of(self.observed, group.runtime, current, when, held=held)
+        service = runtime_names(self.name, group.runtime).name
+        look = look_of(self.observed, group.runtime, service, current, when, held=held)
         made = decide(self._policy(group, current, blocked=blocked), look, state, at)
         said = Told(group.runtime, made.replicas, made.reason, made.message)
         if made.replicas == current:

@@ -31,8 +31,13 @@ def lost(share: float, *, seed: int) -> Fault:
 
 
 def blackout(begin: float, end: float) -> Fault:
-    """Return a fault that loses every sample from `begin` until before `end`."""
+    """Return a fault that loses every sample from `begin` until before `end`; the gateways are still heard."""
     return lambda look: _kept(look, lambda _: not begin <= look.at < end)
+
+
+def unheard(begin: float, end: float) -> Fault:
+    """Return a fault that loses what the gateways count from `begin` until before `end`."""
+    return lambda look: replace(look, given={}) if begin <= look.at < end else look
 
 
 def lies(share: float, *, seed: int) -> Fault:

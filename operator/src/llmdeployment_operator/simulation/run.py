@@ -112,6 +112,7 @@ class _Fleet:
         self._draining: list[Replica] = []
         self._held: deque[int] = deque()
         self._refused = 0
+        self._given = 0
         self._too_large = 0
         self._spans: list[tuple[float, float]] = []
         """When the replicas that are gone were ordered and ended."""
@@ -147,6 +148,7 @@ class _Fleet:
             samples={replica.uid: replica.look(now) for replica in self._ready},
             held=len(self._held),
             refused=self._refused,
+            given={"gateway": self._given},
         )
 
     def resize(self, wanted: int, now: float) -> None:
@@ -205,6 +207,7 @@ class _Fleet:
         if least is None:
             raise AssertionError("unreachable")
         least.add(index, now)
+        self._given += 1
         # The next of those that are equally loaded is another one.
         self._ready.remove(least)
         self._ready.append(least)
