@@ -63,6 +63,7 @@ class Fleet:
     starts: bool = True
     waiting: tuple[Object, ...] = ()
     counts: dict[str, Counts] = field(default_factory=dict)
+    given: dict[str, float] = field(default_factory=dict)
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass, with a look every two seconds."""
@@ -118,6 +119,8 @@ class Fleet:
         each = self.load / len(workers) if workers else 0.0
         for pod in workers:
             name = pod["metadata"]["name"]
+            service = f"simulated-{names.runtime_of(pod)}"
+            self.given[service] = self.given.get(service, 0.0) + each * SECONDS
             counts = self.counts.setdefault(name, Counts())
             answered = min(each, 4.0) * SECONDS
             waits = max(0, round((each - 4.0) * 20))
@@ -130,7 +133,10 @@ class Fleet:
             o for (k, _), o in self.world.observed.children.items() if k == "ConfigMap"
         )
         services = {f"simulated-{r}": n for r, n in self.by_runtime.items()}
-        gateway = GatewayState("gateway-0", routes_hash(config_map), services, held=self.held)
+        given = {service: int(requests) for service, requests in self.given.items()}
+        gateway = GatewayState(
+            "gateway-0", routes_hash(config_map), services, held=self.held, requests=given
+        )
         self.world.look(samples=samples, gateways=(gateway,))
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests.support.fleet import Counts, histogram
 
-from llmdeployment_operator.plan.looks import sample_of
+from llmdeployment_operator.plan.looks import gateway_of, sample_of
+from llmdeployment_operator.plan.observed import GatewayState
 
 GOOD = Counts(5, 1).stats(2, 1)
 
@@ -31,6 +32,13 @@ def changed(**fields: Any) -> Any:
 )
 def test_what_no_replica_writes_is_none(stats: Any) -> None:
     assert sample_of(stats, 1.0) is None
+
+
+def test_a_gateway_says_what_it_gave_to_each_service() -> None:
+    services = {"a": {"servers": 2, "up": 1, "requests": 7}, "b": {"servers": 1, "up": 1}}
+    told = {"routesHash": "x", "held": 3, "refused": 1, "services": services}
+    assert gateway_of("g-0", told) == GatewayState("g-0", "x", {"a": 1, "b": 1}, 3, 1, {"a": 7})
+    assert gateway_of("g-0", {}) == GatewayState("g-0", "", {})
 
 
 def test_an_answer_has_the_sums_of_its_revisions() -> None:

@@ -128,6 +128,13 @@ def test_without_answers_nothing_is_given_back() -> None:
     found.until(1)
 
 
+def test_replicas_too_busy_to_answer_get_help_for_what_the_gateways_give_them() -> None:
+    found = busy()
+    found.load, found.silent = 14, True
+    found.until(3, seconds=30)
+    assert reasons(found)[-1][2] == "DemandRose"
+
+
 def test_at_the_maximum_it_says_so() -> None:
     found = fleet({**SCALING, "maxReplicas": 2})
     found.load = 30

@@ -28,8 +28,8 @@ from llmdeployment_operator.plan.accelerators import accelerators
 from llmdeployment_operator.plan.autoscale import ReplicaSample
 from llmdeployment_operator.plan.external import is_external
 from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.looks import sample_of
-from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
+from llmdeployment_operator.plan.looks import gateway_of, sample_of
+from llmdeployment_operator.plan.observed import Observed, Ref
 from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
 from llmdeployment_operator.plan.samples import Samples, of_gateway, of_replica
 from llmdeployment_operator.plan.scene import has_canary
@@ -210,7 +210,9 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
             if state is not None
         },
         gateways=tuple(
-            _gateway(pod, told[uid]) for pod in gateways if (uid := pod["metadata"]["uid"]) in told
+            gateway_of(pod["metadata"]["name"], told[uid])
+            for pod in gateways
+            if (uid := pod["metadata"]["uid"]) in told
         ),
         capacity=free,
         adapters={
@@ -291,17 +293,6 @@ async def _serve(eyes: Eyes, observed: Observed, runtime: str) -> ServeState | N
 
 async def _stats(eyes: Eyes, pod: Object, port: int) -> dict[str, Any] | None:
     return await serve.get_stats(eyes.session, _ip(pod), port)
-
-
-def _gateway(pod: Object, stats: Mapping[str, Any]) -> GatewayState:
-    services = stats.get("services", {}).items()
-    up = {name: int(service.get("up", 0)) for name, service in services}
-    # One of an older image does not count them.
-    requests = {name: int(each["requests"]) for name, each in services if "requests" in each}
-    held, refused = (max(0, int(stats.get(key, 0))) for key in ("held", "refused"))
-    return GatewayState(
-        pod["metadata"]["name"], str(stats.get("routesHash", "")), up, held, refused, requests
-    )
 
 
 async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmdeployment_operator.plan.autoscale import BOUNDS, Look, ReplicaSample
 from llmdeployment_operator.plan.autoscale_types import METRICS
-from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.observed import GatewayState, Observed
 from llmdeployment_operator.plan.pods import is_ready
 from llmdeployment_operator.plan.stage import pods_of
 
@@ -31,6 +31,20 @@ def sample_of(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
+
+
+def gateway_of(pod: str, stats: Mapping[str, Any]) -> GatewayState:
+    """Return what a gateway's `/stats` say; one of an older image does not count requests by Service."""
+    services = stats.get("services", {}).items()
+    held, refused = (max(0, int(stats.get(key, 0))) for key in ("held", "refused"))
+    return GatewayState(
+        pod=pod,
+        routes_hash=str(stats.get("routesHash", "")),
+        up={name: int(each.get("up", 0)) for name, each in services},
+        held=held,
+        refused=refused,
+        requests={name: int(each["requests"]) for name, each in services if "requests" in each},
+    )
 
 
 def look_of(
