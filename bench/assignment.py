@@ -27,7 +27,7 @@ from tests.component.gateway.replica import Replica
 from tests.support.cluster_client import ClusterClient
 from tests.support.control_plane import make_namespace
 
-from llmdeployment_operator.plan.routes import Share, rows
+from llmdeployment_operator.plan.base.routes import Share, rows
 
 STABLE, CANARY = (1, "chat-1a2b3c4d"), (2, "chat-5e6f7a8b")
 HOSTS = {STABLE[1]: "127.19.0.1", CANARY[1]: "127.19.0.2"}

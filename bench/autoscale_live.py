@@ -27,7 +27,7 @@ from bench.rollout_traffic import answers_as_gateway
 from dev.cluster.stages import StageError
 from tests.support.live import ENVIRONMENT, SMALL
 
-from llmdeployment_operator.plan.autoscale import Policy, Target
+from llmdeployment_operator.autoscaler.types import Policy, Target
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.run import Hold, simulate

@@ -9,7 +9,9 @@ from typing import Any
 
 from bench import autoscale_scenarios as scenarios
 
-from llmdeployment_operator.plan.autoscale import Look, Policy, State, Target, decide
+from llmdeployment_operator.autoscaler.recommend import decide
+from llmdeployment_operator.autoscaler.state import State
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target
 from llmdeployment_operator.simulation import clairvoyant, faults
 from llmdeployment_operator.simulation.generators import lognormal_tokens, poisson, steps
 from llmdeployment_operator.simulation.result import Result

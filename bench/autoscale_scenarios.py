@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmdeployment_operator.plan.autoscale import Target
+from llmdeployment_operator.autoscaler.types import Target
 from llmdeployment_operator.simulation.generators import arrivals
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.trace import Request, read_trace

@@ -20,8 +20,8 @@ from itertools import accumulate, islice, repeat
 from statistics import NormalDist
 from typing import NamedTuple
 
-from llmdeployment_operator.plan.verdict import (
-    Counts,
+from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.sequential_test import (
     Metric,
     Policy,
     Result,

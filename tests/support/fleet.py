@@ -6,12 +6,12 @@ from typing import Any
 
 from tests.support.world import Object, World, sample
 
-from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.autoscale import BOUNDS
-from llmdeployment_operator.plan.looks import sample_of
-from llmdeployment_operator.plan.observed import GatewayState
-from llmdeployment_operator.plan.pods import is_ready
-from llmdeployment_operator.plan.routes import routes_hash
+from llmdeployment_operator.autoscaler.types import BOUNDS
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.pods import is_ready
+from llmdeployment_operator.plan.base.routes import routes_hash
+from llmdeployment_operator.plan.observed.observed import GatewayState
+from llmdeployment_operator.plan.observed.replica_stats import sample_of
 
 SCALING = {"minReplicas": 1, "maxReplicas": 4, "targets": {"ttft": {"milliseconds": 500}}}
 SECONDS = 2.0

@@ -2,15 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from llmdeployment_operator.plan.autoscale import (
-    BOUNDS,
-    Decision,
-    Look,
-    Policy,
-    ReplicaSample,
-    State,
-    decide,
-)
+from llmdeployment_operator.autoscaler.recommend import Decision, decide
+from llmdeployment_operator.autoscaler.state import State
+from llmdeployment_operator.autoscaler.types import BOUNDS, Look, Policy, ReplicaSample
 
 METRICS = ("ttft", "itl", "e2e", "queue")
 

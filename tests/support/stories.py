@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.plan.routes import routes_of
+from llmdeployment_operator.plan.base.routes import routes_of
 
 
 def conditions(world: World) -> dict[str, tuple[str, str]]:

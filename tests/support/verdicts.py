@@ -4,11 +4,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from llmdeployment_operator.plan.verdict import (
-    Counts,
-    Metric,
-    Stratum,
-)
+from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.sequential_test import Metric, Stratum
 
 
 def stratum(stable: tuple[int, int], canary: tuple[int, int], before: Any = (0, 0)) -> Stratum:

@@ -14,15 +14,15 @@ from typing import Any
 import yaml
 
 from llmdeployment_operator.api.types import LLMDeployment, parse
-from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.objects import Object, Ref
+from llmdeployment_operator.plan.base.routes import routes_hash
+from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan
-from llmdeployment_operator.plan.observed import GatewayState, Observed, Ref
+from llmdeployment_operator.plan.observed.observed import GatewayState, Observed
+from llmdeployment_operator.plan.observed.ray_serve import ServeState
 from llmdeployment_operator.plan.plan import Plan
-from llmdeployment_operator.plan.routes import routes_hash
-from llmdeployment_operator.plan.serve import ServeState
-from llmdeployment_operator.plan.settings import Settings
 
-Object = dict[str, Any]
 SAMPLES = Path(__file__).parents[2] / "manifests/samples"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SETTINGS = Settings(

@@ -21,14 +21,15 @@ from llmdeployment_operator.kube.errors import (
 from llmdeployment_operator.kube.observe import Eyes, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, LLMDEPLOYMENT
 from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.plan.base.events import Event
+from llmdeployment_operator.plan.base.names import MANAGER
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, refuse
-from llmdeployment_operator.plan.names import MANAGER
-from llmdeployment_operator.plan.observed import Observed
-from llmdeployment_operator.plan.plan import Event, Plan
-from llmdeployment_operator.plan.reasons import Finding, Reason
-from llmdeployment_operator.plan.scaling_memory import memory_of
-from llmdeployment_operator.plan.scaling_report import new_decisions
-from llmdeployment_operator.plan.settings import Settings
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.scaling_status import memory_of
+from llmdeployment_operator.plan.plan import Plan
+from llmdeployment_operator.plan.scaling.report import new_decisions
 
 log = logging.getLogger(__name__)
 

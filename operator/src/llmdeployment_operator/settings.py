@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from llmdeployment_operator.plan.settings import Settings
+from llmdeployment_operator.plan.base.settings import Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
 _STORAGE = frozenset({"auto", "pvc", "emptyDir"})

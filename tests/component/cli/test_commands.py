@@ -14,9 +14,9 @@ from tests.support.until import until
 
 from llmdeployment_cli import kube
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.commands import Commands, commands_of
-from llmdeployment_operator.plan.names import selector
-from llmdeployment_operator.plan.revisions import Revision, controller_revision, template_of
+from llmdeployment_operator.plan.base.names import selector
+from llmdeployment_operator.plan.base.revisions import Revision, controller_revision, template_of
+from llmdeployment_operator.plan.rollout.commands import Commands, commands_of
 
 pytestmark = pytest.mark.component
 

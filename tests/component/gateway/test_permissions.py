@@ -7,8 +7,8 @@ from tests.component.gateway.pod import Pod
 from tests.support.cluster_client import ClusterClient
 
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan.gateway import gateway_objects
-from llmdeployment_operator.plan.settings import Settings
+from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.traffic.gateway import gateway_objects
 
 pytestmark = pytest.mark.component
 WANTED = {"ServiceAccount", "Role", "RoleBinding"}

@@ -16,7 +16,7 @@ from llmdeployment_operator.handlers.run import run
 from llmdeployment_operator.kube.client import access, api_client
 from llmdeployment_operator.kube.observe import Eyes
 from llmdeployment_operator.metrics import Metrics
-from llmdeployment_operator.plan.settings import Settings
+from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.reconcile import Operator
 from llmdeployment_operator.settings import Runtime
 

@@ -10,7 +10,7 @@ from tests.component.operator.test_passes import Writes, conditions, simulated
 from tests.support.cluster_client import ClusterClient, Object
 
 from llmdeployment_operator.kube import serve
-from llmdeployment_operator.plan import names
+from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.reconcile import Key, Operator, reconcile
 
 pytestmark = pytest.mark.component

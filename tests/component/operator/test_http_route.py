@@ -9,8 +9,8 @@ from tests.support import gateway_api
 from tests.support.cluster_client import ClusterClient, Object
 
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan.http_route import http_route
-from llmdeployment_operator.plan.routes import Share, rows
+from llmdeployment_operator.plan.base.routes import Share, rows
+from llmdeployment_operator.plan.traffic.http_route import http_route
 from llmdeployment_operator.reconcile import Key, Operator, reconcile
 
 pytestmark = pytest.mark.component

@@ -7,8 +7,8 @@ from llmdeployment_cli.arms import arms_of
 from llmdeployment_cli.patches import TEMPLATE_FIELDS
 from llmdeployment_operator.api import arms
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
-from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, row_of
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.rollout.state import Memory, Rejection, Warm, row_of
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

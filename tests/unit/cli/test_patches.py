@@ -11,7 +11,7 @@ from tests.unit.cli.objects import Object, annotated, deployment, on_its_way, re
 from llmdeployment_cli import patches
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.patches import Change
-from llmdeployment_operator.plan.commands import Commands, commands_of
+from llmdeployment_operator.plan.rollout.commands import Commands, commands_of
 
 REJECTED = {"revision": 4, "attempt": 2, "at": "2026-11-24T11:00:00Z", "message": "no GPU"}
 IDLE = deployment()

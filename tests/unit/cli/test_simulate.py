@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from llmdeployment_cli.main import app
 from llmdeployment_cli.simulation import plot
 from llmdeployment_cli.simulation.picture import Shown, picture, table
-from llmdeployment_operator.plan.autoscale import Decision, Look, Policy, Target
+from llmdeployment_operator.autoscaler.recommend import Decision
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target
 from llmdeployment_operator.simulation import generators
 from llmdeployment_operator.simulation.generators import fixed_tokens
 from llmdeployment_operator.simulation.profile import Profile

@@ -9,8 +9,8 @@ from llmdeployment_gateway import maps
 from llmdeployment_gateway.routes import parse, routes_hash
 from llmdeployment_gateway.settings import REPLICA_REQUESTS
 from llmdeployment_operator.api.types import parse as parse_deployment
-from llmdeployment_operator.plan import routes as operators
-from llmdeployment_operator.plan.serve import MAX_ONGOING_REQUESTS
+from llmdeployment_operator.plan.base import routes as operators
+from llmdeployment_operator.plan.observed.ray_serve import MAX_ONGOING_REQUESTS
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=8))

@@ -5,7 +5,7 @@ import pytest
 
 from llmdeployment_gateway import maps
 from llmdeployment_gateway.routes import RoutesError, parse, routes_hash
-from llmdeployment_operator.plan import routes as operator_routes
+from llmdeployment_operator.plan.base import routes as operator_routes
 
 
 def row(below: int, revision: int = 1, service: str = "chat-1a2b3c4d") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.stories import GATEWAY, conditions, message, pods_of
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.plan.pods import Capacity
+from llmdeployment_operator.plan.base.pods import Capacity
 
 
 def serving(replicas: int = 4) -> World:

@@ -9,9 +9,9 @@ from tests.support.stories import conditions, message, split
 from tests.support.world import World, sample
 
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan import adapters
-from llmdeployment_operator.plan.revisions import Revision, runtime_hash, template_of
-from llmdeployment_operator.plan.serve import serve_config
+from llmdeployment_operator.plan.base.revisions import Revision, runtime_hash, template_of
+from llmdeployment_operator.plan.observed import adapters
+from llmdeployment_operator.plan.observed.ray_serve import serve_config
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
 

@@ -6,23 +6,24 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
-from llmdeployment_operator.kube.collector import Collector
-from llmdeployment_operator.plan.analysis import Analysis, gathered, judged, strata_of
-from llmdeployment_operator.plan.commands import Commands
-from llmdeployment_operator.plan.memory import Memory, memory_of, row_of
-from llmdeployment_operator.plan.move import Move, Scene
-from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import next_move
-from llmdeployment_operator.plan.samples import (
+from llmdeployment_operator.analysis.comparison import Analysis, gathered, judged, strata_of
+from llmdeployment_operator.analysis.counts import (
     CACHED,
     UNKNOWN,
+    Counts,
     Key,
     Samples,
     of_gateway,
     of_replica,
 )
-from llmdeployment_operator.plan.verdict import Counts, Result, Stratum
+from llmdeployment_operator.analysis.sequential_test import Result, Stratum
+from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
+from llmdeployment_operator.kube.collector import Collector
+from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.rollout.canary import next_move
+from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.state import Memory, memory_of, row_of
+from llmdeployment_operator.plan.rollout.types import Move, Scene
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ERRORS = MetricSpec(name="errorRate")

@@ -7,7 +7,7 @@ from typing import Any
 
 from llmdeployment_operator.api.crd import crd
 from llmdeployment_operator.api.rules import RESERVED_FLAGS
-from llmdeployment_operator.plan.reasons import Reason
+from llmdeployment_operator.plan.base.reasons import Reason
 
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(spec\.[^`]+)` \|", PAGE, re.MULTILINE)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.stories import GATEWAY, conditions, message, pods_of, serving_world
 from tests.support.world import World, sample
 
-from llmdeployment_operator.plan.routes import BUCKETS, Share, routes_of, rows, weights
+from llmdeployment_operator.plan.base.routes import BUCKETS, Share, routes_of, rows, weights
 
 TERSE = {"prompt": {"system": "One sentence."}}
 OTHER = {"engine": {"args": {"seed": 7}}}

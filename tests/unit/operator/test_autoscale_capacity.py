@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmdeployment_operator.plan.capacity import (
+from llmdeployment_operator.autoscaler.observation import Interval
+from llmdeployment_operator.autoscaler.replica_model import (
     EDGES,
     NOTHING,
     Carrier,
@@ -18,7 +19,6 @@ from llmdeployment_operator.plan.capacity import (
     observe_misses,
     observe_speed,
 )
-from llmdeployment_operator.plan.windows import Interval
 
 BINS = len(EDGES) + 1
 INTERVAL = Interval(

@@ -2,7 +2,14 @@ import random
 
 import pytest
 
-from llmdeployment_operator.plan.demand import Arrivals, add, dispersion, expect, slope, window
+from llmdeployment_operator.autoscaler.demand import (
+    Arrivals,
+    add,
+    dispersion,
+    expect,
+    slope,
+    window,
+)
 
 
 def counted(rates: list[float], *, seed: int | None = None) -> Arrivals:

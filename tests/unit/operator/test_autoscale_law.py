@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from tests.support.looks import Site, sample
 
-from llmdeployment_operator.plan.autoscale import Look, Policy, State, Target, Why, decide
+from llmdeployment_operator.autoscaler.recommend import decide
+from llmdeployment_operator.autoscaler.state import State
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target, Why
 
 POLICY = Policy(1, 20, (Target("ttft", 90, 0.5),))
 

@@ -5,16 +5,9 @@ from math import inf, nan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmdeployment_operator.plan.autoscale import (
-    BOUNDS,
-    Decision,
-    Look,
-    Policy,
-    ReplicaSample,
-    State,
-    Target,
-    decide,
-)
+from llmdeployment_operator.autoscaler.recommend import Decision, decide
+from llmdeployment_operator.autoscaler.state import State
+from llmdeployment_operator.autoscaler.types import BOUNDS, Look, Policy, ReplicaSample, Target
 
 TARGETS = (Target("ttft", 90, 0.5), Target("itl", 99, 0.05))
 NUMBERS = st.one_of(st.integers(-5, 10_000), st.sampled_from([nan, inf, -inf, 1e300]))

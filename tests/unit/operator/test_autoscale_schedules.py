@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmdeployment_operator.plan.schedules import Schedule, floor, problem
+from llmdeployment_operator.autoscaler.schedules import Schedule, floor, problem
 
 WORK = Schedule("0 8 * * 1-5", 10 * 3600.0, 4, "Europe/Berlin")
 NIGHT = Schedule("0 22 * * *", 8 * 3600.0, 2)

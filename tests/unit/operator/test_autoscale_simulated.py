@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from llmdeployment_operator.plan.autoscale import Look, Policy, Target, Why
-from llmdeployment_operator.plan.capacity import line
+from llmdeployment_operator.autoscaler.replica_model import line
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target, Why
 from llmdeployment_operator.simulation import faults
 from llmdeployment_operator.simulation.generators import fixed_tokens, poisson, steps
 from llmdeployment_operator.simulation.profile import Profile

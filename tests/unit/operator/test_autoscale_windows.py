@@ -4,8 +4,7 @@ from math import inf, nan
 import pytest
 from tests.support.looks import counts, sample
 
-from llmdeployment_operator.plan.autoscale import BOUNDS, Look, ReplicaSample, Target
-from llmdeployment_operator.plan.windows import (
+from llmdeployment_operator.autoscaler.observation import (
     LONGEST,
     PATIENCE,
     Seen,
@@ -13,6 +12,7 @@ from llmdeployment_operator.plan.windows import (
     share_over,
     usable,
 )
+from llmdeployment_operator.autoscaler.types import BOUNDS, Look, ReplicaSample, Target
 from llmdeployment_serving import stats
 
 TARGETS = (Target("ttft", 90, 0.5),)

@@ -15,8 +15,8 @@ from tests.support.stories import (
 )
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.pods import Capacity
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.pods import Capacity
 
 
 def test_the_life_of_a_first_revision() -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 from tests.support.world import admitted, sample
 
+from llmdeployment_operator.analysis.counts import CACHED, Counts, Key, of_replica
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan.revisions import Revision, runtime_hash, template_of
-from llmdeployment_operator.plan.samples import CACHED, Key, of_replica
-from llmdeployment_operator.plan.serve import put_needed, serve_config, serve_state
-from llmdeployment_operator.plan.verdict import Counts
+from llmdeployment_operator.plan.base.revisions import Revision, runtime_hash, template_of
+from llmdeployment_operator.plan.observed.ray_serve import put_needed, serve_config, serve_state
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
 from llmdeployment_serving.stats import (

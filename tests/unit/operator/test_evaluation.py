@@ -24,7 +24,7 @@ from tests.support.stories import conditions, message, routed, serving_world, sp
 from tests.support.world import World, admitted, sample
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
-from llmdeployment_operator.plan.evaluation import golden_hash
+from llmdeployment_operator.plan.rollout.gate import golden_hash
 
 
 def test_the_first_revision_is_not_held_but_gets_a_score() -> None:

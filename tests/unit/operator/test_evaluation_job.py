@@ -24,8 +24,8 @@ from tests.support.world import World, admitted, sample
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan.evaluation import golden_hash
-from llmdeployment_operator.plan.names import COMPONENT
+from llmdeployment_operator.plan.base.names import COMPONENT
+from llmdeployment_operator.plan.rollout.gate import golden_hash
 
 
 def test_wherever_the_operator_is_killed_there_is_one_job_and_one_verdict() -> None:

@@ -11,9 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.support.verdicts import EXAMPLE, arms, counts, differences, strata, stratum, ttft
 
-from llmdeployment_operator.plan.verdict import (
+from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.sequential_test import (
     PRIOR,
-    Counts,
     Policy,
     Result,
     Stratum,

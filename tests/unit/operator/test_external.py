@@ -14,10 +14,10 @@ from llmdeployment_operator.api.external import (
     NO_ADAPTERS,
 )
 from llmdeployment_operator.api.types import SpecError, parse
-from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.external import is_external, proxy_container
-from llmdeployment_operator.plan.revisions import runtime_hash, template_of
-from llmdeployment_operator.plan.stage import runtime_finding
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.external import is_external, proxy_container
+from llmdeployment_operator.plan.base.revisions import runtime_hash, template_of
+from llmdeployment_operator.plan.observed.readiness import runtime_finding
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.config import parse as parse_serving
 

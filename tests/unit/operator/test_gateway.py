@@ -7,9 +7,9 @@ import pytest
 from tests.support.world import World, sample
 
 from llmdeployment_operator.api.types import SpecError, parse
-from llmdeployment_operator.plan.gateway import gateway_objects
-from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.routes import routes_config_map
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.routes import routes_config_map
+from llmdeployment_operator.plan.traffic.gateway import gateway_objects
 
 KEYS = {"name": "keys"}
 

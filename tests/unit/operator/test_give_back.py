@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 from tests.support.stories import GATEWAY, conditions, message, pods_of, serving_world, split
 from tests.support.world import World
 
+from llmdeployment_operator.analysis.comparison import Analysis
+from llmdeployment_operator.analysis.counts import Counts, Key
+from llmdeployment_operator.analysis.sequential_test import Stratum
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
-from llmdeployment_operator.plan import surge
-from llmdeployment_operator.plan.analysis import Analysis
-from llmdeployment_operator.plan.commands import Commands
-from llmdeployment_operator.plan.memory import Memory, Rejection, memory_of, row_of
-from llmdeployment_operator.plan.move import Move, Scene
-from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import next_move, standing
-from llmdeployment_operator.plan.samples import Key
-from llmdeployment_operator.plan.verdict import Counts, Stratum
+from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.rollout.canary import next_move, standing, surge
+from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.state import Memory, Rejection, memory_of, row_of
+from llmdeployment_operator.plan.rollout.types import Move, Scene
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STEPS = (Step(weight=5), Step(weight=25), Step(weight=50, pause=Pause()))

@@ -13,7 +13,7 @@ from tests.support.world import NOW, World, sample
 
 from llmdeployment_operator.api import gateway_api
 from llmdeployment_operator.api.types import SpecError, parse
-from llmdeployment_operator.plan import http_route
+from llmdeployment_operator.plan.traffic import http_route
 
 GOLDEN = Path("tests/data/operator/httproute-canary.yaml")
 ROUTE = ("HTTPRoute", "routed")

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_operator.plan.intent import satisfied, sealed, within
-from llmdeployment_operator.plan.overlay import overlaid
+from llmdeployment_operator.plan.base.drift import satisfied, sealed, within
+from llmdeployment_operator.plan.resources.overlay import overlaid
 
 
 @pytest.mark.parametrize(

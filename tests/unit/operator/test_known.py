@@ -1,7 +1,7 @@
 """When what the API server said is believed, and when it is asked again."""
 
 from llmdeployment_operator.kube.known import LONGEST, Known
-from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.observed.observed import Observed
 
 OWNER = ("prod", "chat")
 VERSION = ("uid-1", 3)

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tests.support.fleet import Counts, histogram
 
-from llmdeployment_operator.plan.looks import gateway_of, sample_of
-from llmdeployment_operator.plan.observed import GatewayState
+from llmdeployment_operator.plan.observed.observed import GatewayState
+from llmdeployment_operator.plan.observed.replica_stats import gateway_of, sample_of
 
 GOOD = Counts(5, 1).stats(2, 1)
 

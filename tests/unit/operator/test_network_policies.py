@@ -10,9 +10,9 @@ import pytest
 from tests.support.world import SETTINGS
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
-from llmdeployment_operator.plan.evaluation_job import evaluation_policies
-from llmdeployment_operator.plan.names import COMPONENT, OWNER, RUNTIME
-from llmdeployment_operator.plan.network_policies import gateway_policy, runtime_policies
+from llmdeployment_operator.plan.base.names import COMPONENT, OWNER, RUNTIME
+from llmdeployment_operator.plan.desired.evaluation_job import evaluation_policies
+from llmdeployment_operator.plan.resources.network_policies import gateway_policy, runtime_policies
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_operator.plan.pods import Capacity, first_finding, pod_finding
-from llmdeployment_operator.plan.reasons import Reason
+from llmdeployment_operator.plan.base.pods import Capacity, first_finding, pod_finding
+from llmdeployment_operator.plan.base.reasons import Reason
 
 Object = dict[str, Any]
 

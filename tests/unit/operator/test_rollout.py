@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from llmdeployment_operator.analysis.comparison import Analysis
+from llmdeployment_operator.analysis.counts import Counts, Key
+from llmdeployment_operator.analysis.sequential_test import Stratum
 from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
-from llmdeployment_operator.plan.analysis import Analysis
-from llmdeployment_operator.plan.commands import Commands, commands_of
-from llmdeployment_operator.plan.memory import Memory, Rejection, Warm, memory_of, row_of
-from llmdeployment_operator.plan.move import Move, Scene
-from llmdeployment_operator.plan.reasons import Reason
-from llmdeployment_operator.plan.rollout import next_move
-from llmdeployment_operator.plan.samples import Key
-from llmdeployment_operator.plan.verdict import Counts, Stratum
+from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.rollout.canary import next_move
+from llmdeployment_operator.plan.rollout.commands import Commands, commands_of
+from llmdeployment_operator.plan.rollout.state import Memory, Rejection, Warm, memory_of, row_of
+from llmdeployment_operator.plan.rollout.types import Move, Scene
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CANARY = RolloutSpec(

@@ -8,9 +8,9 @@ from tests.support.fleet import SCALING, Fleet, fleet
 from tests.support.stories import conditions, message, split
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.scaling_memory import Memory, memory_of
-from llmdeployment_operator.plan.scaling_report import new_decisions
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.observed.scaling_status import Memory, memory_of
+from llmdeployment_operator.plan.scaling.report import new_decisions
 
 ZERO = {**SCALING, "minReplicas": 0, "scaleToZeroAfter": "2m"}
 CANARY = {"strategy": "Canary", "steps": [{"weight": 25, "pause": {}}], "rollbackWindow": "0s"}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmdeployment_operator.plan.autoscale import BOUNDS, ReplicaSample
+from llmdeployment_operator.autoscaler.types import BOUNDS, ReplicaSample
 from llmdeployment_operator.simulation.engine import Ledger, Replica
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_serving.queueing import Batch, Rates, Sequence

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from llmdeployment_operator.plan.autoscale import Look
+from llmdeployment_operator.autoscaler.types import Look
 from llmdeployment_operator.simulation import faults, generators
 from llmdeployment_operator.simulation.faults import Fault
 from llmdeployment_operator.simulation.generators import fixed_tokens

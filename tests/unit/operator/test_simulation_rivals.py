@@ -3,7 +3,7 @@
 import pytest
 from tests.support.looks import counts, sample
 
-from llmdeployment_operator.plan.autoscale import Look, Policy, Target
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target
 from llmdeployment_operator.simulation.clairvoyant import follow, misses, plan, run
 from llmdeployment_operator.simulation.generators import fixed_tokens, steps
 from llmdeployment_operator.simulation.profile import Profile

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmdeployment_operator.plan.autoscale import Look, Policy, Target
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target
 from llmdeployment_operator.simulation import faults, generators
 from llmdeployment_operator.simulation.generators import fixed_tokens
 from llmdeployment_operator.simulation.profile import Profile

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_operator.plan.autoscale import Policy, Target
+from llmdeployment_operator.autoscaler.types import Policy, Target
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject

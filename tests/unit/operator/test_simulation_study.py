@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from llmdeployment_operator.plan.autoscale import Look, Policy, Target
+from llmdeployment_operator.autoscaler.types import Look, Policy, Target
 from llmdeployment_operator.simulation import generators, study
 from llmdeployment_operator.simulation.generators import fixed_tokens
 from llmdeployment_operator.simulation.profile import Profile

@@ -12,11 +12,10 @@ from tests.support.world import sample
 
 from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
 from llmdeployment_operator.api.types import SpecError, parse
-from llmdeployment_operator.plan import surge
-from llmdeployment_operator.plan.commands import Commands
-from llmdeployment_operator.plan.memory import Memory
-from llmdeployment_operator.plan.move import Move, Scene
-from llmdeployment_operator.plan.rollout import next_move
+from llmdeployment_operator.plan.rollout.canary import next_move, surge
+from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.state import Memory
+from llmdeployment_operator.plan.rollout.types import Move, Scene
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 STEPS = (Step(weight=5), Step(weight=25), Step(weight=50, pause=Pause(duration="1s")))

@@ -9,14 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.verdicts import EXAMPLE, errors, stratum, ttft
 
-from llmdeployment_operator.plan.verdict import (
-    Counts,
-    Metric,
-    Policy,
-    Result,
-    Stratum,
-    judge,
-)
+from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.sequential_test import Metric, Policy, Result, Stratum, judge
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.kube.observe import Eyes
 from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
 from llmdeployment_operator.metrics import STATES, Metrics
-from llmdeployment_operator.plan.names import MANAGER
-from llmdeployment_operator.plan.settings import Settings
+from llmdeployment_operator.plan.base.names import MANAGER
+from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.reconcile import Key, Operator, reconcile
 from llmdeployment_operator.settings import Runtime
 

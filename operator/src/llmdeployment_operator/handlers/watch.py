@@ -8,7 +8,7 @@ import kopf
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION
 from llmdeployment_operator.kube.client import Access
 from llmdeployment_operator.kube.resources import CHILDREN, POD, Resource
-from llmdeployment_operator.plan.names import MANAGED_BY, MANAGER, OWNER
+from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER, OWNER
 from llmdeployment_operator.reconcile import Key
 
 Put = Callable[[Key], None]

@@ -7,8 +7,8 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import ApiRefused
 from llmdeployment_operator.kube.resources import NODE, POD, STORAGE_CLASS
-from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.pods import Capacity, capacity_of
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.pods import Capacity, capacity_of
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 

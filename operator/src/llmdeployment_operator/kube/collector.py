@@ -6,8 +6,7 @@ absence are missing on both sides of a comparison, which makes that take longer 
 
 from collections.abc import Iterable, Mapping
 
-from llmdeployment_operator.plan.samples import Key, Samples
-from llmdeployment_operator.plan.verdict import Counts
+from llmdeployment_operator.analysis.counts import Counts, Key, Samples
 
 Owner = tuple[str, str]
 """Namespace and name of an LLMDeployment."""

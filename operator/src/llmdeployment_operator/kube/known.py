@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmdeployment_operator.kube.collector import Owner
-from llmdeployment_operator.plan.observed import Observed
+from llmdeployment_operator.plan.observed.observed import Observed
 
 LONGEST = 30.0
 """Seconds."""

@@ -11,7 +11,9 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
+from llmdeployment_operator.analysis.counts import Samples, of_gateway, of_replica
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.kube import capacity, objects, references, serve
 from llmdeployment_operator.kube.collector import Collector
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
@@ -23,18 +25,17 @@ from llmdeployment_operator.kube.resources import (
     HTTP_ROUTE,
     POD,
 )
-from llmdeployment_operator.plan import adapters, names
-from llmdeployment_operator.plan.accelerators import accelerators
-from llmdeployment_operator.plan.autoscale import ReplicaSample
-from llmdeployment_operator.plan.external import is_external
-from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.looks import gateway_of, sample_of
-from llmdeployment_operator.plan.observed import Observed, Ref
-from llmdeployment_operator.plan.pods import Capacity, is_ready, waits_for_extended_resource
-from llmdeployment_operator.plan.samples import Samples, of_gateway, of_replica
-from llmdeployment_operator.plan.scene import has_canary
-from llmdeployment_operator.plan.serve import ServeState, serve_state
-from llmdeployment_operator.plan.stage import pods_of, ready_head
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.accelerators import accelerators
+from llmdeployment_operator.plan.base.external import is_external
+from llmdeployment_operator.plan.base.objects import Object, Ref
+from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_extended_resource
+from llmdeployment_operator.plan.base.routes import has_canary
+from llmdeployment_operator.plan.observed import adapters
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.ray_serve import ServeState, serve_state
+from llmdeployment_operator.plan.observed.readiness import pods_of, ready_head
+from llmdeployment_operator.plan.observed.replica_stats import gateway_of, sample_of
 
 STATS_SECONDS = 1.0
 """How long a replica may take to say how it fares where autoscaling asks: one that takes longer did not answer."""
@@ -225,7 +226,8 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
 
 
 def _compares(deployment: LLMDeployment, observed: Observed) -> bool:
-    return deployment.spec.rollout.analysis is not None and has_canary(observed)
+    config_maps = (obj for (kind, _), obj in observed.children.items() if kind == "ConfigMap")
+    return deployment.spec.rollout.analysis is not None and has_canary(config_maps)
 
 
 async def _replicas(

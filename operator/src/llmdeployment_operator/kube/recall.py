@@ -4,7 +4,7 @@
 """
 
 from llmdeployment_operator.kube.collector import Owner
-from llmdeployment_operator.plan.scaling_memory import Memory
+from llmdeployment_operator.plan.observed.scaling_status import Memory
 
 
 class Recall:

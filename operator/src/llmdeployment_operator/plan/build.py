@@ -5,26 +5,28 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan import front_door
-from llmdeployment_operator.plan.conditions import accepted, paused
-from llmdeployment_operator.plan.decision import Decision, decide
-from llmdeployment_operator.plan.findings import finding_of
-from llmdeployment_operator.plan.intent import Object, satisfied
-from llmdeployment_operator.plan.observed import Observed, Ref
-from llmdeployment_operator.plan.plan import Event, Plan, ServePut
-from llmdeployment_operator.plan.reasons import Finding, Reason
-from llmdeployment_operator.plan.removal import removals
-from llmdeployment_operator.plan.repair import empty_worker
-from llmdeployment_operator.plan.revisions import described
-from llmdeployment_operator.plan.scaling_report import said_of
-from llmdeployment_operator.plan.serve import put_needed
-from llmdeployment_operator.plan.settings import Settings
-from llmdeployment_operator.plan.stage import (
+from llmdeployment_operator.plan.base.conditions import accepted, paused
+from llmdeployment_operator.plan.base.drift import satisfied
+from llmdeployment_operator.plan.base.events import Event
+from llmdeployment_operator.plan.base.objects import Object, Ref
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.revisions import described
+from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.desired.desired import Decision, decide
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.ray_serve import put_needed
+from llmdeployment_operator.plan.observed.readiness import (
     live_workers,
     ready_head,
     ready_replicas,
 )
-from llmdeployment_operator.plan.status import Report, events_of, refusal, status_of
+from llmdeployment_operator.plan.plan import Plan, ServePut
+from llmdeployment_operator.plan.removal import removals
+from llmdeployment_operator.plan.repair import empty_worker
+from llmdeployment_operator.plan.scaling.report import said_of
+from llmdeployment_operator.plan.status.findings import finding_of
+from llmdeployment_operator.plan.status.status import Report, events_of, refusal, status_of
+from llmdeployment_operator.plan.traffic import front_door
 
 POLL_SECONDS = 2.0
 """How often Ray Serve and the gateways are asked, who send no events."""

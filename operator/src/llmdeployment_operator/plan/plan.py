@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.observed import Ref
-from llmdeployment_operator.plan.removal import Removal
-from llmdeployment_operator.plan.scaling_memory import Memory
+from llmdeployment_operator.plan.base.events import Event
+from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
+from llmdeployment_operator.plan.observed.scaling_status import Memory
 
 
 @dataclass(frozen=True)
@@ -17,15 +16,6 @@ class ServePut:
     pod: str
     body: dict[str, Any]
     why: str
-
-
-@dataclass(frozen=True)
-class Event:
-    """One Event to post."""
-
-    type: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,11 @@ Secrets go before anything else that names the runtime, because the operator fin
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
-from llmdeployment_operator.plan import names
-from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.observed import Observed, Ref
-from llmdeployment_operator.plan.stage import pods_of
-
-
-@dataclass(frozen=True)
-class Removal:
-    """One object to delete, if it still is the one that was looked at."""
-
-    kind: str
-    name: str
-    uid: str
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.readiness import pods_of
 
 
 def removals(

@@ -6,11 +6,10 @@ by nobody, Ray 2.60). Serve then waits for a place for ever, and a pod that coul
 
 from datetime import UTC, datetime, timedelta
 
-from llmdeployment_operator.plan.intent import Object
-from llmdeployment_operator.plan.observed import Observed
-from llmdeployment_operator.plan.pods import is_ready, is_terminating, running_since
-from llmdeployment_operator.plan.removal import Removal
-from llmdeployment_operator.plan.stage import pods_of
+from llmdeployment_operator.plan.base.objects import Object, Removal
+from llmdeployment_operator.plan.base.pods import is_ready, is_terminating, running_since
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.readiness import pods_of
 
 EMPTY_SECONDS = 120
 """How long a worker may run without a replica while one looks for a place; joining Ray takes 10 to 20.

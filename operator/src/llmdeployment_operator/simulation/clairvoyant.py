@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
-from llmdeployment_operator.plan.autoscale import Look, Target
+from llmdeployment_operator.autoscaler.types import Look, Target
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.run import Scaler, simulate

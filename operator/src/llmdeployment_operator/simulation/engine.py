@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from itertools import accumulate
 from math import inf
 
-from llmdeployment_operator.plan.autoscale import BOUNDS, ReplicaSample
+from llmdeployment_operator.autoscaler.types import BOUNDS, ReplicaSample
 from llmdeployment_operator.simulation.profile import Profile
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf, nan
 
-from llmdeployment_operator.plan.autoscale import Look, ReplicaSample
+from llmdeployment_operator.autoscaler.types import Look, ReplicaSample
 
 Fault = Callable[[Look], Look]
 

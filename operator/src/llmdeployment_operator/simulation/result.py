@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from llmdeployment_operator.plan.autoscale import Target
+from llmdeployment_operator.autoscaler.types import Target
 from llmdeployment_operator.simulation.engine import Ledger
 
 Metric = Literal["ttft", "itl", "e2e"]

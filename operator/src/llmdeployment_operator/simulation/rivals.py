@@ -22,7 +22,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from math import ceil, floor
 
-from llmdeployment_operator.plan.autoscale import BOUNDS, Look, Policy
+from llmdeployment_operator.autoscaler.types import BOUNDS, Look, Policy
 from llmdeployment_operator.simulation.run import Scaler
 
 Tuned = Callable[[float, Policy], Scaler]

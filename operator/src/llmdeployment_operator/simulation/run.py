@@ -19,7 +19,7 @@ from itertools import count
 from math import ceil, inf
 from typing import Protocol
 
-from llmdeployment_operator.plan.autoscale import Look
+from llmdeployment_operator.autoscaler.types import Look
 from llmdeployment_operator.simulation.engine import Ledger, Replica
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Asked, Change, Result

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from llmdeployment_operator.plan.autoscale import Decision, Look, Policy, State, decide
+from llmdeployment_operator.autoscaler.recommend import Decision, decide
+from llmdeployment_operator.autoscaler.state import State
+from llmdeployment_operator.autoscaler.types import Look, Policy
 from llmdeployment_operator.simulation.run import Scaler
 
 

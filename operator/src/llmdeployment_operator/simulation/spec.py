@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from llmdeployment_operator.api.fields import described
 from llmdeployment_operator.api.scaling import ScalingSpec
-from llmdeployment_operator.plan.autoscale import Policy
-from llmdeployment_operator.plan.scaling import policy_of, schedules_of
-from llmdeployment_operator.plan.schedules import Schedule, floor
+from llmdeployment_operator.autoscaler.policy import policy_of, schedules_of
+from llmdeployment_operator.autoscaler.schedules import Schedule, floor
+from llmdeployment_operator.autoscaler.types import Policy
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, parse_profile
 

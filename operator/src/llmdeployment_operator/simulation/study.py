@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from llmdeployment_operator.plan.autoscale import BOUNDS, Policy, Target
+from llmdeployment_operator.autoscaler.types import BOUNDS, Policy, Target
 from llmdeployment_operator.simulation import clairvoyant
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result

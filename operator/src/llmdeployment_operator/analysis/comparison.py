@@ -1,0 +1,126 @@
+"""The comparison of a canary with the stable revision: evidence gathered, and what it says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from llmdeployment_operator.analysis.counts import (
+    CACHED,
+    ERRORS,
+    LENGTH,
+    UNKNOWN,
+    Counts,
+    Key,
+    Samples,
+    key_of,
+)
+from llmdeployment_operator.analysis.sequential_test import (
+    Metric,
+    Policy,
+    Result,
+    Stratum,
+    Verdict,
+    judge,
+)
+from llmdeployment_operator.api.rollout import TOLERANCE_PERCENT, AnalysisSpec, MetricSpec
+
+ALPHA_FAIL, ALPHA_PASS = 0.01, 0.05
+"""The highest probabilities of giving up a good canary in a whole rollout, and of passing a bad one in a step."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was counted of both since the canary's step began, by metric and stratum, and the last verdict's words.
+
+    `message` and `requests_left` are for status; they are made anew from the counts.
+    """
+
+    counts: Mapping[Key, Stratum] = field(default_factory=dict)
+    result: Result = Result.NEED_MORE_DATA
+    message: str = ""
+    requests_left: int | None = None
+
+
+def gathered(before: Analysis, fresh: Samples, stable: int, canary: int) -> Analysis:
+    """Return the evidence with what was counted since the last look added."""
+    keys = fresh.get(stable, {}).keys() | fresh.get(canary, {}).keys()
+    added = {
+        key: Stratum(
+            _sum(before.counts.get(key, _NOTHING).stable, fresh.get(stable, {}).get(key)),
+            _sum(before.counts.get(key, _NOTHING).canary, fresh.get(canary, {}).get(key)),
+        )
+        for key in sorted(keys)
+    }
+    return Analysis({**before.counts, **added})
+
+
+def judged(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Verdict, Analysis]:
+    """Return the verdict on the evidence, and the evidence with its words.
+
+    Each step of a rollout is a test of its own, so the probability of a false alarm is divided by their number.
+    """
+    metrics = [
+        Metric(
+            name=key_of(metric),
+            tolerance=(metric.tolerance_percent or TOLERANCE_PERCENT[metric.name]) / 100,
+            strata=strata_of(evidence, key_of(metric)),
+            adjective=_adjective(metric),
+        )
+        for metric in spec.metrics
+    ]
+    limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
+    policy = Policy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
+    verdict = judge(metrics, policy)
+    verdict = replace(verdict, message=verdict.message + _cached(evidence))
+    told = Analysis(evidence.counts, verdict.result, verdict.message, verdict.requests_left)
+    return verdict, told
+
+
+def exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
+    """Say whether there is no verdict although the canary answered as many requests as it may."""
+    asked = max((finding.requests for finding in verdict.findings), default=0)
+    undecided = verdict.result is Result.NEED_MORE_DATA
+    return undecided and spec.max_requests is not None and asked >= spec.max_requests
+
+
+def fails_requests(verdict: Verdict) -> bool:
+    """Say whether the canary failed for its errors, alone or among others."""
+    return any(f.name == ERRORS and f.result is Result.FAIL for f in verdict.findings)
+
+
+def strata_of(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
+    """Return the strata of a metric by its key.
+
+    They are one as soon as somebody counted without them: a replica of an older image on one side would be like nobody on the other.
+    """
+    found = {key.stratum: seen for key, seen in evidence.counts.items() if key.metric == metric}
+    if UNKNOWN not in found:
+        return tuple(found.values()) or (_NOTHING,)
+    whole = _NOTHING
+    for seen in found.values():
+        whole = Stratum(_sum(whole.stable, seen.stable), _sum(whole.canary, seen.canary))
+    return (whole,)
+
+
+def _adjective(metric: MetricSpec) -> str:
+    return {ERRORS: "errors", LENGTH: "long"}.get(metric.name, "slow")
+
+
+def _cached(evidence: Analysis) -> str:
+    """Return how much of the prompts was in the prefix cache, if an engine tells: a cold cache is why a canary is slow at first."""
+    seen = evidence.counts.get(Key(CACHED), _NOTHING)
+    if not seen.canary.total and not seen.stable.total:
+        return ""
+    canary, stable = (
+        f"{100 * arm.bad / arm.total:.0f} %" if arm.total else "unknown"
+        for arm in (seen.canary, seen.stable)
+    )
+    return f"; cached prompt tokens {canary} / {stable} (canary / stable)"
+
+
+_NOTHING = Stratum(Counts(), Counts())
+
+
+def _sum(before: Counts, more: Counts | None) -> Counts:
+    if more is None:
+        return before
+    return Counts(before.total + more.total, before.bad + more.bad)

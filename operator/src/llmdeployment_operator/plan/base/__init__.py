@@ -1,0 +1,1 @@
+"""Names, reasons, and small facts that every other room needs."""

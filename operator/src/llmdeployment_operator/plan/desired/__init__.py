@@ -1,0 +1,1 @@
+"""Everything that should exist now."""

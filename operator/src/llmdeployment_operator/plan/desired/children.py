@@ -1,0 +1,76 @@
+"""Every object an LLMDeployment should have at this moment."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
+from llmdeployment_operator.plan.base.drift import sealed
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.revisions import Revision, controller_revision
+from llmdeployment_operator.plan.base.routes import Route, routes_config_map
+from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.resources.network_policies import runtime_policies
+from llmdeployment_operator.plan.resources.runtime import runtime_objects
+from llmdeployment_operator.plan.traffic import front_door
+
+
+@dataclass(frozen=True)
+class RuntimeIntent:
+    """A runtime that should exist: the revision it was born with, its token, and its number of worker pods."""
+
+    born: Revision
+    token: str
+    pods: int
+
+
+def children(
+    deployment: LLMDeployment,
+    revisions: tuple[Revision, ...],
+    runtimes: Mapping[str, RuntimeIntent],
+    routes: tuple[Route, ...],
+    settings: Settings,
+    gateways: frozenset[str] = frozenset(),
+    more: Iterable[Object] = (),
+) -> list[Object]:
+    """Return the children in the order they are written: the record of a revision before its pods.
+
+    Args:
+        deployment: the owner.
+        revisions: those on record.
+        runtimes: by hash.
+        routes: who gets the requests.
+        settings: what the operator was installed with.
+        gateways: namespaces of Gateways that reach the replicas.
+        more: what is written last.
+    """
+    name = deployment.metadata.name
+    found = [controller_revision(deployment, revision) for revision in revisions]
+    found += front_door.before_routes(deployment, settings)
+    for runtime, intent in runtimes.items():
+        found += runtime_policies(name, runtime, settings, gateways)
+        found += runtime_objects(
+            deployment, runtime, intent.born.rendering, intent.token, intent.pods
+        )
+    # All arms answer to one name.
+    stable = next(r for r in revisions if r.number == routes[-1].revision)
+    served = stable.template["model"].get("servedName") or name
+    found.append(routes_config_map(deployment, routes, served))
+    found += front_door.after_routes(deployment, routes)
+    return [sealed(_owned(obj, deployment)) for obj in (*found, *more)]
+
+
+def _owned(obj: Object, deployment: LLMDeployment) -> Object:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": deployment.metadata.name,
+        "uid": deployment.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    metadata = {
+        **obj["metadata"],
+        "namespace": deployment.metadata.namespace,
+        "ownerReferences": [owner],
+    }
+    return {**obj, "metadata": metadata}

@@ -1,0 +1,276 @@
+"""The Job that asks a revision the golden set, and who may talk to whom for it.
+
+A Job's pod template cannot be changed, so a Job that exists is left as it was born; other questions or another attempt are a Job of
+another name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from llmdeployment_operator.api.evaluation import EvaluationSpec, GoldenSpec
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.readiness import ready_replicas
+from llmdeployment_operator.plan.resources.overlay import overlaid
+from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
+from llmdeployment_operator.plan.rollout.arms import ArmMove, Arms, arms_of
+from llmdeployment_operator.plan.rollout.commands import commands_of
+from llmdeployment_operator.plan.rollout.gate import (
+    ATTEMPT,
+    CONTAINER,
+    GOLDEN,
+    REVISION,
+    gate_of,
+    golden_hash,
+    is_finished,
+    jobs_of,
+)
+
+_DIR = "/golden"
+_DNS = 53
+_OF_RAY = ("env", "volumeMounts")
+_SHARED = ("volumes", "imagePullSecrets", "nodeSelector", "tolerations")
+"""Of the overlay on the runtime's pods, what the evaluation's pod has too: it runs the same image in the same places."""
+
+
+def evaluations(
+    deployment: LLMDeployment, arms: Arms, observed: Observed, settings: Settings
+) -> tuple[list[Object], list[Object]]:
+    """Return the objects of all arms' evaluations: those to be made as they are here, and Jobs that exist and stay as they are.
+
+    A Job is made when a rollout waits for it, and for a revision that serves and has no score yet: the next one is compared with
+    it. It stays, ended, until its revision is not asked for any more or another attempt begins.
+
+    Args:
+        deployment: what the user asked for.
+        arms: what each arm's rollout does now.
+        observed: the cluster.
+        settings: images and defaults of this operator.
+    """
+    policy = deployment.spec.rollout.evaluation
+    if policy is None:
+        return [], []
+    made, left = evaluation_policies(deployment.metadata.name, policy), []
+    templates = {arm.name: arm.deployment for arm in arms_of(deployment)}
+    for arm in arms.moves:
+        if arm.name not in templates:
+            continue
+        jobs = jobs_of(observed, arm.target.number, golden_hash(policy))
+        attempt = _attempt(deployment, arm, observed)
+        if not _is_due(deployment, arm, observed):
+            left += _kept(arm, jobs, attempt)
+        elif attempt in jobs:
+            left.append(jobs[attempt])
+        else:
+            made.append(_job(templates[arm.name], policy, arm.target, attempt, settings))
+    return made, left
+
+
+def _on_its_way(arm: ArmMove) -> bool:
+    return arm.move.canary == arm.target.number and not arm.move.weight
+
+
+def _attempt(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> int:
+    """Return which attempt an evaluation would be: that of the rollout, or of an arm that has no requests yet."""
+    if _on_its_way(arm):
+        return arm.move.memory.attempt
+    gate = gate_of(deployment, observed, arm.target.number, arm.target.number)
+    if arm.weight or gate is None:
+        return 1
+    retry = commands_of(deployment.metadata.annotations).retry
+    return gate.attempt(retry.get(arm.target.number))
+
+
+def _is_due(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:
+    stage = arm.move.stage
+    waits = stage is not None and stage.reason is Reason.EVALUATING
+    return (_on_its_way(arm) and waits) or _without_score(deployment, arm, observed)
+
+
+def _kept(arm: ArmMove, jobs: Mapping[int, Object], attempt: int) -> list[Object]:
+    """Return the Job of a revision that stays: the last that ended, or one that is at it while its rollout is."""
+    # A replica that is away for a moment ends no evaluation.
+    going = _on_its_way(arm)
+    kept = [n for n, job in jobs.items() if is_finished(job) or (going and n == attempt)]
+    return [jobs[max(kept)]] if kept else []
+
+
+def _without_score(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:
+    """Say whether the target serves all of its arm, or is about to, and was not asked this golden set yet, or is to be again."""
+    target = arm.target
+    serves = arm.move.stable == arm.move.memory.stable == target.number
+    if not serves or not ready_replicas(observed, target.runtime):
+        return False
+    gate = gate_of(deployment, observed, target.number, target.number)
+    if gate is None or gate.missing is not None:
+        return False
+    again = gate.verdict(_attempt(deployment, arm, observed)).pending
+    return not gate.outcomes or (not arm.weight and again is not None)
+
+
+def _job(
+    deployment: LLMDeployment,
+    policy: EvaluationSpec,
+    target: Revision,
+    attempt: int,
+    settings: Settings,
+) -> Object:
+    name, golden = deployment.metadata.name, golden_hash(policy)
+    labels = names.labels(name, component=names.EVALUATION) | {
+        REVISION: str(target.number),
+        ATTEMPT: str(attempt),
+        GOLDEN: golden,
+    }
+    pod = {
+        **pod_defaults(),
+        "restartPolicy": "Never",
+        "terminationGracePeriodSeconds": 5,
+        "containers": [_container(deployment, policy, target, settings)],
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "golden", **_volume(policy.golden)},
+        ],
+    }
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret} for secret in settings.image_pull_secrets]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": f"{names.revision_name(name, target.number)}-eval-{attempt}-{golden}",
+            "labels": labels,
+        },
+        "spec": {
+            "activeDeadlineSeconds": policy.timeout_seconds,
+            "backoffLimit": 1,
+            "template": {"metadata": {"labels": labels}, "spec": _overlaid(deployment, pod)},
+        },
+    }
+
+
+def _container(
+    deployment: LLMDeployment, policy: EvaluationSpec, target: Revision, settings: Settings
+) -> dict[str, Any]:
+    meta = deployment.metadata
+    service = names.runtime_names(meta.name, target.runtime).name
+    path, name = _file(policy.golden)
+    options = {
+        "--url": f"http://{service}.{meta.namespace}.svc:{names.REPLICA_PORT}",
+        "--revision": str(target.number),
+        "--model": target.template["model"].get("servedName") or meta.name,
+        "--golden": path,
+        "--golden-name": name,
+        "--concurrency": str(policy.concurrency),
+    }
+    if policy.max_tokens is not None:
+        options["--max-tokens"] = str(policy.max_tokens)
+    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  reason=the pod's own emptyDir
+    if (judge := policy.judge) is not None:
+        options |= {"--judge-url": judge.url, "--judge-model": judge.model}
+        options |= {"--judge-prompt": judge.prompt} if judge.prompt else {}
+        if (ref := judge.api_key_secret_ref) is not None:
+            source = {"secretKeyRef": {"name": ref.name, "key": ref.key}}
+            env.append({"name": "LLMD_JUDGE_API_KEY", "valueFrom": source})
+    return {
+        "name": CONTAINER,
+        "image": deployment.spec.image or settings.serving_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["llmdeployment-serving"],
+        "args": ["evaluate", *(_argument(*option) for option in options.items())],
+        "env": env,
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
+            {"name": "golden", "mountPath": _DIR, "readOnly": True},
+        ],
+    }
+
+
+def _volume(golden: GoldenSpec) -> dict[str, Any]:
+    if (ref := golden.config_map_ref) is not None:
+        # Optional: a key that is missing is named by the program, where kubelet would wait for it without a word in the pod.
+        return {"configMap": {"name": ref.name, "optional": True}}
+    claim, _ = _claim(golden)
+    return {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+
+
+def _file(golden: GoldenSpec) -> tuple[str, str]:
+    """Return the path of the golden set in the pod, and what people call it.
+
+    >>> _file(GoldenSpec(pvc="pvc://sets/chat/1.jsonl"))
+    ('/golden/chat/1.jsonl', 'pvc://sets/chat/1.jsonl')
+    """
+    if (ref := golden.config_map_ref) is not None:
+        return f"{_DIR}/{ref.key}", f"key {ref.key} of ConfigMap {ref.name}"
+    _, path = _claim(golden)
+    return f"{_DIR}/{path}", str(golden.pvc)
+
+
+def _claim(golden: GoldenSpec) -> tuple[str, str]:
+    claim, _, path = str(golden.pvc).removeprefix("pvc://").partition("/")
+    return claim, path
+
+
+def _argument(option: str, value: str) -> str:
+    """Return an argument of a container: one text, so that a dash begins no option, and without `$(NAME)`, which kubelet fills in.
+
+    >>> _argument("--judge-prompt", "- $(HOME) costs $5")
+    '--judge-prompt=- $$(HOME) costs $$5'
+    """
+    return f"{option}={value.replace('$', '$$')}"
+
+
+def _overlaid(deployment: LLMDeployment, pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the pod with its share of the overlay on the runtime's pods."""
+    template = deployment.spec.pod_template
+    given: dict[str, Any] = dict(template.spec or {}) if template is not None else {}
+    containers = given.get("containers") or []
+    ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})
+    patch = {field: given[field] for field in _SHARED if field in given}
+    patch["containers"] = [{"name": CONTAINER, **{f: ray[f] for f in _OF_RAY if f in ray}}]
+    return overlaid(pod, patch)
+
+
+def evaluation_policies(name: str, policy: EvaluationSpec) -> list[Object]:
+    """Return what lets the evaluation's pods reach replicas and judge and nothing else, and lets them in at the replicas."""
+    asks = names.selector(name, component=names.EVALUATION)
+    workers = names.selector(name, component="worker")
+    replicas = [_tcp(names.REPLICA_PORT)]
+    egress: list[dict[str, Any]] = [
+        {"ports": [_tcp(_DNS), {"protocol": "UDP", "port": _DNS}]},
+        {"to": [{"podSelector": {"matchLabels": workers}}], "ports": replicas},
+    ]
+    if policy.judge is not None:
+        url = urlsplit(policy.judge.url)
+        egress.append({"ports": [_tcp(url.port or (443 if url.scheme == "https" else 80))]})
+    ingress = [{"from": [{"podSelector": {"matchLabels": asks}}], "ports": replicas}]
+    return [
+        _policy(f"{name}-evaluation", name, asks, {"ingress": [], "egress": egress}),
+        _policy(f"{name}-evaluated", name, workers, {"ingress": ingress}),
+    ]
+
+
+def _policy(name: str, owner: str, selector: dict[str, str], rules: dict[str, Any]) -> Object:
+    spec = {
+        "podSelector": {"matchLabels": selector},
+        "policyTypes": [kind.capitalize() for kind in rules],
+        **rules,
+    }
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name, "labels": names.labels(owner, component=names.EVALUATION)},
+        "spec": spec,
+    }
+
+
+def _tcp(port: int) -> dict[str, Any]:
+    return {"protocol": "TCP", "port": port}

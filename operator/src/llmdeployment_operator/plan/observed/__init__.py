@@ -1,0 +1,1 @@
+"""What was read from the cluster, Ray Serve, gateways and replicas, and what it means."""

@@ -1,0 +1,140 @@
+"""How far a runtime and the gateway are, as a chain of small checks: the first that finds something names the stage."""
+
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.external import external_finding, is_external
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.pods import first_finding, is_ready, is_terminating
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.ray_serve import ServeState
+
+_FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+_NO_PLACE = frozenset({Reason.WAITING_FOR_GPU, Reason.UNSCHEDULABLE, Reason.FAILED_CREATE})
+
+
+def pods_of(observed: Observed, component: str, runtime: str | None = None) -> list[Object]:
+    """Return the pods of a component, of one runtime if it is given."""
+    wanted = {names.COMPONENT: component} | ({names.RUNTIME: runtime} if runtime else {})
+    return [p for p in observed.pods if wanted.items() <= p["metadata"].get("labels", {}).items()]
+
+
+def ready_replicas(observed: Observed, runtime: str) -> int:
+    """Return how many of a runtime's worker pods answer."""
+    return sum(1 for pod in pods_of(observed, "worker", runtime) if is_ready(pod))
+
+
+def ready_head(observed: Observed, runtime: str) -> Object | None:
+    """Return the head pod that answers, if there is one."""
+    return next((pod for pod in pods_of(observed, "head", runtime) if is_ready(pod)), None)
+
+
+def routes_applied(observed: Observed, routes_hash: str) -> bool:
+    """Say whether there are gateways and all of them route by these routes."""
+    ready = {pod["metadata"]["name"] for pod in pods_of(observed, "gateway") if is_ready(pod)}
+    return bool(ready) and ready <= {
+        g.pod for g in observed.gateways if g.routes_hash == routes_hash
+    }
+
+
+def live_workers(observed: Observed, runtime: str) -> int:
+    """Return how many worker pods a runtime has, those on their way out not counted."""
+    return sum(1 for pod in pods_of(observed, "worker", runtime) if not is_terminating(pod))
+
+
+def runtime_finding(observed: Observed, runtime: str, replicas: int) -> Finding | None:
+    """Return what a runtime still lacks to answer with all its replicas, or None."""
+    ready = ready_replicas(observed, runtime)
+    if ready >= replicas:
+        return None
+    if is_external(runtime):
+        pods = pods_of(observed, "worker", runtime)
+        return external_finding(pods, observed.capacity, ready, replicas)
+    return (
+        _head_finding(observed, runtime)
+        or first_finding(pods_of(observed, "worker", runtime), observed.capacity)
+        or _not_made(observed, runtime)
+        or _serve_finding(observed.serve.get(runtime))
+        or _loading(observed, runtime, ready, replicas)
+    )
+
+
+def no_place(observed: Observed, runtime: str) -> Finding | None:
+    """Return why a worker pod that was ordered is on no node; None when none is refused one."""
+    pods = first_finding(pods_of(observed, "worker", runtime), observed.capacity)
+    found = (pods, _not_made(observed, runtime))
+    return next((each for each in found if each is not None and each.reason in _NO_PLACE), None)
+
+
+def gateway_finding(observed: Observed, routes_hash: str, service: str) -> Finding | None:
+    """Return what the gateway lacks to route to a service by the current routes, or None."""
+    pods = pods_of(observed, "gateway")
+    if (found := first_finding(pods, observed.capacity)) is not None and not any(
+        map(is_ready, pods)
+    ):
+        return found
+    ready = {p["metadata"]["name"] for p in pods if is_ready(p)}
+    if not ready:
+        return Finding(Reason.STARTING_GATEWAY, "no pod of the gateway is ready yet")
+    applied = {gateway.pod for gateway in observed.gateways if gateway.routes_hash == routes_hash}
+    if late := sorted(ready - applied):
+        return Finding(
+            Reason.STARTING_GATEWAY, f"gateway pod {late[0]} has not applied the current routes yet"
+        )
+    if blind := sorted(g.pod for g in observed.gateways if g.up.get(service, 0) == 0):
+        return Finding(
+            Reason.STARTING_GATEWAY, f"gateway pod {blind[0]} reaches no replica of {service} yet"
+        )
+    return None
+
+
+def _not_made(observed: Observed, runtime: str) -> Finding | None:
+    """Return why the Deployment of a runtime's workers may not make a pod, by its condition ReplicaFailure."""
+    deployments = (
+        obj
+        for (kind, _), obj in observed.children.items()
+        if kind == "Deployment" and names.runtime_of(obj) == runtime
+    )
+    conditions = (
+        each for obj in deployments for each in obj.get("status", {}).get("conditions", [])
+    )
+    refused = ("ReplicaFailure", "True", "FailedCreate")
+    for each in conditions:
+        if (each["type"], each["status"], each.get("reason")) == refused:
+            return Finding(Reason.FAILED_CREATE, each.get("message", "a pod could not be made"))
+    return None
+
+
+def _head_finding(observed: Observed, runtime: str) -> Finding | None:
+    heads = [pod for pod in pods_of(observed, "head", runtime) if not is_terminating(pod)]
+    if not heads:
+        return Finding(Reason.STARTING_RAY, "the Ray head's pod does not exist yet")
+    if (found := first_finding(heads, observed.capacity)) is not None:
+        return found
+    if not any(map(is_ready, heads)):
+        since = heads[0]["metadata"].get("creationTimestamp", "")
+        return Finding(
+            Reason.STARTING_RAY,
+            f"the Ray head {heads[0]['metadata']['name']} is starting since {since}",
+        )
+    return None
+
+
+def _serve_finding(state: ServeState | None) -> Finding | None:
+    if state is None or state.error or state.config is None:
+        why = f": {state.error}" if state is not None and state.error else ""
+        return Finding(Reason.STARTING_RAY, f"Ray Serve is starting{why}")
+    if state.status in _FAILED and state.message:
+        return Finding(Reason.ENGINE_FAILED, state.message)
+    return None
+
+
+def _loading(observed: Observed, runtime: str, ready: int, replicas: int) -> Finding:
+    waiting = [
+        p for p in pods_of(observed, "worker", runtime) if not is_ready(p) and not is_terminating(p)
+    ]
+    since = min((p["metadata"].get("creationTimestamp", "") for p in waiting), default="")
+    message = f"{ready} of {replicas} replicas answer; the others load the model since {since}"
+    state = observed.serve.get(runtime)
+    if state is not None and state.message:
+        message = f"{message}; {state.message}"
+    return Finding(Reason.LOADING_MODEL, message)

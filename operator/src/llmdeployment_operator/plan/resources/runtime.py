@@ -1,0 +1,349 @@
+"""The objects of one runtime: a Ray cluster whose every worker pod holds one replica."""
+
+import base64
+import json
+from typing import Any
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.accelerators import NVIDIA, accelerators
+from llmdeployment_operator.plan.base.external import is_external, proxy_container
+from llmdeployment_operator.plan.base.model_files import ModelFiles, adapter_files, model_files
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.resources.overlay import overlaid
+from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
+
+DRAIN_SECONDS = 660
+"""How long a worker pod may take to end its streams: the 600 s its preStop hook waits, and a minute for the rest."""
+
+_GCS_DIR = "/var/lib/ray-gcs"
+
+
+def rendering(
+    deployment: LLMDeployment, runtime: str, settings: Settings, *, head_volume: str
+) -> dict[str, Any]:
+    """Return the specs of head and worker as today's operator writes them; a runtime of an API elsewhere has no head.
+
+    Args:
+        deployment: what the user asked for.
+        runtime: the runtime's hash.
+        settings: images and defaults of this operator.
+        head_volume: "pvc" keeps Ray's state on a PersistentVolumeClaim, "emptyDir" for the life of the pod.
+    """
+    if is_external(runtime):
+        return {"worker": _proxy_spec(deployment, runtime, settings)}
+    return {
+        "head": _head_spec(deployment, runtime, settings, head_volume),
+        "worker": _worker_spec(deployment, runtime, settings),
+    }
+
+
+def runtime_objects(
+    deployment: LLMDeployment, runtime: str, rendered: dict[str, Any], token: str, replicas: int
+) -> list[Object]:
+    """Return every object of a runtime but its ControllerRevision, in the order they are needed."""
+    name = deployment.metadata.name
+    made = names.runtime_names(name, runtime)
+    worker = names.selector(name, runtime=runtime, component="worker")
+    ray = _ray_objects(name, runtime, rendered, token) if "head" in rendered else ()
+    objects = [
+        *ray[:-1],
+        _service(made.name, worker),
+        *ray[-1:],
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": made.name},
+            "spec": {"replicas": replicas, **rendered["worker"]},
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": made.name},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": worker}},
+        },
+    ]
+    for obj in objects:
+        obj["metadata"]["labels"] = names.labels(name, runtime=runtime)
+    return objects
+
+
+def _ray_objects(
+    name: str, runtime: str, rendered: dict[str, Any], token: str
+) -> tuple[Object, ...]:
+    """Return the head and, before it, what it needs."""
+    made = names.runtime_names(name, runtime)
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": made.token},
+        "data": {"token": base64.b64encode(token.encode()).decode()},
+    }
+    head = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": made.head},
+        "spec": {"replicas": 1, **rendered["head"]},
+    }
+    selector = names.selector(name, runtime=runtime, component="head")
+    return secret, _headless_service(made.head, selector), head
+
+
+def _headless_service(name: str, selector: dict[str, str]) -> Object:
+    ports = [
+        {"name": "gcs", "port": names.GCS_PORT, "targetPort": names.GCS_PORT},
+        {"name": "dashboard", "port": names.DASHBOARD_PORT, "targetPort": names.DASHBOARD_PORT},
+    ]
+    # Workers must find the head before it is ready, and again after it has moved.
+    spec = {
+        "clusterIP": "None",
+        "publishNotReadyAddresses": True,
+        "selector": selector,
+        "ports": ports,
+    }
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def _service(name: str, selector: dict[str, str]) -> Object:
+    ports = [{"name": "http", "port": names.REPLICA_PORT, "targetPort": names.REPLICA_PORT}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": selector, "ports": ports},
+    }
+
+
+def _head_spec(
+    deployment: LLMDeployment, runtime: str, settings: Settings, head_volume: str
+) -> dict[str, Any]:
+    made = names.runtime_names(deployment.metadata.name, runtime)
+    container = {
+        **_ray_container(deployment, made.token, settings),
+        "args": ["head"],
+        "ports": [
+            {"name": "gcs", "containerPort": names.GCS_PORT},
+            {"name": "dashboard", "containerPort": names.DASHBOARD_PORT},
+        ],
+        "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
+        "readinessProbe": {
+            "httpGet": {"path": "/api/gcs_healthz", "port": names.DASHBOARD_PORT},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+        },
+    }
+    container["env"] = [*container["env"], {"name": "LLMD_GCS_DIR", "value": _GCS_DIR}]
+    container["volumeMounts"] = [*container["volumeMounts"], {"name": "gcs", "mountPath": _GCS_DIR}]
+    pod = {**_pod(settings), "terminationGracePeriodSeconds": 15, "containers": [container]}
+    spec: dict[str, Any] = {
+        "serviceName": made.head,
+        "podManagementPolicy": "Parallel",
+        "selector": {
+            "matchLabels": names.selector(
+                deployment.metadata.name, runtime=runtime, component="head"
+            )
+        },
+    }
+    if head_volume == "pvc":
+        spec |= _claim(settings)
+    else:
+        pod["volumes"] = [*pod["volumes"], {"name": "gcs", "emptyDir": {}}]
+    return {**spec, "template": _template(deployment, runtime, "head", pod)}
+
+
+def _claim(settings: Settings) -> dict[str, Any]:
+    claim = {
+        "metadata": {"name": "gcs"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": settings.head_storage_size}},
+        },
+    }
+    return {
+        "volumeClaimTemplates": [claim],
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Delete", "whenScaled": "Delete"},
+    }
+
+
+def _worker_spec(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
+    made = names.runtime_names(deployment.metadata.name, runtime)
+    files = model_files(deployment.spec.model.source)
+    volumes, mounts = adapter_files(deployment.spec.model.model_dump(mode="json"))
+    resources = deployment.spec.resources.model_dump(mode="json", exclude_none=True)
+    container = {
+        **_ray_container(deployment, made.token, settings),
+        "args": ["worker"],
+        "resources": resources,
+        **_replica_port(),
+    }
+    container["env"] = [*container["env"], *_worker_env(deployment, made.head, resources)]
+    container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
+    pod = {
+        **_pod(settings),
+        "terminationGracePeriodSeconds": DRAIN_SECONDS,
+        "containers": [container],
+    }
+    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes]
+    if files.fetch is not None:
+        pod["initContainers"] = [_fetch_container(deployment, files, settings)]
+    return _workers(deployment, runtime, pod)
+
+
+def _proxy_spec(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
+    # The container is `ray` here too: an overlay of podTemplate means all engines that an A/B test has.
+    container = {
+        **_container(deployment, settings),
+        **proxy_container(deployment),
+        **_replica_port(),
+    }
+    pod = {
+        **_pod(settings),
+        "terminationGracePeriodSeconds": DRAIN_SECONDS,
+        "containers": [container],
+    }
+    return _workers(deployment, runtime, pod)
+
+
+def _replica_port() -> dict[str, Any]:
+    """Return what a container has that answers on the replica's port."""
+    return {
+        "ports": [{"name": "http", "containerPort": names.REPLICA_PORT}],
+        "readinessProbe": {
+            "httpGet": {"path": "/-/healthz", "port": names.REPLICA_PORT},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+            "failureThreshold": 2,
+        },
+        # Ends when the replica has no request left: a pod that goes takes no stream with it.
+        "lifecycle": {"preStop": {"exec": {"command": ["llmdeployment-serving", "drain"]}}},
+    }
+
+
+def _workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "selector": {
+            "matchLabels": names.selector(
+                deployment.metadata.name, runtime=runtime, component="worker"
+            )
+        },
+        # A replica that loads for an hour is not a failed one: progress is judged by conditions, not by a clock.
+        "progressDeadlineSeconds": 2147483647,
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
+        },
+        "template": _template(deployment, runtime, "worker", pod),
+    }
+
+
+def _worker_env(
+    deployment: LLMDeployment, head: str, resources: dict[str, Any]
+) -> list[dict[str, Any]]:
+    devices = accelerators(resources)
+    custom = {name: count for name, count in devices.items() if name != NVIDIA}
+    own = {
+        "LLMD_HEAD_ADDRESS": f"{head}.{deployment.metadata.namespace}.svc:{names.GCS_PORT}",
+        "LLMD_GPUS": str(devices.get(NVIDIA, 0)),
+        "LLMD_RAY_RESOURCES": json.dumps(custom, sort_keys=True),
+    }
+    given = [
+        entry.model_dump(mode="json", by_alias=True, exclude_none=True)
+        for entry in deployment.spec.engine.env
+    ]
+    return [*({"name": key, "value": value} for key, value in own.items()), *given]
+
+
+def _fetch_container(
+    deployment: LLMDeployment, files: ModelFiles, settings: Settings
+) -> dict[str, Any]:
+    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  reason=the pod's own emptyDir
+    if (ref := deployment.spec.model.token_secret_ref) is not None:
+        source = {"secretKeyRef": {"name": ref.name, "key": ref.key}}
+        env.append({"name": "HF_TOKEN", "valueFrom": source})
+    hub = [e for e in deployment.spec.engine.env if e.name.startswith("HF_")]
+    env += [entry.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in hub]
+    return {
+        "name": "fetch-model",
+        "image": deployment.spec.image or settings.serving_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["llmdeployment-serving"],
+        "args": ["fetch-model", "--source", str(files.fetch), "--to", files.path],
+        "env": env,
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *files.mounts],  # noqa: S108  reason=the pod's own emptyDir
+    }
+
+
+def _ray_container(
+    deployment: LLMDeployment, token_secret: str, settings: Settings
+) -> dict[str, Any]:
+    token = {"secretKeyRef": {"name": token_secret, "key": "token"}}
+    return {
+        **_container(deployment, settings),
+        "env": [
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
+            {"name": "RAY_AUTH_MODE", "value": "token"},
+            {"name": "RAY_AUTH_TOKEN", "valueFrom": token},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        ],
+    }
+
+
+def _container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+    return {
+        "name": "ray",
+        "image": deployment.spec.image or settings.serving_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["llmdeployment-serving"],
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  reason=Ray's object store lives there
+        ],
+    }
+
+
+def _pod(settings: Settings) -> dict[str, Any]:
+    pod = {
+        **pod_defaults(),
+        # A container's first process is deaf to SIGTERM until it asks for it, and Ray takes seconds to: a pod that was deleted
+        # while it started, or while it fetched its model, kept its accelerator for all of its grace period.
+        "shareProcessNamespace": True,
+        "volumes": [
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}},
+        ],
+    }
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return pod
+
+
+def _template(
+    deployment: LLMDeployment, runtime: str, component: str, pod: dict[str, Any]
+) -> dict[str, Any]:
+    name = deployment.metadata.name
+    base = {
+        "metadata": {"labels": names.labels(name, runtime=runtime, component=component)},
+        "spec": pod,
+    }
+    if deployment.spec.pod_template is None:
+        return base
+    patch = deployment.spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if "initContainers" in pod and (shared := _shared(patch)):
+        patch = overlaid(patch, {"spec": {"initContainers": [{"name": "fetch-model", **shared}]}})
+    merged = overlaid(base, patch)
+    # The labels by which pods are found are ours, whatever the overlay says.
+    merged["metadata"]["labels"] |= base["metadata"]["labels"]
+    return merged
+
+
+def _shared(patch: dict[str, Any]) -> dict[str, Any]:
+    """Return what an overlay of the `ray` container means for `fetch-model` too: one image, one set of needs."""
+    containers = (patch.get("spec") or {}).get("containers") or []
+    ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})
+    return {field: ray[field] for field in ("env", "volumeMounts") if field in ray}

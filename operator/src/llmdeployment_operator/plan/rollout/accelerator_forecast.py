@@ -1,0 +1,88 @@
+"""What a change needs of accelerators beside what is in use, against what is free: said before its first pod is made.
+
+It is said, not enforced: an autoscaler adds nodes only for pods that wait.
+"""
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base.accelerators import accelerators
+from llmdeployment_operator.plan.base.names import runtime_names
+from llmdeployment_operator.plan.base.pods import Capacity, free_of
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.readiness import live_workers, pods_of
+from llmdeployment_operator.plan.rollout import surge
+from llmdeployment_operator.plan.rollout.arms import ArmMove
+from llmdeployment_operator.plan.rollout.replicas import Wanted
+
+
+def planned(
+    deployment: LLMDeployment,
+    arm: ArmMove,
+    stable: Revision,
+    observed: Observed,
+    wanted: Wanted,
+    lack: Finding,
+) -> Finding:
+    """Return what an arm's new revision lacks, with what the change needs of accelerators where that matters.
+
+    Args:
+        deployment: the spec.
+        arm: whose rollout it is.
+        stable: the revision that serves it.
+        observed: the cluster; its capacity is known when a runtime is about to be made, and while a pod waits.
+        wanted: how many replicas the requests need.
+        lack: what keeps the new revision from answering.
+    """
+    target = arm.target
+    asked = accelerators(target.template.get("resources", {}))
+    if arm.move.canary != target.number or target.runtime == stable.runtime or not asked:
+        return lack
+    starts = ("Deployment", runtime_names(deployment.metadata.name, target.runtime).name)
+    new = starts not in observed.children
+    if not new and lack.reason is not Reason.WAITING_FOR_GPU:
+        return lack
+    replicas = wanted.of_arm(arm.name, arm.weight)
+    max_surge = deployment.spec.rollout.max_surge
+    most = replicas if max_surge is None else min(replicas, surge.room(max_surge, replicas))
+    placed = sum("nodeName" in pod["spec"] for pod in pods_of(observed, "worker", target.runtime))
+    in_use = accelerators(stable.template.get("resources", {}))
+    workers = live_workers(observed, stable.runtime)
+    told = "; ".join(
+        f"revision {target.number} needs {_needs(most, placed, each)} {name} "
+        f"beside the {workers * in_use.get(name, 0)} in use"
+        f"{'' if most == replicas else f' (one in, one out with spec.rollout.maxSurge {max_surge})'}; "
+        f"{free_of(name, observed.capacity)}"
+        f"{_advice(_needs(most, placed, each), each, observed.capacity.get(name), most, replicas)}"
+        for name, each in sorted(asked.items())
+    )
+    if new:
+        return Finding(Reason.ACCELERATORS_PLANNED, told)
+    return Finding(lack.reason, f"{lack.message}; {told}")
+
+
+def _needs(most: int, placed: int, each: int) -> int:
+    return max(0, most - placed) * each
+
+
+def _advice(needs: int, each: int, known: Capacity | None, most: int, replicas: int) -> str:
+    """Return what to do when fewer are free than are needed.
+
+    >>> _advice(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4)
+    ': it waits for 2 more. Free them, add nodes, or set spec.rollout.maxSurge: 2 (one in, one out) or strategy: Recreate (requests wait)'
+    >>> _advice(2, 2, Capacity(total=8, taken=8, partial=False), 1, 4)
+    ': it waits for 2 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait)'
+    >>> _advice(2, 2, Capacity(total=10, taken=8, partial=False), 1, 4)
+    ''
+    """
+    free = max(0, known.total - known.taken) if known is not None else needs
+    if free >= needs:
+        return ""
+    fit = free // each
+    limits = most == replicas and 1 <= fit < replicas and surge.room(str(fit), replicas) == fit
+    instead = (
+        f"spec.rollout.maxSurge: {fit} (one in, one out) or strategy: Recreate"
+        if limits
+        else "spec.rollout.strategy: Recreate"
+    )
+    return f": it waits for {needs - free} more. Free them, add nodes, or set {instead} (requests wait)"

@@ -1,0 +1,303 @@
+"""The arms of an A/B/n test: what each asks for, the move of each one's rollout, and when their weights change.
+
+Each arm has a rollout of its own. The weights among them are a policy, applied in place, with the same order as a step of a canary:
+capacity first, then traffic. An arm that is new, or gets more, has its requests once the replicas for them answer; until then all
+arms keep what they have, those that the spec has no more included.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base.names import runtime_names
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.routes import ARM, Route, Share, rows, stable_of, weights
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.readiness import no_place
+from llmdeployment_operator.plan.rollout.canary import next_move, standing
+from llmdeployment_operator.plan.rollout.commands import commands_of
+from llmdeployment_operator.plan.rollout.gate import gate_of
+from llmdeployment_operator.plan.rollout.inputs import scene_of, stable_number
+from llmdeployment_operator.plan.rollout.replicas import Wanted
+from llmdeployment_operator.plan.rollout.state import memory_of
+from llmdeployment_operator.plan.rollout.types import Move, Scene
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm as the spec has it: its percent of the requests, and the LLMDeployment with the arm's own template fields."""
+
+    name: str
+    weight: int
+    deployment: LLMDeployment
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An arm that exists: as the spec asks for it, as the routes have it, or both.
+
+    Attributes:
+        name: of the arm.
+        weight: its percent of all requests by the spec; 0 for one that is leaving.
+        routed: the percent that it has.
+        target: the revision the spec asks of it; of an arm that is leaving, the one it has.
+        fixed: whether no arm has any request yet, so that none has to wait for more of them.
+    """
+
+    name: str
+    weight: int
+    routed: int
+    target: Revision
+    fixed: bool = False
+
+    @property
+    def percent(self) -> int:
+        """The most it may have now."""
+        return max(self.weight, self.routed)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it is to get more than it has."""
+        return not self.fixed and self.weight > self.routed
+
+
+@dataclass(frozen=True)
+class ArmMove:
+    """What one arm does now.
+
+    Attributes:
+        name: of the arm.
+        weight: its percent of all requests; 0 for one that has none yet.
+        target: the revision the spec asks of it; of an arm that is leaving, the one it has.
+        move: of its rollout.
+    """
+
+    name: str
+    weight: int
+    target: Revision
+    move: Move
+
+
+@dataclass(frozen=True)
+class Arms:
+    """All arms, in the order of their buckets, and what keeps their weights from being the spec's."""
+
+    moves: tuple[ArmMove, ...]
+    waits: Finding | None = None
+
+    @property
+    def routed(self) -> tuple[ArmMove, ...]:
+        """Those that have requests."""
+        return tuple(arm for arm in self.moves if arm.weight)
+
+    def stable(self) -> frozenset[int]:
+        """The revisions that serve."""
+        return frozenset(arm.move.stable for arm in self.moves)
+
+    def in_use(self) -> frozenset[int]:
+        """The revisions that are asked for or need replicas."""
+        needed = (number for arm in self.moves for number in arm.move.needs)
+        return frozenset({*needed, *(arm.target.number for arm in self.moves)})
+
+
+def arms_of(deployment: LLMDeployment) -> tuple[Arm, ...]:
+    """Return the arms of a spec: one, `main`, if it names none."""
+    spec = deployment.spec
+    if not spec.arms:
+        return (Arm(ARM, 100, deployment),)
+    return tuple(
+        Arm(arm.name, arm.weight, deployment.model_copy(update={"spec": spec.of_arm(arm)}))
+        for arm in spec.arms
+    )
+
+
+def asked_of(
+    deployment: LLMDeployment,
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    targets: Mapping[str, Revision],
+    routes: tuple[Route, ...],
+) -> tuple[Asked, ...]:
+    """Return the arms there are, those of the spec first."""
+    wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
+    routed = weights(routes) or _told(observed.status)
+    names = [*wanted, *(name for name in routed if name not in wanted)]
+    found = ((name, targets.get(name) or _as_it_is(name, routes, revisions)) for name in names)
+    return tuple(
+        Asked(name, wanted.get(name, 0), routed.get(name, 0), target, fixed=not routed)
+        for name, target in found
+        if target is not None
+    )
+
+
+def moved(  # noqa: PLR0913  because each is a fact of its own, and nothing else holds some of them together
+    deployment: LLMDeployment,
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    targets: Mapping[str, Revision],
+    routes: tuple[Route, ...],
+    wanted: Wanted,
+    now: datetime,
+    *,
+    applied: bool,
+) -> Arms:
+    """Return what every arm does now.
+
+    Args:
+        deployment: the spec.
+        observed: the cluster.
+        revisions: those on record, the targets among them.
+        targets: what the spec asks of each of its arms.
+        routes: as they are in the cluster; who has the traffic.
+        wanted: how many replicas the requests need.
+        now: the current time, UTC.
+        applied: whether every gateway routes by them.
+    """
+    routed = weights(routes) or _told(observed.status)
+    asked = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
+    found: dict[str, tuple[Scene, Revision, Move]] = {}
+    arms = asked_of(deployment, observed, revisions, targets, routes)
+    crowded = _crowded(observed, revisions, arms, routes)
+    for arm in arms:
+        name, target = arm.name, arm.target
+        replicas = wanted.of_arm(name, arm.percent)
+        scene = scene_of(observed, revisions, arm, routes, replicas, applied=applied)
+        gate = gate_of(deployment, observed, scene.stable, target.number)
+        scene = replace(scene, gate=gate, crowded=crowded)
+        found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
+    waits = _waits(deployment, asked, routed, found, wanted)
+    layout = routed if waits is not None else asked
+    order = [*layout, *(name for name in found if name not in layout)]
+    moves = (ArmMove(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
+    return Arms(tuple(moves), waits)
+
+
+def _crowded(
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    asked: Iterable[Asked],
+    routes: tuple[Route, ...],
+) -> bool:
+    """Say whether a revision that serves, or is to, has a replica without a place."""
+    runtimes = {revision.number: revision.runtime for revision in revisions}
+    needed = {
+        number
+        for arm in asked
+        for number in (arm.target.number, stable_number(observed, revisions, arm, routes))
+    }
+    return any(no_place(observed, runtimes[number]) is not None for number in needed)
+
+
+def routes_for(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:
+    """Return the routes by which the requests go as these moves say."""
+    services = {r.number: (r.number, runtime_names(name, r.runtime).name) for r in revisions}
+    return rows(
+        Share(
+            arm.name,
+            arm.weight,
+            services[arm.move.stable],
+            services[arm.move.canary] if arm.move.canary is not None else None,
+            arm.move.weight,
+        )
+        for arm in arms.routed
+    )
+
+
+def needs_of(arms: Arms, revisions: Iterable[Revision], wanted: Wanted) -> dict[str, int]:
+    """Return replicas by runtime: of each arm as many as the revision on it that needs most; together never more than all requests need."""
+    runtimes = {r.number: r.runtime for r in revisions}
+    stable = {runtimes[number] for number in arms.stable()}
+    own: dict[str, int] = {}
+    beside: dict[str, int] = {}
+    for arm in arms.moves:
+        of_arm: dict[str, int] = {}
+        for number, need in arm.move.needs.items():
+            if number in runtimes:
+                runtime = runtimes[number]
+                of_arm[runtime] = max(need, of_arm.get(runtime, 0))
+        for runtime, need in of_arm.items():
+            part = own if runtime == runtimes.get(arm.move.stable) else beside
+            part[runtime] = part.get(runtime, 0) + need
+    needs: dict[str, int] = {}
+    for runtime in dict.fromkeys((*own, *beside)):
+        serving = min(wanted.of_runtime(runtime), own.get(runtime, 0))
+        need = min(wanted.total, serving + beside.get(runtime, 0))
+        needs[runtime] = max(need, wanted.canaries.get(runtime, 0))
+    # What serves is written before what comes.
+    return dict(sorted(needs.items(), key=lambda pair: pair[0] not in stable))
+
+
+def _move(
+    deployment: LLMDeployment,
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    name: str,
+    scene: Scene,
+    now: datetime,
+) -> Move:
+    on_record = {revision.number for revision in revisions}
+    memory = memory_of(observed.status, name)
+    memory = replace(memory, warm=tuple(w for w in memory.warm if w.revision in on_record))
+    if deployment.spec.paused:
+        return standing(scene, memory)
+    commands = commands_of(deployment.metadata.annotations)
+    return next_move(deployment.spec.rollout, scene, memory, commands, now)
+
+
+def _waits(
+    deployment: LLMDeployment,
+    wanted: Mapping[str, int],
+    routed: Mapping[str, int],
+    found: Mapping[str, tuple[Scene, Revision, Move]],
+    replicas: Wanted,
+) -> Finding | None:
+    """Return why the arms keep the weights they have, or None: when they have the spec's, or none at all."""
+    if not routed or list(wanted.items()) == list(routed.items()):
+        return None
+    if deployment.spec.paused:
+        return Finding(Reason.PAUSED, "spec.paused is true")
+    for name, weight in wanted.items():
+        scene, _, move = found[name]
+        if name in routed and (scene.weight or move.weight):
+            # Other buckets would move users of the canary back to the stable revision.
+            why = f"the arms get their new weights when the rollout of arm {name} has ended"
+            return Finding(Reason.ARMS_WAITING, why)
+        if name not in routed and (held := _held(deployment, name, scene)) is not None:
+            return held
+        need, have = replicas.before_traffic(name, weight), scene.ready.get(move.stable, 0)
+        if have < need or move.stable not in scene.ready:
+            why = f"the arms get their new weights when {need} replicas of arm {name} (revision {move.stable}) answer; {have} do"
+            return Finding(Reason.ARMS_WAITING, why)
+    return None
+
+
+def _held(deployment: LLMDeployment, name: str, scene: Scene) -> Finding | None:
+    """Return why an arm that is new gets no request yet, or never: the evaluation of its revision."""
+    commands = commands_of(deployment.metadata.annotations)
+    if scene.gate is None or commands.promotes_fully(scene.target):
+        return None
+    verdict = scene.gate.verdict(scene.gate.attempt(commands.retry.get(scene.target)))
+    if verdict.refused:
+        why = (
+            f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, try again with the annotation "
+            f"llmdeployment.dev/retry: {scene.target}/{verdict.attempt}, or let it have them with llmdeployment.dev/promote: {scene.target}"
+        )
+        return Finding(Reason.ROLLED_BACK, why)
+    return verdict.pending
+
+
+def _as_it_is(
+    name: str, routes: tuple[Route, ...], revisions: tuple[Revision, ...]
+) -> Revision | None:
+    """Return the revision of an arm that the spec has no more, while it is on record."""
+    number = stable_of(routes, name)
+    return next((r for r in revisions if r.number == number), None)
+
+
+def _told(status: Mapping[str, Any]) -> dict[str, int]:
+    """Return the weights a status tells, for when somebody took the routes away."""
+    arms = status.get("arms") or []
+    return {row["name"]: row["weight"] for row in arms if row.get("name") and row.get("weight")}

@@ -1,0 +1,302 @@
+"""Whether a new revision may have requests: what the evaluation of it on the golden set says.
+
+One Job per attempt asks the golden set; `evaluation_job.py` makes it. Its result goes into the revision's row of `status.revisions` and
+is read back from there, so a score that is known is not asked for again. Only the Job's conditions and its pod's last message are
+believed, and of the message only the counts.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmdeployment_operator.api.evaluation import EvaluationSpec
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.drift import digest
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.pods import first_finding
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.readiness import pods_of
+
+CONTAINER = "evaluate"
+REVISION = "llmdeployment.dev/revision"
+ATTEMPT = "llmdeployment.dev/attempt"
+GOLDEN = "llmdeployment.dev/golden"
+
+_MESSAGE, _TOLD = 1024, 400
+"""Characters a status has room for, and those of it that a rollout's message quotes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an evaluation ended; without a score it came to no result.
+
+    Attributes:
+        golden: hash of the golden set and how it is asked.
+        attempt: of the rollout.
+        at: when it ended, as the API writes times.
+        passed: questions answered as expected.
+        total: questions, or 0 when there is no result.
+        message: the first failures, or why there is no result.
+    """
+
+    golden: str
+    attempt: int
+    at: str
+    passed: int = 0
+    total: int = 0
+    message: str = ""
+
+    @property
+    def score(self) -> int | None:
+        """Percent, rounded down, or None when there is no result."""
+        return self.passed * 100 // self.total if self.total else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done with a new revision: wait, give it up, or, with neither, let it have requests.
+
+    Attributes:
+        pending: what is waited for.
+        refused: why it is given up.
+        attempt: the one that was refused; a status that was lost may count less.
+    """
+
+    pending: Finding | None = None
+    refused: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What is known about a new revision's evaluation.
+
+    Attributes:
+        revision: its number.
+        policy: `spec.rollout.evaluation`.
+        outcomes: how its evaluations on the current golden set ended, by attempt.
+        baseline: that of the stable revision on the same golden set, or None.
+        missing: what keeps an evaluation from running, or None.
+        running: what the evaluation's pod waits for, for people.
+    """
+
+    revision: int
+    policy: EvaluationSpec
+    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
+    baseline: Outcome | None = None
+    missing: Finding | None = None
+    running: str = ""
+
+    def verdict(self, attempt: int) -> Verdict:
+        """Return what the evaluation says in this attempt of the rollout.
+
+        A result that is good enough counts in every attempt, one that is not only until somebody asks to try again.
+        """
+        reasons = {number: self._refusal(outcome) for number, outcome in self.outcomes.items()}
+        if any(not why for why in reasons.values()):
+            return Verdict()
+        later = [number for number in reasons if number >= attempt]
+        if later:
+            return Verdict(refused=reasons[max(later)], attempt=max(later))
+        if self.missing is not None:
+            return Verdict(pending=self.missing)
+        what = f"revision {self.revision} answers the golden set before its first request"
+        message = f"{what}: {self.running}" if self.running else what
+        return Verdict(pending=Finding(Reason.EVALUATING, message))
+
+    def attempt(self, retry: int | None) -> int:
+        """Return the attempt of a revision that has no rollout to count them: another one if somebody asked for it after the last."""
+        last = max(self.outcomes, default=1)
+        asked = last in self.outcomes and retry == last
+        return last + 1 if asked else last
+
+    def _refusal(self, outcome: Outcome) -> str:
+        """Return why a revision with this outcome gets no requests, or nothing."""
+        told = outcome.message[:_TOLD]
+        if outcome.score is None:
+            return f"its evaluation came to no result: {told}"
+        bar = self.policy.min_score_percent
+        before = self.baseline.score if self.baseline is not None else None
+        got = f"it answered {outcome.passed} of {outcome.total} questions of the golden set as expected, {outcome.score} %"
+        if outcome.score < bar:
+            return f"{got}, and needs {bar} % (spec.rollout.evaluation.minScorePercent): {told}"
+        allowed = self.policy.max_regression_percent
+        if before is not None and before - outcome.score > allowed:
+            return (
+                f"{got}, over {allowed} points less than the {before} % of the revision that serves "
+                f"(spec.rollout.evaluation.maxRegressionPercent): {told}"
+            )
+        return ""
+
+
+def golden_hash(policy: EvaluationSpec) -> str:
+    """Return the hash of what a score depends on: golden set, length of answers, judge. Bars and speed are not part of it."""
+    asked = policy.model_dump(
+        mode="json", include={"golden", "max_tokens", "judge"}, exclude_none=True
+    )
+    return digest(asked)
+
+
+def gate_of(deployment: LLMDeployment, observed: Observed, stable: int, target: int) -> Gate | None:
+    """Return the gate before a new revision's first request, or None when the spec asks for none."""
+    policy = deployment.spec.rollout.evaluation
+    if policy is None:
+        return None
+    golden = golden_hash(policy)
+    return Gate(
+        revision=target,
+        policy=policy,
+        outcomes=_outcomes(observed, target, golden),
+        baseline=_recorded(observed, stable, golden),
+        missing=_missing(policy, observed),
+        running=_running(observed, target),
+    )
+
+
+def evaluation_row(deployment: LLMDeployment, observed: Observed, number: int) -> object:
+    """Return `status.revisions[].evaluation` of a revision: its last outcome, or what was there, or None."""
+    policy = deployment.spec.rollout.evaluation
+    before = _row(observed, number).get("evaluation")
+    if policy is None:
+        return before
+    outcomes = _outcomes(observed, number, golden_hash(policy))
+    if not outcomes:
+        return before
+    last = outcomes[max(outcomes)]
+    row = {"golden": last.golden, "attempt": last.attempt, "at": last.at}
+    row |= {"message": last.message[:_MESSAGE]} if last.message else {}
+    if last.score is not None:
+        row |= {"score": last.score, "passed": last.passed, "total": last.total}
+    return row
+
+
+def jobs_of(observed: Observed, number: int, golden: str) -> dict[int, Object]:
+    """Return a revision's Jobs on a golden set, by attempt."""
+    wanted = {names.COMPONENT: names.EVALUATION, REVISION: str(number), GOLDEN: golden}
+    jobs = [
+        (obj["metadata"]["labels"].get(ATTEMPT, ""), obj)
+        for (kind, _), obj in observed.children.items()
+        if kind == "Job" and wanted.items() <= obj["metadata"]["labels"].items()
+    ]
+    return {int(attempt): obj for attempt, obj in jobs if attempt.isdecimal()}
+
+
+def is_finished(job: Object) -> bool:
+    """Say whether a Job has ended, well or not."""
+    return _condition(job, "Complete") is not None or _condition(job, "Failed") is not None
+
+
+def _outcomes(observed: Observed, number: int, golden: str) -> dict[int, Outcome]:
+    """Return the outcomes of a revision: those its Jobs say, and that on record, which stands when they are gone."""
+    found = {}
+    for attempt, job in jobs_of(observed, number, golden).items():
+        if (outcome := _outcome(observed, job, golden, attempt)) is not None:
+            found[attempt] = outcome
+    if (recorded := _recorded(observed, number, golden)) is not None:
+        found[recorded.attempt] = recorded
+    return found
+
+
+def _outcome(observed: Observed, job: Object, golden: str, attempt: int) -> Outcome | None:
+    """Return how a Job ended, or None while it has not, or while its pod is not yet seen as ended."""
+    failed, complete = _condition(job, "Failed"), _condition(job, "Complete")
+    ended = failed or complete
+    if ended is None:
+        return None
+    at = str(ended.get("lastTransitionTime", ""))
+    if failed is not None and failed.get("reason") == "DeadlineExceeded":
+        limit = job["spec"].get("activeDeadlineSeconds")
+        why = f"it did not end within {limit} s (spec.rollout.evaluation.timeoutSeconds)"
+        return Outcome(golden, attempt, at, message=why)
+    pods = [pod for pod in pods_of(observed, names.EVALUATION) if _owned(pod, job)]
+    messages = [said for pod in pods if (said := _last_words(pod)) is not None]
+    if pods and not messages:
+        return None
+    last = messages[-1] if messages else "its pod was gone before its result was read"
+    if failed is not None:
+        return Outcome(golden, attempt, at, message=last[:_MESSAGE])
+    counts = _counts(last)
+    if counts is None:
+        return Outcome(golden, attempt, at, message=f"its result cannot be read: {last[:200]}")
+    passed, total, failures = counts
+    return Outcome(golden, attempt, at, passed, total, failures)
+
+
+def _counts(text: str) -> tuple[int, int, str] | None:
+    """Return passed, total and the first failures of a result, or None when it is none.
+
+    >>> _counts('{"passed": 1, "total": 2, "failures": [{"id": "q1", "why": "is wrong"}]}')
+    (1, 2, 'q1: is wrong')
+    """
+    try:
+        found = json.loads(text)
+        passed, total = found["passed"], found["total"]
+        failures = [f"{failure['id']}: {failure['why']}" for failure in found["failures"]]
+    except (ValueError, LookupError, TypeError):
+        return None
+    whole = all(isinstance(number, int) for number in (passed, total))
+    if not whole or not 0 <= passed <= total or not 0 < total < 2**31:
+        return None
+    return passed, total, "; ".join(failures)[:_MESSAGE]
+
+
+def _recorded(observed: Observed, number: int, golden: str) -> Outcome | None:
+    row: Any = _row(observed, number).get("evaluation")
+    try:
+        if row is None or row["golden"] != golden:
+            return None
+        score = {key: int(row[key]) for key in ("passed", "total") if key in row}
+        attempt = int(row.get("attempt", 1))
+        return Outcome(golden, attempt, str(row["at"]), message=row.get("message", ""), **score)
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _row(observed: Observed, number: int) -> Mapping[str, Any]:
+    rows = observed.status.get("revisions") or []
+    return next((row for row in rows if row.get("number") == number), {})
+
+
+def _missing(policy: EvaluationSpec, observed: Observed) -> Finding | None:
+    ref = policy.golden.config_map_ref
+    if ref is None or ref.name not in observed.missing_config_maps:
+        return None
+    what = f"ConfigMap {ref.name} of spec.rollout.evaluation.golden.configMapRef"
+    return Finding(Reason.CONFIG_MAP_MISSING, f"{what} does not exist in this namespace: create it")
+
+
+def _running(observed: Observed, number: int) -> str:
+    """Return what an evaluation's pod waits for."""
+    pods = [
+        pod
+        for pod in pods_of(observed, names.EVALUATION)
+        if pod["metadata"]["labels"].get(REVISION) == str(number) and _last_words(pod) is None
+    ]
+    found = first_finding(pods, observed.capacity)
+    return found.message[:_TOLD] if found is not None else ""
+
+
+def _last_words(pod: Object) -> str | None:
+    """Return what the evaluation left when it ended, or None while it has not."""
+    for container in pod.get("status", {}).get("containerStatuses", []):
+        ended = container.get("state", {}).get("terminated")
+        if container.get("name") == CONTAINER and ended is not None:
+            code, reason = ended.get("exitCode"), ended.get("reason", "")
+            said = str(ended.get("message") or "").strip()
+            return said or f"it ended with exit code {code} ({reason}) and said nothing"
+    return None
+
+
+def _condition(job: Object, kind: str) -> Mapping[str, Any] | None:
+    conditions: list[dict[str, Any]] = job.get("status", {}).get("conditions") or []
+    return next(
+        (c for c in conditions if c.get("type") == kind and c.get("status") == "True"), None
+    )
+
+
+def _owned(pod: Object, job: Object) -> bool:
+    owners = pod["metadata"].get("ownerReferences") or []
+    return any(owner.get("uid") == job["metadata"]["uid"] for owner in owners)

@@ -1,0 +1,101 @@
+"""What a rollout is decided from, out of what a pass observed."""
+
+from typing import Protocol
+
+from llmdeployment_operator.plan.base.external import is_external
+from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.routes import Route, canary_of, stable_of
+from llmdeployment_operator.plan.observed.adapters import adapters_finding, carriers
+from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.ray_serve import ServeState
+from llmdeployment_operator.plan.observed.readiness import ready_replicas, runtime_finding
+from llmdeployment_operator.plan.rollout.state import memory_of
+from llmdeployment_operator.plan.rollout.types import Scene
+
+
+class Aims(Protocol):
+    """An arm, and the revision that the spec asks of it."""
+
+    @property
+    def name(self) -> str:
+        """Of the arm."""
+
+    @property
+    def target(self) -> Revision:
+        """The revision."""
+
+
+def stable_number(
+    observed: Observed, revisions: tuple[Revision, ...], arm: Aims, routes: tuple[Route, ...]
+) -> int:
+    """Return the revision that has an arm's traffic, or all of it but the canary's.
+
+    The routes as they are in the cluster are the memory of that. Without any, because somebody took them away or there never were, it
+    is who the status says, else the target.
+    """
+    last = stable_of(routes, arm.name) or memory_of(observed.status, arm.name).stable
+    on_record = {revision.number for revision in revisions}
+    return last if last is not None and last in on_record else arm.target.number
+
+
+def scene_of(
+    observed: Observed,
+    revisions: tuple[Revision, ...],
+    arm: Aims,
+    routes: tuple[Route, ...],
+    replicas: int,
+    *,
+    applied: bool,
+) -> Scene:
+    """Return the scene of one arm.
+
+    Args:
+        observed: the cluster.
+        revisions: those on record, the target among them.
+        arm: its name and its target.
+        routes: as the routes ConfigMap has them; empty when there is none.
+        replicas: what carries all of the arm's requests.
+        applied: whether every gateway routes by them.
+    """
+    on_record = {revision.number for revision in revisions}
+    target = arm.target
+    alive = {r.number: ready_replicas(observed, r.runtime) for r in revisions}
+    known = [
+        r
+        for r in revisions
+        # Pods of an API elsewhere are born with all they need to know.
+        if is_external(r.runtime) or _knows(observed.serve.get(r.runtime), r)
+    ]
+    lacking = runtime_finding(observed, target.runtime, replicas)
+    lacking = lacking or adapters_finding(observed, target)
+    canary, weight = canary_of(routes, arm.name) or (None, 0)
+    own = canary == target.number
+    other = canary if canary in on_record and not own else None
+    return Scene(
+        stable=stable_number(observed, revisions, arm, routes),
+        target=target.number,
+        weight=weight if own else 0,
+        ready={r.number: carriers(observed, r, alive[r.number]) for r in known},
+        alive=alive,
+        answered={r.number for r in revisions if alive[r.number] or _answered(observed, r)},
+        applied=applied,
+        replicas=replicas,
+        fresh=observed.fresh,
+        runtimes={r.number: r.runtime for r in revisions},
+        lacking=lacking.message if lacking is not None else "",
+        other=other,
+        other_weight=weight if other is not None else 0,
+    )
+
+
+def _knows(state: ServeState | None, revision: Revision) -> bool:
+    """Say whether a runtime's replicas were told of a revision and are at rest."""
+    if state is None or state.error or state.status != "RUNNING" or state.config is None:
+        return False
+    told = (state.config.get("deployments") or [{}])[0].get("user_config") or {}
+    return str(revision.number) in told.get("revisions", {})
+
+
+def _answered(observed: Observed, revision: Revision) -> bool:
+    rows = observed.status.get("revisions") or []
+    return any(row.get("number") == revision.number and row.get("firstReadyAt") for row in rows)

@@ -1,0 +1,1 @@
+"""Autoscaling of the runtimes of one LLMDeployment, and what is reported of it."""

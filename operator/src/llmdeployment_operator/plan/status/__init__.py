@@ -1,0 +1,1 @@
+"""What is written to `status`, and what is worth an Event."""

@@ -1,0 +1,1 @@
+"""The front door: the built-in gateway, or an HTTPRoute."""

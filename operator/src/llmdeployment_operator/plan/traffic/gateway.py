@@ -1,0 +1,176 @@
+"""The objects of the gateway, one per LLMDeployment."""
+
+from typing import Any
+
+from llmdeployment_operator.api.assignment import API_KEY, DEFAULT_KEYS
+from llmdeployment_operator.api.types import GatewaySpec, LLMDeployment
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
+
+_RUN_DIR = "/run/llmd"
+_KEYS_DIR = "/etc/llmd/keys"
+_DRAIN_SECONDS = 660
+"""A gateway pod that goes lets its streams end: a minute more than a worker's longest stream."""
+
+
+def gateway_objects(deployment: LLMDeployment, settings: Settings) -> list[Object]:
+    """Return every object of the gateway but its routes and its NetworkPolicy."""
+    name = deployment.metadata.name
+    gateway = names.gateway_name(name)
+    selector = names.selector(name, component="gateway")
+    objects: list[Object] = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": gateway}},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": gateway},
+            "rules": _rules(name),
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": gateway},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": gateway},
+            "subjects": [
+                {
+                    "kind": "ServiceAccount",
+                    "name": gateway,
+                    "namespace": deployment.metadata.namespace,
+                }
+            ],
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": name},
+            "spec": {
+                "selector": selector,
+                "ports": [{"name": "http", "port": 80, "targetPort": names.GATEWAY_PORT}],
+            },
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": gateway},
+            "spec": _deployment_spec(deployment, settings, selector),
+        },
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": gateway},
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+        },
+    ]
+    for obj in objects:
+        obj["metadata"]["labels"] = names.labels(name)
+    return objects
+
+
+def _rules(name: str) -> list[dict[str, Any]]:
+    verbs = ["get", "list", "watch"]
+    return [
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [names.routes_name(name)],
+            "verbs": verbs,
+        },
+        {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": verbs},
+    ]
+
+
+def _deployment_spec(
+    deployment: LLMDeployment, settings: Settings, selector: dict[str, str]
+) -> dict[str, Any]:
+    labels = names.labels(deployment.metadata.name, component="gateway")
+    return {
+        "replicas": deployment.spec.gateway.replicas,
+        "selector": {"matchLabels": selector},
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        },
+        "template": {"metadata": {"labels": labels}, "spec": _pod(deployment, settings)},
+    }
+
+
+def _pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+    pod: dict[str, Any] = {
+        **pod_defaults(),
+        "automountServiceAccountToken": True,
+        "serviceAccountName": names.gateway_name(deployment.metadata.name),
+        "terminationGracePeriodSeconds": _DRAIN_SECONDS,
+        "containers": [_haproxy(deployment, settings), _agent(deployment, settings)],
+        "volumes": [{"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}}],
+    }
+    if (keys := deployment.spec.gateway.api_keys_secret_ref) is not None:
+        pod["volumes"].append(
+            {"name": "keys", "secret": {"secretName": keys.name, "defaultMode": 0o440}}
+        )
+    if settings.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
+    return pod
+
+
+def _haproxy(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+    resources = deployment.spec.gateway.resources.model_dump(mode="json", exclude_none=True)
+    return {
+        **_container("haproxy", deployment, settings),
+        "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
+        # Measured: beside an engine that computes on CPUs, a share of 50m let HAProxy wait 5 s for its turn.
+        "resources": resources
+        or {"requests": {"cpu": "200m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+    }
+
+
+def _agent(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+    agent = {
+        **_container("agent", deployment, settings),
+        "ports": [{"name": "agent", "containerPort": names.AGENT_PORT}],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
+        "readinessProbe": {
+            "httpGet": {"path": "/readyz", "port": names.AGENT_PORT},
+            "periodSeconds": 2,
+            "timeoutSeconds": 3,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/healthz", "port": names.AGENT_PORT},
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "initialDelaySeconds": 10,
+        },
+    }
+    if deployment.spec.gateway.api_keys_secret_ref is not None:
+        agent["volumeMounts"].append({"name": "keys", "mountPath": _KEYS_DIR, "readOnly": True})
+    return agent
+
+
+def _assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
+    if gateway.assignment.keys is not None:
+        return gateway.assignment.keys
+    without = set() if gateway.api_keys_secret_ref is not None else {API_KEY}
+    return tuple(key for key in DEFAULT_KEYS if key not in without)
+
+
+def _container(name: str, deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+    gateway = deployment.spec.gateway
+    auth = "none" if gateway.api_keys_secret_ref is None else "apikey"
+    return {
+        "name": name,
+        "image": settings.gateway_image,
+        "imagePullPolicy": settings.image_pull_policy,
+        "command": ["llmdeployment-gateway"],
+        "args": [name],
+        "env": [
+            {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
+            {"name": "LLMD_NAME", "value": deployment.metadata.name},
+            {"name": "LLMD_AUTH", "value": auth},
+            {"name": "LLMD_ASSIGNMENT_KEYS", "value": ",".join(_assignment_keys(gateway))},
+            {"name": "LLMD_FORCING", "value": "true" if gateway.allow_forcing else "false"},
+        ],
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "run", "mountPath": _RUN_DIR}],
+    }
