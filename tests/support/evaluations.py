@@ -49,7 +49,7 @@ def end(world: World, number: int, attempt: int = 1, kind: str = "Complete", **m
     made["status"] = {"conditions": [condition]}
     children = dict(world.observed.children)
     children["Job", made["metadata"]["name"]] = made
-    world.look(children=children)
+    world.observe(children=children)
 
 
 def answers(world: World, number: int, passed: int, attempt: int = 1, total: int = 100) -> None:

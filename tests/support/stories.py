@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.plan.base.routes import routes_of
+from llmdeployment_operator.plan.base.routes import read_routes
 
 
 def conditions(world: World) -> dict[str, tuple[str, str]]:
@@ -24,7 +24,7 @@ def routed(world: World) -> int:
 def split(world: World) -> list[tuple[int, int]]:
     """Revisions and the end of their buckets, in order."""
     config_map = next(o for (k, _), o in world.observed.children.items() if k == "ConfigMap")
-    return [(route.revision, route.below) for route in routes_of(config_map)]
+    return [(route.revision, route.below) for route in read_routes(config_map)]
 
 
 def pods_of(runtime: str, workers: int = 2) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import yaml
 from llmdeployment_operator.api.types import LLMDeployment, parse
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref
-from llmdeployment_operator.plan.base.routes import routes_hash
+from llmdeployment_operator.plan.base.routes import hash_routes
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan
 from llmdeployment_operator.plan.observed.observed import GatewayState, Observed
@@ -63,7 +63,7 @@ class World:
         """Return the plan, looked-up names included."""
         plan = build_plan(self.deployment, self.observed, self.settings, self.now)
         if plan.lookups:
-            self.look(looked_up=self.observed.looked_up | plan.lookups)
+            self.observe(looked_up=self.observed.looked_up | plan.lookups)
             plan = build_plan(self.deployment, self.observed, self.settings, self.now)
         return plan
 
@@ -72,9 +72,9 @@ class World:
         plan = self.plan()
         self._write(plan, len(plan.apply) + len(plan.serve) + len(plan.remove))
         if plan.status is not None:
-            self.look(status=plan.status)
+            self.observe(status=plan.status)
         if plan.scaling is not None:
-            self.look(scaling=plan.scaling)
+            self.observe(scaling=plan.scaling)
         return plan
 
     def crash(self, writes: int) -> None:
@@ -100,7 +100,7 @@ class World:
         writes -= len(plan.serve)
         for gone in plan.remove[: max(0, writes)]:
             children.pop((gone.kind, gone.name), None)
-        self.look(children=children, tokens=tokens)
+        self.observe(children=children, tokens=tokens)
 
     def obey(self) -> None:
         """Let Kubernetes, Ray and the gateways do all they are asked to: pods run, replicas answer, routes are applied."""
@@ -127,7 +127,7 @@ class World:
                 return plan
         raise AssertionError(f"still writing after {passes} passes: {plan.details}")
 
-    def look(self, **changes: Any) -> None:
+    def observe(self, **changes: Any) -> None:
         """Change what is seen."""
         self.observed = replace(self.observed, **changes)
 
@@ -140,7 +140,7 @@ class World:
     def serve(self, runtime: str, **state: Any) -> None:
         """Let a runtime's Ray Serve answer."""
         before = self.observed.serve.get(runtime, ServeState())
-        self.look(serve={**self.observed.serve, runtime: replace(before, **state)})
+        self.observe(serve={**self.observed.serve, runtime: replace(before, **state)})
 
     def runtimes(self) -> list[str]:
         """The runtimes that have worker Deployments."""
@@ -151,7 +151,7 @@ class World:
 
     def pods(self, *pods: Object) -> None:
         """Let exactly these pods exist."""
-        self.look(pods=pods)
+        self.observe(pods=pods)
 
     def gateway_applies(self, up: int = 1) -> None:
         """Let every gateway pod apply the routes as they are now."""
@@ -161,9 +161,9 @@ class World:
             p for p in self.observed.pods if p["metadata"]["labels"][names.COMPONENT] == "gateway"
         )
         states = tuple(
-            GatewayState(p["metadata"]["name"], routes_hash(config_map), services) for p in ready
+            GatewayState(p["metadata"]["name"], hash_routes(config_map), services) for p in ready
         )
-        self.look(gateways=states)
+        self.observe(gateways=states)
 
     def route_answers(self, *conditions: Object, generation: int = 1) -> None:
         """Let the controllers of all Gateways say this of the HTTPRoute as it is now; without conditions: that they took it up."""
@@ -174,7 +174,7 @@ class World:
         live["metadata"]["generation"] = generation
         parents = live["spec"]["parentRefs"]
         live["status"] = {"parents": [{"parentRef": p, "conditions": told} for p in parents]}
-        self.look(children={**self.observed.children, ref: live})
+        self.observe(children={**self.observed.children, ref: live})
 
 
 def pod(component: str, name: str, runtime: str | None = None, **status: Any) -> Object:

@@ -290,7 +290,7 @@ def test_a_resource_the_cluster_does_not_have_is_named_with_numbers() -> None:
          "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."}])  # fmt: skip
     waiting["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
     world.pods(pod("head", "h", runtime), waiting)
-    world.look(capacity={"nvidia.com/gpu": Capacity(total=4, taken=3, partial=False)})
+    world.observe(capacity={"nvidia.com/gpu": Capacity(total=4, taken=3, partial=False)})
     world.step()
     assert conditions(world)["Ready"] == ("False", "WaitingForGPU")
     assert "for 2 nvidia.com/gpu; 1 of the cluster's 4 are free" in message(world)

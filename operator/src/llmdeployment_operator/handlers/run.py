@@ -12,18 +12,23 @@ from kubernetes.aio.client import ApiClient
 from prometheus_client import Gauge
 
 from llmdeployment_operator.handlers.queue import WorkQueue
-from llmdeployment_operator.handlers.watch import Put, kopf_settings, login, registry
-from llmdeployment_operator.health import served
+from llmdeployment_operator.handlers.watch import (
+    Enqueue,
+    build_registry,
+    build_settings,
+    make_login,
+)
+from llmdeployment_operator.health import serve_health
 from llmdeployment_operator.kube.client import Access, api_client
 from llmdeployment_operator.kube.errors import OperatorError
 from llmdeployment_operator.kube.objects import list_by_label
-from llmdeployment_operator.kube.observe import Eyes
+from llmdeployment_operator.kube.observe import Clients
 from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
-from llmdeployment_operator.settings import Runtime
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,9 @@ PASS_SECONDS = 120.0
 """A pass takes below a second; one that hangs is ended and tried again."""
 
 
-async def run(way: Access, settings: Settings, runtime: Runtime, stop: asyncio.Event) -> None:
+async def run(
+    way: Access, settings: Settings, runtime: ProcessSettings, stop: asyncio.Event
+) -> None:
     """Operate until `stop` is set.
 
     Raises:
@@ -43,24 +50,25 @@ async def run(way: Access, settings: Settings, runtime: Runtime, stop: asyncio.E
     """
     metrics = Metrics()
     async with aiohttp.ClientSession() as session, api_client(way) as client:
-        eyes = Eyes(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
-        passes = Passes(Operator(eyes, settings, metrics))
+        clients = Clients(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
+        passes = Reconciler(Operator(clients, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
 
-        def changed(key: Key) -> None:
-            eyes.known.changed((key.namespace, key.name))
+        def changed(key: DeploymentKey) -> None:
+            clients.read_cache.changed((key.namespace, key.name))
             queue.put(key)
 
         metrics.queue.set_function(lambda: len(queue))
         watching = asyncio.Event()
-        async with served(runtime.port, metrics, queue.stuck_for, watching.is_set):
+        async with serve_health(runtime.port, metrics, queue.stuck_for, watching.is_set):
             parts = [
                 asyncio.create_task(queue.run(runtime.workers), name="workers"),
                 asyncio.create_task(
                     _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
                 ),
                 asyncio.create_task(
-                    _resync(client, settings, changed, runtime.resync_seconds), name="resync"
+                    _resync_forever(client, settings, changed, runtime.resync_seconds),
+                    name="resync",
                 ),
             ]
             await _until_first_ends(parts)
@@ -70,18 +78,18 @@ async def _watch(
     way: Access,
     client: ApiClient,
     namespaces: Iterable[str],
-    changed: Put,
+    changed: Enqueue,
     watching: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    handlers = registry(changed)
-    kopf.on.login(registry=handlers)(login(way))
+    handlers = build_registry(changed)
+    kopf.on.login(registry=handlers)(make_login(way))
     places = tuple(namespaces)
     await _until_served(client, places[0] if places else None, stop)
     kopf_task = asyncio.create_task(
         kopf.operator(
             registry=handlers,
-            settings=kopf_settings(),
+            settings=build_settings(),
             # Named here, because kopf would ask for the user's name, and uid 1000 of a container has none.
             identity=MANAGER,  # type: ignore[arg-type]  # because kopf exports no way to make one
             standalone=True,
@@ -115,7 +123,9 @@ async def _until_served(client: ApiClient, namespace: str | None, stop: asyncio.
             await asyncio.wait_for(stop.wait(), CRD_SECONDS)
 
 
-async def _resync(client: ApiClient, settings: Settings, changed: Put, seconds: float) -> None:
+async def _resync_forever(
+    client: ApiClient, settings: Settings, changed: Enqueue, seconds: float
+) -> None:
     """List every LLMDeployment now and then: an event that was lost delays its object, and no more."""
     while True:
         await asyncio.sleep(seconds)  # why: the period of the resync itself
@@ -126,7 +136,7 @@ async def _resync(client: ApiClient, settings: Settings, changed: Put, seconds: 
                 log.warning("resync: %s", error)
                 continue
             for obj in found:
-                changed(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                changed(DeploymentKey(obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
 
 async def _until_first_ends(parts: list[asyncio.Task[None]]) -> None:
@@ -140,15 +150,15 @@ async def _until_first_ends(parts: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*parts, return_exceptions=True)
 
 
-class Passes:
+class Reconciler:
     """Makes passes for the queue, and counts them."""
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
-        self._states: dict[Key, str] = {}
-        self._shown: dict[tuple[Gauge, Key], set[tuple[str, ...]]] = {}
+        self._states: dict[DeploymentKey, str] = {}
+        self._shown: dict[tuple[Gauge, DeploymentKey], set[tuple[str, ...]]] = {}
 
-    async def one(self, key: Key) -> float | None:
+    async def one(self, key: DeploymentKey) -> float | None:
         """Make one pass and return when the next is due, or None: when something happens."""
         metrics = self._operator.metrics
         with metrics.duration.time():
@@ -161,7 +171,7 @@ class Passes:
         self._show(metrics.desired, key, outcome.desired)
         return outcome.requeue_after
 
-    def failed(self, key: Key, error: Exception) -> None:
+    def failed(self, key: DeploymentKey, error: Exception) -> None:
         """Count and log a pass that ended in an error; known errors without a traceback."""
         metrics = self._operator.metrics
         metrics.reconciles.labels(result="error").inc()
@@ -181,7 +191,7 @@ class Passes:
                 exc_info=error,
             )
 
-    def _show(self, gauge: Gauge, key: Key, values: Mapping[Any, float]) -> None:
+    def _show(self, gauge: Gauge, key: DeploymentKey, values: Mapping[Any, float]) -> None:
         for labels in self._shown.pop((gauge, key), set()) - values.keys():
             gauge.remove(key.namespace, key.name, *labels)
         for labels, value in values.items():
@@ -189,7 +199,7 @@ class Passes:
         if values:
             self._shown[gauge, key] = set(values)
 
-    def _note(self, key: Key, state: str | None) -> None:
+    def _note(self, key: DeploymentKey, state: str | None) -> None:
         if state is None:
             self._states.pop(key, None)
         else:

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from llmdeployment_operator.analysis.counts import Samples
+from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
-from llmdeployment_operator.plan.observed.scaling_status import Memory
+from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Observed:
     missing_config_maps: frozenset[str] = frozenset()
     capacity: Mapping[str, Capacity] = field(default_factory=dict)
     adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
-    fresh: Samples = field(default_factory=dict)
+    fresh: RevisionCounts = field(default_factory=dict)
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
-    scaling: Memory | None = None
+    scaling: ScalingState | None = None
     default_storage_class: bool = False
