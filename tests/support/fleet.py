@@ -10,7 +10,7 @@ from llmdeployment_operator.autoscaler.types import BOUNDS
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.routes import hash_routes
-from llmdeployment_operator.plan.observed.observed import GatewayState
+from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_operator.plan.observed.replica_stats import read_sample
 
 SCALING = {"minReplicas": 1, "maxReplicas": 4, "targets": {"ttft": {"milliseconds": 500}}}
@@ -88,7 +88,7 @@ class Fleet:
 
     @property
     def status(self) -> Any:
-        return self.world.observed.status.get("scaling") or {}
+        return self.world.cluster.status.get("scaling") or {}
 
     @property
     def replicas(self) -> int:
@@ -97,7 +97,7 @@ class Fleet:
     @property
     def by_runtime(self) -> dict[str, int]:
         """Pods that the workers' Deployments ask for."""
-        found = self.world.observed.children.items()
+        found = self.world.cluster.children.items()
         return {
             str(names.runtime_of(obj)): obj["spec"]["replicas"]
             for (kind, _), obj in found
@@ -105,14 +105,14 @@ class Fleet:
         }
 
     def _see(self) -> None:
-        before = {pod["metadata"]["name"] for pod in self.world.observed.pods}
+        before = {pod["metadata"]["name"] for pod in self.world.cluster.pods}
         self.world.obey()
         if not self.starts:
-            old = (p for p in self.world.observed.pods if p["metadata"]["name"] in before)
+            old = (p for p in self.world.cluster.pods if p["metadata"]["name"] in before)
             self.world.pods(*old, *self.waiting)
         workers = [
             pod
-            for pod in self.world.observed.pods
+            for pod in self.world.cluster.pods
             if pod["metadata"]["labels"][names.COMPONENT] == "worker" and is_ready(pod)
         ]
         at, samples = self.world.now.timestamp(), {}
@@ -130,7 +130,7 @@ class Fleet:
             if made is not None and not self.silent:
                 samples[name] = made
         config_map = next(
-            o for (k, _), o in self.world.observed.children.items() if k == "ConfigMap"
+            o for (k, _), o in self.world.cluster.children.items() if k == "ConfigMap"
         )
         services = {f"simulated-{r}": n for r, n in self.by_runtime.items()}
         forwarded = {service: int(requests) for service, requests in self.forwarded.items()}

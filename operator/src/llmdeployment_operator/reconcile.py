@@ -26,7 +26,7 @@ from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, refuse
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.scaling_status import read_scaling_state
 from llmdeployment_operator.plan.plan import Plan
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
@@ -102,14 +102,14 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
             raw["metadata"]["generation"], Finding(Reason.INVALID_SPEC, str(error)), status, _now()
         )
         return await _report(operator, raw, plan)
-    plan, observed = await _make_plan(operator, deployment, status)
+    plan, cluster = await _make_plan(operator, deployment, status)
     # Before anything is written: a decision that was carried out in part is the same at the next pass.
     meta = deployment.metadata
     operator.clients.scaling_cache.keep((meta.namespace, meta.name), meta.uid, plan.scaling)
     if plan.apply or plan.remove:
         operator.clients.read_cache.changed((meta.namespace, meta.name))
     try:
-        await _execute(operator, deployment, plan, observed)
+        await _execute(operator, deployment, plan, cluster)
     except ApiRefused as error:
         return await _report(operator, raw, _plan_refusal(raw, error))
     return await _report(operator, raw, plan)
@@ -117,17 +117,17 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
 
 async def _make_plan(
     operator: Operator, deployment: LLMDeployment, status: Mapping[str, Any]
-) -> tuple[Plan, Observed]:
-    observed = await observe(operator.clients, deployment, status)
-    plan = build_plan(deployment, observed, operator.settings, _now())
+) -> tuple[Plan, ClusterState]:
+    cluster = await observe(operator.clients, deployment, status)
+    plan = build_plan(deployment, cluster, operator.settings, _now())
     if plan.lookups:
-        observed = await look_up(operator.clients, deployment, observed, plan.lookups)
-        plan = build_plan(deployment, observed, operator.settings, _now())
-    return plan, observed
+        cluster = await look_up(operator.clients, deployment, cluster, plan.lookups)
+        plan = build_plan(deployment, cluster, operator.settings, _now())
+    return plan, cluster
 
 
 async def _execute(
-    operator: Operator, deployment: LLMDeployment, plan: Plan, observed: Observed
+    operator: Operator, deployment: LLMDeployment, plan: Plan, cluster: ClusterState
 ) -> None:
     client, namespace = operator.clients.client, deployment.metadata.namespace
     key = f"{namespace}/{deployment.metadata.name}"
@@ -137,7 +137,7 @@ async def _execute(
         await _apply(client, obj)
         _count_write(operator, "apply", obj["kind"])
     for put in plan.serve:
-        await _declare(operator, observed, put.runtime, put.body, put.pod)
+        await _declare(operator, cluster, put.runtime, put.body, put.pod)
     for gone in plan.remove:
         await objects.delete(client, gone.kind, namespace, gone.name, gone.uid)
         _count_write(operator, "delete", gone.kind)
@@ -157,12 +157,12 @@ async def _apply(client: ApiClient, obj: dict[str, Any]) -> None:
 
 
 async def _declare(
-    operator: Operator, observed: Observed, runtime: str, body: dict[str, Any], pod: str
+    operator: Operator, cluster: ClusterState, runtime: str, body: dict[str, Any], pod: str
 ) -> None:
-    head = next(p for p in observed.pods if p["metadata"]["name"] == pod)
+    head = next(p for p in cluster.pods if p["metadata"]["name"] == pod)
     try:
         await serve.put_applications(
-            operator.clients.session, head["status"]["podIP"], observed.tokens[runtime], body
+            operator.clients.session, head["status"]["podIP"], cluster.tokens[runtime], body
         )
     except ServeUnavailable as error:
         # The next pass reads Serve's state again and says so in a condition.

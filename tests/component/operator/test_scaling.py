@@ -54,7 +54,7 @@ async def test_a_look_reads_the_deployment_alone_until_something_changes(
     monkeypatch.setattr(objects, "list_by_label", counted)
     await reconcile(operator, key)
     assert listed == []
-    operator.clients.known.changed((key.namespace, key.name))
+    operator.clients.read_cache.changed((key.namespace, key.name))
     await reconcile(operator, key)
     assert "pods" in listed
 

@@ -36,7 +36,7 @@ from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_extended_resource
 from llmdeployment_operator.plan.base.routes import has_canary
 from llmdeployment_operator.plan.observed import adapters
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
 from llmdeployment_operator.plan.observed.replica_stats import read_gateway, read_sample
@@ -70,7 +70,7 @@ class Clients:
 
 async def observe(
     clients: Clients, deployment: LLMDeployment, status: Mapping[str, Any]
-) -> Observed:
+) -> ClusterState:
     """Return what is there now.
 
     Raises:
@@ -89,13 +89,13 @@ async def observe(
     seen = replace(
         read,
         status=status,
-        fresh_token=secrets.token_hex(32),
+        new_token=secrets.token_hex(32),
         scaling=clients.scaling_cache.of(owner, meta.uid),
     )
     return await _asked(clients, deployment, seen)
 
 
-async def _read_all(clients: Clients, deployment: LLMDeployment) -> Observed:
+async def _read_all(clients: Clients, deployment: LLMDeployment) -> ClusterState:
     """Return what the API server has of it."""
     meta = deployment.metadata
     mine = {names.OWNER: meta.name}
@@ -111,14 +111,14 @@ async def _read_all(clients: Clients, deployment: LLMDeployment) -> Observed:
     )
     found = [obj for listed in lists for obj in listed]
     children = {_ref(obj): obj for obj in found if _owned(obj, meta.uid)}
-    strangers = {_ref(obj): obj for obj in found if not _owned(obj, meta.uid)}
+    foreign = {_ref(obj): obj for obj in found if not _owned(obj, meta.uid)}
     runtimes = {
         runtime for obj in children.values() if (runtime := names.runtime_of(obj)) is not None
     }
-    seen = Observed(
+    seen = ClusterState(
         status={},
         children=children,
-        strangers=strangers,
+        foreign=foreign,
         pods=tuple(pod for pod in pods if _believable(pod, children)),
         missing_secrets=missing,
         missing_config_maps=missing_config_maps,
@@ -135,11 +135,11 @@ async def _read_all(clients: Clients, deployment: LLMDeployment) -> Observed:
 
 
 async def look_up(
-    clients: Clients, deployment: LLMDeployment, observed: Observed, refs: frozenset[Ref]
-) -> Observed:
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState, refs: frozenset[Ref]
+) -> ClusterState:
     """Return the observation with these names looked up: each is ours after all, somebody's, or free."""
-    found = await _with(clients.client, deployment, observed, sorted(refs))
-    found = replace(found, looked_up=observed.looked_up | refs)
+    found = await _with(clients.client, deployment, cluster, sorted(refs))
+    found = replace(found, looked_up=cluster.looked_up | refs)
     if any(kind == "StatefulSet" for kind, _ in refs) and clients.cluster_read:
         found = replace(
             found,
@@ -150,40 +150,40 @@ async def look_up(
 
 
 async def _before_a_change(
-    clients: Clients, deployment: LLMDeployment, observed: Observed
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
 ) -> Mapping[str, Capacity]:
     """Return the cluster's capacity if a runtime is about to be made beside another, and may ask for accelerators."""
     spec, partial = deployment.spec, not clients.everywhere
     all_of_them = [spec.resources, *(spec.of_arm(arm).resources for arm in spec.arms)]
     dumps = (each.model_dump(mode="json", exclude_none=True) for each in all_of_them)
     meant = {name for dump in dumps for name in count_accelerators(dump)}
-    if not observed.tokens or not meant:
-        return observed.capacity
+    if not cluster.tokens or not meant:
+        return cluster.capacity
     try:
-        found = await _capacity_now(clients, deployment.metadata.namespace, observed.pods)
+        found = await _capacity_now(clients, deployment.metadata.namespace, cluster.pods)
     except ApiRefused:
         # Nobody waits for it: the plan then says that it does not know.
-        return observed.capacity
+        return cluster.capacity
     return {**{name: Capacity(0, 0, partial) for name in meant}, **found}
 
 
 async def _with(
-    client: ApiClient, deployment: LLMDeployment, observed: Observed, refs: Iterable[Ref]
-) -> Observed:
+    client: ApiClient, deployment: LLMDeployment, cluster: ClusterState, refs: Iterable[Ref]
+) -> ClusterState:
     meta = deployment.metadata
-    children, strangers = dict(observed.children), dict(observed.strangers)
+    children, foreign = dict(cluster.children), dict(cluster.foreign)
     for ref in refs:
         kind, name = ref
         obj = await _get(client, kind, meta.namespace, name)
         if obj is not None:
-            (children if _owned(obj, meta.uid) else strangers)[ref] = obj
+            (children if _owned(obj, meta.uid) else foreign)[ref] = obj
     tokens = {
         runtime: token
         for (kind, _), obj in children.items()
         if kind == "Secret" and (runtime := names.runtime_of(obj)) is not None
         if (token := _token(obj))
     }
-    return replace(observed, children=children, strangers=strangers, tokens=tokens)
+    return replace(cluster, children=children, foreign=foreign, tokens=tokens)
 
 
 async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Object | None:
@@ -196,15 +196,17 @@ async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Objec
         return None
 
 
-async def _asked(clients: Clients, deployment: LLMDeployment, observed: Observed) -> Observed:
+async def _asked(
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
+) -> ClusterState:
     """Return the observation with the answers of those who send no events."""
-    runtimes = list(observed.tokens)
-    gateways = [pod for pod in select_pods(observed, "gateway") if is_ready(pod) and _ip(pod)]
+    runtimes = list(cluster.tokens)
+    gateways = [pod for pod in select_pods(cluster, "gateway") if is_ready(pod) and _ip(pod)]
     free, states, answers, (replicas, samples) = await asyncio.gather(
-        _capacity(clients, deployment.metadata.namespace, observed.pods),
-        asyncio.gather(*(_serve(clients, observed, runtime) for runtime in runtimes)),
+        _capacity(clients, deployment.metadata.namespace, cluster.pods),
+        asyncio.gather(*(_serve(clients, cluster, runtime) for runtime in runtimes)),
         asyncio.gather(*(_stats(clients, pod, names.AGENT_PORT) for pod in gateways)),
-        _replicas(clients, deployment, observed),
+        _replicas(clients, deployment, cluster),
     )
     told = {
         pod["metadata"]["uid"]: answer
@@ -212,7 +214,7 @@ async def _asked(clients: Clients, deployment: LLMDeployment, observed: Observed
         if answer is not None
     }
     return replace(
-        observed,
+        cluster,
         samples=samples,
         serve={
             runtime: state
@@ -227,32 +229,32 @@ async def _asked(clients: Clients, deployment: LLMDeployment, observed: Observed
         capacity=free,
         adapters={
             pod["metadata"]["name"]: adapters.read_adapters(replicas[uid])
-            for pod in observed.pods
+            for pod in cluster.pods
             if (uid := pod["metadata"]["uid"]) in replicas
         },
-        fresh=_fresh(clients, deployment, observed, replicas, told),
+        fresh=_fresh(clients, deployment, cluster, replicas, told),
     )
 
 
-def _compares(deployment: LLMDeployment, observed: Observed) -> bool:
-    config_maps = (obj for (kind, _), obj in observed.children.items() if kind == "ConfigMap")
+def _compares(deployment: LLMDeployment, cluster: ClusterState) -> bool:
+    config_maps = (obj for (kind, _), obj in cluster.children.items() if kind == "ConfigMap")
     return deployment.spec.rollout.analysis is not None and has_canary(config_maps)
 
 
 async def _replicas(
-    clients: Clients, deployment: LLMDeployment, observed: Observed
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
 ) -> tuple[dict[str, dict[str, Any]], dict[str, ReplicaSample]]:
     """Return the `/stats` of replicas by uid of their pods, and those of them that autoscaling can use.
 
     All are asked for a comparison and for autoscaling, else those whose adapters are awaited. One that is asked and does not answer has
     an empty answer.
     """
-    asked = adapters.find_runtimes_to_ask(observed, deployment.metadata.generation)
+    asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
     scales = deployment.spec.scaling is not None
-    everyone = scales or _compares(deployment, observed)
+    everyone = scales or _compares(deployment, cluster)
     workers = [
         pod
-        for pod in select_pods(observed, "worker")
+        for pod in select_pods(cluster, "worker")
         if is_ready(pod) and _ip(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
     answers = await asyncio.gather(*(_told(clients, pod, scales=scales) for pod in workers))
@@ -275,30 +277,28 @@ async def _told(clients: Clients, pod: Object, *, scales: bool) -> tuple[dict[st
 def _fresh(
     clients: Clients,
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     replicas: Mapping[str, Mapping[str, Any]],
     gateways: Mapping[str, Mapping[str, Any]],
 ) -> RevisionCounts:
     """Return the requests counted since the last report, if somebody compares them."""
     analysis, meta = deployment.spec.rollout.analysis, deployment.metadata
     owner = (meta.namespace, meta.name)
-    if analysis is None or not _compares(deployment, observed):
+    if analysis is None or not _compares(deployment, cluster):
         clients.counts_cache.forget(owner)
         return {}
     looked = {uid: read_replica_counts(stats, analysis.metrics) for uid, stats in replicas.items()}
     looked |= {uid: read_gateway_counts(stats, analysis.metrics) for uid, stats in gateways.items()}
-    return clients.counts_cache.add(
-        owner, (pod["metadata"]["uid"] for pod in observed.pods), looked
-    )
+    return clients.counts_cache.add(owner, (pod["metadata"]["uid"] for pod in cluster.pods), looked)
 
 
-async def _serve(clients: Clients, observed: Observed, runtime: str) -> ServeState | None:
-    head = find_ready_head(observed, runtime)
+async def _serve(clients: Clients, cluster: ClusterState, runtime: str) -> ServeState | None:
+    head = find_ready_head(cluster, runtime)
     if head is None or not _ip(head):
         return None
     try:
         return read_serve_state(
-            await serve.get_applications(clients.session, _ip(head), observed.tokens[runtime])
+            await serve.get_applications(clients.session, _ip(head), cluster.tokens[runtime])
         )
     except ServeUnavailable as error:
         return ServeState(error=str(error))

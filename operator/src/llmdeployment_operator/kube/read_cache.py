@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from llmdeployment_operator.kube.counts_cache import Owner
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 
 LONGEST = 30.0
 """Seconds."""
@@ -23,7 +23,7 @@ Version = tuple[str, int]
 class _Read:
     at: float
     version: Version
-    observed: Observed
+    cluster: ClusterState
 
 
 class ReadCache:
@@ -34,21 +34,21 @@ class ReadCache:
         self._read: dict[Owner, _Read] = {}
         self._changes: dict[Owner, int] = {}
 
-    def of(self, owner: Owner, version: Version) -> Observed | None:
+    def of(self, owner: Owner, version: Version) -> ClusterState | None:
         """Return what was read, or None where it must be read again."""
         read = self._read.get(owner)
         if read is None or read.version != version or self._clock() - read.at > LONGEST:
             return None
-        return read.observed
+        return read.cluster
 
     def begin(self, owner: Owner) -> int:
         """Return what `keep` is to be told: a reading begins."""
         return self._changes.setdefault(owner, 0)
 
-    def keep(self, owner: Owner, version: Version, begun: int, observed: Observed) -> None:
+    def keep(self, owner: Owner, version: Version, begun: int, cluster: ClusterState) -> None:
         """Remember what was read, unless something changed meanwhile."""
         if self._changes.get(owner) == begun:
-            self._read[owner] = _Read(self._clock(), version, observed)
+            self._read[owner] = _Read(self._clock(), version, cluster)
 
     def changed(self, owner: Owner) -> None:
         """Read everything the next time."""

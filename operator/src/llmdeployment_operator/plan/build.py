@@ -13,7 +13,7 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import describe_change
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import explain_put
 from llmdeployment_operator.plan.observed.readiness import (
     count_live_workers,
@@ -38,34 +38,34 @@ POLL_SECONDS = 2.0
 
 
 def build_plan(
-    deployment: LLMDeployment, observed: Observed, settings: Settings, now: datetime
+    deployment: LLMDeployment, cluster: ClusterState, settings: Settings, now: datetime
 ) -> Plan:
     """Return what one pass does for one LLMDeployment.
 
     Args:
         deployment: a spec that has been admitted.
-        observed: the cluster, as far as it concerns this object.
+        cluster: the cluster, as far as it concerns this object.
         settings: what the operator was installed with.
         now: the current time, UTC.
     """
-    decision = decide_desired_state(deployment, observed, settings, now)
+    decision = decide_desired_state(deployment, cluster, settings, now)
     wanted = {(obj["kind"], obj["metadata"]["name"]): obj for obj in decision.objects}
     if unknown := frozenset(
-        wanted.keys() - observed.children.keys() - observed.strangers.keys() - observed.looked_up
+        wanted.keys() - cluster.children.keys() - cluster.foreign.keys() - cluster.looked_up
     ):
         return Plan(lookups=unknown)
-    if foreign := sorted(wanted.keys() & observed.strangers.keys()):
+    if foreign := sorted(wanted.keys() & cluster.foreign.keys()):
         return refuse(
             deployment.metadata.generation,
-            _describe_foreign(foreign, observed),
-            observed.status,
+            _describe_foreign(foreign, cluster),
+            cluster.status,
             now,
         )
-    status = _build_status(deployment, decision, observed, now)
+    status = _build_status(deployment, decision, cluster, now)
     quiet = Plan(
-        status=None if status == observed.status else status,
-        events=list_events(status, observed.status),
-        requeue_after=_next_pass_after(deployment, decision, observed, status, now),
+        status=None if status == cluster.status else status,
+        events=list_events(status, cluster.status),
+        requeue_after=_next_pass_after(deployment, decision, cluster, status, now),
         scaling=decision.scaling.memory,
     )
     if deployment.spec.paused:
@@ -73,14 +73,14 @@ def build_plan(
     apply = tuple(
         _bind_to_live(obj, live)
         for ref, obj in wanted.items()
-        if not is_satisfied(obj, live := observed.children.get(ref))
+        if not is_satisfied(obj, live := cluster.children.get(ref))
     )
-    serve = tuple(_plan_declarations(decision, observed))
+    serve = tuple(_plan_declarations(decision, cluster))
     remove = plan_removals(
-        observed, wanted.keys(), routes_applied=_are_routes_applied(deployment, decision, observed)
+        cluster, wanted.keys(), routes_applied=_are_routes_applied(deployment, decision, cluster)
     )
     remove += tuple(
-        gone for runtime in decision.puts for gone in find_empty_worker(observed, runtime, now)
+        gone for runtime in decision.puts for gone in find_empty_worker(cluster, runtime, now)
     )
     details = (
         *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply),
@@ -109,14 +109,14 @@ def refuse(generation: int, finding: Finding, previous: Mapping[str, Any], now: 
 
 
 def _build_status(
-    deployment: LLMDeployment, decision: DesiredState, observed: Observed, now: datetime
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState, now: datetime
 ) -> dict[str, Any]:
-    finding, serving = find_problem(deployment, decision, observed, now)
-    conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, observed))
+    finding, serving = find_problem(deployment, decision, cluster, now)
+    conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, cluster))
     conditions = front_door.add_note(conditions, deployment)
     if deployment.spec.paused:
         conditions = build_paused(conditions)
-    said = report_scaling(deployment, decision.scaling, observed.status, now)
+    said = report_scaling(deployment, decision.scaling, cluster.status, now)
     if said.condition is not None:
         conditions = [*conditions, said.condition]
     report = StatusReport(
@@ -128,13 +128,15 @@ def _build_status(
         decision.scaling.wanted.total,
         said,
     )
-    return build_status(deployment, report, observed, now)
+    return build_status(deployment, report, cluster, now)
 
 
-def _describe_serving(deployment: LLMDeployment, decision: DesiredState, observed: Observed) -> str:
+def _describe_serving(
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
+) -> str:
     """Return who answers, for people."""
     revisions = [decision.revision(arm.step.stable) for arm in decision.arms.routed]
-    ready = sum(count_ready(observed, runtime) for runtime in {r.runtime for r in revisions})
+    ready = sum(count_ready(cluster, runtime) for runtime in {r.runtime for r in revisions})
     if not deployment.spec.arms:
         number, replicas = revisions[0].number, decision.scaling.wanted.total
         return f"revision {number} answers with {ready} of {replicas} replicas"
@@ -160,15 +162,15 @@ def _list_created(decision: DesiredState) -> tuple[Event, ...]:
 
 
 def _are_routes_applied(
-    deployment: LLMDeployment, decision: DesiredState, observed: Observed
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
 ) -> bool:
-    return front_door.is_applied(deployment, observed, decision.routes_map)
+    return front_door.is_applied(deployment, cluster, decision.routes_map)
 
 
-def _plan_declarations(decision: DesiredState, observed: Observed) -> list[ServePut]:
+def _plan_declarations(decision: DesiredState, cluster: ClusterState) -> list[ServePut]:
     found = []
     for runtime, body in decision.puts.items():
-        head, state = find_ready_head(observed, runtime), observed.serve.get(runtime)
+        head, state = find_ready_head(cluster, runtime), cluster.serve.get(runtime)
         if head is None or state is None or state.error:
             continue
         if (why := explain_put(body, state)) is not None:
@@ -183,9 +185,9 @@ def _bind_to_live(intent: Object, live: Object | None) -> Object:
     return {**intent, "metadata": {**intent["metadata"], "uid": live["metadata"]["uid"]}}
 
 
-def _describe_foreign(foreign: list[Ref], observed: Observed) -> Finding:
+def _describe_foreign(foreign: list[Ref], cluster: ClusterState) -> Finding:
     kind, name = foreign[0]
-    if "deletionTimestamp" in observed.strangers[foreign[0]]["metadata"]:
+    if "deletionTimestamp" in cluster.foreign[foreign[0]]["metadata"]:
         return Finding(
             Reason.NOT_OWNED,
             f"{kind} {name} of another owner is still being deleted: waiting for it to go",
@@ -199,7 +201,7 @@ def _describe_foreign(foreign: list[Ref], observed: Observed) -> Finding:
 def _next_pass_after(
     deployment: LLMDeployment,
     decision: DesiredState,
-    observed: Observed,
+    cluster: ClusterState,
     status: Mapping[str, Any],
     now: datetime,
 ) -> float | None:
@@ -207,17 +209,15 @@ def _next_pass_after(
     if deployment.spec.scaling is not None and not deployment.spec.paused:
         return POLL_SECONDS
     silent = (
-        any(find_ready_head(observed, runtime) for runtime in observed.tokens) or observed.gateways
+        any(find_ready_head(cluster, runtime) for runtime in cluster.tokens) or cluster.gateways
     )
-    leaving = any(
-        count_live_workers(observed, r) > decision.needs.get(r, 0) for r in observed.tokens
-    )
-    applied = _are_routes_applied(deployment, decision, observed)
+    leaving = any(count_live_workers(cluster, r) > decision.needs.get(r, 0) for r in cluster.tokens)
+    applied = _are_routes_applied(deployment, decision, cluster)
     if silent and (leaving or not applied or not _is_settled(status)):
         return POLL_SECONDS
     later = min((a.step.look_at for a in decision.arms.steps if a.step.look_at), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
-    again = front_door.recheck_after(deployment, observed)
+    again = front_door.recheck_after(deployment, cluster)
     return min((each for each in (due, again) if each is not None), default=None)
 
 

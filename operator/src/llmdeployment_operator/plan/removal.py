@@ -11,21 +11,21 @@ from collections.abc import Set as AbstractSet
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
 
 def plan_removals(
-    observed: Observed, wanted: AbstractSet[Ref], *, routes_applied: bool
+    cluster: ClusterState, wanted: AbstractSet[Ref], *, routes_applied: bool
 ) -> tuple[Removal, ...]:
     """Return the deletions that are safe now.
 
     Args:
-        observed: the cluster.
+        cluster: the cluster.
         wanted: the objects that should exist.
         routes_applied: whether the front door that is asked for routes by the current routes, everywhere.
     """
-    unwanted = [obj for ref, obj in observed.children.items() if ref not in wanted]
+    unwanted = [obj for ref, obj in cluster.children.items() if ref not in wanted]
     going = {runtime for obj in unwanted if (runtime := _find_retired(obj, wanted)) is not None}
     safe = [
         obj
@@ -34,7 +34,7 @@ def plan_removals(
     ]
     for runtime in sorted(going):
         parts = [obj for obj in unwanted if _find_retired(obj, wanted) == runtime]
-        safe += _list_next_step(observed, runtime, parts, routes_applied=routes_applied)
+        safe += _list_next_step(cluster, runtime, parts, routes_applied=routes_applied)
     ordered = sorted(safe, key=lambda obj: obj["kind"] != "Secret")
     return tuple(
         Removal(o["kind"], o["metadata"]["name"], o["metadata"]["uid"])
@@ -44,14 +44,14 @@ def plan_removals(
 
 
 def _list_next_step(
-    observed: Observed, runtime: str, parts: list[Object], *, routes_applied: bool
+    cluster: ClusterState, runtime: str, parts: list[Object], *, routes_applied: bool
 ) -> Iterable[Object]:
     if not routes_applied:
         return []
     workers = [obj for obj in parts if obj["kind"] == "Deployment"]
     if workers:
         return workers
-    return [] if select_pods(observed, "worker", runtime) else parts
+    return [] if select_pods(cluster, "worker", runtime) else parts
 
 
 def _find_retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:

@@ -47,7 +47,7 @@ def runtime(raw: dict[str, Any]) -> str:
 
 def worker(world: World) -> dict[str, Any]:
     (made,) = world.runtimes()
-    deployment = world.observed.children["Deployment", f"external-{made}"]
+    deployment = world.cluster.children["Deployment", f"external-{made}"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     return dict(container)
 
@@ -58,7 +58,7 @@ def test_no_head_no_ray_no_declaration() -> None:
     (made,) = world.runtimes()
     assert is_external(made)
     kinds = sorted(
-        kind for (kind, _), obj in world.observed.children.items() if names.runtime_of(obj) == made
+        kind for (kind, _), obj in world.cluster.children.items() if names.runtime_of(obj) == made
     )
     assert kinds == [
         "ControllerRevision",
@@ -67,17 +67,17 @@ def test_no_head_no_ray_no_declaration() -> None:
         "PodDisruptionBudget",
         "Service",
     ]
-    assert world.observed.tokens == {}
+    assert world.cluster.tokens == {}
     world.obey()
-    world.observe(serve={}, pods=tuple(p for p in world.observed.pods if not head(p)))
+    world.observe(serve={}, pods=tuple(p for p in world.cluster.pods if not head(p)))
     plan = world.settle()
     assert plan.serve == ()
-    ready = next(c for c in world.observed.status["conditions"] if c["type"] == "Ready")
+    ready = next(c for c in world.cluster.status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["message"]) == (
         "True",
         "revision 1 answers with 2 of 2 replicas",
     )
-    assert world.observed.status["traffic"] == "rev1 100%"
+    assert world.cluster.status["traffic"] == "rev1 100%"
 
 
 def head(found: dict[str, Any]) -> bool:
@@ -140,9 +140,9 @@ def test_another_prompt_is_rolled_out_like_another_model() -> None:
     world.edit(prompt={"system": "Another."})
     world.step()
     after = next(r for r in world.runtimes() if r != before)
-    assert world.observed.status["traffic"] == "rev1 100%"
+    assert world.cluster.status["traffic"] == "rev1 100%"
     settled(world)
-    assert world.observed.status["traffic"] == "rev2 100%"
+    assert world.cluster.status["traffic"] == "rev2 100%"
     assert after in world.runtimes()
 
 
@@ -150,7 +150,7 @@ def settled(world: World, passes: int = 8) -> None:
     for _ in range(passes):
         world.step()
         world.obey()
-        world.observe(serve={}, pods=tuple(p for p in world.observed.pods if not head(p)))
+        world.observe(serve={}, pods=tuple(p for p in world.cluster.pods if not head(p)))
 
 
 def test_fewer_replicas_are_fewer_pods_at_once() -> None:
@@ -159,14 +159,14 @@ def test_fewer_replicas_are_fewer_pods_at_once() -> None:
     world.edit(replicas=1)
     world.step()
     (made,) = world.runtimes()
-    assert world.observed.children["Deployment", f"external-{made}"]["spec"]["replicas"] == 1
+    assert world.cluster.children["Deployment", f"external-{made}"]["spec"]["replicas"] == 1
 
 
 def test_what_is_awaited() -> None:
     world = World(external())
     world.step()
     (made,) = world.runtimes()
-    none = check_runtime(world.observed, made, 2)
+    none = check_runtime(world.cluster, made, 2)
     assert none is not None
     assert (none.reason, none.message) == (
         "StartingPods",
@@ -175,7 +175,7 @@ def test_what_is_awaited() -> None:
     waiting = {"reason": "CreateContainerConfigError", "message": "couldn't find key api-key"}
     stuck = [{"name": "ray", "ready": False, "state": {"waiting": waiting}}]
     world.pods(pod("worker", "w-0", made, phase="Pending", containerStatuses=stuck))
-    found = check_runtime(world.observed, made, 2)
+    found = check_runtime(world.cluster, made, 2)
     assert found is not None
     assert found.reason == "PodConfigError"
     assert "couldn't find key api-key" in found.message
@@ -212,7 +212,7 @@ def test_an_ab_test_of_here_and_there_has_one_ray() -> None:
     theirs = {"model": {"source": "external://big"}, "engine": ENGINE}
     world = World(with_arm(theirs))
     world.step()
-    heads = [name for kind, name in world.observed.children if kind == "StatefulSet"]
+    heads = [name for kind, name in world.cluster.children if kind == "StatefulSet"]
     elsewhere = [made for made in world.runtimes() if is_external(made)]
     assert (len(heads), len(elsewhere), len(world.runtimes())) == (1, 1, 2)
 

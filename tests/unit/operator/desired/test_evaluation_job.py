@@ -68,7 +68,7 @@ def test_another_pod_does_not_speak_for_the_job() -> None:
     run(
         world, 2, terminated={"exitCode": 0, "message": '{"passed": 9, "total": 9, "failures": []}'}
     )
-    (*others, false) = world.observed.pods
+    (*others, false) = world.cluster.pods
     false["metadata"]["ownerReferences"] = [{"uid": "of-somebody-else"}]
     world.pods(*others, false)
     end(world, 2)
@@ -125,22 +125,22 @@ def test_an_evaluation_that_takes_long_is_progress() -> None:
     for _ in range(10):
         world.now += timedelta(seconds=40)
         world.settle()
-    ready = world.observed.pods
+    ready = world.cluster.pods
     world.pods(*(p for p in ready if p["metadata"]["labels"][COMPONENT] != "worker"))
     world.step()
-    assert "rejected" not in world.observed.status["arms"][0]
+    assert "rejected" not in world.cluster.status["arms"][0]
     assert jobs(world) == ["r2-eval-1"]
 
 
 def test_an_evaluation_that_is_taken_out_of_the_spec_leaves_nothing_but_the_scores() -> None:
     world = edited_world()
-    policies = {name for kind, name in world.observed.children if kind == "NetworkPolicy"}
+    policies = {name for kind, name in world.cluster.children if kind == "NetworkPolicy"}
     assert {"simulated-evaluation", "simulated-evaluated"} <= policies
     world.edit(rollout={key: value for key, value in CANARY.items() if key != "evaluation"})
     world.step()
     assert split(world) == [(2, 1000), (1, 10_000)]
     assert jobs(world) == []
-    policies = {name for kind, name in world.observed.children if kind == "NetworkPolicy"}
+    policies = {name for kind, name in world.cluster.children if kind == "NetworkPolicy"}
     assert not {"simulated-evaluation", "simulated-evaluated"} & policies
     row = recorded(world, 1)
     assert row is not None
@@ -164,7 +164,7 @@ def test_who_is_scaled_to_zero_is_asked_when_a_replica_is_back() -> None:
     (runtime,) = world.runtimes()
     for _ in range(3):
         world.pods(
-            *(p for p in world.observed.pods if p["metadata"]["labels"][COMPONENT] != "worker")
+            *(p for p in world.cluster.pods if p["metadata"]["labels"][COMPONENT] != "worker")
         )
         world.serve(runtime, replicas=0)
         world.step()
@@ -263,7 +263,7 @@ def test_the_job_asks_the_right_replicas_in_a_restricted_pod() -> None:
     for _ in range(6):
         world.step()
         world.obey()
-    (made,) = (obj for (kind, _), obj in world.observed.children.items() if kind == "Job")
+    (made,) = (obj for (kind, _), obj in world.cluster.children.items() if kind == "Job")
     (runtime,) = world.runtimes()
     spec = made["spec"]
     assert (spec["activeDeadlineSeconds"], spec["backoffLimit"]) == (600, 1)

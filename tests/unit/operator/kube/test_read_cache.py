@@ -1,11 +1,11 @@
 """When what the API server said is believed, and when it is asked again."""
 
 from llmdeployment_operator.kube.read_cache import LONGEST, ReadCache
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 
 OWNER = ("prod", "chat")
 VERSION = ("uid-1", 3)
-SEEN = Observed(missing_secrets=frozenset({"none"}))
+SEEN = ClusterState(missing_secrets=frozenset({"none"}))
 
 
 class Clock:
@@ -15,8 +15,8 @@ class Clock:
         return self.now
 
 
-def read(known: ReadCache, observed: Observed = SEEN) -> None:
-    known.keep(OWNER, VERSION, known.begin(OWNER), observed)
+def read(known: ReadCache, cluster: ClusterState = SEEN) -> None:
+    known.keep(OWNER, VERSION, known.begin(OWNER), cluster)
 
 
 def test_what_was_read_is_believed_until_an_event_comes() -> None:

@@ -33,9 +33,9 @@ def with_adapters(*found: dict[str, str], source: str = SOURCE) -> dict[str, Any
 def obey(world: World, **states: str) -> None:
     """Let everything be done that is asked, adapters become what `states` says (else loaded), and the operator ask whom it would."""
     world.obey()
-    asked = adapters.find_runtimes_to_ask(world.observed, world.raw["metadata"]["generation"])
+    asked = adapters.find_runtimes_to_ask(world.cluster, world.raw["metadata"]["generation"])
     said: dict[str, dict[int, dict[str, str]]] = {}
-    for pod in world.observed.pods:
+    for pod in world.cluster.pods:
         labels = pod["metadata"]["labels"]
         runtime = labels.get("llmdeployment.dev/runtime")
         if runtime in asked and labels["llmdeployment.dev/component"] == "worker":
@@ -45,7 +45,7 @@ def obey(world: World, **states: str) -> None:
 
 def stats(world: World, runtime: str, states: dict[str, str]) -> dict[str, Any]:
     """Return the part of a replica's `/stats` that is about adapters, for what its Ray Serve was told."""
-    state = world.observed.serve[runtime]
+    state = world.cluster.serve[runtime]
     ((told,),) = (
         (state.config or {"deployments": [{"user_config": {"revisions": {}}}]})["deployments"],
     )
@@ -188,8 +188,8 @@ def test_replicas_are_asked_while_something_is_on_its_way_and_left_alone_after(
 ) -> None:
     (runtime,) = world.runtimes()
     generation = world.raw["metadata"]["generation"]
-    assert adapters.find_runtimes_to_ask(world.observed, generation) == frozenset()
-    assert adapters.find_runtimes_to_ask(world.observed, generation + 1) == {runtime}
+    assert adapters.find_runtimes_to_ask(world.cluster, generation) == frozenset()
+    assert adapters.find_runtimes_to_ask(world.cluster, generation + 1) == {runtime}
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_the_claims_of_adapters_are_mounted_read_only_and_once(world: World) -> 
     world.edit(model=with_adapters(LEGAL, TERSE, {**ELSEWHERE, "name": "x"}))
     world.step()
     runtime = world.runtimes()[-1]
-    deployment = world.observed.children["Deployment", f"simulated-{runtime}"]
+    deployment = world.cluster.children["Deployment", f"simulated-{runtime}"]
     pod = deployment["spec"]["template"]["spec"]
     claims = [
         (volume["name"], volume["persistentVolumeClaim"])

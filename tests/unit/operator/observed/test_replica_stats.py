@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.support.fleet import Counts, histogram
 
-from llmdeployment_operator.plan.observed.observed import GatewayState
+from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_operator.plan.observed.replica_stats import read_gateway, read_sample
 
 GOOD = Counts(5, 1).stats(2, 1)

@@ -32,13 +32,13 @@ def arms(**weighted: int | tuple[int, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def split(world: World) -> list[tuple[str, int, int]]:
-    config_map = world.observed.children["ConfigMap", "simulated-routes"]
+    config_map = world.cluster.children["ConfigMap", "simulated-routes"]
     return [(route.arm, route.revision, route.below) for route in read_routes(config_map)]
 
 
 def workers(world: World) -> dict[str, int]:
     return {
-        runtime: world.observed.children["Deployment", f"simulated-{runtime}"]["spec"]["replicas"]
+        runtime: world.cluster.children["Deployment", f"simulated-{runtime}"]["spec"]["replicas"]
         for runtime in world.runtimes()
     }
 
@@ -64,7 +64,7 @@ def test_a_prompt_is_tried_against_the_one_there_is_on_the_same_pods() -> None:
     assert list(workers(world).values()) == [2]
     assert conditions(world)["Ready"] == ("True", "Serving")
     assert message(world).startswith("arm control 90 % revision 1, arm terse 10 % revision 2")
-    status = world.observed.status
+    status = world.cluster.status
     assert status["traffic"] == "control rev1 90% terse rev2 10%"
     assert [(row["name"], row["weight"], row["stable"]) for row in status["arms"]] == [
         ("control", 90, 1),
@@ -118,7 +118,7 @@ def test_two_arms_with_the_same_fields_share_a_revision() -> None:
     world.edit(arms=arms(a=50, b=50))
     rest(world)
     assert split(world) == [("a", 1, 5000), ("b", 1, BUCKETS)]
-    (row,) = world.observed.status["revisions"]
+    (row,) = world.cluster.status["revisions"]
     assert row["trafficPercent"] == 100
 
 
@@ -132,7 +132,7 @@ def test_each_arm_has_a_rollout_of_its_own_and_weights_wait_for_it() -> None:
     rest(world)
     canary = [("a", 1, 6000), ("b", 3, 6400), ("b", 2, BUCKETS)]
     assert split(world) == canary
-    assert world.observed.status["traffic"] == "a rev1 60% b rev2 36% rev3 4%"
+    assert world.cluster.status["traffic"] == "a rev1 60% b rev2 36% rev3 4%"
     assert conditions(world)["Progressing"] == ("True", "CanaryPaused")
     assert message(world).startswith("arm b: step 1 of 2")
 
@@ -179,7 +179,7 @@ def test_routes_that_somebody_takes_away_come_back_with_the_weights_the_status_t
     world.edit(arms=arms(a=60, b=(40, TERSE)))
     rest(world)
     world.edit(arms=arms(a=50, b=(25, TERSE), c=(25, OTHER)))
-    children = dict(world.observed.children)
+    children = dict(world.cluster.children)
     del children["ConfigMap", "simulated-routes"]
     world.observe(children=children)
     world.step()
@@ -247,7 +247,7 @@ def test_wherever_the_operator_is_killed_the_arms_end_as_the_spec_has_them(
     world.settle()
     wanted = {arm["name"]: arm["weight"] for arm in changes[-1]} or {"main": 100}
     assert (
-        sum_weights(read_routes(world.observed.children["ConfigMap", "simulated-routes"])) == wanted
+        sum_weights(read_routes(world.cluster.children["ConfigMap", "simulated-routes"])) == wanted
     )
     assert conditions(world)["Ready"] == ("True", "Serving")
 
@@ -260,11 +260,11 @@ def live(world: World, writes: int | None) -> None:
         world.crash(writes)
     ready = {
         p["metadata"]["labels"].get("llmdeployment.dev/runtime")
-        for p in world.observed.pods
+        for p in world.cluster.pods
         if p["metadata"]["labels"]["llmdeployment.dev/component"] == "worker"
     }
     for _, revision, _ in split(world):
-        record = world.observed.children["ControllerRevision", f"simulated-r{revision}"]
+        record = world.cluster.children["ControllerRevision", f"simulated-r{revision}"]
         assert record["metadata"]["labels"]["llmdeployment.dev/runtime"] in ready
     world.obey()
 

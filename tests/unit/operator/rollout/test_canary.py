@@ -33,7 +33,7 @@ def edited_world() -> tuple[World, str, str]:
 
 
 def workers(world: World, runtime: str) -> int:
-    deployment = world.observed.children["Deployment", f"simulated-{runtime}"]
+    deployment = world.cluster.children["Deployment", f"simulated-{runtime}"]
     return int(deployment["spec"]["replicas"])
 
 
@@ -54,7 +54,7 @@ def answer(world: World, old: str, new: str, count: int) -> None:
 
 def promoted(world: World) -> list[int]:
     """Revisions in the order in which they came to serve."""
-    rows = world.observed.status["revisions"]
+    rows = world.cluster.status["revisions"]
     at = {row["number"]: row["promotedAt"] for row in rows if "promotedAt" in row}
     return sorted(at, key=lambda number: at[number])
 
@@ -67,7 +67,7 @@ def test_a_model_is_changed_in_steps() -> None:
 
     answer(world, old, new, count=1)
     assert split(world) == [(2, 1000), (1, 10_000)]
-    assert world.observed.status["traffic"] == "rev1 90% rev2 10%"
+    assert world.cluster.status["traffic"] == "rev1 90% rev2 10%"
     assert conditions(world)["Progressing"] == ("True", "Canary")
     assert conditions(world)["Degraded"] == ("False", "AsExpected")
     assert "until 2026-01-02T03:05:05Z" in message(world, "Progressing")
@@ -162,7 +162,7 @@ def test_the_one_kept_warm_goes_when_the_one_that_serves_finds_no_node() -> None
 
 def test_a_pod_that_a_quota_forbids_is_named() -> None:
     world, old, new = edited_world()
-    children = dict(world.observed.children)
+    children = dict(world.cluster.children)
     quota = 'pods "simulated-x" is forbidden: exceeded quota: gpus'
     failed = {
         "type": "ReplicaFailure",
@@ -193,8 +193,8 @@ def test_a_prompt_goes_in_steps_on_the_same_pods() -> None:
     assert len(world.runtimes()) == 1
     world.gateway_applies(up=2)
     world.step()
-    assert world.observed.status["traffic"] == "rev1 90% rev2 10%"
-    rows = {row["number"]: row for row in world.observed.status["revisions"]}
+    assert world.cluster.status["traffic"] == "rev1 90% rev2 10%"
+    rows = {row["number"]: row for row in world.cluster.status["revisions"]}
     assert [rows[number]["replicas"] for number in (1, 2)] == [2, 2]
 
 
@@ -204,21 +204,21 @@ def test_paused_by_the_spec_nothing_moves_and_the_status_does_not_say_so() -> No
     answer(world, old, new, count=1)
     assert split(world) == [(1, 10_000)]
     assert conditions(world)["Progressing"] == ("False", "Paused")
-    assert world.observed.status["traffic"] == "rev1 100%"
+    assert world.cluster.status["traffic"] == "rev1 100%"
     world.edit(paused=False)
     answer(world, old, new, count=1)
-    before = world.observed.status["arms"]
+    before = world.cluster.status["arms"]
     world.edit(paused=True)
     world.now += timedelta(minutes=5)
     world.settle()
     assert split(world) == [(2, 1000), (1, 10_000)]
-    assert world.observed.status["traffic"] == "rev1 90% rev2 10%"
-    assert world.observed.status["arms"] == before
+    assert world.cluster.status["traffic"] == "rev1 90% rev2 10%"
+    assert world.cluster.status["arms"] == before
 
 
 def test_routes_that_somebody_takes_away_come_back_as_they_may_be() -> None:
     world, old, new = edited_world()
-    children = dict(world.observed.children)
+    children = dict(world.cluster.children)
     del children["ConfigMap", "simulated-routes"]
     world.observe(children=children)
     world.step()
@@ -282,7 +282,7 @@ def test_wherever_the_operator_is_killed_a_rollout_ends_as_it_should(
         live(world, None)
     world.settle()
     ((number, _),) = split(world)
-    record = world.observed.children["ControllerRevision", f"simulated-r{number}"]
+    record = world.cluster.children["ControllerRevision", f"simulated-r{number}"]
     wanted = {**original, **CHANGES[changes[-1]]}
     assert {key: record["data"]["template"].get(key) for key in wanted} == wanted
     assert conditions(world)["Ready"] == ("True", "Serving")
@@ -295,10 +295,10 @@ def live(world: World, writes: int | None) -> None:
         world.step()
     else:
         world.crash(writes)
-    ready = {p["metadata"]["labels"].get("llmdeployment.dev/runtime") for p in world.observed.pods
+    ready = {p["metadata"]["labels"].get("llmdeployment.dev/runtime") for p in world.cluster.pods
              if p["metadata"]["labels"]["llmdeployment.dev/component"] == "worker"}  # fmt: skip
     for revision, _ in split(world):
-        record = world.observed.children["ControllerRevision", f"simulated-r{revision}"]
+        record = world.cluster.children["ControllerRevision", f"simulated-r{revision}"]
         assert record["metadata"]["labels"]["llmdeployment.dev/runtime"] in ready
     world.obey()
     world.now += timedelta(seconds=5)

@@ -257,7 +257,7 @@ def test_spec_paused_nothing_is_given_back() -> None:
 
 
 def workers(world: World) -> dict[str, int]:
-    found = world.observed.children
+    found = world.cluster.children
     return {r: found["Deployment", f"simulated-{r}"]["spec"]["replicas"] for r in world.runtimes()}
 
 
@@ -295,15 +295,15 @@ def test_an_abort_half_way_is_told_and_carried_out_step_by_step() -> None:
     assert "revision 2 is being taken back: 50 % left, 2 of 4 replicas of revision 1" in told
     assert "revision 2 is aborted by annotation" in told
     assert world.plan().requeue_after == 2.0
-    seen = [world.observed.status["traffic"]]
+    seen = [world.cluster.status["traffic"]]
     for _ in range(12):
         world.obey()
         world.step()
-        if world.observed.status["traffic"] != seen[-1]:
-            seen.append(world.observed.status["traffic"])
+        if world.cluster.status["traffic"] != seen[-1]:
+            seen.append(world.cluster.status["traffic"])
     assert seen == ["rev1 50% rev2 50%", "rev1 75% rev2 25%", "rev1 100%"]
     assert conditions(world)["Degraded"] == ("True", "RolledBack")
-    assert "canary" not in world.observed.status["arms"][0]
+    assert "canary" not in world.cluster.status["arms"][0]
     rest(world)
     assert workers(world) == {old: 4}
 
@@ -338,7 +338,7 @@ def test_wherever_the_operator_is_killed_no_replica_is_too_many(
         live(world, None)
     world.settle()
     ((number, _),) = split(world)
-    record = world.observed.children["ControllerRevision", f"simulated-r{number}"]
+    record = world.cluster.children["ControllerRevision", f"simulated-r{number}"]
     wanted = {**original, **CHANGES[changes[-1]]}
     assert {key: record["data"]["template"].get(key) for key in wanted} == wanted
     assert conditions(world)["Ready"] == ("True", "Serving")
@@ -352,12 +352,12 @@ def live(world: World, writes: int | None) -> None:
     else:
         world.crash(writes)
     before = {
-        runtime: sum(of_worker(pod) == runtime for pod in world.observed.pods)
+        runtime: sum(of_worker(pod) == runtime for pod in world.cluster.pods)
         for runtime in workers(world)
     }
     first = 0
     for revision, below in split(world):
-        record = world.observed.children["ControllerRevision", f"simulated-r{revision}"]
+        record = world.cluster.children["ControllerRevision", f"simulated-r{revision}"]
         runtime = record["metadata"]["labels"]["llmdeployment.dev/runtime"]
         assert before[runtime] >= surge.count_needed(4, (below - first) // 100)
         first = below
@@ -371,7 +371,7 @@ def live(world: World, writes: int | None) -> None:
 
 def declared(world: World, runtime: str) -> int:
     """The replicas that Ray Serve was told to have."""
-    config = world.observed.serve[runtime].config or {"deployments": [{"num_replicas": 0}]}
+    config = world.cluster.serve[runtime].config or {"deployments": [{"num_replicas": 0}]}
     return int(config["deployments"][0]["num_replicas"])
 
 

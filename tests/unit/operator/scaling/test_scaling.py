@@ -38,7 +38,7 @@ def test_load_brings_replicas_and_its_end_takes_them_again() -> None:
     (first, *_, last) = reasons(found)
     assert first[:2] == (1, 2)
     assert last == (2, 1, "Slack")
-    assert found.status["replicas"] == found.world.observed.status["replicas"] == 1
+    assert found.status["replicas"] == found.world.cluster.status["replicas"] == 1
 
 
 def test_each_decision_is_an_event_once_and_its_numbers_are_kept() -> None:
@@ -74,7 +74,7 @@ def test_passes_in_between_are_no_looks() -> None:
     found = fleet()
     found.load = 1
     found.pass_by(70)
-    before = found.world.observed.scaling
+    before = found.world.cluster.scaling
     found.world.now += timedelta(seconds=0.5)
     assert found.world.plan().scaling == before
     assert found.world.plan().quiet
@@ -82,10 +82,10 @@ def test_passes_in_between_are_no_looks() -> None:
 
 def test_an_operator_that_starts_again_goes_on_from_the_status() -> None:
     found = busy()
-    kept = read_scaling_state(found.world.observed.status)
+    kept = read_scaling_state(found.world.cluster.status)
     found.restart()
     found.pass_by(2)
-    (state,) = read_scaling_state(found.world.observed.status).states.values()
+    (state,) = read_scaling_state(found.world.cluster.status).states.values()
     assert found.replicas == state.desired == 2
     (before,) = kept.states.values()
     assert state.arrivals.slots == before.arrivals.slots
@@ -98,7 +98,7 @@ def test_a_state_that_cannot_be_read_costs_what_was_learned_and_no_replica(broke
     found = fleet()
     found.load = 7
     found.until(2)
-    status = json.loads(json.dumps(found.world.observed.status))
+    status = json.loads(json.dumps(found.world.cluster.status))
     status["scaling"]["runtimes"][0]["state"] = broken
     status["scaling"]["decisions"].append({"at": 1})
     found.world.observe(status=status)
@@ -187,7 +187,7 @@ def test_without_scaling_the_spec_has_the_last_word_again() -> None:
     found.pass_by(2)
     assert found.replicas == 3
     assert "Scaling" not in conditions(found.world)
-    assert "scaling" not in found.world.observed.status
+    assert "scaling" not in found.world.cluster.status
     assert found.world.plan().scaling is None
 
 
@@ -195,7 +195,7 @@ def test_a_deployment_that_was_edited_by_hand_is_put_right() -> None:
     found = fleet()
     found.load = 7
     found.until(2)
-    children = json.loads(json.dumps([*found.world.observed.children.values()]))
+    children = json.loads(json.dumps([*found.world.cluster.children.values()]))
     for obj in children:
         if obj["kind"] == "Deployment" and obj["spec"]["replicas"] == 2:
             obj["spec"]["replicas"] = 4
@@ -303,7 +303,7 @@ def test_during_a_canary_nothing_is_given_back_and_afterwards_it_goes_on() -> No
     found.world.raw["metadata"]["annotations"] = annotations
     found.pass_by(20)
     assert [number for number, _ in split(found.world)] == [2]
-    assert set(read_scaling_state(found.world.observed.status).states) == {canary}
+    assert set(read_scaling_state(found.world.cluster.status).states) == {canary}
     found.until(1)
     last = found.status["decisions"][-1]
     assert (last["runtime"], last["from"]) == (canary, had), "it begins with what it has"
@@ -377,4 +377,4 @@ def test_an_object_without_scaling_is_as_it_was() -> None:
     world = World(sample("simulated"))
     plan = world.step()
     assert plan.scaling is None
-    assert "scaling" not in world.observed.status
+    assert "scaling" not in world.cluster.status

@@ -40,7 +40,7 @@ def _ready(world: World, *others: dict[str, Any]) -> None:
 
 def backends(world: World, name: str = "routed") -> list[tuple[str, int]]:
     """Revision (as the header has it) and weight."""
-    (rule,) = world.observed.children["HTTPRoute", name]["spec"]["rules"]
+    (rule,) = world.cluster.children["HTTPRoute", name]["spec"]["rules"]
     return [
         (b["filters"][0]["requestHeaderModifier"]["set"][0]["value"], b["weight"])
         for b in rule["backendRefs"]
@@ -49,13 +49,13 @@ def backends(world: World, name: str = "routed") -> list[tuple[str, int]]:
 
 def test_a_route_stands_in_for_the_gateway() -> None:
     world = routed_world()
-    children = world.observed.children
+    children = world.cluster.children
     assert not [name for _, name in children if name == "routed-gateway"]
     assert ("Service", "routed") not in children
     assert backends(world) == [("1", 10000)]
     assert conditions(world)["Ready"] == ("True", "Serving")
     assert "users do not stay with an arm or a revision" in message(world, "Accepted")
-    assert world.observed.status["endpoint"] == "chat.example.com"
+    assert world.cluster.status["endpoint"] == "chat.example.com"
     assert world.plan().requeue_after == 30.0
 
 
@@ -67,7 +67,7 @@ def test_a_canary_moves_on_when_the_gateways_have_taken_up_its_weight() -> None:
     world.step()
     assert backends(world) == [("2", 500), ("1", 9500)]
     assert split(world) == [(2, 500), (1, 10000)]
-    live = world.observed.children[ROUTE]
+    live = world.cluster.children[ROUTE]
     shown = yaml.safe_dump(live["spec"], sort_keys=True, width=120)
     if os.environ.get("LLMD_UPDATE_GOLDEN"):
         GOLDEN.write_text(shown)
@@ -85,7 +85,7 @@ def test_revisions_of_one_runtime_are_told_apart_by_the_header() -> None:
     world.edit(prompt={"system": "Shout."})
     for _ in range(3):
         world.step()
-    (rule,) = world.observed.children[ROUTE]["spec"]["rules"]
+    (rule,) = world.cluster.children[ROUTE]["spec"]["rules"]
     assert len({backend["name"] for backend in rule["backendRefs"]}) == 1
     assert backends(world) == [("2", 500), ("1", 9500)]
 
@@ -116,7 +116,7 @@ def test_what_a_controller_says_is_a_finding(
     world = World(sample("httproute"))
     world.edit(gateway=TWO)
     world.step()
-    live = copy.deepcopy(world.observed.children[ROUTE])
+    live = copy.deepcopy(world.cluster.children[ROUTE])
     live["metadata"] |= {"creationTimestamp": "2026-01-02T03:04:05Z", "generation": 1}
     if answer is not None:
         told = [{"observedGeneration": 1, **c} for c in answer]
@@ -133,7 +133,7 @@ def test_every_gateway_has_to_answer() -> None:
     world.edit(gateway=TWO)
     world.step()
     world.route_answers()
-    live = world.observed.children[ROUTE]
+    live = world.cluster.children[ROUTE]
     del live["status"]["parents"][1]
     found = http_route.check_acceptance(live)
     assert found is not None
@@ -150,9 +150,9 @@ def test_a_refused_route_is_trouble_and_ends_in_ready() -> None:
 
 def test_a_backend_that_somebody_added_is_taken_out() -> None:
     world = routed_world()
-    live = copy.deepcopy(world.observed.children[ROUTE])
+    live = copy.deepcopy(world.cluster.children[ROUTE])
     live["spec"]["rules"][0]["backendRefs"].append({"name": "other", "port": 80, "weight": 1})
-    world.observe(children={**world.observed.children, ROUTE: live})
+    world.observe(children={**world.cluster.children, ROUTE: live})
     assert [obj["kind"] for obj in world.plan().apply] == ["HTTPRoute"]
 
 
@@ -160,7 +160,7 @@ def policy_sources(world: World) -> list[str]:
     """Namespaces from which the policies let Gateways in."""
     return [
         source["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
-        for (kind, _), obj in world.observed.children.items()
+        for (kind, _), obj in world.cluster.children.items()
         if kind == "NetworkPolicy"
         for rule in obj["spec"]["ingress"]
         for source in rule.get("from", [])
@@ -170,7 +170,7 @@ def policy_sources(world: World) -> list[str]:
 
 def test_the_old_door_stays_until_the_new_one_routes_and_back() -> None:
     world = serving_world()
-    gateway = {ref for ref in world.observed.children if ref[1] == "simulated-gateway"}
+    gateway = {ref for ref in world.cluster.children if ref[1] == "simulated-gateway"}
     gateway |= {("Service", "simulated")}
     assert len(gateway) == 7
     before = copy.deepcopy(world.raw["spec"].get("gateway", {}))
@@ -179,7 +179,7 @@ def test_the_old_door_stays_until_the_new_one_routes_and_back() -> None:
     for _ in range(3):
         plan = world.step()
         assert plan.remove == ()
-    assert gateway <= world.observed.children.keys()
+    assert gateway <= world.cluster.children.keys()
     assert backends(world, "simulated") == [("1", 10000)]
     assert policy_sources(world) == ["gateways"]
     assert conditions(world)["Ready"] == ("False", "StartingGateway")
@@ -192,12 +192,12 @@ def test_the_old_door_stays_until_the_new_one_routes_and_back() -> None:
     world.observe(gateways=())
     world.settle()
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert world.observed.status["endpoint"] == ""
+    assert world.cluster.status["endpoint"] == ""
 
     world.edit(gateway=before)
     for _ in range(3):
         assert world.step().remove == ()
-    assert gateway <= world.observed.children.keys()
+    assert gateway <= world.cluster.children.keys()
     assert policy_sources(world) == ["gateways"]  # it still leads requests here
     world.pods(*pods_of(runtime), GATEWAY)
     world.gateway_applies(up=2)

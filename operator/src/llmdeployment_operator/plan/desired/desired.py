@@ -22,7 +22,7 @@ from llmdeployment_operator.plan.base.routes import Route, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.children import RuntimeIntent, build_children
 from llmdeployment_operator.plan.desired.evaluation_job import plan_evaluations
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import build_serve_config, count_attempt
 from llmdeployment_operator.plan.observed.readiness import count_live_workers
 from llmdeployment_operator.plan.resources.runtime import render_runtime
@@ -70,20 +70,20 @@ class DesiredState:
 
 
 def decide_desired_state(
-    deployment: LLMDeployment, observed: Observed, settings: Settings, now: datetime
+    deployment: LLMDeployment, cluster: ClusterState, settings: Settings, now: datetime
 ) -> DesiredState:
     """Return what should be. Arguments are those of `build_plan`."""
     known = read_revisions(
-        obj for (kind, _), obj in observed.children.items() if kind == "ControllerRevision"
+        obj for (kind, _), obj in cluster.children.items() if kind == "ControllerRevision"
     )
-    targets, revisions = _find_targets(deployment, known, observed, settings)
+    targets, revisions = _find_targets(deployment, known, cluster, settings)
     name = deployment.metadata.name
-    live = observed.children.get(("ConfigMap", routes_name(name)))
+    live = cluster.children.get(("ConfigMap", routes_name(name)))
     routes = read_routes(live)
-    applied = live is not None and front_door.is_applied(deployment, observed, live)
-    scaling = plan_scaling(deployment, observed, revisions, targets, routes, now)
+    applied = live is not None and front_door.is_applied(deployment, cluster, live)
+    scaling = plan_scaling(deployment, cluster, revisions, targets, routes, now)
     wanted = scaling.wanted
-    arms = plan_arms(deployment, observed, revisions, targets, routes, wanted, now, applied=applied)
+    arms = plan_arms(deployment, cluster, revisions, targets, routes, wanted, now, applied=applied)
     kept = revisions
     if applied and not deployment.spec.paused:
         # Until every gateway has the routes, one of them may send requests for any revision.
@@ -92,21 +92,21 @@ def decide_desired_state(
         kept = tuple(r for r in revisions if r not in gone)
     needs = count_needs(arms, kept, wanted)
     puts = {
-        runtime: _build_put(deployment, kept, runtime, observed, need, now)
+        runtime: _build_put(deployment, kept, runtime, cluster, need, now)
         for runtime, need in needs.items()
         if not is_external(runtime)
     }
     intents = {
         runtime: RuntimeIntent(
             born=next(r for r in reversed(kept) if r.runtime == runtime),
-            token=observed.tokens.get(runtime) or digest([observed.fresh_token, runtime], 64),
-            pods=_count_pods(observed, runtime, need),
+            token=cluster.tokens.get(runtime) or digest([cluster.new_token, runtime], 64),
+            pods=_count_pods(cluster, runtime, need),
         )
         for runtime, need in needs.items()
     }
     following = plan_routes(name, arms, kept)
-    gateways = front_door.list_namespaces(deployment, observed)
-    made, left = plan_evaluations(deployment, arms, observed, settings)
+    gateways = front_door.list_namespaces(deployment, cluster)
+    made, left = plan_evaluations(deployment, arms, cluster, settings)
     objects = build_children(deployment, kept, intents, following, settings, gateways, made)
     objects = [*objects, *left]
     return DesiredState(arms, kept, following, objects, needs, puts, scaling.with_needs(needs))
@@ -115,11 +115,11 @@ def decide_desired_state(
 def _find_targets(
     deployment: LLMDeployment,
     known: tuple[Revision, ...],
-    observed: Observed,
+    cluster: ClusterState,
     settings: Settings,
 ) -> tuple[dict[str, Revision], tuple[Revision, ...]]:
     """Return the revision each arm asks for, and all revisions, those that are new with it."""
-    head_volume = _choose_head_volume(settings, default_class=observed.default_storage_class)
+    head_volume = _choose_head_volume(settings, default_class=cluster.default_storage_class)
     targets: dict[str, Revision] = {}
     revisions = known
     for arm in list_arms(deployment):
@@ -137,25 +137,25 @@ def _build_put(
     deployment: LLMDeployment,
     revisions: tuple[Revision, ...],
     runtime: str,
-    observed: Observed,
+    cluster: ClusterState,
     replicas: int,
     now: datetime,
 ) -> dict[str, Any]:
     carried = tuple(r for r in revisions if r.runtime == runtime)
-    state = observed.serve.get(runtime)
+    state = cluster.serve.get(runtime)
     attempt = count_attempt(state, now.timestamp()) if state is not None else 0
     return build_serve_config(deployment, carried, replicas, attempt)
 
 
-def _count_pods(observed: Observed, runtime: str, replicas: int) -> int:
+def _count_pods(cluster: ClusterState, runtime: str, replicas: int) -> int:
     """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does.
 
     The last one goes at once: Serve keeps a replica for ever, and the pod's preStop hook waits for the requests.
     """
     if is_external(runtime) or not replicas:
         return replicas
-    live = count_live_workers(observed, runtime)
-    state = observed.serve.get(runtime)
+    live = count_live_workers(cluster, runtime)
+    state = cluster.serve.get(runtime)
     listed = state.replicas if state is not None else live
     return max(replicas, min(live, listed))
 

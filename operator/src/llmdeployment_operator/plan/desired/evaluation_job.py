@@ -15,7 +15,7 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_ready
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
@@ -40,7 +40,7 @@ _SHARED = ("volumes", "imagePullSecrets", "nodeSelector", "tolerations")
 
 
 def plan_evaluations(
-    deployment: LLMDeployment, arms: Arms, observed: Observed, settings: Settings
+    deployment: LLMDeployment, arms: Arms, cluster: ClusterState, settings: Settings
 ) -> tuple[list[Object], list[Object]]:
     """Return the objects of all arms' evaluations: those to be made as they are here, and Jobs that exist and stay as they are.
 
@@ -50,7 +50,7 @@ def plan_evaluations(
     Args:
         deployment: what the user asked for.
         arms: what each arm's rollout does now.
-        observed: the cluster.
+        cluster: the cluster.
         settings: images and defaults of this operator.
     """
     policy = deployment.spec.rollout.evaluation
@@ -61,9 +61,9 @@ def plan_evaluations(
     for arm in arms.steps:
         if arm.name not in templates:
             continue
-        jobs = select_jobs(observed, arm.target.number, hash_golden_set(policy))
-        attempt = _count_attempt(deployment, arm, observed)
-        if not _is_due(deployment, arm, observed):
+        jobs = select_jobs(cluster, arm.target.number, hash_golden_set(policy))
+        attempt = _count_attempt(deployment, arm, cluster)
+        if not _is_due(deployment, arm, cluster):
             left += _select_kept(arm, jobs, attempt)
         elif attempt in jobs:
             left.append(jobs[attempt])
@@ -76,21 +76,21 @@ def _is_on_its_way(arm: ArmStep) -> bool:
     return arm.step.canary == arm.target.number and not arm.step.weight
 
 
-def _count_attempt(deployment: LLMDeployment, arm: ArmStep, observed: Observed) -> int:
+def _count_attempt(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState) -> int:
     """Return which attempt an evaluation would be: that of the rollout, or of an arm that has no requests yet."""
     if _is_on_its_way(arm):
         return arm.step.state.attempt
-    gate = build_gate(deployment, observed, arm.target.number, arm.target.number)
+    gate = build_gate(deployment, cluster, arm.target.number, arm.target.number)
     if arm.weight or gate is None:
         return 1
     retry = read_commands(deployment.metadata.annotations).retry
     return gate.attempt(retry.get(arm.target.number))
 
 
-def _is_due(deployment: LLMDeployment, arm: ArmStep, observed: Observed) -> bool:
+def _is_due(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState) -> bool:
     stage = arm.step.stage
     waits = stage is not None and stage.reason is Reason.EVALUATING
-    return (_is_on_its_way(arm) and waits) or _lacks_score(deployment, arm, observed)
+    return (_is_on_its_way(arm) and waits) or _lacks_score(deployment, arm, cluster)
 
 
 def _select_kept(arm: ArmStep, jobs: Mapping[int, Object], attempt: int) -> list[Object]:
@@ -101,16 +101,16 @@ def _select_kept(arm: ArmStep, jobs: Mapping[int, Object], attempt: int) -> list
     return [jobs[max(kept)]] if kept else []
 
 
-def _lacks_score(deployment: LLMDeployment, arm: ArmStep, observed: Observed) -> bool:
+def _lacks_score(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState) -> bool:
     """Say whether the target serves all of its arm, or is about to, and was not asked this golden set yet, or is to be again."""
     target = arm.target
     serves = arm.step.stable == arm.step.state.stable == target.number
-    if not serves or not count_ready(observed, target.runtime):
+    if not serves or not count_ready(cluster, target.runtime):
         return False
-    gate = build_gate(deployment, observed, target.number, target.number)
+    gate = build_gate(deployment, cluster, target.number, target.number)
     if gate is None or gate.missing is not None:
         return False
-    again = gate.verdict(_count_attempt(deployment, arm, observed)).pending
+    again = gate.verdict(_count_attempt(deployment, arm, cluster)).pending
     return not gate.outcomes or (not arm.weight and again is not None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, Observation, ReplicaSample
 from llmdeployment_operator.plan.base.pods import is_ready
-from llmdeployment_operator.plan.observed.observed import GatewayState, Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState, GatewayState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
 
@@ -47,28 +47,28 @@ def read_gateway(pod: str, stats: Mapping[str, Any]) -> GatewayState:
 
 
 def observe_runtime(
-    observed: Observed, runtime: str, service: str, desired: int, at: float, *, held: bool
+    cluster: ClusterState, runtime: str, service: str, desired: int, at: float, *, held: bool
 ) -> Observation:
     """Return what there is to see of a runtime.
 
     Args:
-        observed: the cluster.
+        cluster: the cluster.
         runtime: its hash.
         service: the name of its Service.
         desired: replicas that were ordered.
         at: now, in seconds.
         held: whether the requests that the gateways hold wait for this runtime.
     """
-    ready = [pod for pod in select_pods(observed, "worker", runtime) if is_ready(pod)]
+    ready = [pod for pod in select_pods(cluster, "worker", runtime) if is_ready(pod)]
     uids = {pod["metadata"].get("uid", pod["metadata"]["name"]) for pod in ready}
     return Observation(
         at=at,
         ready=len(ready),
         pending=max(0, desired - len(ready)),
-        samples={uid: each for uid, each in observed.samples.items() if uid in uids},
-        held=sum(gateway.held for gateway in observed.gateways) if held else 0,
-        refused=sum(gateway.refused for gateway in observed.gateways),
-        forwarded={g.pod: g.requests[service] for g in observed.gateways if service in g.requests},
+        samples={uid: each for uid, each in cluster.samples.items() if uid in uids},
+        held=sum(gateway.held for gateway in cluster.gateways) if held else 0,
+        refused=sum(gateway.refused for gateway in cluster.gateways),
+        forwarded={g.pod: g.requests[service] for g in cluster.gateways if service in g.requests},
     )
 
 

@@ -9,7 +9,7 @@ from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.pods import Capacity, describe_free
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_live_workers, select_pods
 from llmdeployment_operator.plan.rollout import surge
 from llmdeployment_operator.plan.rollout.arms import ArmStep
@@ -20,7 +20,7 @@ def forecast_accelerators(
     deployment: LLMDeployment,
     arm: ArmStep,
     stable: Revision,
-    observed: Observed,
+    cluster: ClusterState,
     wanted: DesiredReplicas,
     lack: Finding,
 ) -> Finding:
@@ -30,7 +30,7 @@ def forecast_accelerators(
         deployment: the spec.
         arm: whose rollout it is.
         stable: the revision that serves it.
-        observed: the cluster; its capacity is known when a runtime is about to be made, and while a pod waits.
+        cluster: the cluster; its capacity is known when a runtime is about to be made, and while a pod waits.
         wanted: how many replicas the requests need.
         lack: what keeps the new revision from answering.
     """
@@ -39,23 +39,23 @@ def forecast_accelerators(
     if arm.step.canary != target.number or target.runtime == stable.runtime or not asked:
         return lack
     starts = ("Deployment", runtime_names(deployment.metadata.name, target.runtime).name)
-    new = starts not in observed.children
+    new = starts not in cluster.children
     if not new and lack.reason is not Reason.WAITING_FOR_GPU:
         return lack
     replicas = wanted.of_arm(arm.name, arm.weight)
     max_surge = deployment.spec.rollout.max_surge
     most = replicas if max_surge is None else min(replicas, surge.count_room(max_surge, replicas))
     placed = sum(
-        "nodeName" in pod["spec"] for pod in select_pods(observed, "worker", target.runtime)
+        "nodeName" in pod["spec"] for pod in select_pods(cluster, "worker", target.runtime)
     )
     in_use = count_accelerators(stable.template.get("resources", {}))
-    workers = count_live_workers(observed, stable.runtime)
+    workers = count_live_workers(cluster, stable.runtime)
     told = "; ".join(
         f"revision {target.number} needs {_count_needs(most, placed, each)} {name} "
         f"beside the {workers * in_use.get(name, 0)} in use"
         f"{'' if most == replicas else f' (one in, one out with spec.rollout.maxSurge {max_surge})'}; "
-        f"{describe_free(name, observed.capacity)}"
-        f"{_advise(_count_needs(most, placed, each), each, observed.capacity.get(name), most, replicas)}"
+        f"{describe_free(name, cluster.capacity)}"
+        f"{_advise(_count_needs(most, placed, each), each, cluster.capacity.get(name), most, replicas)}"
         for name, each in sorted(asked.items())
     )
     if new:

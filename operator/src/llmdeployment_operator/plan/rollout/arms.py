@@ -22,7 +22,7 @@ from llmdeployment_operator.plan.base.routes import (
     find_stable,
     sum_weights,
 )
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import check_placement
 from llmdeployment_operator.plan.rollout.canary import plan_paused_step, plan_step
 from llmdeployment_operator.plan.rollout.commands import read_commands
@@ -123,14 +123,14 @@ def list_arms(deployment: LLMDeployment) -> tuple[Arm, ...]:
 
 def list_desired_arms(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
 ) -> tuple[DesiredArm, ...]:
     """Return the arms there are, those of the spec first."""
     wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
-    routed = sum_weights(routes) or _read_weights(observed.status)
+    routed = sum_weights(routes) or _read_weights(cluster.status)
     names = [*wanted, *(name for name in routed if name not in wanted)]
     found = ((name, targets.get(name) or _find_current(name, routes, revisions)) for name in names)
     return tuple(
@@ -142,7 +142,7 @@ def list_desired_arms(
 
 def plan_arms(  # noqa: PLR0913  because each is a fact of its own, and nothing else holds some of them together
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
@@ -155,7 +155,7 @@ def plan_arms(  # noqa: PLR0913  because each is a fact of its own, and nothing 
 
     Args:
         deployment: the spec.
-        observed: the cluster.
+        cluster: the cluster.
         revisions: those on record, the targets among them.
         targets: what the spec asks of each of its arms.
         routes: as they are in the cluster; who has the traffic.
@@ -163,21 +163,21 @@ def plan_arms(  # noqa: PLR0913  because each is a fact of its own, and nothing 
         now: the current time, UTC.
         applied: whether every gateway routes by them.
     """
-    routed = sum_weights(routes) or _read_weights(observed.status)
+    routed = sum_weights(routes) or _read_weights(cluster.status)
     asked = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
     found: dict[str, tuple[RolloutInputs, Revision, RolloutStep]] = {}
-    arms = list_desired_arms(deployment, observed, revisions, targets, routes)
-    crowded = _is_crowded(observed, revisions, arms, routes)
+    arms = list_desired_arms(deployment, cluster, revisions, targets, routes)
+    crowded = _is_crowded(cluster, revisions, arms, routes)
     for arm in arms:
         name, target = arm.name, arm.target
         replicas = wanted.of_arm(name, arm.percent)
-        inputs = build_inputs(observed, revisions, arm, routes, replicas, applied=applied)
-        gate = build_gate(deployment, observed, inputs.stable, target.number)
+        inputs = build_inputs(cluster, revisions, arm, routes, replicas, applied=applied)
+        gate = build_gate(deployment, cluster, inputs.stable, target.number)
         inputs = replace(inputs, gate=gate, crowded=crowded)
         found[name] = (
             inputs,
             target,
-            _plan_step(deployment, observed, revisions, name, inputs, now),
+            _plan_step(deployment, cluster, revisions, name, inputs, now),
         )
     waits = _check_weights(deployment, asked, routed, found, wanted)
     layout = routed if waits is not None else asked
@@ -187,7 +187,7 @@ def plan_arms(  # noqa: PLR0913  because each is a fact of its own, and nothing 
 
 
 def _is_crowded(
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     asked: Iterable[DesiredArm],
     routes: tuple[Route, ...],
@@ -197,9 +197,9 @@ def _is_crowded(
     needed = {
         number
         for arm in asked
-        for number in (arm.target.number, find_stable_number(observed, revisions, arm, routes))
+        for number in (arm.target.number, find_stable_number(cluster, revisions, arm, routes))
     }
-    return any(check_placement(observed, runtimes[number]) is not None for number in needed)
+    return any(check_placement(cluster, runtimes[number]) is not None for number in needed)
 
 
 def plan_routes(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:
@@ -245,14 +245,14 @@ def count_needs(
 
 def _plan_step(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     name: str,
     inputs: RolloutInputs,
     now: datetime,
 ) -> RolloutStep:
     on_record = {revision.number for revision in revisions}
-    state = read_rollout_state(observed.status, name)
+    state = read_rollout_state(cluster.status, name)
     state = replace(state, warm=tuple(w for w in state.warm if w.revision in on_record))
     if deployment.spec.paused:
         return plan_paused_step(inputs, state)

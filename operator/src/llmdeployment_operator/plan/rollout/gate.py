@@ -17,7 +17,7 @@ from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.pods import check_pods
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
 CONTAINER = "evaluate"
@@ -141,7 +141,7 @@ def hash_golden_set(policy: EvaluationSpec) -> str:
 
 
 def build_gate(
-    deployment: LLMDeployment, observed: Observed, stable: int, target: int
+    deployment: LLMDeployment, cluster: ClusterState, stable: int, target: int
 ) -> Gate | None:
     """Return the gate before a new revision's first request, or None when the spec asks for none."""
     policy = deployment.spec.rollout.evaluation
@@ -151,20 +151,20 @@ def build_gate(
     return Gate(
         revision=target,
         policy=policy,
-        outcomes=_read_results(observed, target, golden),
-        baseline=_read_recorded(observed, stable, golden),
-        missing=_find_missing(policy, observed),
-        running=_describe_running(observed, target),
+        outcomes=_read_results(cluster, target, golden),
+        baseline=_read_recorded(cluster, stable, golden),
+        missing=_find_missing(policy, cluster),
+        running=_describe_running(cluster, target),
     )
 
 
-def format_evaluation(deployment: LLMDeployment, observed: Observed, number: int) -> object:
+def format_evaluation(deployment: LLMDeployment, cluster: ClusterState, number: int) -> object:
     """Return `status.revisions[].evaluation` of a revision: its last outcome, or what was there, or None."""
     policy = deployment.spec.rollout.evaluation
-    before = _find_row(observed, number).get("evaluation")
+    before = _find_row(cluster, number).get("evaluation")
     if policy is None:
         return before
-    outcomes = _read_results(observed, number, hash_golden_set(policy))
+    outcomes = _read_results(cluster, number, hash_golden_set(policy))
     if not outcomes:
         return before
     last = outcomes[max(outcomes)]
@@ -175,12 +175,12 @@ def format_evaluation(deployment: LLMDeployment, observed: Observed, number: int
     return row
 
 
-def select_jobs(observed: Observed, number: int, golden: str) -> dict[int, Object]:
+def select_jobs(cluster: ClusterState, number: int, golden: str) -> dict[int, Object]:
     """Return a revision's Jobs on a golden set, by attempt."""
     wanted = {names.COMPONENT: names.EVALUATION, REVISION: str(number), GOLDEN: golden}
     jobs = [
         (obj["metadata"]["labels"].get(ATTEMPT, ""), obj)
-        for (kind, _), obj in observed.children.items()
+        for (kind, _), obj in cluster.children.items()
         if kind == "Job" and wanted.items() <= obj["metadata"]["labels"].items()
     ]
     return {int(attempt): obj for attempt, obj in jobs if attempt.isdecimal()}
@@ -193,19 +193,19 @@ def is_finished(job: Object) -> bool:
     )
 
 
-def _read_results(observed: Observed, number: int, golden: str) -> dict[int, EvaluationResult]:
+def _read_results(cluster: ClusterState, number: int, golden: str) -> dict[int, EvaluationResult]:
     """Return the outcomes of a revision: those its Jobs say, and that on record, which stands when they are gone."""
     found = {}
-    for attempt, job in select_jobs(observed, number, golden).items():
-        if (outcome := _read_result(observed, job, golden, attempt)) is not None:
+    for attempt, job in select_jobs(cluster, number, golden).items():
+        if (outcome := _read_result(cluster, job, golden, attempt)) is not None:
             found[attempt] = outcome
-    if (recorded := _read_recorded(observed, number, golden)) is not None:
+    if (recorded := _read_recorded(cluster, number, golden)) is not None:
         found[recorded.attempt] = recorded
     return found
 
 
 def _read_result(
-    observed: Observed, job: Object, golden: str, attempt: int
+    cluster: ClusterState, job: Object, golden: str, attempt: int
 ) -> EvaluationResult | None:
     """Return how a Job ended, or None while it has not, or while its pod is not yet seen as ended."""
     failed, complete = _find_condition(job, "Failed"), _find_condition(job, "Complete")
@@ -217,7 +217,7 @@ def _read_result(
         limit = job["spec"].get("activeDeadlineSeconds")
         why = f"it did not end within {limit} s (spec.rollout.evaluation.timeoutSeconds)"
         return EvaluationResult(golden, attempt, at, message=why)
-    pods = [pod for pod in select_pods(observed, names.EVALUATION) if _is_owned(pod, job)]
+    pods = [pod for pod in select_pods(cluster, names.EVALUATION) if _is_owned(pod, job)]
     messages = [said for pod in pods if (said := _read_last_message(pod)) is not None]
     if pods and not messages:
         return None
@@ -251,8 +251,8 @@ def _parse_counts(text: str) -> tuple[int, int, str] | None:
     return passed, total, "; ".join(failures)[:_MESSAGE]
 
 
-def _read_recorded(observed: Observed, number: int, golden: str) -> EvaluationResult | None:
-    row: Any = _find_row(observed, number).get("evaluation")
+def _read_recorded(cluster: ClusterState, number: int, golden: str) -> EvaluationResult | None:
+    row: Any = _find_row(cluster, number).get("evaluation")
     try:
         if row is None or row["golden"] != golden:
             return None
@@ -265,28 +265,28 @@ def _read_recorded(observed: Observed, number: int, golden: str) -> EvaluationRe
         return None
 
 
-def _find_row(observed: Observed, number: int) -> Mapping[str, Any]:
-    rows = observed.status.get("revisions") or []
+def _find_row(cluster: ClusterState, number: int) -> Mapping[str, Any]:
+    rows = cluster.status.get("revisions") or []
     return next((row for row in rows if row.get("number") == number), {})
 
 
-def _find_missing(policy: EvaluationSpec, observed: Observed) -> Finding | None:
+def _find_missing(policy: EvaluationSpec, cluster: ClusterState) -> Finding | None:
     ref = policy.golden.config_map_ref
-    if ref is None or ref.name not in observed.missing_config_maps:
+    if ref is None or ref.name not in cluster.missing_config_maps:
         return None
     what = f"ConfigMap {ref.name} of spec.rollout.evaluation.golden.configMapRef"
     return Finding(Reason.CONFIG_MAP_MISSING, f"{what} does not exist in this namespace: create it")
 
 
-def _describe_running(observed: Observed, number: int) -> str:
+def _describe_running(cluster: ClusterState, number: int) -> str:
     """Return what an evaluation's pod waits for."""
     pods = [
         pod
-        for pod in select_pods(observed, names.EVALUATION)
+        for pod in select_pods(cluster, names.EVALUATION)
         if pod["metadata"]["labels"].get(REVISION) == str(number)
         and _read_last_message(pod) is None
     ]
-    found = check_pods(pods, observed.capacity)
+    found = check_pods(pods, cluster.capacity)
     return found.message[:_TOLD] if found is not None else ""
 
 

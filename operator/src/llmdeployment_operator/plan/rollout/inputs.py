@@ -6,7 +6,7 @@ from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.routes import Route, find_canary, find_stable
 from llmdeployment_operator.plan.observed.adapters import check_adapters, count_carriers
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready
 from llmdeployment_operator.plan.rollout.state import read_rollout_state
@@ -26,20 +26,23 @@ class HasTarget(Protocol):
 
 
 def find_stable_number(
-    observed: Observed, revisions: tuple[Revision, ...], arm: HasTarget, routes: tuple[Route, ...]
+    cluster: ClusterState,
+    revisions: tuple[Revision, ...],
+    arm: HasTarget,
+    routes: tuple[Route, ...],
 ) -> int:
     """Return the revision that has an arm's traffic, or all of it but the canary's.
 
     The routes as they are in the cluster are the memory of that. Without any, because somebody took them away or there never were, it
     is who the status says, else the target.
     """
-    last = find_stable(routes, arm.name) or read_rollout_state(observed.status, arm.name).stable
+    last = find_stable(routes, arm.name) or read_rollout_state(cluster.status, arm.name).stable
     on_record = {revision.number for revision in revisions}
     return last if last is not None and last in on_record else arm.target.number
 
 
 def build_inputs(
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     arm: HasTarget,
     routes: tuple[Route, ...],
@@ -50,7 +53,7 @@ def build_inputs(
     """Return the scene of one arm.
 
     Args:
-        observed: the cluster.
+        cluster: the cluster.
         revisions: those on record, the target among them.
         arm: its name and its target.
         routes: as the routes ConfigMap has them; empty when there is none.
@@ -59,28 +62,28 @@ def build_inputs(
     """
     on_record = {revision.number for revision in revisions}
     target = arm.target
-    alive = {r.number: count_ready(observed, r.runtime) for r in revisions}
+    alive = {r.number: count_ready(cluster, r.runtime) for r in revisions}
     known = [
         r
         for r in revisions
         # Pods of an API elsewhere are born with all they need to know.
-        if is_external(r.runtime) or _knows_revision(observed.serve.get(r.runtime), r)
+        if is_external(r.runtime) or _knows_revision(cluster.serve.get(r.runtime), r)
     ]
-    lacking = check_runtime(observed, target.runtime, replicas)
-    lacking = lacking or check_adapters(observed, target)
+    lacking = check_runtime(cluster, target.runtime, replicas)
+    lacking = lacking or check_adapters(cluster, target)
     canary, weight = find_canary(routes, arm.name) or (None, 0)
     own = canary == target.number
     other = canary if canary in on_record and not own else None
     return RolloutInputs(
-        stable=find_stable_number(observed, revisions, arm, routes),
+        stable=find_stable_number(cluster, revisions, arm, routes),
         target=target.number,
         weight=weight if own else 0,
-        ready={r.number: count_carriers(observed, r, alive[r.number]) for r in known},
+        ready={r.number: count_carriers(cluster, r, alive[r.number]) for r in known},
         alive=alive,
-        answered={r.number for r in revisions if alive[r.number] or _has_answered(observed, r)},
+        answered={r.number for r in revisions if alive[r.number] or _has_answered(cluster, r)},
         applied=applied,
         replicas=replicas,
-        fresh=observed.fresh,
+        fresh=cluster.fresh,
         runtimes={r.number: r.runtime for r in revisions},
         lacking=lacking.message if lacking is not None else "",
         other=other,
@@ -96,6 +99,6 @@ def _knows_revision(state: ServeState | None, revision: Revision) -> bool:
     return str(revision.number) in told.get("revisions", {})
 
 
-def _has_answered(observed: Observed, revision: Revision) -> bool:
-    rows = observed.status.get("revisions") or []
+def _has_answered(cluster: ClusterState, revision: Revision) -> bool:
+    rows = cluster.status.get("revisions") or []
     return any(row.get("number") == revision.number and row.get("firstReadyAt") for row in rows)

@@ -21,7 +21,7 @@ from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.routes import Route, find_canary
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import check_placement
 from llmdeployment_operator.plan.observed.replica_stats import observe_runtime
 from llmdeployment_operator.plan.observed.scaling_status import (
@@ -102,7 +102,7 @@ class ScalingPlan:
 
 def plan_scaling(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
@@ -112,7 +112,7 @@ def plan_scaling(
 
     Args:
         deployment: the spec.
-        observed: the cluster, with the replicas' samples.
+        cluster: the cluster, with the replicas' samples.
         revisions: those on record, the targets among them.
         targets: what the spec asks of each of its arms.
         routes: as they are in the cluster.
@@ -121,21 +121,19 @@ def plan_scaling(
     spec = deployment.spec.scaling
     if spec is None:
         return ScalingPlan(DesiredReplicas(deployment.spec.replicas))
-    asked = list_desired_arms(deployment, observed, revisions, targets, routes)
-    serving = _list_serving(observed, revisions, routes, asked)
-    coming = _list_coming(deployment, observed, revisions, routes, asked, serving)
-    before = (
-        observed.scaling if observed.scaling is not None else read_scaling_state(observed.status)
-    )
-    states = _read_states(deployment, spec, observed, before, (*serving, *coming))
+    asked = list_desired_arms(deployment, cluster, revisions, targets, routes)
+    serving = _list_serving(cluster, revisions, routes, asked)
+    coming = _list_coming(deployment, cluster, revisions, routes, asked, serving)
+    before = cluster.scaling if cluster.scaling is not None else read_scaling_state(cluster.status)
+    states = _read_states(deployment, spec, cluster, before, (*serving, *coming))
     policy = read_policy(spec)
     least = max(policy.minimum, find_minimum(read_schedules(spec), now.timestamp()))
     policy = replace(policy, minimum=min(policy.maximum, least))
     total = sum(states[group.runtime].desired or 0 for group in serving)
-    autoscaler = _Autoscaler(deployment.metadata.name, policy, observed, total, now)
+    autoscaler = _Autoscaler(deployment.metadata.name, policy, cluster, total, now)
     memory, recommendations, blocked = ScalingState({}, before.decisions), [], None
     for group in (*serving, *coming):
-        state, place = states[group.runtime], check_placement(observed, group.runtime)
+        state, place = states[group.runtime], check_placement(cluster, group.runtime)
         blocked = blocked or place
         if deployment.spec.paused:
             memory = replace(memory, states={**memory.states, group.runtime: state})
@@ -161,7 +159,7 @@ class _Autoscaler:
 
     name: str
     policy: ScalingPolicy
-    observed: Observed
+    cluster: ClusterState
     total: int
     now: datetime
 
@@ -178,7 +176,7 @@ class _Autoscaler:
         held = bool(group.arms)
         service = runtime_names(self.name, group.runtime).name
         observation = observe_runtime(
-            self.observed, group.runtime, service, current, when, held=held
+            self.cluster, group.runtime, service, current, when, held=held
         )
         made = recommend(self._policy(group, current, blocked=blocked), observation, state, at)
         recommendation = RuntimeRecommendation(
@@ -213,7 +211,7 @@ class _Autoscaler:
 
 
 def _list_serving(
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     routes: tuple[Route, ...],
     asked: Iterable[DesiredArm],
@@ -221,12 +219,12 @@ def _list_serving(
     """Return the runtimes of the arms' stable revisions."""
     groups: dict[str, RuntimeGroup] = {}
     for arm in asked:
-        runtime = _find_runtime(revisions, find_stable_number(observed, revisions, arm, routes))
+        runtime = _find_runtime(revisions, find_stable_number(cluster, revisions, arm, routes))
         group = groups.get(runtime, RuntimeGroup(runtime, {}, rolling=False))
         groups[runtime] = RuntimeGroup(
             runtime,
             {**group.arms, arm.name: arm.percent},
-            rolling=group.rolling or _is_rolling(observed, routes, arm.name),
+            rolling=group.rolling or _is_rolling(cluster, routes, arm.name),
             grows=group.grows + (arm.weight if arm.grows else 0),
         )
     return tuple(groups.values())
@@ -234,7 +232,7 @@ def _list_serving(
 
 def _list_coming(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     routes: tuple[Route, ...],
     asked: Iterable[DesiredArm],
@@ -244,12 +242,12 @@ def _list_coming(
     taken, found = {group.runtime for group in serving}, {}
     for arm in asked:
         routed = find_canary(routes, arm.name)
-        if not _is_rolling(observed, routes, arm.name):
+        if not _is_rolling(cluster, routes, arm.name):
             continue
         for number in (arm.target.number, routed[0] if routed is not None else None):
             runtime = _find_runtime(revisions, number)
             exists = ("Deployment", runtime_names(deployment.metadata.name, runtime).name)
-            if runtime and runtime not in taken and exists in observed.children:
+            if runtime and runtime not in taken and exists in cluster.children:
                 found[runtime] = RuntimeGroup(runtime, {}, rolling=True)
     return tuple(found.values())
 
@@ -257,7 +255,7 @@ def _list_coming(
 def _read_states(
     deployment: LLMDeployment,
     spec: ScalingSpec,
-    observed: Observed,
+    cluster: ClusterState,
     memory: ScalingState,
     groups: tuple[RuntimeGroup, ...],
 ) -> dict[str, AutoscalerState]:
@@ -267,7 +265,7 @@ def _read_states(
     found: dict[str, AutoscalerState] = {}
     for group in groups:
         name = runtime_names(deployment.metadata.name, group.runtime).name
-        live = observed.children.get(("Deployment", name))
+        live = cluster.children.get(("Deployment", name))
         has = live["spec"].get("replicas", 1) if live is not None else None
         begins = has if has is not None else share_replicas(known or first, group.percent)
         found[group.runtime] = memory.states.get(group.runtime) or AutoscalerState(desired=begins)
@@ -303,9 +301,9 @@ def _share_of(replicas: int, percent: int, whole: int) -> int:
     return max(1, -(-replicas * percent // whole)) if replicas else 0
 
 
-def _is_rolling(observed: Observed, routes: tuple[Route, ...], arm: str) -> bool:
+def _is_rolling(cluster: ClusterState, routes: tuple[Route, ...], arm: str) -> bool:
     """Say whether an arm's rollout is under way, forth or back."""
-    remembered = rollouts.read_rollout_state(observed.status, arm).canary
+    remembered = rollouts.read_rollout_state(cluster.status, arm).canary
     return remembered is not None or find_canary(routes, arm) is not None
 
 

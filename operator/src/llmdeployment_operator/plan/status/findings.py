@@ -8,7 +8,7 @@ from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
 from llmdeployment_operator.plan.desired.desired import DesiredState
 from llmdeployment_operator.plan.observed.adapters import check_adapters
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready
 from llmdeployment_operator.plan.rollout.accelerator_forecast import forecast_accelerators
 from llmdeployment_operator.plan.rollout.arms import ArmStep
@@ -17,22 +17,22 @@ from llmdeployment_operator.plan.traffic import front_door
 
 
 def find_problem(
-    deployment: LLMDeployment, decision: DesiredState, observed: Observed, now: datetime
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState, now: datetime
 ) -> tuple[Finding | None, bool]:
     """Return what is not as the spec says, if anything, and whether the current generation answers nevertheless."""
     arms = decision.arms
-    gateway = _check_front_door(deployment, decision, observed, now)
+    gateway = _check_front_door(deployment, decision, cluster, now)
     current = arms.waits is None and all(a.step.stable == a.target.number for a in arms.routed)
-    answers = current and gateway is None and _do_all_answer(decision, observed)
-    if observed.missing_secrets:
-        missing = observed.missing_secrets[0]
+    answers = current and gateway is None and _do_all_answer(decision, cluster)
+    if cluster.missing_secrets:
+        missing = cluster.missing_secrets[0]
         return Finding(
             Reason.SECRET_MISSING, f"{missing} does not exist in this namespace: create it"
         ), answers
-    if (found := next(_list_troubles(deployment, decision, observed), None)) is not None:
+    if (found := next(_list_troubles(deployment, decision, cluster), None)) is not None:
         return found, answers
     if decision.scaling.wanted.total == 0:
-        return _check_zero(deployment, decision, observed, gateway)
+        return _check_zero(deployment, decision, cluster, gateway)
     if gateway is not None and gateway.reason not in HEALS_BY_WAITING:
         # A rollout that waits for it would not say so.
         return gateway, answers
@@ -41,12 +41,15 @@ def find_problem(
 
 
 def _check_zero(
-    deployment: LLMDeployment, decision: DesiredState, observed: Observed, gateway: Finding | None
+    deployment: LLMDeployment,
+    decision: DesiredState,
+    cluster: ClusterState,
+    gateway: Finding | None,
 ) -> tuple[Finding, bool]:
     """Return what is said without replicas, and whether a request is answered nevertheless: autoscaling orders one for it."""
     if deployment.spec.scaling is None:
         return Finding(Reason.SCALED_TO_ZERO, front_door.explain_zero(deployment)), False
-    if gateway is not None and not front_door.is_applied(deployment, observed, decision.routes_map):
+    if gateway is not None and not front_door.is_applied(deployment, cluster, decision.routes_map):
         return gateway, False
     return explain_zero(deployment.spec.scaling), True
 
@@ -59,34 +62,34 @@ def name_arm(deployment: LLMDeployment, arm: ArmStep, finding: Finding) -> Findi
 
 
 def _list_troubles(
-    deployment: LLMDeployment, decision: DesiredState, observed: Observed
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
 ) -> Iterator[Finding]:
     """Yield what is wrong with what serves, then what was given up, then what is on its way."""
     for arm in decision.arms.steps:
-        stable = _check_revision(decision, observed, arm.step.stable)
+        stable = _check_revision(decision, cluster, arm.step.stable)
         if stable is not None and stable.reason not in HEALS_BY_WAITING:
             yield name_arm(deployment, arm, stable)
     for arm in decision.arms.steps:
         if arm.step.stage is not None and arm.step.stage.reason is Reason.ROLLED_BACK:
             yield name_arm(deployment, arm, arm.step.stage)
     for arm in decision.arms.steps:
-        lack = _check_revision(decision, observed, arm.target.number)
+        lack = _check_revision(decision, cluster, arm.target.number)
         if lack is not None:
             stable_revision = decision.revision(arm.step.stable)
             wanted = decision.scaling.wanted
-            lack = forecast_accelerators(deployment, arm, stable_revision, observed, wanted, lack)
+            lack = forecast_accelerators(deployment, arm, stable_revision, cluster, wanted, lack)
             yield name_arm(deployment, arm, lack)
 
 
-def _check_revision(decision: DesiredState, observed: Observed, number: int) -> Finding | None:
+def _check_revision(decision: DesiredState, cluster: ClusterState, number: int) -> Finding | None:
     revision = decision.revision(number)
     need = decision.needs.get(revision.runtime, 0)
-    found = check_runtime(observed, revision.runtime, need)
-    return found or check_adapters(observed, revision)
+    found = check_runtime(cluster, revision.runtime, need)
+    return found or check_adapters(cluster, revision)
 
 
 def _check_front_door(
-    deployment: LLMDeployment, decision: DesiredState, observed: Observed, now: datetime
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState, now: datetime
 ) -> Finding | None:
     """Return what the front door lacks to route to what each arm should serve, or None."""
     name = deployment.metadata.name
@@ -94,11 +97,11 @@ def _check_front_door(
     services = (runtime_names(name, runtime).name for runtime in runtimes)
     routes = decision.routes_map
     found = (
-        front_door.check_front_door(deployment, observed, routes, each, now) for each in services
+        front_door.check_front_door(deployment, cluster, routes, each, now) for each in services
     )
     return next((finding for finding in found if finding is not None), None)
 
 
-def _do_all_answer(decision: DesiredState, observed: Observed) -> bool:
+def _do_all_answer(decision: DesiredState, cluster: ClusterState) -> bool:
     runtimes = {arm.target.runtime for arm in decision.arms.routed}
-    return all(count_ready(observed, runtime) > 0 for runtime in runtimes)
+    return all(count_ready(cluster, runtime) > 0 for runtime in runtimes)

@@ -18,7 +18,7 @@ from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.reasons import Finding
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.routes import BUCKETS, Route, measure_widths
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_ready
 from llmdeployment_operator.plan.rollout.arms import Arms
 from llmdeployment_operator.plan.rollout.gate import format_evaluation
@@ -55,7 +55,7 @@ class StatusReport:
 
 
 def build_status(
-    deployment: LLMDeployment, report: StatusReport, observed: Observed, now: datetime
+    deployment: LLMDeployment, report: StatusReport, cluster: ClusterState, now: datetime
 ) -> dict[str, Any]:
     """Return the whole status."""
     meta = deployment.metadata
@@ -67,18 +67,18 @@ def build_status(
     scaling = {"scaling": report.scaling.row} if report.scaling.row is not None else {}
     return {
         "observedGeneration": meta.generation,
-        "conditions": _merge_conditions(report.conditions, observed.status, meta.generation, now),
+        "conditions": _merge_conditions(report.conditions, cluster.status, meta.generation, now),
         "endpoint": front_door.find_endpoint(deployment),
         "model": report.stable[0].template["model"].get("servedName") or meta.name,
         "replicas": report.replicas,
-        "readyReplicas": sum(count_ready(observed, runtime) for runtime in runtimes),
+        "readyReplicas": sum(count_ready(cluster, runtime) for runtime in runtimes),
         "selector": ",".join(f"{key}={value}" for key, value in sorted(selector.items())),
         "traffic": _describe_traffic(deployment, report),
         "arms": [
             format_rollout_state(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
         ],
         "revisions": [
-            _format_revision(deployment, r, report, observed, now) for r in report.revisions
+            _format_revision(deployment, r, report, cluster, now) for r in report.revisions
         ],
         **scaling,
     }
@@ -145,17 +145,17 @@ def _format_revision(
     deployment: LLMDeployment,
     revision: Revision,
     report: StatusReport,
-    observed: Observed,
+    cluster: ClusterState,
     now: datetime,
 ) -> dict[str, Any]:
     live = revision.runtime in report.needs
-    ready = count_ready(observed, revision.runtime) if live else 0
+    ready = count_ready(cluster, revision.runtime) if live else 0
     percent = report.percent(revision.number)
-    rows = observed.status.get("revisions") or []
+    rows = cluster.status.get("revisions") or []
     before: Mapping[str, Any] = next((r for r in rows if r.get("number") == revision.number), {})
     answers = percent > 0 and ready > 0
     first = before.get("firstReadyAt") or (format_time(now) if answers else None)
-    number, was = revision.number, {a.get("stable") for a in observed.status.get("arms") or []}
+    number, was = revision.number, {a.get("stable") for a in cluster.status.get("arms") or []}
     promoted = number in report.arms.stable() and number not in was
     entry = {
         "name": names.revision_name(deployment.metadata.name, revision.number),
@@ -169,6 +169,6 @@ def _format_revision(
         "createdAt": before.get("createdAt") or revision.created_at or format_time(now),
         "firstReadyAt": first,
         "promotedAt": format_time(now) if promoted else before.get("promotedAt"),
-        "evaluation": format_evaluation(deployment, observed, revision.number),
+        "evaluation": format_evaluation(deployment, cluster, revision.number),
     }
     return {key: value for key, value in entry.items() if value is not None}

@@ -13,7 +13,7 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.routes import Route, hash_routes, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.observed import readiness
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.resources.network_policies import build_gateway_policy
 from llmdeployment_operator.plan.traffic import http_route
 from llmdeployment_operator.plan.traffic.gateway import build_gateway
@@ -42,11 +42,11 @@ def build_after_routes(deployment: LLMDeployment, routes: tuple[Route, ...]) -> 
     return [] if spec is None else [http_route.build_http_route(deployment, spec, routes)]
 
 
-def is_applied(deployment: LLMDeployment, observed: Observed, config_map: Object) -> bool:
+def is_applied(deployment: LLMDeployment, cluster: ClusterState, config_map: Object) -> bool:
     """Say whether the front door routes by these routes, everywhere."""
-    spec, live = deployment.spec.gateway.http_route, _find_live(deployment, observed)
+    spec, live = deployment.spec.gateway.http_route, _find_live(deployment, cluster)
     if spec is None:
-        return readiness.are_routes_applied(observed, hash_routes(config_map))
+        return readiness.are_routes_applied(cluster, hash_routes(config_map))
     if live is None or not http_route.is_route_within(live, _build_intent(deployment, config_map)):
         return False
     return http_route.check_acceptance(live) is None
@@ -54,36 +54,36 @@ def is_applied(deployment: LLMDeployment, observed: Observed, config_map: Object
 
 def check_front_door(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     config_map: Object,
     service: str,
     now: datetime,
 ) -> Finding | None:
     """Return what the front door lacks to route to a service by these routes, or None."""
     if deployment.spec.gateway.http_route is None:
-        return readiness.check_gateway(observed, hash_routes(config_map), service)
-    live = _find_live(deployment, observed)
+        return readiness.check_gateway(cluster, hash_routes(config_map), service)
+    live = _find_live(deployment, cluster)
     if live is None or not http_route.is_route_within(live, _build_intent(deployment, config_map)):
         name = deployment.metadata.name
         return Finding(Reason.STARTING_GATEWAY, f"HTTPRoute {name} is being written")
     return http_route.check_http_route(live, now)
 
 
-def list_namespaces(deployment: LLMDeployment, observed: Observed) -> frozenset[str]:
+def list_namespaces(deployment: LLMDeployment, cluster: ClusterState) -> frozenset[str]:
     """Return the namespaces whose pods may reach the replicas: those of Gateways that are meant, or still have a route."""
     own, spec = deployment.metadata.namespace, deployment.spec.gateway.http_route
     meant = {parent.namespace or own for parent in spec.parent_refs} if spec is not None else set()
-    live = _find_live(deployment, observed)
+    live = _find_live(deployment, cluster)
     return frozenset(meant) | (
         http_route.list_gateway_namespaces(live) if live is not None else frozenset()
     )
 
 
-def recheck_after(deployment: LLMDeployment, observed: Observed) -> float | None:
+def recheck_after(deployment: LLMDeployment, cluster: ClusterState) -> float | None:
     """Return in how many seconds the front door has to be looked at because nobody tells of its changes, or None."""
     if deployment.spec.gateway.http_route is not None:
         return UNWATCHED_SECONDS
-    return _SOON if _find_live(deployment, observed) is not None else None
+    return _SOON if _find_live(deployment, cluster) is not None else None
 
 
 def find_endpoint(deployment: LLMDeployment) -> str:
@@ -108,8 +108,8 @@ def add_note(conditions: list[Condition], deployment: LLMDeployment) -> list[Con
     return [replace(c, message=LOST) if c.reason is Reason.ACCEPTED else c for c in conditions]
 
 
-def _find_live(deployment: LLMDeployment, observed: Observed) -> Object | None:
-    return observed.children.get((http_route.KIND, deployment.metadata.name))
+def _find_live(deployment: LLMDeployment, cluster: ClusterState) -> Object | None:
+    return cluster.children.get((http_route.KIND, deployment.metadata.name))
 
 
 def _build_intent(deployment: LLMDeployment, config_map: Object) -> Object:

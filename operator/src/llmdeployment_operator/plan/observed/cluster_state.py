@@ -34,7 +34,7 @@ class GatewayState:
 
 
 @dataclass(frozen=True)
-class Observed:
+class ClusterState:
     """One look at the cluster.
 
     Attributes:
@@ -59,11 +59,11 @@ class Observed:
 
     status: Mapping[str, Any] = field(default_factory=dict)
     children: Mapping[Ref, Object] = field(default_factory=dict)
-    strangers: Mapping[Ref, Object] = field(default_factory=dict)
+    foreign: Mapping[Ref, Object] = field(default_factory=dict)
     looked_up: frozenset[Ref] = frozenset()
     pods: tuple[Object, ...] = ()
     tokens: Mapping[str, str] = field(default_factory=dict)
-    fresh_token: str = ""
+    new_token: str = ""
     serve: Mapping[str, ServeState] = field(default_factory=dict)
     gateways: tuple[GatewayState, ...] = ()
     missing_secrets: tuple[str, ...] = ()
