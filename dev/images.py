@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ from dev.cluster.paths import cache
 from dev.cluster.stages import StageError, locked, run_logged, stage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-VERSION = "0.1.0"
-"""The chart's appVersion, and so the tag its values ask for."""
+VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+"""The chart's appVersion too (dev/release.py compares them), and so the tag that its values ask for."""
 BASE_PACKAGES = ("ca-certificates", "libnuma1", "python3", "python3-venv")
 """What the images start from; libnuma1 is for vLLM on CPUs."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -52,16 +53,18 @@ class Image:
         name: Its folder and its name.
         requirements: The file its packages come from, part of what decides whether to build.
         arguments: Build arguments.
+        variant: The end of the tag, for a second image of one name.
     """
 
     name: str
     requirements: str
     arguments: tuple[str, ...] = ()
+    variant: str = ""
 
     @property
     def reference(self) -> str:
         """The full name, as containerd keeps it and the chart's short one is read."""
-        return f"docker.io/llmdeployment/{self.name}:{VERSION}"
+        return f"docker.io/llmdeployment/{self.name}:{VERSION}{self.variant}"
 
 
 IMAGES = (
@@ -70,6 +73,13 @@ IMAGES = (
     # Without packages: the local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB.
     Image("serving", "serving-cpu.txt", ("ENGINE=none",)),
 )
+RELEASED = (
+    Image("operator", "operator.txt"),
+    Image("gateway", "gateway.txt"),
+    Image("serving", "serving-gpu.txt", ("ENGINE=gpu",)),
+    Image("serving", "serving-cpu.txt", ("ENGINE=cpu",), "-cpu"),
+)
+"""The images of a release. With its engine, the serving image holds several gigabytes of packages."""
 
 
 def main() -> int:
