@@ -30,10 +30,10 @@ test-unit: .venv/.synced ## Unit tests alone
 crds: .venv/.synced ## Write the CRD into manifests/ and the chart
 	$(PY) -m llmdeployment_operator.api.crd
 
-lock: ## Resolve all dependencies again and write requirements/
+lock: .venv/.synced ## Resolve all dependencies again and write requirements/
 	requirements/export.sh --upgrade
 
-lock-add: ## Add to requirements/ what a pyproject.toml newly asks for, and change no other pin
+lock-add: .venv/.synced ## Add to requirements/ what a pyproject.toml newly asks for, and change no other pin
 	requirements/export.sh
 
 cluster: ## Start (or find) a Kubernetes cluster

@@ -107,7 +107,7 @@ def build(image: Image) -> Path:
         StageError: It cannot be built here; the message says why.
     """
     by_docker = docker_answers()
-    digest = sources_digest(image, "docker" if by_docker else base_key())
+    digest = sources_digest(image, f"docker {docker_base(image)}" if by_docker else base_key())
     archive = folder() / f"{image.name}-{digest}.tar"
     if archive.exists():
         return archive
@@ -178,9 +178,25 @@ def docker_build(image: Image, archive: Path) -> None:
     """Build with Docker."""
     with stage(f"image {image.name}: build (Docker)"):
         command = ["docker", "build", "--tag", image.reference, "--file", dockerfile(image)]
-        command += [f"--build-arg={argument}" for argument in image.arguments]
+        command += [
+            f"--build-arg={argument}" for argument in (*docker_base(image), *image.arguments)
+        ]
         run_logged([*command, str(REPOSITORY)], log(), advice=BUILD_ADVICE)
         run_logged(["docker", "save", "--output", str(archive), image.reference], log())
+
+
+def docker_base(image: Image) -> tuple[str, ...]:
+    """Return the build argument that names the base, where it is not the Dockerfile's own.
+
+    The environment that is mounted into the image without packages was made for this machine's Python.
+    """
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return ()
+    if "ENGINE=none" in image.arguments and release["ID"] in {"debian", "ubuntu"}:
+        return (f"BASE={release['ID']}:{release['VERSION_ID']}",)
+    return ()
 
 
 def buildah_build(image: Image, base: str, archive: Path) -> None:

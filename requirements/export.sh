@@ -5,6 +5,7 @@
 #   requirements/export.sh --upgrade  resolves everything again (`make lock`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
+for folder in "${LLMD_CACHE:-$HOME/.cache/llmdeployment}"/uv-*/bin; do PATH=$folder:$PATH; done # dev/bootstrap.sh put it there
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 for project in . operator gateway serving cli; do
