@@ -36,6 +36,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name and (REPOSITORY / name).exists():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(REPOSITORY / name, root / name)
+    # Whatever was released before, there is something new to say.
+    (root / "CHANGELOG.md").write_text("<!-- towncrier release notes start -->\n")
+    (root / "changelog.d/+copy.fixed.md").write_text("- What was fixed in the copy.\n")
     person = ("-c", "user.name=test", "-c", "user.email=test@example.com")
     output(root, "git", "init", "--quiet")
     output(root, "git", "add", "--all")
@@ -66,6 +69,7 @@ def test_everything_is_there_and_the_tree_is_as_it_was(copy: Path) -> None:
         "sbom-serving-cpu.cdx.json",
         "sbom-serving.cdx.json",
     }
+    assert "- What was fixed in the copy.\n" in (copy / "dist/release-notes.md").read_text()
     assert output(copy, "git", "status", "--porcelain") == ""
 
 
