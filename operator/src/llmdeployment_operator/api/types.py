@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -28,7 +29,7 @@ from llmdeployment_operator.api.fields import (
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
-from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status import Status, read_status
 
 GROUP = "llmdeployment.dev"
 VERSION = "v1alpha1"
@@ -337,7 +338,8 @@ class LLMDeployment(Model):
     kind: Literal["LLMDeployment"] = "LLMDeployment"
     metadata: ObjectMeta
     spec: Spec
-    status: Status = Status()
+    status: Annotated[Status, BeforeValidator(read_status)] = Status()
+    """Read leniently: what an operator of another version wrote there must not stop this one."""
 
     @model_validator(mode="after")
     def _adapters_are_not_the_model(self) -> Self:
