@@ -33,6 +33,10 @@ from llmdeployment_operator.plan.scaling.report import find_new_decisions
 
 log = logging.getLogger(__name__)
 
+LOOKUP_ROUNDS = 5
+LOOKUP_SECONDS = 5.0
+"""When a pass is made again whose plan still asked for names after `LOOKUP_ROUNDS`."""
+
 _INVALID = frozenset({400, 422})
 _UNKNOWN_KIND = 404
 _GATEWAY_API = (
@@ -118,12 +122,25 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
 async def _make_plan(
     operator: Operator, deployment: LLMDeployment, status: Mapping[str, Any]
 ) -> tuple[Plan, ClusterState]:
+    """Return the plan and what it was made from, once every name that it needs was looked up.
+
+    An answer may ask for other names: whether the cluster has a default StorageClass changes what is rendered.
+    Each round looks up names that no round before has, so a few are enough.
+    """
     cluster = await observe(operator.clients, deployment, status)
-    plan = build_plan(deployment, cluster, operator.settings, _now())
-    if plan.lookups:
-        cluster = await look_up(operator.clients, deployment, cluster, plan.lookups)
+    for _ in range(LOOKUP_ROUNDS):
         plan = build_plan(deployment, cluster, operator.settings, _now())
-    return plan, cluster
+        if not plan.lookups:
+            return plan, cluster
+        cluster = await look_up(operator.clients, deployment, cluster, plan.lookups)
+    meta = deployment.metadata
+    log.warning(
+        "%s/%s: %d rounds of looking names up were not enough, the next pass goes on",
+        meta.namespace,
+        meta.name,
+        LOOKUP_ROUNDS,
+    )
+    return Plan(requeue_after=LOOKUP_SECONDS), cluster
 
 
 async def _execute(
