@@ -2,6 +2,8 @@
 
 import os
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp_retry import ExponentialRetry
@@ -49,6 +51,9 @@ def api_client(way: Access) -> ApiClient:
     A pass makes some twenty reads, and one that fails would end it: reads and deletions are tried three times, 0.2 s
     and 0.4 s apart. Writes are not: the work queue makes the whole pass again, from what it reads then.
     """
+    # Else aiohttp reads netrc and the proxies of the environment anew for every request, in a thread.
+    way.configuration.client_session_kwargs = {"trust_env": False}
+    way.configuration.proxy = way.configuration.proxy or _find_proxy(way.configuration.host)
     way.configuration.retries = ExponentialRetry(
         attempts=3,
         start_timeout=0.1,
@@ -56,3 +61,11 @@ def api_client(way: Access) -> ApiClient:
         exceptions={aiohttp.ClientOSError, aiohttp.ServerDisconnectedError},
     )
     return ApiClient(configuration=way.configuration)
+
+
+def _find_proxy(host: str) -> str | None:
+    """Return the proxy that the environment names for the API server, or None."""
+    parts = urlsplit(host)
+    if proxy_bypass(parts.netloc):
+        return None
+    return getproxies().get(parts.scheme)

@@ -5,18 +5,26 @@ the client's model classes would cost ten times the CPU for nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
 from typing import Any, cast
+from urllib.parse import urlencode
 
 import aiohttp
 from kubernetes.aio.client import ApiClient
-from kubernetes.aio.client.exceptions import ApiException
 
+from llmdeployment_operator.kube.bodies import read_bounded
 from llmdeployment_operator.kube.errors import ApiConflict, ApiError, ApiRefused, ApiUnavailable
 from llmdeployment_operator.kube.resources import BY_KIND, Resource
 
 FIELD_MANAGER = "llmdeployment-operator"
 TIMEOUT_SECONDS = 15.0
+PAGE = 500
+"""Objects that a list asks for at a time."""
+LARGEST, LARGEST_ERROR = 1 << 26, 1 << 20
+"""Bytes: a page of the largest objects that etcd takes has less than the first."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
 
 Object = dict[str, Any]
 
@@ -40,13 +48,58 @@ async def list_by_label(
     client: ApiClient, resource: Resource, namespace: str | None, selector: Mapping[str, str]
 ) -> list[Object]:
     """Return the objects of a kind that carry all labels of the selector (empty: every object)."""
-    query = [("labelSelector", ",".join(f"{k}={v}" for k, v in sorted(selector.items())))]
-    answer = await _request(
-        client, "GET", resource.path(namespace), query=query if selector else []
-    )
-    items = cast("list[Object]", answer.get("items") or [])
-    # The items of a list come without these two, and everything downstream tells objects apart by them.
-    return [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in items]
+    answer = await _request(client, "GET", resource.path(namespace), query=_select(selector))
+    return _complete(resource, answer)
+
+
+async def list_versioned(
+    client: ApiClient, resource: Resource, namespace: str | None, selector: Mapping[str, str]
+) -> tuple[list[Object], str]:
+    """Return all objects of a kind that carry all labels of the selector, page by page, and the list's resourceVersion."""
+    found: list[Object] = []
+    token = ""
+    while True:
+        query = [*_select(selector), ("limit", str(PAGE))]
+        query += [("continue", token)] if token else []
+        answer = await _request(client, "GET", resource.path(namespace), query=query)
+        found += _complete(resource, answer)
+        token = answer["metadata"].get("continue") or ""
+        if not token:
+            return found, str(answer["metadata"]["resourceVersion"])
+
+
+async def watch(
+    client: ApiClient,
+    resource: Resource,
+    namespace: str | None,
+    selector: Mapping[str, str],
+    version: str,
+    seconds: int,
+) -> AsyncIterator[Object]:
+    """Yield the events of a kind after a resourceVersion, for about so many seconds.
+
+    Raises:
+        ApiError: the API server refused the watch.
+        ApiUnavailable: it does not answer, or the connection broke.
+    """
+    query = [
+        *_select(selector),
+        ("watch", "1"),
+        ("allowWatchBookmarks", "true"),
+        ("resourceVersion", version),
+        ("timeoutSeconds", str(seconds)),
+    ]
+    path = resource.path(namespace)
+    silence = aiohttp.ClientTimeout(total=seconds + TIMEOUT_SECONDS, sock_connect=TIMEOUT_SECONDS)
+    response = await _send(client, "GET", path, query=query, timeout=silence)
+    try:
+        await _check(response)
+        async for line in response.content:
+            yield json.loads(line)
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise ApiUnavailable(f"watch of {path}: {error or type(error).__name__}") from error
+    finally:
+        response.close()
 
 
 async def apply(client: ApiClient, body: Object) -> Object:
@@ -75,7 +128,7 @@ async def delete(client: ApiClient, kind: str, namespace: str, name: str, uid: s
         await _request(client, "DELETE", BY_KIND[kind].path(namespace, name), body=body)
     except ApiError as error:
         # 409: an object of that name exists, but not the one the plan was about; the next pass sees it.
-        if error.status not in {404, 409}:
+        if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
             raise
 
 
@@ -88,7 +141,7 @@ async def _get(client: ApiClient, path: str, accept: str) -> Object | None:
     try:
         return await _request(client, "GET", path, accept=accept)
     except ApiError as error:
-        if error.status == 404:  # noqa: PLR2004  reason=an HTTP status is its own name
+        if error.status == HTTPStatus.NOT_FOUND:
             return None
         raise
 
@@ -102,12 +155,35 @@ async def _apply(client: ApiClient, body: Object, sub: str | None) -> Object:
     )
 
 
-async def _request(client: ApiClient, method: str, path: str, **options: Any) -> Object:  # noqa: ANN401  reason=passed through to _raw, which is typed
-    answer = json.loads(await _raw(client, method, path, **options))
-    return cast("Object", answer)
+def _select(selector: Mapping[str, str]) -> list[tuple[str, str]]:
+    text = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+    return [("labelSelector", text)] if text else []
 
 
-async def _raw(
+def _complete(resource: Resource, answer: Object) -> list[Object]:
+    """Return the items of a list with the two fields that they come without, and that tell objects apart."""
+    items = cast("list[Object]", answer.get("items") or [])
+    return [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in items]
+
+
+async def _request(client: ApiClient, method: str, path: str, **options: Any) -> Object:  # noqa: ANN401  # because _send, which gets them, is typed
+    """Return the API server's answer to one request.
+
+    Raises:
+        ApiError: it refused.
+        ApiUnavailable: it does not answer, cannot answer now, or says more than `LARGEST` bytes.
+    """
+    response = await _send(client, method, path, **options)
+    try:
+        await _check(response)
+        return cast("Object", json.loads(await read_bounded(response.content, LARGEST)))
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
+    finally:
+        response.release()
+
+
+async def _send(  # noqa: PLR0913  # because each is a part of an HTTP request
     client: ApiClient,
     method: str,
     path: str,
@@ -116,26 +192,35 @@ async def _raw(
     body: Object | None = None,
     content_type: str = "application/json",
     accept: str = "application/json",
-) -> bytes:
+    timeout: aiohttp.ClientTimeout = _TIMEOUT,  # noqa: ASYNC109  # because it is aiohttp's
+) -> aiohttp.ClientResponse:
+    """Send one request on the client's own connections and return what it was answered, its body still unread.
+
+    The client's generated methods would copy every body field by field, and encode it once more.
+    """
+    configuration, rest = client.configuration, client.rest_client
+    url = f"{configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
     headers = {"Accept": accept, "Content-Type": content_type}
+    await client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
     try:
-        prepared = await client.param_serialize(
-            method,
-            path,
-            query_params=query,
-            header_params=headers,
-            body=body,
-            auth_settings=["BearerToken"],
+        answer = await rest.request(  # type: ignore[no-untyped-call]  # because the client has no types here
+            method, url, headers=headers, body=body, _request_timeout=timeout
         )
-        response = await client.call_api(*prepared, _request_timeout=TIMEOUT_SECONDS)
-        data = cast("bytes", await response.read())  # type: ignore[no-untyped-call]  # because the client has no types here
-    except ApiException as error:
-        raise _translate_error(error.status or 0, str(error.body or error.reason)) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
-    if response.status >= 400:  # noqa: PLR2004  reason=an HTTP status is its own name
-        raise _translate_error(response.status, data.decode(errors="replace"))
-    return data
+    return cast("aiohttp.ClientResponse", answer.response)
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    """Do nothing if the API server did what it was asked.
+
+    Raises:
+        ApiError, ApiUnavailable: it did not; the message is its own.
+    """
+    if response.status < HTTPStatus.BAD_REQUEST:
+        return
+    text = await read_bounded(response.content, LARGEST_ERROR)
+    raise _translate_error(response.status, text.decode(errors="replace"))
 
 
 def _translate_error(status: int, body: str) -> ApiError | ApiUnavailable:
@@ -143,10 +228,10 @@ def _translate_error(status: int, body: str) -> ApiError | ApiUnavailable:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):
         message = body[:500]
-    if status == 409:  # noqa: PLR2004  reason=an HTTP status is its own name
+    if status == HTTPStatus.CONFLICT:
         return ApiConflict(status, message)
     if status in _REFUSED:
         return ApiRefused(status, message)
-    if status == 404:  # noqa: PLR2004  reason=an HTTP status is its own name
+    if status == HTTPStatus.NOT_FOUND:
         return ApiError(status, message)
     return ApiUnavailable(f"the API server answered {status}: {message}")

@@ -4,32 +4,45 @@ Source: `ray/dashboard/modules/serve/serve_head.py` and `ServeDeploySchema` in `
 """
 
 import json
-from typing import Any, cast
+from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 
+from llmdeployment_operator.kube.bodies import read_bounded
 from llmdeployment_operator.kube.errors import ServeRefused, ServeUnavailable
 
 DASHBOARD_PORT = 8265
-_TIMEOUT = aiohttp.ClientTimeout(total=10)
+SECONDS = 5.0
+"""How long a head may take to say what it runs."""
 _LARGEST_STATS = 1 << 20
 """Bytes: some twenty times what a replica of many revisions says."""
+_LARGEST_APPLICATIONS = 1 << 22
+_LARGEST_REFUSAL = 1 << 16
 _PUT_TIMEOUT = aiohttp.ClientTimeout(total=60)
 """The first PUT starts the Serve controller, which takes 5 to 7 s on two cores."""
 
 
-async def get_applications(session: aiohttp.ClientSession, host: str, token: str) -> dict[str, Any]:
+async def get_applications(
+    session: aiohttp.ClientSession, host: str, token: str, seconds: float = SECONDS
+) -> dict[str, Any]:
     """Return what Serve knows of its applications.
 
     Raises:
-        ServeUnavailable: the head does not answer, or not yet.
+        ServeUnavailable: the head does not answer within `seconds`, or with something else than a JSON object of 4 MiB at most.
     """
+    timeout = aiohttp.ClientTimeout(total=seconds)
     try:
-        async with session.get(_url(host), headers=_auth(token), timeout=_TIMEOUT) as response:
-            if response.status != 200:  # noqa: PLR2004  reason=an HTTP status is its own name
+        async with session.get(
+            _url(host), headers=_auth(token), timeout=timeout, allow_redirects=False
+        ) as response:
+            if response.status != HTTPStatus.OK:
                 raise ServeUnavailable(f"Ray Serve answers {response.status}")
-            return cast("dict[str, Any]", await response.json())
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            found = _object(await read_bounded(response.content, _LARGEST_APPLICATIONS))
+            if found is None:
+                raise ServeUnavailable("Ray Serve answers with something else than an object")
+            return found
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RecursionError) as error:
         raise ServeUnavailable(
             f"Ray Serve does not answer: {error or type(error).__name__}"
         ) from error
@@ -46,14 +59,19 @@ async def put_applications(
     """
     try:
         async with session.put(
-            _url(host), headers=_auth(token), json=body, timeout=_PUT_TIMEOUT
+            _url(host),
+            headers=_auth(token),
+            json=body,
+            timeout=_PUT_TIMEOUT,
+            allow_redirects=False,
         ) as response:
-            text = await response.text()
-            if response.status == 400:  # noqa: PLR2004  reason=an HTTP status is its own name
+            answer = await read_bounded(response.content, _LARGEST_REFUSAL)
+            text = answer.decode(errors="replace")
+            if response.status == HTTPStatus.BAD_REQUEST:
                 raise ServeRefused(text[-500:])
-            if response.status != 200:  # noqa: PLR2004  reason=an HTTP status is its own name
+            if response.status != HTTPStatus.OK:
                 raise ServeUnavailable(f"Ray Serve answers {response.status}: {text[-200:]}")
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         raise ServeUnavailable(
             f"Ray Serve does not answer: {error or type(error).__name__}"
         ) from error
@@ -68,22 +86,14 @@ async def get_stats(
     """
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:
-        async with session.get(f"http://{_host(host)}:{port}/stats", timeout=timeout) as response:
-            if response.status != 200:  # noqa: PLR2004  reason=an HTTP status is its own name
+        url = f"http://{_host(host)}:{port}/stats"
+        async with session.get(url, timeout=timeout, allow_redirects=False) as response:
+            if response.status != HTTPStatus.OK:
                 return None
-            return _object(await _bounded(response.content))
+            return _object(await read_bounded(response.content, _LARGEST_STATS))
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError, RecursionError):
         # Python gives up on lists that are nested a thousand deep.
         return None
-
-
-async def _bounded(content: aiohttp.StreamReader) -> bytes:
-    body = b""
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > _LARGEST_STATS:
-            raise ValueError("the answer is too long")
-    return body
 
 
 def _object(body: bytes) -> dict[str, Any] | None:
