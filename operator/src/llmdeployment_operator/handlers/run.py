@@ -16,6 +16,8 @@ from llmdeployment_operator.handlers.watch import Put, kopf_settings, login, reg
 from llmdeployment_operator.health import served
 from llmdeployment_operator.kube.client import Access, api_client
 from llmdeployment_operator.kube.errors import OperatorError
+from llmdeployment_operator.kube.fence import Fence, fenced_request
+from llmdeployment_operator.kube.lease import Leadership
 from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.kube.observe import Eyes
 from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
@@ -35,14 +37,33 @@ PASS_SECONDS = 120.0
 """A pass takes below a second; one that hangs is ended and tried again."""
 
 
-async def run(way: Access, settings: Settings, runtime: Runtime, stop: asyncio.Event) -> None:
-    """Operate until `stop` is set.
+async def run(
+    way: Access,
+    settings: Settings,
+    runtime: Runtime,
+    stop: asyncio.Event,
+    fence: Fence | None = None,
+) -> None:
+    """Operate until `stop` is set, after waiting for the Lease if several operators run.
+
+    Args:
+        way: how to reach the API server.
+        settings: of the plan.
+        runtime: of the operator itself.
+        stop: ends the operator.
+        fence: is open while this process may write.
 
     Raises:
+        LeaseLost: another operator may act now; the process should exit, and be started again.
         ExceptionGroup: a part that must not end has ended; the process should exit, and be started again.
     """
-    metrics = Metrics()
-    async with aiohttp.ClientSession() as session, api_client(way) as client:
+    metrics, fence = Metrics(), fence or Fence()
+    async with (
+        aiohttp.ClientSession(request_class=fenced_request(fence)) as session,
+        api_client(way, fence) as client,
+        api_client(way) as lease_client,
+    ):
+        leadership = Leadership(lease_client, runtime.election, fence)
         eyes = Eyes(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
         passes = Passes(Operator(eyes, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
@@ -51,19 +72,38 @@ async def run(way: Access, settings: Settings, runtime: Runtime, stop: asyncio.E
             eyes.known.changed((key.namespace, key.name))
             queue.put(key)
 
-        metrics.queue.set_function(lambda: len(queue))
         watching = asyncio.Event()
-        async with served(runtime.port, metrics, queue.stuck_for, watching.is_set):
+
+        def readiness() -> str | None:
+            if not leadership.leads:
+                return "standby"
+            return "ok" if watching.is_set() else None
+
+        metrics.queue.set_function(lambda: len(queue))
+        metrics.leader.set_function(lambda: float(leadership.leads))
+        async with served(runtime.port, metrics, queue.stuck_for, readiness):
+            if not await leadership.acquire(stop):
+                return
+            watch = asyncio.create_task(
+                _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
+            )
             parts = [
                 asyncio.create_task(queue.run(runtime.workers), name="workers"),
-                asyncio.create_task(
-                    _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
-                ),
                 asyncio.create_task(
                     _resync(client, settings, changed, runtime.resync_seconds), name="resync"
                 ),
             ]
-            await _until_first_ends(parts)
+            keep = asyncio.create_task(leadership.keep(), name="lease")
+            try:
+                await _until_first_ends([watch, keep, *parts], stop)
+            finally:
+                # The Lease is renewed while passes end, and given up before kopf does, which only reads and takes seconds.
+                await _cancel(parts)
+                await _cancel([keep])
+                await leadership.release()
+                stop.set()
+                await asyncio.wait({watch}, timeout=2 * STOP_SECONDS)
+                await _cancel([watch])
 
 
 async def _watch(
@@ -129,15 +169,21 @@ async def _resync(client: ApiClient, settings: Settings, changed: Put, seconds: 
                 changed(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
 
-async def _until_first_ends(parts: list[asyncio.Task[None]]) -> None:
+async def _until_first_ends(parts: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Wait until `stop` is set or a part ends; raise what it ended with."""
+    stopping = asyncio.create_task(stop.wait())
     try:
-        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        done, _ = await asyncio.wait({*parts, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in parts:
-            task.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
+        stopping.cancel()
+    for task in done:
+        task.result()
+
+
+async def _cancel(parts: list[asyncio.Task[None]]) -> None:
+    for task in parts:
+        task.cancel()
+    await asyncio.gather(*parts, return_exceptions=True)
 
 
 class Passes:

@@ -1,5 +1,6 @@
 """How the operator reaches the API server: from inside a pod, or by a kubeconfig."""
 
+import copy
 import os
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from llmdeployment_operator.kube.errors import OperatorError
+from llmdeployment_operator.kube.fence import Fence, fenced_request
 
 
 class NoCluster(OperatorError):
@@ -43,16 +45,19 @@ async def access(kubeconfig: str | None = None, context: str | None = None) -> A
     return Access(configuration, inside)
 
 
-def api_client(way: Access) -> ApiClient:
-    """Return a client; close it after use.
+def api_client(way: Access, fence: Fence | None = None) -> ApiClient:
+    """Return a client; close it after use. With a fence, it sends writes only while that is open.
 
     A pass makes some twenty reads, and one that fails would end it: reads and deletions are tried three times, 0.2 s
     and 0.4 s apart. Writes are not: the work queue makes the whole pass again, from what it reads then.
     """
-    way.configuration.retries = ExponentialRetry(
+    configuration = copy.copy(way.configuration)
+    configuration.retries = ExponentialRetry(
         attempts=3,
         start_timeout=0.1,
         statuses={429},
         exceptions={aiohttp.ClientOSError, aiohttp.ServerDisconnectedError},
     )
-    return ApiClient(configuration=way.configuration)
+    if fence is not None:
+        configuration.client_session_kwargs = {"request_class": fenced_request(fence)}
+    return ApiClient(configuration=configuration)
