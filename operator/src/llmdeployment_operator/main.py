@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from llmdeployment_operator.handlers.run import run
+from llmdeployment_operator.handlers.run import run, stop_on_signals
 from llmdeployment_operator.kube.client import NoCluster, access
 from llmdeployment_operator.kube.errors import LeaseLost
 from llmdeployment_operator.kube.fence import Fence
@@ -35,9 +35,7 @@ async def _operate() -> None:
     settings, runtime = plan_settings(os.environ), runtime_settings(os.environ)
     way = await access(os.environ.get("LLMD_KUBECONFIG"), os.environ.get("LLMD_KUBE_CONTEXT"))
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     fence = Fence()
     signal.signal(signal.SIGCONT, lambda *_: _end_if_passed(fence))
     await run(way, settings, runtime, stop, fence)

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -118,19 +120,7 @@ async def _watch(
     kopf.on.login(registry=handlers)(login(way))
     places = tuple(namespaces)
     await _until_served(client, places[0] if places else None, stop)
-    kopf_task = asyncio.create_task(
-        kopf.operator(
-            registry=handlers,
-            settings=kopf_settings(),
-            # Named here, because kopf would ask for the user's name, and uid 1000 of a container has none.
-            identity=MANAGER,  # type: ignore[arg-type]  # because kopf exports no way to make one
-            standalone=True,
-            clusterwide=not places,
-            namespaces=places,
-            stop_flag=stop,
-            ready_flag=watching,
-        )
-    )
+    kopf_task = asyncio.create_task(_run_kopf(handlers, places, watching, stop))
     stop_task = asyncio.create_task(stop.wait())
     await asyncio.wait({kopf_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
     stop_task.cancel()
@@ -140,6 +130,36 @@ async def _watch(
         await asyncio.gather(kopf_task, return_exceptions=True)
     else:
         kopf_task.result()
+
+
+async def _run_kopf(
+    handlers: kopf.OperatorRegistry,
+    namespaces: tuple[str, ...],
+    watching: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers,
+        settings=kopf_settings(),
+        # Named here, because kopf would ask for the user's name, and uid 1000 of a container has none.
+        identity=MANAGER,  # type: ignore[arg-type]  # because kopf exports no way to make one
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+        ready_flag=watching,
+    )
+    # kopf has taken the signals, and would end by itself first: passes and the Lease come before it.
+    stop_on_signals(stop)
+    await kopf.run_tasks(tasks, ignored=others)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at SIGTERM and SIGINT; in a thread, which gets no signals, do nothing."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def _until_served(client: ApiClient, namespace: str | None, stop: asyncio.Event) -> None:
