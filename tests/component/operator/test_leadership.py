@@ -3,16 +3,21 @@
 The durations are 5, 3 and 1 s instead of client-go's 15, 10 and 2; the arithmetic is the same.
 """
 
+import itertools
 import signal
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from dev.cluster.control_plane import ControlPlane
+from tests.component.operator.conftest import RunningOperator
+from tests.component.operator.test_operator import complete
 from tests.component.operator.test_passes import simulated
 from tests.support.cluster_client import ClusterClient, Object
+from tests.support.fault_proxy import FaultProxy
 from tests.support.operator_process import (
     LEASE_SECONDS,
     RENEW_SECONDS,
@@ -76,7 +81,9 @@ def reported(cluster: ClusterClient, name: str) -> bool:
 
 
 class Edits:
-    """Somebody who changes an object all the time, so that whoever acts always has something to write."""
+    """Somebody who changes many objects all the time, so that whoever acts is always about to write."""
+
+    NAMES = tuple(f"chat-{number}" for number in range(10))
 
     def __init__(self, cluster: ClusterClient) -> None:
         self._cluster = cluster
@@ -84,7 +91,8 @@ class Edits:
         self._thread = threading.Thread(target=self._edit, daemon=True)
 
     def __enter__(self) -> None:
-        self._cluster.create(simulated())
+        for name in self.NAMES:
+            self._cluster.create(simulated(name))
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
@@ -92,10 +100,12 @@ class Edits:
         self._thread.join(10)
 
     def _edit(self) -> None:
-        count = 0
-        while not self._end.wait(0.05):
-            count += 1
-            self._cluster.patch("LLMDeployment", "chat", {"spec": {"replicas": count % 10 + 1}})
+        for count in itertools.count():
+            for name in self.NAMES:
+                spec = {"spec": {"replicas": count % 10 + 1}}
+                self._cluster.patch("LLMDeployment", name, spec)
+                if self._end.wait(0.005):
+                    return
 
 
 def test_a_standby_reads_nothing_but_the_lease(cluster: ClusterClient, pair: Pair) -> None:
@@ -138,6 +148,29 @@ def test_a_leader_that_was_paused_writes_nothing_and_ends(
     assert leader.writes[before:] == []
     assert "paused for longer than the Lease lasts" in leader.log.read_text()
     assert standby.leads()
+
+
+def test_a_pass_of_an_operator_that_may_not_write_reads_and_says_so(
+    control_plane: ControlPlane,
+    cluster: ClusterClient,
+    start_operator: Callable[..., RunningOperator],
+    tmp_path: Path,
+) -> None:
+    proxy = FaultProxy(control_plane)
+    proxy.start()
+    try:
+        operator = start_operator(proxy.kubeconfig(tmp_path))
+        cluster.create(simulated())
+        until(lambda: complete(cluster), 60, "all children")
+        operator.fence.close()
+        before = len([method for method, _ in proxy.seen if method != "GET"])
+        cluster.delete("Service", "chat")
+        refused = b'llmdeployment_operator_errors_total{error="NotLeader"}'
+        metrics = f"http://127.0.0.1:{operator.port}/metrics"
+        until(lambda: refused in urllib.request.urlopen(metrics, timeout=5).read(), 30, "refused")
+        assert len([method for method, _ in proxy.seen if method != "GET"]) == before
+    finally:
+        proxy.stop()
 
 
 def test_a_leader_that_is_cut_off_from_the_lease_ends_before_another_writes(
