@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down
+.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ test-unit: .venv/.synced ## Unit tests alone
 crds: .venv/.synced ## Write the CRD into manifests/ and the chart
 	$(PY) -m llmdeployment_operator.api.crd
 
-lock: ## Resolve all dependencies again and write requirements/
+lock: .venv/.synced ## Resolve all dependencies again and write requirements/
 	requirements/export.sh --upgrade
+
+lock-add: .venv/.synced ## Add to requirements/ what a pyproject.toml newly asks for, and change no other pin
+	requirements/export.sh
 
 cluster: ## Start (or find) a Kubernetes cluster
 	@python3 -m dev.cluster up
@@ -59,3 +62,9 @@ demo-autoscale: .venv/.synced ## Let the running demo scale by a load that comes
 
 demo-down: ## Remove the demo (the cluster stays)
 	@$(PY) -m dev.demo down
+
+changelog: .venv/.synced ## Show what the changelog fragments will say
+	@.venv/bin/towncrier build --draft --version next
+
+release: .venv/.synced ## Make a release in dist/: VERSION=0.1.0, and DRY_RUN=1 to leave the changelog alone
+	@$(PY) -m dev.release $(if $(IMAGES),--images $(IMAGES)) $(if $(DRY_RUN),--dry-run) $(VERSION)

@@ -27,7 +27,7 @@ from tests.component.gateway.replica import Replica
 from tests.support.cluster_client import ClusterClient
 from tests.support.control_plane import make_namespace
 
-from llmdeployment_operator.plan.base.routes import Share, rows
+from llmdeployment_operator.plan.base.routes import Share, build_routes
 
 STABLE, CANARY = (1, "chat-1a2b3c4d"), (2, "chat-5e6f7a8b")
 HOSTS = {STABLE[1]: "127.19.0.1", CANARY[1]: "127.19.0.2"}
@@ -43,7 +43,7 @@ def routes(weight: int) -> list[dict[str, Any]]:
     """Return the operator's rows for a canary of this percent; of 100 it is the stable one."""
     whole = Share("main", 100, CANARY)
     ramp = Share("main", 100, STABLE, CANARY, weight)
-    return [vars(row) for row in rows([whole if weight == 100 else ramp])]  # noqa: PLR2004  reason=percent
+    return [vars(row) for row in build_routes([whole if weight == 100 else ramp])]  # noqa: PLR2004  reason=percent
 
 
 def start_replicas(folder: Path) -> subprocess.Popen[bytes]:

@@ -27,7 +27,7 @@ from bench.rollout_traffic import answers_as_gateway
 from dev.cluster.stages import StageError
 from tests.support.live import ENVIRONMENT, SMALL
 
-from llmdeployment_operator.autoscaler.types import Policy, Target
+from llmdeployment_operator.autoscaler.types import ScalingPolicy, Target
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.run import Hold, simulate
@@ -215,7 +215,7 @@ async def _one(
 
 def simulation(trace: Sequence[Request], warm_up: float) -> Result:
     """Returns what the simulator makes of it."""
-    law = own_law(Policy(1, MOST, TARGETS))
+    law = own_law(ScalingPolicy(1, MOST, TARGETS))
     return simulate(
         trace,
         ENGINE,

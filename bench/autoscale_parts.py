@@ -9,9 +9,9 @@ from typing import Any
 
 from bench import autoscale_scenarios as scenarios
 
-from llmdeployment_operator.autoscaler.recommend import decide
-from llmdeployment_operator.autoscaler.state import State
-from llmdeployment_operator.autoscaler.types import Look, Policy, Target
+from llmdeployment_operator.autoscaler.recommend import recommend
+from llmdeployment_operator.autoscaler.state import AutoscalerState
+from llmdeployment_operator.autoscaler.types import Observation, ScalingPolicy, Target
 from llmdeployment_operator.simulation import clairvoyant, faults
 from llmdeployment_operator.simulation.generators import lognormal_tokens, poisson, steps
 from llmdeployment_operator.simulation.result import Result
@@ -79,7 +79,7 @@ def recorded(name: str, *, quick: bool) -> list[dict[str, Any]]:
 
 def _case(case: scenarios.Case, tables: dict[int, Any], samples: int) -> dict[str, Any]:
     say(case.name)
-    policy = Policy(1, case.maximum, scenarios.TARGETS)
+    policy = ScalingPolicy(1, case.maximum, scenarios.TARGETS)
     found: dict[str, Any] = {"case": case.name, "bar": case.bar}
     found["law"] = run(case, case.trace, own_law(policy))
     found["bound"] = _bound(case, tables)
@@ -115,7 +115,7 @@ def _bound(case: scenarios.Case, tables: dict[int, Any]) -> dict[str, Any]:
     }
 
 
-def _tuned(case: scenarios.Case, policy: Policy, name: str) -> dict[str, Any]:
+def _tuned(case: scenarios.Case, policy: ScalingPolicy, name: str) -> dict[str, Any]:
     """Returns the knob with the most goodput among those that keep the bar; if none does, the one that comes nearest."""
     tried = [
         {"knob": knob, **run(case, case.trace, MAKERS[name](knob, policy))} for knob in GRID[name]
@@ -127,7 +127,7 @@ def _tuned(case: scenarios.Case, policy: Policy, name: str) -> dict[str, Any]:
 
 
 def _resamples(
-    case: scenarios.Case, policy: Policy, best: str, knob: float, samples: int
+    case: scenarios.Case, policy: ScalingPolicy, best: str, knob: float, samples: int
 ) -> dict[str, Any]:
     pairs = []
     for seed in range(samples):
@@ -154,7 +154,7 @@ def ramp(*, quick: bool) -> list[dict[str, Any]]:
     for seed in range(1 if quick else 5):
         say(f"llm-d's ramp, seed {seed}")
         trace = scenarios.ramp(seed)
-        policy = Policy(3, 8, scenarios.RAMP_TARGETS)
+        policy = ScalingPolicy(3, 8, scenarios.RAMP_TARGETS)
         scalers = {"llm-d": llmd(1.0, policy), "law": own_law(policy), "fixed 8": fixed(8)}
         rows = {
             name: row(
@@ -179,15 +179,15 @@ def step(*, quick: bool) -> list[dict[str, Any]]:
     for rate in (1.0, 2.0, 4.0, 8.0):
         for seed in range(2 if quick else 10):
             trace = list(steps([(STEP_AT, rate), (60.0, 5 * rate)], TOKENS, seed=seed))
-            policy = Policy(1, 100, scenarios.TARGETS)
+            policy = ScalingPolicy(1, 100, scenarios.TARGETS)
             asked: list[float] = []
             law = own_law(policy)
 
             def scaler(
-                look: Look, now: float, law: Scaler = law, asked: list[float] = asked
+                observation: Observation, now: float, law: Scaler = law, asked: list[float] = asked
             ) -> int:
-                wanted = law(look, now)
-                if now > STEP_AT and wanted > look.ready + look.coming:
+                wanted = law(observation, now)
+                if now > STEP_AT and wanted > observation.ready + observation.pending:
                     asked.append(now)
                 return wanted
 
@@ -214,7 +214,7 @@ def constant(*, quick: bool) -> list[dict[str, Any]]:
         result = simulate(
             trace,
             scenarios.ENGINE,
-            own_law(Policy(1, 100, scenarios.TARGETS)),
+            own_law(ScalingPolicy(1, 100, scenarios.TARGETS)),
             warm_up=60.0,
             initial=max(1, round(rate / 1.2)),
             maximum=100,
@@ -276,13 +276,16 @@ def _lost(values: Sequence[float]) -> dict[str, float]:
 
 
 def _faulty(trace: Iterable[Request], fault: faults.Fault | None) -> tuple[float, int]:
-    law = own_law(Policy(1, 32, scenarios.TARGETS))
+    law = own_law(ScalingPolicy(1, 32, scenarios.TARGETS))
     blind = 0
 
-    def scaler(look: Look, now: float) -> int:
+    def scaler(observation: Observation, now: float) -> int:
         nonlocal blind
-        wanted = law(look, now)
-        blind += wanted < look.ready + look.coming and len(look.samples) < look.ready
+        wanted = law(observation, now)
+        blind += (
+            wanted < observation.ready + observation.pending
+            and len(observation.samples) < observation.ready
+        )
         return wanted
 
     result = simulate(
@@ -298,16 +301,16 @@ def cost() -> dict[str, Any]:
     simulate(trace, scenarios.ENGINE, fixed(6), warm_up=18.0, initial=6)
     simulated = time.process_time() - begin
     spent: list[float] = []
-    state = State()
-    policy = Policy(1, 64, scenarios.TARGETS)
+    state = AutoscalerState()
+    policy = ScalingPolicy(1, 64, scenarios.TARGETS)
     replicas: list[int] = []
 
-    def scaler(look: Look, now: float) -> int:
+    def scaler(observation: Observation, now: float) -> int:
         nonlocal state
         start = time.process_time()
-        decision = decide(policy, look, state, now)
+        decision = recommend(policy, observation, state, now)
         spent.append(time.process_time() - start)
-        replicas.append(look.ready)
+        replicas.append(observation.ready)
         state = decision.state
         return decision.replicas
 

@@ -22,9 +22,9 @@ from typing import NamedTuple
 
 from llmdeployment_operator.analysis.counts import Counts
 from llmdeployment_operator.analysis.sequential_test import (
-    Metric,
-    Policy,
+    ComparedMetric,
     Result,
+    SequentialPolicy,
     Stratum,
     judge,
     log_average,
@@ -37,7 +37,7 @@ CANARY = 0.05
 LOOKS = 360
 ERRORS, ERRORS_TOLERANCE = 0.002, 0.01
 SLOW, SLOW_TOLERANCE = 0.1, 0.05
-POLICY = Policy()
+POLICY = SequentialPolicy()
 
 PAST = 12_000
 """Stable requests of the ten minutes before, where they are made use of."""
@@ -133,8 +133,8 @@ def grown(counts: Counts, source: random.Random, total: int, share: float) -> Co
 def run(scenario: Scenario, source: random.Random) -> tuple[Result, int]:
     """Return the first verdict and the canary requests it took."""
     past = [grown(Counts(), source, scenario.past, share) for share in (ERRORS, SLOW)]
-    errors = Metric("errors", ERRORS_TOLERANCE, (Stratum(Counts(), Counts(), past[0]),))
-    slow = Metric("ttft", SLOW_TOLERANCE, (Stratum(Counts(), Counts(), past[1]),))
+    errors = ComparedMetric("errors", ERRORS_TOLERANCE, (Stratum(Counts(), Counts(), past[0]),))
+    slow = ComparedMetric("ttft", SLOW_TOLERANCE, (Stratum(Counts(), Counts(), past[1]),))
     for shares in islice(scenario.slow(source), LOOKS):
         canary = drawn(source, REQUESTS_PER_LOOK, CANARY)
         stable = REQUESTS_PER_LOOK - canary
@@ -148,8 +148,11 @@ def run(scenario: Scenario, source: random.Random) -> tuple[Result, int]:
 
 
 def after(
-    metric: Metric, source: random.Random, totals: tuple[int, int], shares: tuple[float, float]
-) -> Metric:
+    metric: ComparedMetric,
+    source: random.Random,
+    totals: tuple[int, int],
+    shares: tuple[float, float],
+) -> ComparedMetric:
     """Return the metric after another window, the pairs being the stable's and the canary's."""
     (seen,) = metric.strata
     stable = grown(seen.stable, source, totals[0], shares[0])
@@ -185,7 +188,7 @@ def run_longer(
     """Return the first verdict on a canary that gets the longer prompts, and the canary requests it took."""
     strata = tuple(Stratum(Counts(), Counts()) for _ in LENGTHS)
     stable_parts, canary_parts, _ = zip(*LENGTHS, strict=True)
-    metric = Metric("ttft", SLOW_TOLERANCE, strata)
+    metric = ComparedMetric("ttft", SLOW_TOLERANCE, strata)
     for _ in range(LOOKS):
         stable, canary = spread(source, REQUESTS_PER_LOOK, (1 - CANARY, CANARY))
         stables = spread(source, stable, stable_parts)
@@ -222,17 +225,17 @@ def as_one(strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
 LONGER = {"same_longer_prompts_as_one": as_one, "same_longer_prompts_by_length": as_they_are}
 
 
-def may_fail(metric: Metric) -> bool:
+def may_fail(metric: ComparedMetric) -> bool:
     """Say whether asking for the verdict may be worth its time."""
     return ceiling(metric, 1) >= -math.log(POLICY.alpha_fail)
 
 
-def may_pass(metric: Metric) -> bool:
+def may_pass(metric: ComparedMetric) -> bool:
     """Say whether asking for the verdict may be worth its time."""
     return ceiling(metric, -1) >= -math.log(POLICY.alpha_pass)
 
 
-def ceiling(metric: Metric, sign: int) -> float:
+def ceiling(metric: ComparedMetric, sign: int) -> float:
     """Return a number that the evidence, for worse (1) or within (-1), is not above.
 
     It divides by the likelihood of the stable's own shares and of ones that are a tolerance above, which the maximum is not below.

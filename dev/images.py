@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,8 @@ from dev.cluster.paths import cache
 from dev.cluster.stages import StageError, locked, run_logged, stage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-VERSION = "0.1.0"
-"""The chart's appVersion, and so the tag its values ask for."""
+VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+"""The chart's appVersion too (dev/release.py compares them), and so the tag that its values ask for."""
 BASE_PACKAGES = ("ca-certificates", "libnuma1", "python3", "python3-venv")
 """What the images start from; libnuma1 is for vLLM on CPUs."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -52,16 +53,18 @@ class Image:
         name: Its folder and its name.
         requirements: The file its packages come from, part of what decides whether to build.
         arguments: Build arguments.
+        variant: The end of the tag, for a second image of one name.
     """
 
     name: str
     requirements: str
     arguments: tuple[str, ...] = ()
+    variant: str = ""
 
     @property
     def reference(self) -> str:
         """The full name, as containerd keeps it and the chart's short one is read."""
-        return f"docker.io/llmdeployment/{self.name}:{VERSION}"
+        return f"docker.io/llmdeployment/{self.name}:{VERSION}{self.variant}"
 
 
 IMAGES = (
@@ -70,6 +73,13 @@ IMAGES = (
     # Without packages: the local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB.
     Image("serving", "serving-cpu.txt", ("ENGINE=none",)),
 )
+RELEASED = (
+    Image("operator", "operator.txt"),
+    Image("gateway", "gateway.txt"),
+    Image("serving", "serving-gpu.txt", ("ENGINE=gpu",)),
+    Image("serving", "serving-cpu.txt", ("ENGINE=cpu",), "-cpu"),
+)
+"""The images of a release. With its engine, the serving image holds several gigabytes of packages."""
 
 
 def main() -> int:
@@ -97,7 +107,7 @@ def build(image: Image) -> Path:
         StageError: It cannot be built here; the message says why.
     """
     by_docker = docker_answers()
-    digest = sources_digest(image, "docker" if by_docker else base_key())
+    digest = sources_digest(image, f"docker {docker_base(image)}" if by_docker else base_key())
     archive = folder() / f"{image.name}-{digest}.tar"
     if archive.exists():
         return archive
@@ -168,9 +178,25 @@ def docker_build(image: Image, archive: Path) -> None:
     """Build with Docker."""
     with stage(f"image {image.name}: build (Docker)"):
         command = ["docker", "build", "--tag", image.reference, "--file", dockerfile(image)]
-        command += [f"--build-arg={argument}" for argument in image.arguments]
+        command += [
+            f"--build-arg={argument}" for argument in (*docker_base(image), *image.arguments)
+        ]
         run_logged([*command, str(REPOSITORY)], log(), advice=BUILD_ADVICE)
         run_logged(["docker", "save", "--output", str(archive), image.reference], log())
+
+
+def docker_base(image: Image) -> tuple[str, ...]:
+    """Return the build argument that names the base, where it is not the Dockerfile's own.
+
+    The environment that is mounted into the image without packages was made for this machine's Python.
+    """
+    try:
+        release = platform.freedesktop_os_release()
+    except OSError:
+        return ()
+    if "ENGINE=none" in image.arguments and release["ID"] in {"debian", "ubuntu"}:
+        return (f"BASE={release['ID']}:{release['VERSION_ID']}",)
+    return ()
 
 
 def buildah_build(image: Image, base: str, archive: Path) -> None:

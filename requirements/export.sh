@@ -1,9 +1,25 @@
 #!/usr/bin/env bash
 # Writes the pinned, hashed requirements of every image and of the development environment from one
-# resolution of the workspace, so that they never disagree with each other. Run by `make lock`.
+# resolution of the workspace, so that they never disagree with each other.
+#   requirements/export.sh            keeps every pin and adds what pyproject.toml newly asks for (`make lock-add`)
+#   requirements/export.sh --upgrade  resolves everything again (`make lock`)
 set -euo pipefail
 cd "$(dirname "$0")/.."
-uv lock "$@"
+for folder in "${LLMD_CACHE:-$HOME/.cache/llmdeployment}"/uv-*/bin; do PATH=$folder:$PATH; done # dev/bootstrap.sh put it there
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+for project in . operator gateway serving cli; do
+  mkdir -p "$scratch/$project"
+  cp "$project/pyproject.toml" "$scratch/$project/"
+done
+if [ "${1:-}" != --upgrade ]; then
+  # Today's pins become upper bounds. An upper bound, because one file may pin another version than the next
+  # (Python 3.11 and 3.12, CPU and GPU): the resolver takes the newest that fits, which is the pinned one.
+  pins=$(sed -nE 's/^([A-Za-z0-9._-]+)==([^ ;]+).*/\1 \2/p' requirements/*.txt | sort -k1,1 -k2,2V | awk '{ newest[$1] = $2 } END { for (name in newest) printf "\"%s<=%s\", ", name, newest[name] }')
+  sed -i "s|^\[tool.uv\]|[tool.uv]\nconstraint-dependencies = [$pins]|" "$scratch/pyproject.toml"
+fi
+uv lock --directory "$scratch"
+cp "$scratch/uv.lock" .
 export_to() {
   local file=$1
   shift

@@ -1,5 +1,6 @@
 """The cluster in a Docker engine, by kind. Kept small: kind does the work."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,21 @@ def lock() -> Path:
     return cache() / "locks" / "kind-cluster.lock"
 
 
+def node_config(folder: Path) -> str:
+    """Return kind's configuration: one node that sees the cache where this machine has it.
+
+    The demo and the end-to-end tests mount the model and the replicas' packages from there (hostPath volumes).
+    """
+    mount = {"hostPath": str(folder), "containerPath": str(folder), "readOnly": True}
+    return json.dumps(
+        {
+            "apiVersion": "kind.x-k8s.io/v1alpha4",
+            "kind": "Cluster",
+            "nodes": [{"role": "control-plane", "extraMounts": [mount]}],
+        }
+    )
+
+
 def exists() -> bool:
     """Whether kind knows the cluster."""
     done = subprocess.run(
@@ -39,7 +55,10 @@ def up() -> Path:
             run_logged(command, log_of("kind-cluster"), advice=ADVICE)
         else:
             with stage("creating the kind cluster"):
-                command = [program, "create", "cluster", "--wait", "180s", *options]
+                config = cache() / "kind.json"
+                config.write_text(node_config(cache()))
+                command = [program, "create", "cluster", f"--config={config}", "--wait", "180s"]
+                command += options
                 run_logged(command, log_of("kind-cluster"), advice=ADVICE)
     return kubeconfig()
 

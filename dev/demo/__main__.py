@@ -24,6 +24,8 @@ NAMESPACE = "llm-demo"
 NAME = "smollm2"
 SAMPLE = local.REPOSITORY / "manifests" / "samples" / "smollm2-cpu.yaml"
 QUESTION = "What is the capital of France?"
+EXPECTED = "Paris"
+"""What a right answer holds: a model that computes wrongly answers too."""
 READY_SECONDS = 600
 
 
@@ -131,9 +133,22 @@ def talk(kube: Kube) -> Answer:
         say(f"  question: {QUESTION}\n  answer:   ", end="")
         answer = ask(url, NAME, QUESTION, lambda piece: say(piece, end=""))
         say("")
-    if not answer.text.strip():
-        raise StageError("the answer is empty", advice="`kubectl logs` of the worker pod")
+    check_answer(answer.text)
     return answer
+
+
+def check_answer(text: str) -> None:
+    """Refuse an answer that is not the known one.
+
+    Raises:
+        StageError: the answer does not name Paris.
+    """
+    if EXPECTED in text:
+        return
+    raise StageError(
+        f"the answer is wrong: it does not name {EXPECTED}",
+        advice="the engine computes wrongly on this machine; `kubectl logs` of the worker pod shows its kernels",
+    )
 
 
 def next_steps(kube: Kube) -> None:

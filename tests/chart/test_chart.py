@@ -16,7 +16,7 @@ import yaml
 from dev.cluster import tools
 from dev.cluster.stages import StageError
 
-from llmdeployment_operator.api.crd import crd
+from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.plan.base.leadership import Election
 from llmdeployment_operator.settings import plan_settings, runtime_settings
 
@@ -98,7 +98,7 @@ def test_the_crd_is_upgraded_with_the_release_and_outlives_it(helm: Helm) -> Non
 
     found = next(d for d in documents if d["kind"] == "CustomResourceDefinition")
     assert found["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
-    assert found == crd()
+    assert found == build_crd()
 
 
 def _rules(documents: list[Object]) -> Iterator[Object]:

@@ -11,7 +11,7 @@ import yaml
 from dev.cluster import api
 from dev.cluster.control_plane import ControlPlane
 
-from llmdeployment_operator.api.crd import crd
+from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.api.types import API_VERSION, KIND
 
 Object = dict[str, Any]
@@ -19,8 +19,10 @@ Object = dict[str, Any]
 
 def install(plane: ControlPlane) -> None:
     """Apply the CRD and return once LLMDeployments are served; doing it again changes nothing."""
-    path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd()['metadata']['name']}"
-    api.apply(plane.access, path, crd())
+    path = (
+        f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{build_crd()['metadata']['name']}"
+    )
+    api.apply(plane.access, path, build_crd())
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:

@@ -21,13 +21,13 @@ AT = "2026-01-02T03:04:09Z"
 
 
 def jobs(world: World) -> list[str]:
-    found = (name for kind, name in world.observed.children if kind == "Job")
+    found = (name for kind, name in world.cluster.children if kind == "Job")
     return sorted(name.removeprefix("simulated-").rsplit("-", 1)[0] for name in found)
 
 
 def job(world: World, number: int, attempt: int = 1) -> Object:
     prefix = f"simulated-r{number}-eval-{attempt}-"
-    children = world.observed.children.items()
+    children = world.cluster.children.items()
     return next(obj for (kind, name), obj in children if kind == "Job" and name.startswith(prefix))
 
 
@@ -38,7 +38,7 @@ def run(world: World, number: int, attempt: int = 1, **state: Any) -> None:
     found["metadata"]["labels"] |= made["metadata"]["labels"]
     found["metadata"]["ownerReferences"] = [{"uid": made["metadata"]["uid"]}]
     found["status"] = {"containerStatuses": [{"name": "evaluate", "ready": False, "state": state}]}
-    others = [p for p in world.observed.pods if p["metadata"]["name"] != found["metadata"]["name"]]
+    others = [p for p in world.cluster.pods if p["metadata"]["name"] != found["metadata"]["name"]]
     world.pods(*others, found)
 
 
@@ -47,9 +47,9 @@ def end(world: World, number: int, attempt: int = 1, kind: str = "Complete", **m
     made = copy.deepcopy(job(world, number, attempt))
     condition = {"type": kind, "status": "True", "lastTransitionTime": AT, **more}
     made["status"] = {"conditions": [condition]}
-    children = dict(world.observed.children)
+    children = dict(world.cluster.children)
     children["Job", made["metadata"]["name"]] = made
-    world.look(children=children)
+    world.observe(children=children)
 
 
 def answers(world: World, number: int, passed: int, attempt: int = 1, total: int = 100) -> None:
@@ -66,7 +66,7 @@ def breaks(world: World, number: int, said: str, attempt: int = 1) -> None:
 
 
 def recorded(world: World, number: int) -> Object | None:
-    rows = world.observed.status["revisions"]
+    rows = world.cluster.status["revisions"]
     found: Object | None = next(r.get("evaluation") for r in rows if r["number"] == number)
     return found
 

@@ -9,9 +9,9 @@ from tests.support.world import Object, World, sample
 from llmdeployment_operator.autoscaler.types import BOUNDS
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.pods import is_ready
-from llmdeployment_operator.plan.base.routes import routes_hash
-from llmdeployment_operator.plan.observed.observed import GatewayState
-from llmdeployment_operator.plan.observed.replica_stats import sample_of
+from llmdeployment_operator.plan.base.routes import hash_routes
+from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+from llmdeployment_operator.plan.observed.replica_stats import read_sample
 
 SCALING = {"minReplicas": 1, "maxReplicas": 4, "targets": {"ttft": {"milliseconds": 500}}}
 SECONDS = 2.0
@@ -63,7 +63,7 @@ class Fleet:
     starts: bool = True
     waiting: tuple[Object, ...] = ()
     counts: dict[str, Counts] = field(default_factory=dict)
-    given: dict[str, float] = field(default_factory=dict)
+    forwarded: dict[str, float] = field(default_factory=dict)
 
     def pass_by(self, seconds: float) -> None:
         """Let time pass, with a look every two seconds."""
@@ -84,11 +84,11 @@ class Fleet:
 
     def restart(self) -> None:
         """Let the operator start again: it knows what the status says."""
-        self.world.look(scaling=None)
+        self.world.observe(scaling=None)
 
     @property
     def status(self) -> Any:
-        return self.world.observed.status.get("scaling") or {}
+        return self.world.cluster.status.get("scaling") or {}
 
     @property
     def replicas(self) -> int:
@@ -97,7 +97,7 @@ class Fleet:
     @property
     def by_runtime(self) -> dict[str, int]:
         """Pods that the workers' Deployments ask for."""
-        found = self.world.observed.children.items()
+        found = self.world.cluster.children.items()
         return {
             str(names.runtime_of(obj)): obj["spec"]["replicas"]
             for (kind, _), obj in found
@@ -105,14 +105,14 @@ class Fleet:
         }
 
     def _see(self) -> None:
-        before = {pod["metadata"]["name"] for pod in self.world.observed.pods}
+        before = {pod["metadata"]["name"] for pod in self.world.cluster.pods}
         self.world.obey()
         if not self.starts:
-            old = (p for p in self.world.observed.pods if p["metadata"]["name"] in before)
+            old = (p for p in self.world.cluster.pods if p["metadata"]["name"] in before)
             self.world.pods(*old, *self.waiting)
         workers = [
             pod
-            for pod in self.world.observed.pods
+            for pod in self.world.cluster.pods
             if pod["metadata"]["labels"][names.COMPONENT] == "worker" and is_ready(pod)
         ]
         at, samples = self.world.now.timestamp(), {}
@@ -120,24 +120,24 @@ class Fleet:
         for pod in workers:
             name = pod["metadata"]["name"]
             service = f"simulated-{names.runtime_of(pod)}"
-            self.given[service] = self.given.get(service, 0.0) + each * SECONDS
+            self.forwarded[service] = self.forwarded.get(service, 0.0) + each * SECONDS
             counts = self.counts.setdefault(name, Counts())
             answered = min(each, 4.0) * SECONDS
             waits = max(0, round((each - 4.0) * 20))
             counts.slow += answered if waits else 0
             counts.fast += 0 if waits else answered
-            made = sample_of(counts.stats(round(min(each, 4.0)), waits), at)
+            made = read_sample(counts.stats(round(min(each, 4.0)), waits), at)
             if made is not None and not self.silent:
                 samples[name] = made
         config_map = next(
-            o for (k, _), o in self.world.observed.children.items() if k == "ConfigMap"
+            o for (k, _), o in self.world.cluster.children.items() if k == "ConfigMap"
         )
         services = {f"simulated-{r}": n for r, n in self.by_runtime.items()}
-        given = {service: int(requests) for service, requests in self.given.items()}
+        forwarded = {service: int(requests) for service, requests in self.forwarded.items()}
         gateway = GatewayState(
-            "gateway-0", routes_hash(config_map), services, held=self.held, requests=given
+            "gateway-0", hash_routes(config_map), services, held=self.held, requests=forwarded
         )
-        self.world.look(samples=samples, gateways=(gateway,))
+        self.world.observe(samples=samples, gateways=(gateway,))
 
 
 def fleet(scaling: Any = SCALING, **spec: Any) -> Fleet:

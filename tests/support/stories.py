@@ -4,15 +4,15 @@ from typing import Any
 
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.plan.base.routes import routes_of
+from llmdeployment_operator.plan.base.routes import read_routes
 
 
 def conditions(world: World) -> dict[str, tuple[str, str]]:
-    return {c["type"]: (c["status"], c["reason"]) for c in world.observed.status["conditions"]}
+    return {c["type"]: (c["status"], c["reason"]) for c in world.cluster.status["conditions"]}
 
 
 def message(world: World, kind: str = "Ready") -> str:
-    return next(c["message"] for c in world.observed.status["conditions"] if c["type"] == kind)
+    return next(c["message"] for c in world.cluster.status["conditions"] if c["type"] == kind)
 
 
 def routed(world: World) -> int:
@@ -23,8 +23,8 @@ def routed(world: World) -> int:
 
 def split(world: World) -> list[tuple[int, int]]:
     """Revisions and the end of their buckets, in order."""
-    config_map = next(o for (k, _), o in world.observed.children.items() if k == "ConfigMap")
-    return [(route.revision, route.below) for route in routes_of(config_map)]
+    config_map = next(o for (k, _), o in world.cluster.children.items() if k == "ConfigMap")
+    return [(route.revision, route.below) for route in read_routes(config_map)]
 
 
 def pods_of(runtime: str, workers: int = 2) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llmdeployment_operator.analysis.counts import Counts
-from llmdeployment_operator.analysis.sequential_test import Metric, Stratum
+from llmdeployment_operator.analysis.sequential_test import ComparedMetric, Stratum
 
 
 def stratum(stable: tuple[int, int], canary: tuple[int, int], before: Any = (0, 0)) -> Stratum:
@@ -14,12 +14,12 @@ def stratum(stable: tuple[int, int], canary: tuple[int, int], before: Any = (0, 
     return Stratum(*arms)
 
 
-def ttft(*strata: Stratum, tolerance: float = 0.02) -> Metric:
-    return Metric("ttft", tolerance, strata, "slow")
+def ttft(*strata: Stratum, tolerance: float = 0.02) -> ComparedMetric:
+    return ComparedMetric("ttft", tolerance, strata, "slow")
 
 
-def errors(*strata: Stratum, tolerance: float = 0.01) -> Metric:
-    return Metric("errors", tolerance, strata, "in error")
+def errors(*strata: Stratum, tolerance: float = 0.01) -> ComparedMetric:
+    return ComparedMetric("errors", tolerance, strata, "in error")
 
 
 @st.composite

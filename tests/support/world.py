@@ -16,10 +16,10 @@ import yaml
 from llmdeployment_operator.api.types import LLMDeployment, parse
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref
-from llmdeployment_operator.plan.base.routes import routes_hash
+from llmdeployment_operator.plan.base.routes import hash_routes
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan
-from llmdeployment_operator.plan.observed.observed import GatewayState, Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState, GatewayState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 from llmdeployment_operator.plan.plan import Plan
 
@@ -52,7 +52,7 @@ class World:
     raw: Object
     settings: Settings = SETTINGS
     now: datetime = NOW
-    observed: Observed = field(default_factory=lambda: Observed(fresh_token="f" * 64))
+    cluster: ClusterState = field(default_factory=lambda: ClusterState(new_token="f" * 64))
     _uids: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @property
@@ -61,10 +61,10 @@ class World:
 
     def plan(self) -> Plan:
         """Return the plan, looked-up names included."""
-        plan = build_plan(self.deployment, self.observed, self.settings, self.now)
+        plan = build_plan(self.deployment, self.cluster, self.settings, self.now)
         if plan.lookups:
-            self.look(looked_up=self.observed.looked_up | plan.lookups)
-            plan = build_plan(self.deployment, self.observed, self.settings, self.now)
+            self.observe(looked_up=self.cluster.looked_up | plan.lookups)
+            plan = build_plan(self.deployment, self.cluster, self.settings, self.now)
         return plan
 
     def step(self) -> Plan:
@@ -72,9 +72,9 @@ class World:
         plan = self.plan()
         self._write(plan, len(plan.apply) + len(plan.serve) + len(plan.remove))
         if plan.status is not None:
-            self.look(status=plan.status)
+            self.observe(status=plan.status)
         if plan.scaling is not None:
-            self.look(scaling=plan.scaling)
+            self.observe(scaling=plan.scaling)
         return plan
 
     def crash(self, writes: int) -> None:
@@ -82,8 +82,8 @@ class World:
         self._write(self.plan(), writes)
 
     def _write(self, plan: Plan, writes: int) -> None:
-        children: dict[Ref, Object] = dict(self.observed.children)
-        tokens = dict(self.observed.tokens)
+        children: dict[Ref, Object] = dict(self.cluster.children)
+        tokens = dict(self.cluster.tokens)
         for intent in plan.apply[:writes]:
             obj = copy.deepcopy(intent)
             ref = (obj["kind"], obj["metadata"]["name"])
@@ -100,17 +100,17 @@ class World:
         writes -= len(plan.serve)
         for gone in plan.remove[: max(0, writes)]:
             children.pop((gone.kind, gone.name), None)
-        self.look(children=children, tokens=tokens)
+        self.observe(children=children, tokens=tokens)
 
     def obey(self) -> None:
         """Let Kubernetes, Ray and the gateways do all they are asked to: pods run, replicas answer, routes are applied."""
         found = [pod("gateway", "gateway-0")]
         for runtime in self.runtimes():
-            workers = self.observed.children["Deployment", f"{self._name}-{runtime}"]
+            workers = self.cluster.children["Deployment", f"{self._name}-{runtime}"]
             count = workers["spec"]["replicas"]
             found.append(pod("head", f"{runtime}-head", runtime))
             found += [pod("worker", f"{runtime}-{n}", runtime) for n in range(count)]
-            told = (self.observed.serve.get(runtime, ServeState()).config or {}).get("deployments")
+            told = (self.cluster.serve.get(runtime, ServeState()).config or {}).get("deployments")
             self.serve(runtime, replicas=min(count, told[0]["num_replicas"]) if told else count)
         self.pods(*found)
         self.gateway_applies()
@@ -127,9 +127,9 @@ class World:
                 return plan
         raise AssertionError(f"still writing after {passes} passes: {plan.details}")
 
-    def look(self, **changes: Any) -> None:
+    def observe(self, **changes: Any) -> None:
         """Change what is seen."""
-        self.observed = replace(self.observed, **changes)
+        self.cluster = replace(self.cluster, **changes)
 
     def edit(self, **spec: Any) -> None:
         """Change the spec as a user would."""
@@ -139,42 +139,42 @@ class World:
 
     def serve(self, runtime: str, **state: Any) -> None:
         """Let a runtime's Ray Serve answer."""
-        before = self.observed.serve.get(runtime, ServeState())
-        self.look(serve={**self.observed.serve, runtime: replace(before, **state)})
+        before = self.cluster.serve.get(runtime, ServeState())
+        self.observe(serve={**self.cluster.serve, runtime: replace(before, **state)})
 
     def runtimes(self) -> list[str]:
         """The runtimes that have worker Deployments."""
         found = (
-            names.runtime_of(o) for (k, _), o in self.observed.children.items() if k == "Deployment"
+            names.runtime_of(o) for (k, _), o in self.cluster.children.items() if k == "Deployment"
         )
         return [runtime for runtime in found if runtime is not None]
 
     def pods(self, *pods: Object) -> None:
         """Let exactly these pods exist."""
-        self.look(pods=pods)
+        self.observe(pods=pods)
 
     def gateway_applies(self, up: int = 1) -> None:
         """Let every gateway pod apply the routes as they are now."""
-        config_map = next(o for (k, _), o in self.observed.children.items() if k == "ConfigMap")
+        config_map = next(o for (k, _), o in self.cluster.children.items() if k == "ConfigMap")
         services = {f"{self.raw['metadata']['name']}-{runtime}": up for runtime in self.runtimes()}
         ready = (
-            p for p in self.observed.pods if p["metadata"]["labels"][names.COMPONENT] == "gateway"
+            p for p in self.cluster.pods if p["metadata"]["labels"][names.COMPONENT] == "gateway"
         )
         states = tuple(
-            GatewayState(p["metadata"]["name"], routes_hash(config_map), services) for p in ready
+            GatewayState(p["metadata"]["name"], hash_routes(config_map), services) for p in ready
         )
-        self.look(gateways=states)
+        self.observe(gateways=states)
 
     def route_answers(self, *conditions: Object, generation: int = 1) -> None:
         """Let the controllers of all Gateways say this of the HTTPRoute as it is now; without conditions: that they took it up."""
         ref = ("HTTPRoute", self._name)
-        live = copy.deepcopy(self.observed.children[ref])
+        live = copy.deepcopy(self.cluster.children[ref])
         good = ({"type": kind, "status": "True"} for kind in ("Accepted", "ResolvedRefs"))
         told = [{"observedGeneration": generation, **c} for c in conditions or good]
         live["metadata"]["generation"] = generation
         parents = live["spec"]["parentRefs"]
         live["status"] = {"parents": [{"parentRef": p, "conditions": told} for p in parents]}
-        self.look(children={**self.observed.children, ref: live})
+        self.observe(children={**self.cluster.children, ref: live})
 
 
 def pod(component: str, name: str, runtime: str | None = None, **status: Any) -> Object:

@@ -13,7 +13,7 @@ STUCK_SECONDS = 300.0
 
 
 @asynccontextmanager
-async def served(
+async def serve_health(
     port: int, metrics: Metrics, stuck_for: Callable[[], float], ready: Callable[[], str | None]
 ) -> AsyncIterator[None]:
     """Serve the three paths on all addresses for as long as the context lasts.

@@ -37,15 +37,15 @@ async def _operate() -> None:
     stop = asyncio.Event()
     stop_on_signals(stop)
     fence = Fence()
-    signal.signal(signal.SIGCONT, lambda *_: _end_if_passed(fence))
+    signal.signal(signal.SIGCONT, lambda *_: _exit_if_expired(fence))
     await run(way, settings, runtime, stop, fence)
 
 
-def _end_if_passed(fence: Fence) -> None:
+def _exit_if_expired(fence: Fence) -> None:
     """End at once when the process was paused for so long that another operator may act.
 
     Python runs this before anything else that the process was about to do, such as sending what it had checked just before.
     """
-    if fence.passed():
+    if fence.has_expired():
         os.write(2, b"llmdeployment-operator: paused for longer than the Lease lasts\n")
         os._exit(1)

@@ -18,7 +18,7 @@ from llmdeployment_operator.kube.errors import (
     ServeRefused,
     ServeUnavailable,
 )
-from llmdeployment_operator.kube.observe import Eyes, look_up, observe
+from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, LLMDEPLOYMENT
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.events import Event
@@ -26,12 +26,16 @@ from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, refuse
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.scaling_status import memory_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.scaling_status import read_scaling_state
 from llmdeployment_operator.plan.plan import Plan
-from llmdeployment_operator.plan.scaling.report import new_decisions
+from llmdeployment_operator.plan.scaling.report import find_new_decisions
 
 log = logging.getLogger(__name__)
+
+LOOKUP_ROUNDS = 5
+LOOKUP_SECONDS = 5.0
+"""When a pass is made again whose plan still asked for names after `LOOKUP_ROUNDS`."""
 
 _INVALID = frozenset({400, 422})
 _UNKNOWN_KIND = 404
@@ -42,7 +46,7 @@ _GATEWAY_API = (
 
 
 @dataclass(frozen=True)
-class Key:
+class DeploymentKey:
     """One LLMDeployment."""
 
     namespace: str
@@ -55,7 +59,7 @@ _VERDICTS = {"Pass": 1, "Fail": -1}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PassResult:
     """How a pass ended.
 
     Attributes:
@@ -77,23 +81,23 @@ class Outcome:
 class Operator:
     """What every pass needs."""
 
-    eyes: Eyes
+    clients: Clients
     settings: Settings
     metrics: Metrics
 
 
-async def reconcile(operator: Operator, key: Key) -> Outcome:
+async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
     """Bring one LLMDeployment a step nearer to its spec.
 
     Raises:
         OperatorError: something could not be read or written now; the caller tries again later.
     """
-    raw = await objects.get(operator.eyes.client, LLMDEPLOYMENT, key.namespace, key.name)
+    raw = await objects.get(operator.clients.client, LLMDEPLOYMENT, key.namespace, key.name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
-        operator.eyes.collector.forget((key.namespace, key.name))
-        operator.eyes.recall.forget((key.namespace, key.name))
-        operator.eyes.known.forget((key.namespace, key.name))
-        return Outcome(None, None)
+        operator.clients.counts_cache.forget((key.namespace, key.name))
+        operator.clients.scaling_cache.forget((key.namespace, key.name))
+        operator.clients.read_cache.forget((key.namespace, key.name))
+        return PassResult(None, None)
     status = raw.get("status") or {}
     try:
         deployment = parse(raw)
@@ -102,45 +106,58 @@ async def reconcile(operator: Operator, key: Key) -> Outcome:
             raw["metadata"]["generation"], Finding(Reason.INVALID_SPEC, str(error)), status, _now()
         )
         return await _report(operator, raw, plan)
-    plan, observed = await _planned(operator, deployment, status)
+    plan, cluster = await _make_plan(operator, deployment, status)
     # Before anything is written: a decision that was carried out in part is the same at the next pass.
     meta = deployment.metadata
-    operator.eyes.recall.keep((meta.namespace, meta.name), meta.uid, plan.scaling)
+    operator.clients.scaling_cache.keep((meta.namespace, meta.name), meta.uid, plan.scaling)
     if plan.apply or plan.remove:
-        operator.eyes.known.changed((meta.namespace, meta.name))
+        operator.clients.read_cache.changed((meta.namespace, meta.name))
     try:
-        await _execute(operator, deployment, plan, observed)
+        await _execute(operator, deployment, plan, cluster)
     except ApiRefused as error:
-        return await _report(operator, raw, _refused(raw, error))
+        return await _report(operator, raw, _plan_refusal(raw, error))
     return await _report(operator, raw, plan)
 
 
-async def _planned(
+async def _make_plan(
     operator: Operator, deployment: LLMDeployment, status: Mapping[str, Any]
-) -> tuple[Plan, Observed]:
-    observed = await observe(operator.eyes, deployment, status)
-    plan = build_plan(deployment, observed, operator.settings, _now())
-    if plan.lookups:
-        observed = await look_up(operator.eyes, deployment, observed, plan.lookups)
-        plan = build_plan(deployment, observed, operator.settings, _now())
-    return plan, observed
+) -> tuple[Plan, ClusterState]:
+    """Return the plan and what it was made from, once every name that it needs was looked up.
+
+    An answer may ask for other names: whether the cluster has a default StorageClass changes what is rendered.
+    Each round looks up names that no round before has, so a few are enough.
+    """
+    cluster = await observe(operator.clients, deployment, status)
+    for _ in range(LOOKUP_ROUNDS):
+        plan = build_plan(deployment, cluster, operator.settings, _now())
+        if not plan.lookups:
+            return plan, cluster
+        cluster = await look_up(operator.clients, deployment, cluster, plan.lookups)
+    meta = deployment.metadata
+    log.warning(
+        "%s/%s: %d rounds of looking names up were not enough, the next pass goes on",
+        meta.namespace,
+        meta.name,
+        LOOKUP_ROUNDS,
+    )
+    return Plan(requeue_after=LOOKUP_SECONDS), cluster
 
 
 async def _execute(
-    operator: Operator, deployment: LLMDeployment, plan: Plan, observed: Observed
+    operator: Operator, deployment: LLMDeployment, plan: Plan, cluster: ClusterState
 ) -> None:
-    client, namespace = operator.eyes.client, deployment.metadata.namespace
+    client, namespace = operator.clients.client, deployment.metadata.namespace
     key = f"{namespace}/{deployment.metadata.name}"
     for line in plan.details if not plan.quiet else ():
         log.info("%s: %s", key, line)
     for obj in plan.apply:
         await _apply(client, obj)
-        _count(operator, "apply", obj["kind"])
+        _count_write(operator, "apply", obj["kind"])
     for put in plan.serve:
-        await _declare(operator, observed, put.runtime, put.body, put.pod)
+        await _declare(operator, cluster, put.runtime, put.body, put.pod)
     for gone in plan.remove:
         await objects.delete(client, gone.kind, namespace, gone.name, gone.uid)
-        _count(operator, "delete", gone.kind)
+        _count_write(operator, "delete", gone.kind)
 
 
 async def _apply(client: ApiClient, obj: dict[str, Any]) -> None:
@@ -157,32 +174,34 @@ async def _apply(client: ApiClient, obj: dict[str, Any]) -> None:
 
 
 async def _declare(
-    operator: Operator, observed: Observed, runtime: str, body: dict[str, Any], pod: str
+    operator: Operator, cluster: ClusterState, runtime: str, body: dict[str, Any], pod: str
 ) -> None:
-    head = next(p for p in observed.pods if p["metadata"]["name"] == pod)
+    head = next(p for p in cluster.pods if p["metadata"]["name"] == pod)
     try:
         await serve.put_applications(
-            operator.eyes.session, head["status"]["podIP"], observed.tokens[runtime], body
+            operator.clients.session, head["status"]["podIP"], cluster.tokens[runtime], body
         )
     except ServeUnavailable as error:
         # The next pass reads Serve's state again and says so in a condition.
         log.info("runtime %s: %s", runtime, error)
     except ServeRefused as error:
         raise ApiRefused(400, f"Ray Serve refused the configuration: {error}") from error
-    _count(operator, "declare", "ServeApplication")
+    _count_write(operator, "declare", "ServeApplication")
 
 
-async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> Outcome:
+async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> PassResult:
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
-    operator.eyes.collector.taken((raw["metadata"]["namespace"], raw["metadata"]["name"]))
+    operator.clients.counts_cache.taken((raw["metadata"]["namespace"], raw["metadata"]["name"]))
     for event in plan.events:
-        await _post(operator, raw, event)
+        await _post_event(operator, raw, event)
     before = raw.get("status") or {}
     status = plan.status or before
-    for record in new_decisions(status, before):
+    for record in find_new_decisions(status, before):
         operator.metrics.scaling_decisions.labels(reason=record.reason).inc()
-    return Outcome(plan.requeue_after, _state(status), *_shares(status), _desired(status))
+    return PassResult(
+        plan.requeue_after, _read_state(status), *_read_traffic(status), _read_desired(status)
+    )
 
 
 async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict[str, Any]) -> None:
@@ -194,16 +213,16 @@ async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict
         "status": status,
     }
     try:
-        await objects.apply_status(operator.eyes.client, body)
+        await objects.apply_status(operator.clients.client, body)
     except ApiError as error:
         # Gone meanwhile. Made anew meanwhile is a conflict of uids, and ends this pass: the next looks at the new one.
         if error.status == 404:  # noqa: PLR2004  reason=an HTTP status is its own name
             return
         raise
-    _count(operator, "status", KIND)
+    _count_write(operator, "status", KIND)
 
 
-async def _post(operator: Operator, raw: Mapping[str, Any], event: Event) -> None:
+async def _post_event(operator: Operator, raw: Mapping[str, Any], event: Event) -> None:
     meta, stamp = raw["metadata"], _now().strftime("%Y-%m-%dT%H:%M:%SZ")
     body = {
         "apiVersion": "v1",
@@ -229,15 +248,15 @@ async def _post(operator: Operator, raw: Mapping[str, Any], event: Event) -> Non
         "count": 1,
     }
     try:
-        await objects.create_event(operator.eyes.client, body)
+        await objects.create_event(operator.clients.client, body)
     except OperatorError as error:
         # An Event is a courtesy: its loss must not make the pass run again.
         log.warning("%s/%s: an Event was not accepted: %s", meta["namespace"], meta["name"], error)
         return
-    _count(operator, "create", "Event")
+    _count_write(operator, "create", "Event")
 
 
-def _refused(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
+def _plan_refusal(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
     reason = Reason.INVALID_SPEC if error.status in _INVALID else Reason.API_ERROR
     if error.status == _UNKNOWN_KIND:
         reason = Reason.CRD_MISSING
@@ -247,7 +266,7 @@ def _refused(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
     return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
 
 
-def _shares(status: Mapping[str, Any]) -> tuple[dict[Labels, float], dict[Labels, float]]:
+def _read_traffic(status: Mapping[str, Any]) -> tuple[dict[Labels, float], dict[Labels, float]]:
     """Return the percent of the requests of each arm's revisions, and what is said of the canaries."""
     traffic: dict[Labels, float] = {}
     verdicts: dict[Labels, float] = {}
@@ -263,12 +282,12 @@ def _shares(status: Mapping[str, Any]) -> tuple[dict[Labels, float], dict[Labels
     return traffic, verdicts
 
 
-def _desired(status: Mapping[str, Any]) -> dict[tuple[str], float]:
-    states = memory_of(status).states
+def _read_desired(status: Mapping[str, Any]) -> dict[tuple[str], float]:
+    states = read_scaling_state(status).states
     return {(runtime,): float(state.desired or 0) for runtime, state in states.items()}
 
 
-def _state(status: Mapping[str, Any]) -> str:
+def _read_state(status: Mapping[str, Any]) -> str:
     conditions = {c["type"]: c for c in status.get("conditions") or []}
     if conditions.get("Accepted", {}).get("status") == "False":
         return "refused"
@@ -279,7 +298,7 @@ def _state(status: Mapping[str, Any]) -> str:
     return "ready" if conditions.get("Ready", {}).get("status") == "True" else "progressing"
 
 
-def _count(operator: Operator, verb: str, kind: str) -> None:
+def _count_write(operator: Operator, verb: str, kind: str) -> None:
     operator.metrics.writes.labels(verb=verb, kind=kind).inc()
 
 

@@ -16,7 +16,7 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Runtime:
+class ProcessSettings:
     """How the operator itself runs.
 
     Attributes:
@@ -44,40 +44,42 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
     if storage not in _STORAGE:
         raise SettingsError(f"LLMD_HEAD_STORAGE is {storage!r}: it must be auto, pvc or emptyDir")
     return Settings(
-        serving_image=_required(env, "LLMD_SERVING_IMAGE"),
-        gateway_image=_required(env, "LLMD_GATEWAY_IMAGE"),
-        operator_namespace=_required(env, "LLMD_OPERATOR_NAMESPACE"),
-        operator_labels=_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
+        serving_image=_read_required(env, "LLMD_SERVING_IMAGE"),
+        gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
+        operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
+        operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
         image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
-        image_pull_secrets=_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
+        image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
         head_storage=storage,
         head_storage_size=env.get("LLMD_HEAD_STORAGE_SIZE", "1Gi"),
-        namespaces=_list(env.get("LLMD_NAMESPACES", "")),
+        namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
     )
 
 
-def runtime_settings(env: Mapping[str, str]) -> Runtime:
+def runtime_settings(env: Mapping[str, str]) -> ProcessSettings:
     """Return how the operator itself runs.
 
     Raises:
         SettingsError: a variable makes no sense.
     """
-    return Runtime(
+    return ProcessSettings(
         cluster_read=env.get("LLMD_CLUSTER_READ", "false").lower() in _TRUE,
-        workers=_positive(env, "LLMD_WORKERS", 8),
-        resync_seconds=float(_positive(env, "LLMD_RESYNC_SECONDS", 600)),
-        port=_positive(env, "LLMD_PORT", 8080),
-        election=_election(env) if env.get("LLMD_LEADER_ELECTION", "").lower() in _TRUE else None,
+        workers=_read_positive(env, "LLMD_WORKERS", 8),
+        resync_seconds=float(_read_positive(env, "LLMD_RESYNC_SECONDS", 600)),
+        port=_read_positive(env, "LLMD_PORT", 8080),
+        election=_read_election(env)
+        if env.get("LLMD_LEADER_ELECTION", "").lower() in _TRUE
+        else None,
     )
 
 
-def _election(env: Mapping[str, str]) -> Election:
+def _read_election(env: Mapping[str, str]) -> Election:
     found = Election(
-        namespace=_required(env, "LLMD_OPERATOR_NAMESPACE"),
+        namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
         name=env.get("LLMD_LEASE_NAME") or "llmdeployment-operator",
-        lease_seconds=_positive(env, "LLMD_LEASE_SECONDS", 15),
-        renew_seconds=_positive(env, "LLMD_LEASE_RENEW_SECONDS", 10),
-        retry_seconds=_positive(env, "LLMD_LEASE_RETRY_SECONDS", 2),
+        lease_seconds=_read_positive(env, "LLMD_LEASE_SECONDS", 15),
+        renew_seconds=_read_positive(env, "LLMD_LEASE_RENEW_SECONDS", 10),
+        retry_seconds=_read_positive(env, "LLMD_LEASE_RETRY_SECONDS", 2),
     )
     lease, renew, retry = found.lease_seconds, found.renew_seconds, found.retry_seconds
     if not retry < renew < lease <= LONGEST_SECONDS:
@@ -88,24 +90,24 @@ def _election(env: Mapping[str, str]) -> Election:
     return found
 
 
-def _required(env: Mapping[str, str], name: str) -> str:
+def _read_required(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
         raise SettingsError(f"{name} is not set")
     return env[name]
 
 
-def _positive(env: Mapping[str, str], name: str, default: int) -> int:
+def _read_positive(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name) or str(default)
     if not text.isdecimal() or int(text) == 0:
         raise SettingsError(f"{name} is {text!r}: it must be a whole number above 0")
     return int(text)
 
 
-def _list(text: str) -> tuple[str, ...]:
+def _split_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _labels(text: str) -> dict[str, str]:
+def _parse_labels(text: str) -> dict[str, str]:
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -15,8 +15,12 @@ from tests.support.until import until
 from llmdeployment_cli import kube
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.names import selector
-from llmdeployment_operator.plan.base.revisions import Revision, controller_revision, template_of
-from llmdeployment_operator.plan.rollout.commands import Commands, commands_of
+from llmdeployment_operator.plan.base.revisions import (
+    Revision,
+    build_controller_revision,
+    extract_template,
+)
+from llmdeployment_operator.plan.rollout.commands import Commands, read_commands
 
 pytestmark = pytest.mark.component
 
@@ -66,7 +70,7 @@ class Story:
         self.templates.append(template)
         number = len(self.templates)
         revision = Revision(number, "", "0a0b0c0d", template, {"some": "rendering"})
-        self.cluster.create(controller_revision(self.parsed, revision))
+        self.cluster.create(build_controller_revision(self.parsed, revision))
 
     def status(self, traffic: dict[int, int], **arm: Any) -> None:
         revisions = [
@@ -113,11 +117,11 @@ class Story:
     @property
     def template(self) -> Object:
         """The template fields as the operator reads them: what makes a revision."""
-        return template_of(self.parsed)
+        return extract_template(self.parsed)
 
     @property
     def commands(self) -> Commands:
-        return commands_of(self.object["metadata"].get("annotations") or {})
+        return read_commands(self.object["metadata"].get("annotations") or {})
 
 
 @pytest.fixture
@@ -207,7 +211,7 @@ def test_an_undo_that_the_api_server_refuses_changes_nothing(
 ) -> None:
     bad = {"model": {"source": "pvc://models/x", "unheardOf": 1}}
     revision = Revision(3, "", "0a0b0c0d", bad, {})
-    story.cluster.create(controller_revision(story.parsed, revision))
+    story.cluster.create(build_controller_revision(story.parsed, revision))
 
     result = kubectl_llm("undo", "chat", "--to", "3")
 

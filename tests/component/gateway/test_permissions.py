@@ -8,7 +8,7 @@ from tests.support.cluster_client import ClusterClient
 
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.traffic.gateway import gateway_objects
+from llmdeployment_operator.plan.traffic.gateway import build_gateway
 
 pytestmark = pytest.mark.component
 WANTED = {"ServiceAccount", "Role", "RoleBinding"}
@@ -25,7 +25,7 @@ def write_account(cluster: ClusterClient) -> str:
         }
     )
     settings = Settings("serving:1", "gateway:1", "llm-system", {"app": "operator"})
-    for obj in gateway_objects(deployment, settings):
+    for obj in build_gateway(deployment, settings):
         if obj["kind"] in WANTED:
             cluster.create(obj)
     path = cluster.path("ServiceAccount", "chat-gateway") + "/token"

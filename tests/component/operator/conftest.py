@@ -15,11 +15,11 @@ from tests.support.ports import free_port
 from llmdeployment_operator.handlers.run import run
 from llmdeployment_operator.kube.client import access, api_client
 from llmdeployment_operator.kube.fence import Fence
-from llmdeployment_operator.kube.observe import Eyes
+from llmdeployment_operator.kube.observe import Clients
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.reconcile import Operator
-from llmdeployment_operator.settings import Runtime
+from llmdeployment_operator.settings import ProcessSettings
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +48,8 @@ async def operator(control_plane: ControlPlane, cluster: ClusterClient) -> Async
     """What a pass needs, for tests that make passes one by one."""
     way = await access(str(control_plane.kubeconfig))
     async with aiohttp.ClientSession() as session, api_client(way) as client:
-        eyes = Eyes(client, session, cluster_read=True, everywhere=False)
-        yield Operator(eyes, plan_settings(cluster.namespace), Metrics())
+        clients = Clients(client, session, cluster_read=True, everywhere=False)
+        yield Operator(clients, plan_settings(cluster.namespace), Metrics())
 
 
 @dataclass
@@ -68,7 +68,9 @@ class RunningOperator:
             self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
             started.set()
             way = await access(self.kubeconfig)
-            runtime = Runtime(cluster_read=True, workers=4, resync_seconds=600, port=self.port)
+            runtime = ProcessSettings(
+                cluster_read=True, workers=4, resync_seconds=600, port=self.port
+            )
             await run(way, plan_settings(self.namespace), runtime, self._stop, self.fence)
 
         def main() -> None:

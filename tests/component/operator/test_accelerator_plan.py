@@ -8,7 +8,7 @@ from dev.cluster.control_plane import ControlPlane
 from tests.component.operator.test_passes import conditions, simulated
 from tests.support.cluster_client import ClusterClient
 
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 
 pytestmark = pytest.mark.component
 
@@ -34,7 +34,7 @@ async def test_a_revision_that_is_about_to_start_is_told_what_is_free(
     cluster: ClusterClient, operator: Operator
 ) -> None:
     cluster.create(simulated(resources=ONE, replicas=4))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     deployment = cluster.get("LLMDeployment", "chat")
     assert deployment is not None

@@ -11,7 +11,7 @@ from tests.support.cluster_client import ClusterClient, Object
 
 from llmdeployment_operator.kube import serve
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 
 pytestmark = pytest.mark.component
 
@@ -108,7 +108,7 @@ def job_of(cluster: ClusterClient, number: int, attempt: int = 1) -> Object:
 
 async def passes(operator: Operator, cluster: ClusterClient, count: int = 3) -> None:
     for _ in range(count):
-        await reconcile(operator, Key(cluster.namespace, "chat"))
+        await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
 
 
 async def serving(cluster: ClusterClient, operator: Operator) -> None:

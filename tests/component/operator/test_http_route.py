@@ -9,9 +9,9 @@ from tests.support import gateway_api
 from tests.support.cluster_client import ClusterClient, Object
 
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan.base.routes import Share, rows
-from llmdeployment_operator.plan.traffic.http_route import http_route
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
+from llmdeployment_operator.plan.base.routes import Share, build_routes
+from llmdeployment_operator.plan.traffic.http_route import build_http_route
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 
 pytestmark = pytest.mark.component
 
@@ -74,7 +74,7 @@ async def test_a_route_is_written_once_and_kept_as_it_should_be(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = cluster.create(simulated(gateway=ROUTED))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     assert of_the_gateway(cluster) == 0
     route = cluster.get("HTTPRoute", "chat")
@@ -101,7 +101,7 @@ async def test_the_gateway_stays_until_the_route_is_taken_up_and_comes_back_firs
     cluster: ClusterClient, operator: Operator
 ) -> None:
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     whole = sum(OF_THE_GATEWAY.values())
     assert of_the_gateway(cluster) == whole
@@ -135,7 +135,7 @@ async def test_a_foreign_route_is_left_alone_and_named(
     }
     theirs = cluster.create(foreign)
     cluster.create(simulated(gateway=ROUTED))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     assert cluster.get("HTTPRoute", "chat") == theirs
     refused = conditions(cluster)["Accepted"]
@@ -151,8 +151,8 @@ def test_two_revisions_behind_one_service_are_a_valid_route(
     deployment = parse(raw)
     spec = deployment.spec.gateway.http_route
     assert spec is not None
-    route = http_route(
-        deployment, spec, rows([Share("main", 100, (1, "chat-a"), (2, "chat-a"), 5)])
+    route = build_http_route(
+        deployment, spec, build_routes([Share("main", 100, (1, "chat-a"), (2, "chat-a"), 5)])
     )
     route["metadata"]["namespace"] = cluster.namespace
     path = f"{cluster.path('HTTPRoute')}?dryRun=All&fieldValidation=Strict"
@@ -166,7 +166,7 @@ async def test_a_cluster_without_the_kind_is_told_what_to_install(
 ) -> None:
     gateway_api.remove(control_plane)
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     assert len(cluster.children("chat")) == sum(KINDS.values())
     cluster.patch("LLMDeployment", "chat", {"spec": {"gateway": ROUTED}})

@@ -7,7 +7,7 @@ import pytest
 from tests.support.cluster_client import ClusterClient, Object
 
 from llmdeployment_operator.kube import objects
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 
 pytestmark = pytest.mark.component
 
@@ -69,7 +69,7 @@ async def test_the_first_pass_makes_everything_and_the_second_nothing(
 ) -> None:
     made = cluster.create(simulated())
     writes = Writes(monkeypatch)
-    await reconcile(operator, Key(cluster.namespace, "chat"))
+    await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
     children = cluster.children("chat")
     assert {kind: sum(k == kind for k, _ in children) for kind in KINDS} == KINDS
     assert len(writes.made) <= len(children) + 2
@@ -80,7 +80,7 @@ async def test_the_first_pass_makes_everything_and_the_second_nothing(
 
     writes.made.clear()
     for _ in range(3):
-        await reconcile(operator, Key(cluster.namespace, "chat"))
+        await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
     assert writes.made == []
     now = conditions(cluster)
     assert now["Accepted"]["status"] == "True"
@@ -92,7 +92,7 @@ async def test_a_pass_may_be_killed_before_any_of_its_writes(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.create(simulated("whole"))
-    await reconcile(operator, Key(cluster.namespace, "whole"))
+    await reconcile(operator, DeploymentKey(cluster.namespace, "whole"))
     expected = {(kind, name.replace("whole", "chat")) for kind, name in cluster.children("whole")}
     cluster.create(simulated())
     writes = Writes(monkeypatch)
@@ -100,7 +100,7 @@ async def test_a_pass_may_be_killed_before_any_of_its_writes(
         writes.made.clear()
         writes.kill_at = 1 if cut else 0
         try:
-            await reconcile(operator, Key(cluster.namespace, "chat"))
+            await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
         except Killed:
             continue
         break
@@ -126,7 +126,7 @@ async def test_drift_is_repaired(
     cluster: ClusterClient, operator: Operator, kind: str, change: Object
 ) -> None:
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     before = {name: obj for (k, name), obj in cluster.children("chat").items() if k == kind}
     for name in before:
@@ -144,7 +144,7 @@ async def test_a_deleted_child_comes_back(
     cluster: ClusterClient, operator: Operator, kind: str
 ) -> None:
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     names = [name for k, name in cluster.children("chat") if k == kind]
     for name in names:
@@ -176,7 +176,7 @@ async def test_a_foreign_object_is_left_alone_and_named(
 ) -> None:
     theirs = cluster.create(copy.deepcopy(foreign))
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     name = foreign["metadata"]["name"]
     assert cluster.get(foreign["kind"], name) == theirs
@@ -193,7 +193,7 @@ async def test_a_foreign_object_is_left_alone_and_named(
 
 async def test_paused_means_hands_off(cluster: ClusterClient, operator: Operator) -> None:
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     cluster.patch("LLMDeployment", "chat", {"spec": {"paused": True}})
     cluster.delete("Service", "chat")
@@ -210,7 +210,7 @@ async def test_what_the_api_server_refuses_ends_in_a_condition(
 ) -> None:
     overlay = {"spec": {"containers": [{"name": "ray", "imagePullPolicy": "Sometimes"}]}}
     cluster.create(simulated(podTemplate=overlay))
-    outcome = await reconcile(operator, Key(cluster.namespace, "chat"))
+    outcome = await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
     refused = conditions(cluster)["Accepted"]
     assert (refused["status"], refused["reason"]) == ("False", "InvalidSpec")
     assert "imagePullPolicy" in refused["message"]
@@ -219,7 +219,7 @@ async def test_what_the_api_server_refuses_ends_in_a_condition(
 
 async def test_a_missing_secret_is_named(cluster: ClusterClient, operator: Operator) -> None:
     cluster.create(simulated(gateway={"apiKeysSecretRef": {"name": "keys"}}))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     assert conditions(cluster)["Ready"]["reason"] == "SecretMissing"
     assert "Secret keys of spec.gateway.apiKeysSecretRef" in conditions(cluster)["Ready"]["message"]
@@ -232,7 +232,7 @@ async def test_a_prompt_is_a_revision_without_pods_and_an_engine_flag_one_with(
     cluster: ClusterClient, operator: Operator
 ) -> None:
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     cluster.patch("LLMDeployment", "chat", {"spec": {"prompt": {"system": "Be brief."}}})
     await reconcile(operator, key)
@@ -251,7 +251,7 @@ async def test_an_operator_of_another_version_restarts_no_runtime_pod(
     cluster: ClusterClient, operator: Operator
 ) -> None:
     cluster.create(simulated())
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
 
     def pods() -> dict[tuple[str, str], Object]:
@@ -265,7 +265,7 @@ async def test_an_operator_of_another_version_restarts_no_runtime_pod(
     newer = copy.deepcopy(operator.settings)
     object.__setattr__(newer, "serving_image", "llmdeployment/serving:newer")
     object.__setattr__(newer, "gateway_image", "llmdeployment/gateway:newer")
-    await reconcile(Operator(operator.eyes, newer, operator.metrics), key)
+    await reconcile(Operator(operator.clients, newer, operator.metrics), key)
     changed = [ref for ref, template in pods().items() if template != before[ref]]
     assert changed == [("Deployment", "chat-gateway")]
 
@@ -276,7 +276,7 @@ async def test_two_arms_are_two_revisions_and_a_second_pass_writes_nothing(
     terse = {"name": "terse", "weight": 10, "overrides": {"prompt": {"system": "Be brief."}}}
     cluster.create(simulated(arms=[{"name": "control", "weight": 90}, terse]))
     writes = Writes(monkeypatch)
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     obj = cluster.get("LLMDeployment", "chat")
     assert obj is not None
@@ -297,7 +297,7 @@ async def test_an_api_elsewhere_has_no_ray_and_names_its_missing_secret(
     }
     cluster.create(simulated(**spec))
     for _ in range(2):
-        await reconcile(operator, Key(cluster.namespace, "chat"))
+        await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
     kinds = {kind for kind, _ in cluster.children("chat")}
     assert not {"StatefulSet", "Secret"} & kinds
     assert sum(kind == "Deployment" for kind, _ in cluster.children("chat")) == 2

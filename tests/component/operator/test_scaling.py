@@ -13,7 +13,7 @@ from tests.support.ports import free_port
 
 from llmdeployment_operator.kube import objects, serve
 from llmdeployment_operator.kube.objects import list_by_label
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 
 pytestmark = pytest.mark.component
 
@@ -24,7 +24,7 @@ async def test_a_second_pass_writes_nothing(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.create(simulated(replicas=2, scaling=SCALING))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     writes = Writes(monkeypatch)
     outcomes = [await reconcile(operator, key) for _ in range(3)]
@@ -42,7 +42,7 @@ async def test_a_look_reads_the_deployment_alone_until_something_changes(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.create(simulated(replicas=2, scaling=SCALING))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     for _ in range(2):
         await reconcile(operator, key)
     listed: list[str] = []
@@ -54,7 +54,7 @@ async def test_a_look_reads_the_deployment_alone_until_something_changes(
     monkeypatch.setattr(objects, "list_by_label", counted)
     await reconcile(operator, key)
     assert listed == []
-    operator.eyes.known.changed((key.namespace, key.name))
+    operator.clients.read_cache.changed((key.namespace, key.name))
     await reconcile(operator, key)
     assert "pods" in listed
 
@@ -63,7 +63,7 @@ async def test_a_decision_is_in_the_status_as_it_was_made(
     cluster: ClusterClient, operator: Operator
 ) -> None:
     cluster.create(simulated(scaling=SCALING))
-    key = Key(cluster.namespace, "chat")
+    key = DeploymentKey(cluster.namespace, "chat")
     await reconcile(operator, key)
     cluster.patch("LLMDeployment", "chat", {"spec": {"replicas": 3}})
     await reconcile(operator, key)

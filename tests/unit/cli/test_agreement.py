@@ -8,7 +8,12 @@ from llmdeployment_cli.patches import TEMPLATE_FIELDS
 from llmdeployment_operator.api import arms
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.rollout.state import Memory, Rejection, Warm, row_of
+from llmdeployment_operator.plan.rollout.state import (
+    Rejection,
+    RolloutState,
+    WarmRevision,
+    format_rollout_state,
+)
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -25,7 +30,7 @@ def test_names() -> None:
 
 
 def test_what_the_operator_remembers_is_read() -> None:
-    memory = Memory(
+    memory = RolloutState(
         stable=3,
         canary=4,
         step=1,
@@ -35,9 +40,9 @@ def test_what_the_operator_remembers_is_read() -> None:
         progress_at=NOW,
         attempt=2,
         rejected=Rejection(4, 1, NOW, "no GPU"),
-        warm=(Warm(2, NOW),),
+        warm=(WarmRevision(2, NOW),),
     )
-    (arm,) = arms_of({"spec": {}, "status": {"arms": [row_of(memory, "terse", 10)]}})
+    (arm,) = arms_of({"spec": {}, "status": {"arms": [format_rollout_state(memory, "terse", 10)]}})
     assert (arm.name, arm.weight) == ("terse", 10)
     assert (arm.stable, arm.canary, arm.canary_weight, arm.canary_ready) == (3, 4, 25, 2)
     assert (arm.step, arm.since, arm.attempt) == (2, "2026-11-24T12:00:00Z", 2)
@@ -52,7 +57,7 @@ def test_what_the_operator_remembers_is_read() -> None:
 
 
 def test_a_canary_that_is_taken_back_is_told_from_one_on_its_way() -> None:
-    memory = Memory(stable=3, canary=4, step=1, weight=50, progress_at=NOW)
-    row = row_of(memory.taken_back(4, 25), "main")
+    memory = RolloutState(stable=3, canary=4, step=1, weight=50, progress_at=NOW)
+    row = format_rollout_state(memory.taken_back(4, 25), "main")
     (arm,) = arms_of({"spec": {}, "status": {"arms": [row]}})
     assert (arm.leaving, arm.canary, arm.canary_weight) == (True, 4, 25)

@@ -11,7 +11,7 @@ from tests.unit.cli.objects import Object, annotated, deployment, on_its_way, re
 from llmdeployment_cli import patches
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.patches import Change
-from llmdeployment_operator.plan.rollout.commands import Commands, commands_of
+from llmdeployment_operator.plan.rollout.commands import Commands, read_commands
 
 REJECTED = {"revision": 4, "attempt": 2, "at": "2026-11-24T11:00:00Z", "message": "no GPU"}
 IDLE = deployment()
@@ -89,7 +89,7 @@ def test_a_command_writes_what_the_operator_reads(
     command: Command, obj: Object, commands: Commands, sentence: str
 ) -> None:
     change = command(obj)
-    assert commands_of(annotations(change)) == commands
+    assert read_commands(annotations(change)) == commands
     assert sentence in change.sentence
 
 

@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 from llmdeployment_cli.main import app
 from llmdeployment_cli.simulation import plot
 from llmdeployment_cli.simulation.picture import Shown, picture, table
-from llmdeployment_operator.autoscaler.recommend import Decision
-from llmdeployment_operator.autoscaler.types import Look, Policy, Target
+from llmdeployment_operator.autoscaler.recommend import ScalingDecision
+from llmdeployment_operator.autoscaler.types import Observation, ScalingPolicy, Target
 from llmdeployment_operator.simulation import generators
 from llmdeployment_operator.simulation.generators import fixed_tokens
 from llmdeployment_operator.simulation.profile import Profile
-from llmdeployment_operator.simulation.scalers import Made, fixed
+from llmdeployment_operator.simulation.scalers import MadeDecision, fixed
 from llmdeployment_operator.simulation.study import Outcome, Setting, outcome
 from llmdeployment_operator.simulation.trace import Request
 
@@ -35,20 +35,24 @@ def setting(*targets: Target) -> Setting:
         return list(generators.steps(stages, fixed_tokens(500, 100), seed=7))
 
     profile = Profile(batch_tokens_per_second=700, warm_up_seconds=10, kv_cache_tokens=40_000)
-    return Setting(traffic, profile, Policy(0, 8, targets))
+    return Setting(traffic, profile, ScalingPolicy(0, 8, targets))
 
 
-def scaler(_: Look, now: float) -> int:
+def scaler(_: Observation, now: float) -> int:
     return 2 if now < 65 else 4 if now < 130 else 1
 
 
 def shown(price: float | None = 2.5, *targets: Target) -> Shown:
     """A run of a scripted scaler: the law's own decisions are not this test's matter."""
-    given = setting(*targets)
-    result = given.run(scaler)
+    forwarded = setting(*targets)
+    result = forwarded.run(scaler)
     own = outcome("operator", result, targets)
     made = [
-        Made(asked.at, asked.before, Decision(asked.replicas, "Scripted", f"It is {asked.at:g} s."))
+        MadeDecision(
+            asked.at,
+            asked.before,
+            ScalingDecision(asked.replicas, "Scripted", f"It is {asked.at:g} s."),
+        )
         for asked in result.decisions
     ]
     return Shown("chat", "trace.csv", 4.0, result, own, made, price)
@@ -69,9 +73,9 @@ def test_the_picture_without_targets_and_price() -> None:
 
 
 def rows() -> list[Outcome]:
-    given = setting(*TARGETS)
+    forwarded = setting(*TARGETS)
     runs = {"operator": scaler, "fixed 3": fixed(3), "none": fixed(0)}
-    return [outcome(name, given.run(one), TARGETS) for name, one in runs.items()]
+    return [outcome(name, forwarded.run(one), TARGETS) for name, one in runs.items()]
 
 
 def test_scalers_side_by_side() -> None:

@@ -41,9 +41,11 @@ def test_the_operators_document_is_understood_and_hashed_alike() -> None:
             "spec": {"model": {"source": "hf://organisation/name"}},
         }
     )
-    config_map = operators.routes_config_map(
+    config_map = operators.build_routes_config_map(
         deployment,
-        operators.rows([operators.Share("main", 100, (3, "chat-1a2b"), (4, "chat-3c4d"), 5)]),
+        operators.build_routes(
+            [operators.Share("main", 100, (3, "chat-1a2b"), (4, "chat-3c4d"), 5)]
+        ),
         "chat",
     )
 
@@ -54,7 +56,7 @@ def test_the_operators_document_is_understood_and_hashed_alike() -> None:
         {"arm": "main", "revision": 3, "service": "chat-1a2b", "below": 10_000},
     ]
     assert (routes.salt, routes.served_name) == ("3d1f-77", "chat")
-    assert routes_hash(config_map["data"]["routes.json"]) == operators.routes_hash(config_map)
+    assert routes_hash(config_map["data"]["routes.json"]) == operators.hash_routes(config_map)
     assert REPLICA_REQUESTS == MAX_ONGOING_REQUESTS
     hold = deployment.spec.gateway.hold
     assert (routes.hold.max_requests, routes.hold.seconds) == (hold.max_requests, hold.seconds)

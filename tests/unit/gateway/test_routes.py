@@ -26,7 +26,7 @@ def document(*rows: dict[str, Any], **changes: Any) -> str:
 def test_the_hash_is_the_one_the_operator_waits_for() -> None:
     text = document(row(10000))
 
-    assert routes_hash(text) == operator_routes.routes_hash({"data": {"routes.json": text}})
+    assert routes_hash(text) == operator_routes.hash_routes({"data": {"routes.json": text}})
 
 
 def test_no_rows_are_routes_too() -> None:

@@ -56,8 +56,8 @@ def test_the_life_of_a_first_revision() -> None:
         "Degraded": ("False", "AsExpected"),
     }
     assert plan.requeue_after is None
-    assert world.observed.status["traffic"] == "rev1 100%"
-    assert world.observed.status["readyReplicas"] == 2
+    assert world.cluster.status["traffic"] == "rev1 100%"
+    assert world.cluster.status["readyReplicas"] == 2
 
 
 def test_a_prompt_is_declared_before_it_gets_traffic() -> None:
@@ -78,7 +78,7 @@ def test_a_prompt_is_declared_before_it_gets_traffic() -> None:
     world.gateway_applies(up=2)
     world.settle()
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert world.observed.status["traffic"] == "rev2 100%"
+    assert world.cluster.status["traffic"] == "rev2 100%"
 
 
 def test_another_engine_takes_over_when_all_its_replicas_answer_and_the_old_one_drains() -> None:
@@ -109,7 +109,7 @@ def test_another_engine_takes_over_when_all_its_replicas_answer_and_the_old_one_
     assert set(gone) == {"Secret", "Service", "StatefulSet", "PodDisruptionBudget", "NetworkPolicy"}
     world.settle()
     assert world.runtimes() == [new]
-    assert sum(kind == "ControllerRevision" for kind, _ in world.observed.children) == 2
+    assert sum(kind == "ControllerRevision" for kind, _ in world.cluster.children) == 2
 
 
 def test_going_back_uses_the_old_revision_again() -> None:
@@ -121,7 +121,7 @@ def test_going_back_uses_the_old_revision_again() -> None:
     world.edit(prompt=before)
     world.step()
     assert routed(world) == 1
-    assert sum(kind == "ControllerRevision" for kind, _ in world.observed.children) == 2
+    assert sum(kind == "ControllerRevision" for kind, _ in world.cluster.children) == 2
 
 
 def test_a_broken_new_revision_leaves_the_traffic_where_it_is() -> None:
@@ -220,9 +220,9 @@ def test_no_replicas_is_rest_and_not_trouble() -> None:
     world.edit(replicas=0)
     world.step()
     # Ray Serve is asked for one, the least it takes; it is the pod that goes.
-    (replica,) = world.observed.serve[runtime].config["deployments"]
+    (replica,) = world.cluster.serve[runtime].config["deployments"]
     assert replica["num_replicas"] == 1
-    assert world.observed.children["Deployment", f"simulated-{runtime}"]["spec"]["replicas"] == 0
+    assert world.cluster.children["Deployment", f"simulated-{runtime}"]["spec"]["replicas"] == 0
     world.serve(runtime, status="DEPLOYING", replicas=1, unplaced=1)
     world.pods(pod("head", "h", runtime), GATEWAY)
     world.gateway_applies(up=0)
@@ -252,7 +252,7 @@ def test_a_change_without_replicas_waits_for_some_however_long() -> None:
     world.settle()
     assert conditions(world)["Degraded"] == ("False", "AsExpected")
     (new,) = set(world.runtimes()) - {old}
-    assert world.observed.children["Deployment", f"simulated-{new}"]["spec"]["replicas"] == 2
+    assert world.cluster.children["Deployment", f"simulated-{new}"]["spec"]["replicas"] == 2
 
 
 def test_a_failed_start_is_tried_again_after_a_while() -> None:
@@ -276,7 +276,7 @@ def test_old_revisions_are_forgotten_beyond_the_limit() -> None:
             world.step()
             world.gateway_applies(up=2)
     world.settle()
-    kept = sorted(name for kind, name in world.observed.children if kind == "ControllerRevision")
+    kept = sorted(name for kind, name in world.cluster.children if kind == "ControllerRevision")
     assert kept == ["simulated-r5", "simulated-r6", "simulated-r7"]
 
 
@@ -290,7 +290,7 @@ def test_a_resource_the_cluster_does_not_have_is_named_with_numbers() -> None:
          "message": "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."}])  # fmt: skip
     waiting["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "2"}}
     world.pods(pod("head", "h", runtime), waiting)
-    world.look(capacity={"nvidia.com/gpu": Capacity(total=4, taken=3, partial=False)})
+    world.observe(capacity={"nvidia.com/gpu": Capacity(total=4, taken=3, partial=False)})
     world.step()
     assert conditions(world)["Ready"] == ("False", "WaitingForGPU")
     assert "for 2 nvidia.com/gpu; 1 of the cluster's 4 are free" in message(world)
@@ -357,10 +357,10 @@ def test_whatever_is_asked_for_the_writing_ends_and_nothing_serving_is_lost(
     world.settle()
     assert world.plan().quiet
     revision = routed(world)
-    record = world.observed.children["ControllerRevision", f"simulated-r{revision}"]
+    record = world.cluster.children["ControllerRevision", f"simulated-r{revision}"]
     runtime = names.runtime_of(record)
-    assert ("Deployment", f"simulated-{runtime}") in world.observed.children
-    if ready and first.get("replicas", 1) > 0 and runtime not in world.observed.serve:
+    assert ("Deployment", f"simulated-{runtime}") in world.cluster.children
+    if ready and first.get("replicas", 1) > 0 and runtime not in world.cluster.serve:
         raise AssertionError(
             f"revision {before} answered and lost its traffic to one that does not"
         )

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 from tests.support.world import admitted, sample
 
-from llmdeployment_operator.analysis.counts import CACHED, Counts, Key, of_replica
+from llmdeployment_operator.analysis.counts import CACHED, CountKey, Counts, read_replica_counts
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.api.types import parse
-from llmdeployment_operator.plan.base.revisions import Revision, runtime_hash, template_of
-from llmdeployment_operator.plan.observed.ray_serve import put_needed, serve_config, serve_state
+from llmdeployment_operator.plan.base.revisions import Revision, extract_template, hash_runtime
+from llmdeployment_operator.plan.observed.ray_serve import (
+    build_serve_config,
+    explain_put,
+    read_serve_state,
+)
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
 from llmdeployment_serving.stats import (
@@ -24,8 +28,8 @@ PUT = json.loads(Path("tests/data/serving/put.json").read_text())
 
 
 def revision(raw: dict[str, object], number: int = 1) -> Revision:
-    template = template_of(parse(raw))
-    return Revision(number, "h", runtime_hash(template), template, {})
+    template = extract_template(parse(raw))
+    return Revision(number, "h", hash_runtime(template), template, {})
 
 
 def test_the_declaration_is_the_one_that_was_tried_on_a_real_ray() -> None:
@@ -41,13 +45,13 @@ def test_the_declaration_is_the_one_that_was_tried_on_a_real_ray() -> None:
             },
         }
     )
-    assert serve_config(parse(raw), (revision(raw),), 1) == PUT
+    assert build_serve_config(parse(raw), (revision(raw),), 1) == PUT
 
 
 @pytest.mark.parametrize("name", ["simulated", "smollm2-cpu", "gpu"])
 def test_serving_accepts_what_the_operator_declares(name: str) -> None:
     raw = sample(name)
-    body = serve_config(parse(raw), (revision(raw),), 1)
+    body = build_serve_config(parse(raw), (revision(raw),), 1)
     (app,) = body["applications"]
     config = parse_serving(ServingConfig, app["args"])
     assert config.engine.name == app["args"]["engine"]["name"]
@@ -59,17 +63,17 @@ def test_what_serve_says_back_needs_no_new_declaration() -> None:
     (app,) = PUT["applications"]
     shuffled = json.loads(json.dumps(app, sort_keys=True))
     answer = {"applications": {"llm": {"status": "RUNNING", "deployed_app_config": shuffled}}}
-    assert put_needed(PUT, serve_state(answer)) is None
+    assert explain_put(PUT, read_serve_state(answer)) is None
     shuffled["deployments"][0]["num_replicas"] = 2
-    assert put_needed(PUT, serve_state(answer)) is not None
-    assert put_needed(PUT, serve_state({"applications": {}})) is not None
+    assert explain_put(PUT, read_serve_state(answer)) is not None
+    assert explain_put(PUT, read_serve_state({"applications": {}})) is not None
 
 
 def test_the_message_of_a_failed_start_is_the_engines_last_word() -> None:
     text = "Traceback (most recent call last):\n  x\nllm.errors.ConfigError: bogus: not known\n\n"
     deployments = {"replica": {"message": text, "replicas": [{"state": "STARTING"}]}}
     answer = {"applications": {"llm": {"status": "DEPLOY_FAILED", "deployments": deployments}}}
-    state = serve_state(answer)
+    state = read_serve_state(answer)
     assert (state.message, state.replicas) == ("bogus: not known", 1)
 
 
@@ -95,9 +99,9 @@ def test_the_operator_reads_what_a_replica_counts() -> None:
     }
     strata = ("1024", "8192", "+Inf")
     keyed = {
-        Key(name, stratum): counts
+        CountKey(name, stratum): counts
         for name, row in expected.items()
         for stratum, counts in zip(strata, row, strict=True)
     }
-    found = of_replica(json.loads(json.dumps(document)), metrics)
-    assert found == {4: keyed | {Key(CACHED): Counts(900, 300)}}
+    found = read_replica_counts(json.loads(json.dumps(document)), metrics)
+    assert found == {4: keyed | {CountKey(CACHED): Counts(900, 300)}}

@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from llmdeployment_operator import reconcile
-from llmdeployment_operator.handlers.run import Passes
+from llmdeployment_operator.handlers.run import Reconciler
 from llmdeployment_operator.metrics import Metrics
-from llmdeployment_operator.reconcile import Key, Operator, Outcome
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult
 
 CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
 
@@ -29,33 +29,35 @@ CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
 def test_shares_of_arms_and_revisions(
     arms: list[Any], traffic: dict[Any, Any], verdicts: dict[Any, Any]
 ) -> None:
-    assert reconcile._shares({"arms": arms}) == (traffic, verdicts)
+    assert reconcile._read_traffic({"arms": arms}) == (traffic, verdicts)
 
 
-def made(monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[Outcome]) -> tuple[Metrics, Passes]:
+def made(
+    monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[PassResult]
+) -> tuple[Metrics, Reconciler]:
     """Metrics, and passes that come out like this one after the other."""
 
-    async def passed(_operator: Operator, _key: Key) -> Outcome:
+    async def passed(_operator: Operator, _key: DeploymentKey) -> PassResult:
         return next(outcomes)
 
     monkeypatch.setattr("llmdeployment_operator.handlers.run.reconcile", passed)
     metrics = Metrics()
-    return metrics, Passes(Operator(cast("Any", None), cast("Any", None), metrics))
+    return metrics, Reconciler(Operator(cast("Any", None), cast("Any", None), metrics))
 
 
 async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = iter(
         [
-            Outcome(None, "ready", {("a", "1"): 90.0, ("b", "2"): 10.0}, {("b", "2"): 0}),
-            Outcome(None, "ready", {("a", "1"): 100.0}),
-            Outcome(None, None),
+            PassResult(None, "ready", {("a", "1"): 90.0, ("b", "2"): 10.0}, {("b", "2"): 0}),
+            PassResult(None, "ready", {("a", "1"): 100.0}),
+            PassResult(None, None),
         ]
     )
 
     metrics, passes = made(monkeypatch, outcomes)
     shown = []
     for _ in range(3):
-        await passes.one(Key("team", "chat"))
+        await passes.one(DeploymentKey("team", "chat"))
         shown.append(
             {
                 (sample.labels["arm"], sample.labels["revision"]): sample.value
@@ -71,13 +73,13 @@ async def test_what_autoscaling_wants_is_shown_while_it_scales(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runtimes = [{"runtime": "a", "desired": 3}, {"runtime": "b", "desired": 0}]
-    wanted = reconcile._desired({"scaling": {"runtimes": runtimes}})
-    outcomes = iter([Outcome(2.0, "ready", desired=wanted), Outcome(None, "ready")])
+    wanted = reconcile._read_desired({"scaling": {"runtimes": runtimes}})
+    outcomes = iter([PassResult(2.0, "ready", desired=wanted), PassResult(None, "ready")])
 
     metrics, passes = made(monkeypatch, outcomes)
     shown = []
     for _ in range(2):
-        await passes.one(Key("team", "chat"))
+        await passes.one(DeploymentKey("team", "chat"))
         (family,) = metrics.desired.collect()
         shown.append({one.labels["runtime"]: one.value for one in family.samples})
     assert shown == [{"a": 3.0, "b": 0.0}, {}]

@@ -17,14 +17,14 @@ from llmdeployment_cli.simulation.picture import Shown
 from llmdeployment_cli.terminal import words
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
-from llmdeployment_operator.simulation.recipes import is_recipe, made
-from llmdeployment_operator.simulation.rivals import named
+from llmdeployment_operator.simulation.recipes import is_recipe, make_trace
+from llmdeployment_operator.simulation.rivals import find_rival
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 from llmdeployment_operator.simulation.study import Outcome, Setting, compare, outcome, sweep
 from llmdeployment_operator.simulation.trace import Request, faster, read_trace
 
 if TYPE_CHECKING:
-    from llmdeployment_operator.simulation.scalers import Made
+    from llmdeployment_operator.simulation.scalers import MadeDecision
 
 OWN = "operator"
 """The operator's own law, in tables."""
@@ -44,7 +44,9 @@ def run(wish: Wish) -> None:
             traffic = _Reading(wish, bar).traffic
             setting = Setting(traffic, profile, wanted.policy, _floor(wish, wanted))
             shown = _own(wish, wanted, setting)
-            others = list(compare(setting, shown.own, named(wanted.policy))) if wish.compare else []
+            others = (
+                list(compare(setting, shown.own, find_rival(wanted.policy))) if wish.compare else []
+            )
             curves = dict(_curves(setting)) if wish.sweep else {}
     except InputError as error:
         raise Refusal(str(error)) from error
@@ -69,7 +71,7 @@ class _Reading:
     def _requests(self) -> Iterator[Request]:
         trace = self._wish.trace
         if is_recipe(trace):
-            return made(trace)
+            return make_trace(trace)
         return read_trace(Path(trace), lambda read: self._bar.update(self._task, completed=read))
 
     def _size(self) -> int | None:
@@ -91,7 +93,7 @@ def _bar() -> Progress:
 
 def _own(wish: Wish, wanted: Subject, setting: Setting) -> Shown:
     """Return what the operator's law makes of it."""
-    changes: list[Made] = []
+    changes: list[MadeDecision] = []
     result = setting.run(setting.law(lambda one: changes.append(one) if one.acts else None))
     own = outcome(OWN, result, wanted.policy.targets)
     return Shown(wanted.name, Path(wish.trace).name, wish.speed, result, own, changes, wish.price)
@@ -150,8 +152,8 @@ def _documents(path: Path) -> list[object]:
 
 
 def _profile(wish: Wish, wanted: Subject) -> Profile:
-    given = None if wish.profile is None else read_profile(wish.profile)
-    profile = profile_for(wanted, given)
+    forwarded = None if wish.profile is None else read_profile(wish.profile)
+    profile = profile_for(wanted, forwarded)
     if wish.warm_up is None:
         return profile
     return profile.model_copy(update={"warm_up_seconds": wish.warm_up})

@@ -11,9 +11,9 @@ from rich.text import Text
 from llmdeployment_cli.terminal import words
 from llmdeployment_cli.times import span
 from llmdeployment_operator.simulation.result import Result
-from llmdeployment_operator.simulation.scalers import Made
+from llmdeployment_operator.simulation.scalers import MadeDecision
 from llmdeployment_operator.simulation.series import latency, slots
-from llmdeployment_operator.simulation.study import Outcome, named
+from llmdeployment_operator.simulation.study import Outcome, find_scaler
 
 _WIDTH = 44
 """Cells of a line over time."""
@@ -29,7 +29,7 @@ class Shown:
     speed: float
     result: Result
     own: Outcome
-    made: Sequence[Made]
+    made: Sequence[MadeDecision]
     """The changes that were decided."""
     price: float | None
 
@@ -117,7 +117,7 @@ def _targets(own: Outcome) -> RenderableType:
     for target, share in zip(own.targets, own.attainments, strict=True):
         met = share * 100 >= target.percentile
         found.add_row(
-            named(target),
+            find_scaler(target),
             percent(share),
             words("kept" if met else "missed", "green" if met else "red"),
         )
@@ -181,7 +181,7 @@ def _seconds(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
-def _decisions(made: Sequence[Made], number: int) -> RenderableType:
+def _decisions(made: Sequence[MadeDecision], number: int) -> RenderableType:
     found = _table("at", "replicas", "reason", "why")
     found.columns[-1].no_wrap = False
     for one in made[:number]:

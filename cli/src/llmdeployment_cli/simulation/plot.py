@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from llmdeployment_cli.simulation.picture import Shown, percent
 from llmdeployment_operator.simulation.series import latency, slots
-from llmdeployment_operator.simulation.study import named
+from llmdeployment_operator.simulation.study import find_scaler
 
 _SLOTS = 200
 
@@ -31,7 +31,9 @@ def figure(shown: Shown) -> Figure:
     for index, (target, share) in enumerate(zip(targets, shown.own.attainments, strict=True)):
         axis = axes[1 + index]
         _latency(axis, shown, index, minutes)
-        axis.set_title(f"{percent(share)} within {named(target)}", fontsize="small", loc="right")
+        axis.set_title(
+            f"{percent(share)} within {find_scaler(target)}", fontsize="small", loc="right"
+        )
     axes[-1].step(minutes, over.existing, where="post", color="tab:gray", label="paid")
     axes[-1].step(minutes, over.ready, where="post", color="tab:blue", label="ready")
     axes[-1].set_ylabel("replicas")

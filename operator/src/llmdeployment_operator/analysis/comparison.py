@@ -8,15 +8,15 @@ from llmdeployment_operator.analysis.counts import (
     ERRORS,
     LENGTH,
     UNKNOWN,
+    CountKey,
     Counts,
-    Key,
-    Samples,
-    key_of,
+    RevisionCounts,
+    format_metric_key,
 )
 from llmdeployment_operator.analysis.sequential_test import (
-    Metric,
-    Policy,
+    ComparedMetric,
     Result,
+    SequentialPolicy,
     Stratum,
     Verdict,
     judge,
@@ -34,60 +34,60 @@ class Analysis:
     `message` and `requests_left` are for status; they are made anew from the counts.
     """
 
-    counts: Mapping[Key, Stratum] = field(default_factory=dict)
+    counts: Mapping[CountKey, Stratum] = field(default_factory=dict)
     result: Result = Result.NEED_MORE_DATA
     message: str = ""
     requests_left: int | None = None
 
 
-def gathered(before: Analysis, fresh: Samples, stable: int, canary: int) -> Analysis:
+def collect_counts(before: Analysis, fresh: RevisionCounts, stable: int, canary: int) -> Analysis:
     """Return the evidence with what was counted since the last look added."""
     keys = fresh.get(stable, {}).keys() | fresh.get(canary, {}).keys()
     added = {
         key: Stratum(
-            _sum(before.counts.get(key, _NOTHING).stable, fresh.get(stable, {}).get(key)),
-            _sum(before.counts.get(key, _NOTHING).canary, fresh.get(canary, {}).get(key)),
+            _add_counts(before.counts.get(key, _NOTHING).stable, fresh.get(stable, {}).get(key)),
+            _add_counts(before.counts.get(key, _NOTHING).canary, fresh.get(canary, {}).get(key)),
         )
         for key in sorted(keys)
     }
     return Analysis({**before.counts, **added})
 
 
-def judged(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Verdict, Analysis]:
+def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Verdict, Analysis]:
     """Return the verdict on the evidence, and the evidence with its words.
 
     Each step of a rollout is a test of its own, so the probability of a false alarm is divided by their number.
     """
     metrics = [
-        Metric(
-            name=key_of(metric),
+        ComparedMetric(
+            name=format_metric_key(metric),
             tolerance=(metric.tolerance_percent or TOLERANCE_PERCENT[metric.name]) / 100,
-            strata=strata_of(evidence, key_of(metric)),
-            adjective=_adjective(metric),
+            strata=select_strata(evidence, format_metric_key(metric)),
+            adjective=_choose_adjective(metric),
         )
         for metric in spec.metrics
     ]
     limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
-    policy = Policy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
+    policy = SequentialPolicy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
     verdict = judge(metrics, policy)
-    verdict = replace(verdict, message=verdict.message + _cached(evidence))
+    verdict = replace(verdict, message=verdict.message + _describe_cache(evidence))
     told = Analysis(evidence.counts, verdict.result, verdict.message, verdict.requests_left)
     return verdict, told
 
 
-def exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
+def is_exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
     """Say whether there is no verdict although the canary answered as many requests as it may."""
     asked = max((finding.requests for finding in verdict.findings), default=0)
     undecided = verdict.result is Result.NEED_MORE_DATA
     return undecided and spec.max_requests is not None and asked >= spec.max_requests
 
 
-def fails_requests(verdict: Verdict) -> bool:
+def fails_by_errors(verdict: Verdict) -> bool:
     """Say whether the canary failed for its errors, alone or among others."""
     return any(f.name == ERRORS and f.result is Result.FAIL for f in verdict.findings)
 
 
-def strata_of(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
+def select_strata(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
     """Return the strata of a metric by its key.
 
     They are one as soon as somebody counted without them: a replica of an older image on one side would be like nobody on the other.
@@ -97,17 +97,19 @@ def strata_of(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
         return tuple(found.values()) or (_NOTHING,)
     whole = _NOTHING
     for seen in found.values():
-        whole = Stratum(_sum(whole.stable, seen.stable), _sum(whole.canary, seen.canary))
+        whole = Stratum(
+            _add_counts(whole.stable, seen.stable), _add_counts(whole.canary, seen.canary)
+        )
     return (whole,)
 
 
-def _adjective(metric: MetricSpec) -> str:
+def _choose_adjective(metric: MetricSpec) -> str:
     return {ERRORS: "errors", LENGTH: "long"}.get(metric.name, "slow")
 
 
-def _cached(evidence: Analysis) -> str:
+def _describe_cache(evidence: Analysis) -> str:
     """Return how much of the prompts was in the prefix cache, if an engine tells: a cold cache is why a canary is slow at first."""
-    seen = evidence.counts.get(Key(CACHED), _NOTHING)
+    seen = evidence.counts.get(CountKey(CACHED), _NOTHING)
     if not seen.canary.total and not seen.stable.total:
         return ""
     canary, stable = (
@@ -120,7 +122,7 @@ def _cached(evidence: Analysis) -> str:
 _NOTHING = Stratum(Counts(), Counts())
 
 
-def _sum(before: Counts, more: Counts | None) -> Counts:
+def _add_counts(before: Counts, more: Counts | None) -> Counts:
     if more is None:
         return before
     return Counts(before.total + more.total, before.bad + more.bad)

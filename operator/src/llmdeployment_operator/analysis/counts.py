@@ -41,23 +41,23 @@ class Counts:
             raise ValueError(f"bad: {self.bad} is not a part of {self.total} requests")
 
 
-class Key(NamedTuple):
+class CountKey(NamedTuple):
     """What is counted: a metric's name with its threshold, and where the stratum's prompts end, in bytes."""
 
     metric: str
     stratum: str = UNKNOWN
 
 
-Samples = dict[int, dict[Key, Counts]]
+RevisionCounts = dict[int, dict[CountKey, Counts]]
 """Counts by revision; cumulative since whoever counts began, or differences of such."""
 
 
-def key_of(metric: MetricSpec) -> str:
+def format_metric_key(metric: MetricSpec) -> str:
     """Return the name under which a metric is counted: another threshold is another metric.
 
-    >>> key_of(MetricSpec(name="ttft", milliseconds=500)), key_of(MetricSpec(name="errorRate"))
+    >>> format_metric_key(MetricSpec(name="ttft", milliseconds=500)), format_metric_key(MetricSpec(name="errorRate"))
     ('ttft>500ms', 'errorRate')
-    >>> key_of(MetricSpec(name="outputTokens", tokens=500))
+    >>> format_metric_key(MetricSpec(name="outputTokens", tokens=500))
     'outputTokens>500'
     """
     if metric.tokens is not None:
@@ -65,7 +65,7 @@ def key_of(metric: MetricSpec) -> str:
     return metric.name if metric.milliseconds is None else f"{metric.name}>{metric.milliseconds}ms"
 
 
-def of_replica(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> Samples:
+def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
     """Return what a replica's `/stats` say; nothing of one that is not what it should be.
 
     A metric that the replica does not count, being of an older image, is left out.
@@ -73,42 +73,42 @@ def of_replica(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> Sampl
     measured = [metric for metric in metrics if metric.name != ERRORS]
     try:
         return {
-            int(number): _of_revision(row, measured) for number, row in stats["revisions"].items()
+            int(number): _read_revision(row, measured) for number, row in stats["revisions"].items()
         }
     except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
         return {}
 
 
-def of_gateway(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> Samples:
+def read_gateway_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
     """Return the error rate of a gateway's `/stats`; nothing of one that is not what it should be."""
     if all(metric.name != ERRORS for metric in metrics):
         return {}
-    found: Samples = {}
+    found: RevisionCounts = {}
     try:
         for row in stats["routes"]:
             # Two arms may have one revision.
             counts = found.setdefault(int(row["revision"]), {})
-            before, requests = counts.get(Key(ERRORS), Counts()), row["requests"]
+            before, requests = counts.get(CountKey(ERRORS), Counts()), row["requests"]
             total, bad = before.total + sum(requests.values()), before.bad + requests["5xx"]
-            counts[Key(ERRORS)] = Counts(total, bad)
+            counts[CountKey(ERRORS)] = Counts(total, bad)
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
     return found
 
 
-def _of_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dict[Key, Counts]:
+def _read_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dict[CountKey, Counts]:
     found = {
-        Key(key_of(metric), stratum): counts
+        CountKey(format_metric_key(metric), stratum): counts
         for metric in metrics
         if metric.name in row
-        for stratum, counts in _beyond(row[metric.name], metric).items()
+        for stratum, counts in _count_beyond(row[metric.name], metric).items()
     }
     if CACHED in row:
-        found[Key(CACHED)] = Counts(row["promptTokens"], row[CACHED])
+        found[CountKey(CACHED)] = Counts(row["promptTokens"], row[CACHED])
     return found
 
 
-def _beyond(histogram: Mapping[str, Any], metric: MetricSpec) -> dict[str, Counts]:
+def _count_beyond(histogram: Mapping[str, Any], metric: MetricSpec) -> dict[str, Counts]:
     """Return what a histogram counts beyond the metric's threshold, by stratum."""
     threshold = metric.tokens or (metric.milliseconds or 0) / 1000
     bounds = [bound for bound, _ in histogram["buckets"]]
@@ -122,10 +122,12 @@ def _beyond(histogram: Mapping[str, Any], metric: MetricSpec) -> dict[str, Count
         }
     if len(strata) >= STRATA or any(len(counts) != len(bounds) for _, counts in strata):
         raise ValueError("the strata do not fit the histogram")
-    return {_name(below): Counts(sum(counts), sum(counts[bad:])) for below, counts in strata}
+    return {
+        _name_stratum(below): Counts(sum(counts), sum(counts[bad:])) for below, counts in strata
+    }
 
 
-def _name(below: object) -> str:
+def _name_stratum(below: object) -> str:
     if below == "+Inf" or (isinstance(below, int) and 0 < below < 10**9):
         return str(below)
     raise ValueError(f"{below!r} is not a prompt's length")

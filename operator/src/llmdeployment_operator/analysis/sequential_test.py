@@ -50,7 +50,7 @@ class Stratum:
 
 
 @dataclass(frozen=True)
-class Metric:
+class ComparedMetric:
     """One share to compare, averaged over the strata as the canary's requests are spread over them.
 
     Args:
@@ -78,7 +78,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Policy:
+class SequentialPolicy:
     """How sure a verdict must be.
 
     Args:
@@ -107,7 +107,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Finding:
+class MetricFinding:
     """What one metric says.
 
     `effect` is the canary's share minus the stable's, None while no stratum has requests of both. low..high hold the true one at
@@ -136,12 +136,12 @@ class Verdict:
 
     result: Result
     metric: str | None
-    findings: tuple[Finding, ...]
+    findings: tuple[MetricFinding, ...]
     requests_left: int | None
     message: str
 
 
-def judge(metrics: Sequence[Metric], policy: Policy) -> Verdict:
+def judge(metrics: Sequence[ComparedMetric], policy: SequentialPolicy) -> Verdict:
     """Return what the counts say.
 
     One failed metric fails the canary; alpha_fail is split evenly, so that all metrics together stay below it. To pass, every metric
@@ -152,7 +152,7 @@ def judge(metrics: Sequence[Metric], policy: Policy) -> Verdict:
     """
     if not metrics or len({metric.name for metric in metrics}) < len(metrics):
         raise ValueError("metrics: at least one is needed, and no two of one name")
-    findings = tuple(_finding(metric, policy, len(metrics)) for metric in metrics)
+    findings = tuple(_judge_metric(metric, policy, len(metrics)) for metric in metrics)
     failed = [finding for finding in findings if finding.result is Result.FAIL]
     if failed:
         worst = max(failed, key=lambda finding: finding.log_e_worse)
@@ -161,21 +161,21 @@ def judge(metrics: Sequence[Metric], policy: Policy) -> Verdict:
         closest = min(findings, key=lambda finding: finding.log_e_within)
         message = f"all metrics ({len(findings)}) are within tolerance; {closest.message}"
         return Verdict(Result.PASS, None, findings, 0, message)
-    return _undecided(metrics, findings, policy)
+    return _report_undecided(metrics, findings, policy)
 
 
 def log_e_worse(
     strata: Sequence[Stratum], difference: float, prior: tuple[float, float] = PRIOR
 ) -> float:
     """Return the log of the evidence that the canary's share is higher by more than `difference` (-0.99 to 0.99)."""
-    return log_average(strata, prior) - _log_highest(strata, difference, -1)
+    return log_average(strata, prior) - _find_log_highest(strata, difference, -1)
 
 
 def log_e_within(
     strata: Sequence[Stratum], difference: float, prior: tuple[float, float] = PRIOR
 ) -> float:
     """Return the log of the evidence that the canary's share is higher by less than `difference` (-0.99 to 0.99)."""
-    return log_average(strata, prior) - _log_highest(strata, difference, 1)
+    return log_average(strata, prior) - _find_log_highest(strata, difference, 1)
 
 
 def log_average(strata: Sequence[Stratum], prior: tuple[float, float] = PRIOR) -> float:
@@ -208,26 +208,26 @@ class _Point(NamedTuple):
     log_likelihood: float
 
 
-def _compared(strata: Sequence[Stratum]) -> float:
+def _count_compared(strata: Sequence[Stratum]) -> float:
     # A stratum that one side has not seen says nothing of the difference.
     return sum(s.canary.total for s in strata if s.stable.total)
 
 
-def _at(strata: Sequence[Stratum], pull: float) -> _Point:
+def _find_point(strata: Sequence[Stratum], pull: float) -> _Point:
     """Return the shares that maximise log likelihood + pull * difference; a higher pull has a higher difference."""
-    requests = _compared(strata) or 1
+    requests = _count_compared(strata) or 1
     difference = log_likelihood = 0.0
     for stratum in strata:
         weight = stratum.canary.total / requests if stratum.stable.total else 0
-        stable = _share(stratum.stable, -pull * weight)
-        canary = _share(stratum.canary, pull * weight)
+        stable = _find_share(stratum.stable, -pull * weight)
+        canary = _find_share(stratum.canary, pull * weight)
         difference += weight * (canary - stable)
         log_likelihood += _log_likelihood(stratum.stable, stable)
         log_likelihood += _log_likelihood(stratum.canary, canary)
     return _Point(difference, log_likelihood)
 
 
-def _share(counts: Counts, pull: float) -> float:
+def _find_share(counts: Counts, pull: float) -> float:
     """Return the t of 0..1 that maximises k ln t + (n-k) ln(1-t) + pull t, so that pull t^2 + (n-pull) t - k = 0."""
     n, k = counts.total, counts.bad
     if not n:
@@ -244,44 +244,44 @@ def _log_likelihood(counts: Counts, share: float) -> float:
     return sum(count * math.log(p) if p > 0 else -math.inf for count, p in parts)
 
 
-def _pull(strata: Sequence[Stratum], sign: int, beyond: Callable[[_Point], bool]) -> float:
+def _find_pull(strata: Sequence[Stratum], sign: int, beyond: Callable[[_Point], bool]) -> float:
     """Return the smallest pull of this sign whose point is `beyond`, from above and to 9 digits."""
     near, far = 0.0, float(sign)
-    while not beyond(_at(strata, far)):
+    while not beyond(_find_point(strata, far)):
         near, far = far, far * 2
     for _ in range(30):
         middle = (near + far) / 2
-        near, far = (near, middle) if beyond(_at(strata, middle)) else (middle, far)
+        near, far = (near, middle) if beyond(_find_point(strata, middle)) else (middle, far)
     return far
 
 
-def _log_highest(strata: Sequence[Stratum], difference: float, sign: int) -> float:
+def _find_log_highest(strata: Sequence[Stratum], difference: float, sign: int) -> float:
     """Return the highest log likelihood among shares whose difference lies on the `sign` side of this one, or on it.
 
     The Lagrangian's maximum is not below it for any pull: a pull that is a little off makes the evidence smaller, never larger.
     """
-    best = _at(strata, 0)
-    if not _compared(strata) or sign * (best.difference - difference) >= 0:
+    best = _find_point(strata, 0)
+    if not _count_compared(strata) or sign * (best.difference - difference) >= 0:
         return best.log_likelihood
-    pull = _pull(strata, sign, lambda point: sign * (point.difference - difference) >= 0)
-    point = _at(strata, pull)
+    pull = _find_pull(strata, sign, lambda point: sign * (point.difference - difference) >= 0)
+    point = _find_point(strata, pull)
     return point.log_likelihood + pull * (point.difference - difference)
 
 
-def _bound(strata: Sequence[Stratum], floor: float, sign: int) -> float:
+def _find_bound(strata: Sequence[Stratum], floor: float, sign: int) -> float:
     """Return the end, on one side, of the differences that some shares of a log likelihood above `floor` have."""
-    if not _compared(strata):
+    if not _count_compared(strata):
         return sign
 
     def beyond(point: _Point) -> bool:
         return point.log_likelihood <= floor or sign * point.difference > 1 - 1e-9
 
-    point = _at(strata, _pull(strata, sign, beyond))
+    point = _find_point(strata, _find_pull(strata, sign, beyond))
     return point.difference if point.log_likelihood <= floor else sign
 
 
-def _result(metric: Metric, policy: Policy, parts: int) -> Result:
-    if _compared(metric.strata) < policy.min_requests:
+def _decide_result(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> Result:
+    if _count_compared(metric.strata) < policy.min_requests:
         return Result.NEED_MORE_DATA
     if log_e_worse(metric.strata, metric.tolerance) >= math.log(parts / policy.alpha_fail):
         return Result.FAIL
@@ -290,24 +290,24 @@ def _result(metric: Metric, policy: Policy, parts: int) -> Result:
     return Result.NEED_MORE_DATA
 
 
-def _finding(metric: Metric, policy: Policy, parts: int) -> Finding:
-    strata, requests = metric.strata, int(_compared(metric.strata))
+def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> MetricFinding:
+    strata, requests = metric.strata, int(_count_compared(metric.strata))
     average = log_average(strata)
-    finding = Finding(
+    finding = MetricFinding(
         name=metric.name,
-        result=_result(metric, policy, parts),
-        effect=_at(strata, 0).difference if requests else None,
-        low=_bound(strata, average + math.log(policy.alpha_fail / parts), -1),
-        high=_bound(strata, average + math.log(policy.alpha_pass), 1),
+        result=_decide_result(metric, policy, parts),
+        effect=_find_point(strata, 0).difference if requests else None,
+        low=_find_bound(strata, average + math.log(policy.alpha_fail / parts), -1),
+        high=_find_bound(strata, average + math.log(policy.alpha_pass), 1),
         requests=requests,
         log_e_worse=log_e_worse(strata, metric.tolerance),
         log_e_within=log_e_within(strata, metric.tolerance),
         message=f"{metric.name}: the stable and the canary have no like requests yet",
     )
-    return replace(finding, message=_sentence(metric, finding)) if requests else finding
+    return replace(finding, message=_write_sentence(metric, finding)) if requests else finding
 
 
-def _sentence(metric: Metric, finding: Finding) -> str:
+def _write_sentence(metric: ComparedMetric, finding: MetricFinding) -> str:
     seen = [s for s in metric.strata if s.stable.total and s.canary.total]
     bad = sum(s.canary.bad for s in seen) / finding.requests
     effect, low, high = finding.effect or 0.0, finding.low, finding.high
@@ -316,19 +316,21 @@ def _sentence(metric: Metric, finding: Finding) -> str:
     if effect < 0:
         word, low, high = "better", -high, -low
     return (
-        f"{metric.name}: {_hundredths(bad)} % of {finding.requests:,} canary requests were {metric.adjective}, "
-        f"{_hundredths(abs(bad - effect))} % of {sum(s.stable.total for s in seen):,.0f} stable ones{alike}: "
-        f"{word} by {_hundredths(abs(effect))} points ({_hundredths(low)} to {_hundredths(high)}), "
+        f"{metric.name}: {_format_percent(bad)} % of {finding.requests:,} canary requests were {metric.adjective}, "
+        f"{_format_percent(abs(bad - effect))} % of {sum(s.stable.total for s in seen):,.0f} stable ones{alike}: "
+        f"{word} by {_format_percent(abs(effect))} points ({_format_percent(low)} to {_format_percent(high)}), "
         f"tolerance {100 * metric.tolerance:g}"
     )
 
 
-def _hundredths(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.1f}" if abs(100 * share) >= 1 else f"{100 * share:.2f}"
 
 
-def _undecided(metrics: Sequence[Metric], findings: tuple[Finding, ...], policy: Policy) -> Verdict:
-    ahead = [_ahead(metric, policy, len(metrics)) for metric in metrics]
+def _report_undecided(
+    metrics: Sequence[ComparedMetric], findings: tuple[MetricFinding, ...], policy: SequentialPolicy
+) -> Verdict:
+    ahead = [_estimate_ahead(metric, policy, len(metrics)) for metric in metrics]
     waits = [i for i, finding in enumerate(findings) if finding.result is Result.NEED_MORE_DATA]
     finding = findings[max(waits, key=lambda i: min(ahead[i]))]
     left = min(*(fail for fail, _ in ahead), max(ok for _, ok in ahead))
@@ -346,27 +348,33 @@ def _undecided(metrics: Sequence[Metric], findings: tuple[Finding, ...], policy:
     return Verdict(Result.NEED_MORE_DATA, finding.name, findings, number, message)
 
 
-def _ahead(metric: Metric, policy: Policy, parts: int) -> tuple[float, float]:
+def _estimate_ahead(
+    metric: ComparedMetric, policy: SequentialPolicy, parts: int
+) -> tuple[float, float]:
     """Return after how many more canary requests this metric fails and passes if they are like those so far."""
-    least = policy.min_requests - _compared(metric.strata)
-    fail = _left(metric, log_e_worse, math.log(parts / policy.alpha_fail))
-    return max(least, fail), max(least, _left(metric, log_e_within, -math.log(policy.alpha_pass)))
+    least = policy.min_requests - _count_compared(metric.strata)
+    fail = _estimate_left(metric, log_e_worse, math.log(parts / policy.alpha_fail))
+    return max(least, fail), max(
+        least, _estimate_left(metric, log_e_within, -math.log(policy.alpha_pass))
+    )
 
 
-def _left(metric: Metric, log_e: Callable[[Sequence[Stratum], float], float], goal: float) -> float:
-    requests, near, far = _compared(metric.strata), 0.0, 1.0
+def _estimate_left(
+    metric: ComparedMetric, log_e: Callable[[Sequence[Stratum], float], float], goal: float
+) -> float:
+    requests, near, far = _count_compared(metric.strata), 0.0, 1.0
     low = log_e(metric.strata, metric.tolerance)
     if low >= goal:
         return 0
     while 0 < requests * far <= SIGHT:
-        high = log_e([_later(stratum, far) for stratum in metric.strata], metric.tolerance)
+        high = log_e([_extrapolate(stratum, far) for stratum in metric.strata], metric.tolerance)
         if high >= goal:
             return requests * (near + (far - near) * (goal - low) / (high - low))
         near, far, low = far, 2 * far, high
     return math.inf
 
 
-def _later(stratum: Stratum, growth: float) -> Stratum:
+def _extrapolate(stratum: Stratum, growth: float) -> Stratum:
     """Return the counts to expect when the requests have grown by this part of themselves."""
     stable, canary = stratum.stable, stratum.canary
     known = stable if stable.total else canary

@@ -55,7 +55,7 @@ class ArmSpec(Model):
         return self
 
 
-def checked(arms: tuple[ArmSpec, ...]) -> None:
+def check_arms(arms: tuple[ArmSpec, ...]) -> None:
     """Check what concerns all arms together.
 
     Raises:
@@ -70,10 +70,10 @@ def checked(arms: tuple[ArmSpec, ...]) -> None:
         raise ValueError(WEIGHTS)
 
 
-def merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def merge_patch(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """Return a JSON merge patch (RFC 7396) applied: maps are merged, null removes, all else replaces.
 
-    >>> merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": None, "e": 3}, "d": [2]})
+    >>> merge_patch({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": None, "e": 3}, "d": [2]})
     {'a': {'c': 2, 'e': 3}, 'd': [2]}
     """
     found = dict(base)
@@ -82,29 +82,31 @@ def merged(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
             found.pop(key, None)
         elif isinstance(value, dict):
             mine = found.get(key)
-            found[key] = merged(mine if isinstance(mine, dict) else {}, value)
+            found[key] = merge_patch(mine if isinstance(mine, dict) else {}, value)
         else:
             found[key] = value
     return found
 
 
-def overrides_schema(spec: dict[str, Any]) -> dict[str, Any]:
+def build_overrides_schema(spec: dict[str, Any]) -> dict[str, Any]:
     """Return the structural schema of `overrides`, made from that of the spec: the template fields, nothing required or defaulted.
 
     Rules on objects as a whole are left to the operator, which sees them merged with the spec.
     """
     fields = spec["properties"].items()
-    properties = {name: _partial(node) for name, node in fields if name in _OVERRIDABLE}
+    properties = {name: _make_partial(node) for name, node in fields if name in _OVERRIDABLE}
     del properties["model"]["properties"]["servedName"]
     return {"type": "object", "properties": properties}
 
 
-def _partial(node: dict[str, Any]) -> dict[str, Any]:
+def _make_partial(node: dict[str, Any]) -> dict[str, Any]:
     left_out = {"default", "required", "description"}
     if "properties" in node and "x-kubernetes-preserve-unknown-fields" not in node:
         # They count on what is required, or cost more than the API server allows eight times over.
         left_out.add("x-kubernetes-validations")
     found = {key: value for key, value in node.items() if key not in left_out}
     if "properties" in node:
-        found["properties"] = {key: _partial(child) for key, child in node["properties"].items()}
+        found["properties"] = {
+            key: _make_partial(child) for key, child in node["properties"].items()
+        }
     return found

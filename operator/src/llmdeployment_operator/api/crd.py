@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from llmdeployment_operator.api.arms import overrides_schema
+from llmdeployment_operator.api.arms import build_overrides_schema
 from llmdeployment_operator.api.rules import ADAPTER_IS_MODEL, OBJECT_ADAPTERS
-from llmdeployment_operator.api.schema import Schema, structural
+from llmdeployment_operator.api.schema import Schema, build_structural
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import GROUP, KIND, PLURAL, VERSION, Spec
 
@@ -48,7 +48,7 @@ _COLUMNS = [
 ]
 
 
-def crd() -> dict[str, Any]:
+def build_crd() -> dict[str, Any]:
     """Return the CustomResourceDefinition as an object of the API."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -65,12 +65,12 @@ def crd() -> dict[str, Any]:
                 "shortNames": ["llm"],
                 "categories": ["all"],
             },
-            "versions": [_version()],
+            "versions": [_build_version()],
         },
     }
 
 
-def _version() -> dict[str, Any]:
+def _build_version() -> dict[str, Any]:
     return {
         "name": VERSION,
         "served": True,
@@ -87,11 +87,11 @@ def _version() -> dict[str, Any]:
             {"name": name, "type": kind, "jsonPath": path, "priority": priority}
             for name, kind, path, priority in _COLUMNS
         ],
-        "schema": {"openAPIV3Schema": _schema()},
+        "schema": {"openAPIV3Schema": _build_schema()},
     }
 
 
-def _schema() -> Schema:
+def _build_schema() -> Schema:
     return {
         "description": "An LLM that is served on Ray Serve, behind a gateway of its own.",
         "type": "object",
@@ -100,27 +100,27 @@ def _schema() -> Schema:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": _spec(),
-            "status": structural(Status),
+            "spec": _build_spec(),
+            "status": build_structural(Status),
         },
         "x-kubernetes-validations": _OBJECT_RULES,
     }
 
 
-def _spec() -> Schema:
-    spec = structural(Spec)
+def _build_spec() -> Schema:
+    spec = build_structural(Spec)
     arm = spec["properties"]["arms"]["items"]["properties"]
     told = arm["overrides"]["description"]
-    arm["overrides"] = {"description": told, **overrides_schema(spec)}
+    arm["overrides"] = {"description": told, **build_overrides_schema(spec)}
     return spec
 
 
-def as_yaml(value: object, indent: int = 0) -> str:
+def format_yaml(value: object, indent: int = 0) -> str:
     """Return JSON data as YAML blocks, scalars in JSON's form, which is YAML too.
 
     The operator has no YAML library: it needs none but here.
 
-    >>> print(as_yaml({"a": [{"b": 1, "c": []}], "d": "x"}), end="")
+    >>> print(format_yaml({"a": [{"b": 1, "c": []}], "d": "x"}), end="")
     a:
     - b: 1
       c: []
@@ -128,42 +128,44 @@ def as_yaml(value: object, indent: int = 0) -> str:
     """
     pad = " " * indent
     if isinstance(value, dict) and value:
-        return "".join(f"{pad}{_key(key)}:{_below(item, indent)}" for key, item in value.items())
+        return "".join(
+            f"{pad}{_format_key(key)}:{_format_below(item, indent)}" for key, item in value.items()
+        )
     if isinstance(value, list) and value:
-        return "".join(f"{pad}- {as_yaml(item, indent + 2).lstrip(' ')}" for item in value)
+        return "".join(f"{pad}- {format_yaml(item, indent + 2).lstrip(' ')}" for item in value)
     return f"{pad}{json.dumps(value, ensure_ascii=False)}\n"
 
 
-def _key(key: str) -> str:
+def _format_key(key: str) -> str:
     return key if key.replace("-", "").isalnum() else json.dumps(key)
 
 
-def _below(value: object, indent: int) -> str:
+def _format_below(value: object, indent: int) -> str:
     if isinstance(value, dict | list) and value:
-        return "\n" + as_yaml(value, indent if isinstance(value, list) else indent + 2)
+        return "\n" + format_yaml(value, indent if isinstance(value, list) else indent + 2)
     return f" {json.dumps(value, ensure_ascii=False)}\n"
 
 
-def manifest() -> str:
+def format_manifest() -> str:
     """Return the text of the CRD's manifest."""
-    return _HEADER + as_yaml(crd())
+    return _HEADER + format_yaml(build_crd())
 
 
-def template() -> str:
+def format_template() -> str:
     """Return the text of the chart's template.
 
     A template and no file in the chart's `crds/`, because Helm never upgrades those. The annotation
     keeps `helm uninstall` from deleting the CRD, and with it every LLMDeployment there is.
     """
-    kept = crd()
+    kept = build_crd()
     kept["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
-    return f"{_HEADER}{{{{- if .Values.crds.install }}}}\n{as_yaml(kept)}{{{{- end }}}}\n"
+    return f"{_HEADER}{{{{- if .Values.crds.install }}}}\n{format_yaml(kept)}{{{{- end }}}}\n"
 
 
 def main() -> None:
     """Write manifest and template below the project's root: the first argument, or here."""
     root = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
-    for path, text in ((MANIFEST, manifest()), (TEMPLATE, template())):
+    for path, text in ((MANIFEST, format_manifest()), (TEMPLATE, format_template())):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
 

@@ -6,11 +6,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 
-def problem(schedule: str, time_zone: str) -> str | None:
+def find_problem(schedule: str, time_zone: str) -> str | None:
     """Return what is wrong with a cron expression or with the zone whose clocks it goes by, or None.
 
-    >>> problem("0 8 * * 1-5", "Europe/Berlin")
-    >>> problem("0 25 * * *", "UTC")
+    >>> find_problem("0 8 * * 1-5", "Europe/Berlin")
+    >>> find_problem("0 25 * * *", "UTC")
     'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
     """
     try:

@@ -110,7 +110,7 @@ class ExternalSpec(Model):
         return self
 
 
-def checked_engine(name: str, external: ExternalSpec | None, args: Mapping[str, Any]) -> None:
+def check_engine(name: str, external: ExternalSpec | None, args: Mapping[str, Any]) -> None:
     """Check an engine.
 
     Raises:
@@ -122,7 +122,7 @@ def checked_engine(name: str, external: ExternalSpec | None, args: Mapping[str, 
         raise ValueError(NO_ARGS)
 
 
-def checked_source(engine: str, source: str, adapters: int) -> None:
+def check_source(engine: str, source: str, adapters: int) -> None:
     """Check that a model elsewhere and an engine elsewhere come together, without adapters.
 
     Raises:
@@ -134,7 +134,7 @@ def checked_source(engine: str, source: str, adapters: int) -> None:
         raise ValueError(NO_ADAPTERS)
 
 
-def checked_pods(resources: Iterable[str], accelerators: int, prompt: Mapping[str, Any]) -> None:
+def check_pods(resources: Iterable[str], accelerators: int, prompt: Mapping[str, Any]) -> None:
     """Check what the pods of an external engine get: resources by name, tensor x pipeline, the prompt.
 
     Raises:
@@ -148,11 +148,11 @@ def checked_pods(resources: Iterable[str], accelerators: int, prompt: Mapping[st
         raise ValueError(LONG_PROMPT)
 
 
-def inherited(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def inherit_fields(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an arm takes over from the spec: from an API elsewhere to an engine here, or back, nothing that is the engine's own.
 
     >>> spec = {"engine": {"args": {"a": 1}}, "resources": {"limits": {"nvidia.com/gpu": "1"}}, "replicas": 2}
-    >>> inherited(spec, {"engine": {"name": "external"}}), inherited(spec, {}) == spec
+    >>> inherit_fields(spec, {"engine": {"name": "external"}}), inherit_fields(spec, {}) == spec
     ({'replicas': 2}, True)
     """
     old = (base.get("engine") or {}).get("name", "vllm")

@@ -63,7 +63,7 @@ class Text:
 
     def annotations(self) -> tuple[Any, ...]:
         """Return what turns `str` into this type for pydantic and for the schema."""
-        rules = cel(*(_expression(*rule) for rule in self._rules)) if self._rules else {}
+        rules = cel(*(_write_expression(*rule) for rule in self._rules)) if self._rules else {}
         field = Field(min_length=self.low, max_length=self.high, json_schema_extra=rules)
         return field, AfterValidator(self._checked)
 
@@ -74,7 +74,7 @@ class Text:
         return value
 
 
-def _expression(pattern: re.Pattern[str], message: str, scheme: str) -> tuple[str, str]:
+def _write_expression(pattern: re.Pattern[str], message: str, scheme: str) -> tuple[str, str]:
     if scheme and not pattern.pattern.strip("^$(?:)"):
         return f"!self.startsWith('{scheme}')", message
     matches = f"self.matches(r'''{pattern.pattern}''')"
@@ -104,7 +104,7 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _checked_quantity(value: str) -> str:
+def _check_quantity(value: str) -> str:
     if not _quantity.fullmatch(value):
         raise ValueError(f"{value!r} is not a quantity such as 2, 500m or 16Gi")
     return value
@@ -113,7 +113,7 @@ def _checked_quantity(value: str) -> str:
 Quantity = Annotated[
     str,
     BeforeValidator(_as_text),
-    AfterValidator(_checked_quantity),
+    AfterValidator(_check_quantity),
     Field(
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
@@ -126,10 +126,10 @@ Quantity = Annotated[
 """An amount of a resource, always text once parsed, so that `1` and `"1"` are the same revision."""
 
 
-def described(error: Mapping[str, Any]) -> str:
+def describe_error(error: Mapping[str, Any]) -> str:
     """Return one entry of `ValidationError.errors()` as `field: sentence`.
 
-    >>> described({"loc": ("spec", "engine", "env", 0), "msg": "Value error, is too long"})
+    >>> describe_error({"loc": ("spec", "engine", "env", 0), "msg": "Value error, is too long"})
     'spec.engine.env[0]: is too long'
     """
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])

@@ -21,7 +21,7 @@ def _as_text(value: object) -> object:
 SURGE = r"[1-9][0-9]{0,3}|[1-9][0-9]?%|100%"
 
 
-def _checked_surge(value: str) -> str:
+def _check_surge(value: str) -> str:
     if not re.fullmatch(SURGE, value):
         raise ValueError(f"{value!r} is not a number of replicas from 1 on, or a share such as 25%")
     return value
@@ -30,7 +30,7 @@ def _checked_surge(value: str) -> str:
 MaxSurge = Annotated[
     str,
     BeforeValidator(_as_text),
-    AfterValidator(_checked_surge),
+    AfterValidator(_check_surge),
     Field(
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
@@ -87,10 +87,10 @@ _RULES = cel(
 )
 
 
-def seconds(duration: str) -> int:
+def parse_seconds(duration: str) -> int:
     """Return a duration in seconds.
 
-    >>> seconds("1h30m"), seconds("90s")
+    >>> parse_seconds("1h30m"), parse_seconds("90s")
     (5400, 90)
     """
     units = {"h": 3600, "m": 60, "s": 1}

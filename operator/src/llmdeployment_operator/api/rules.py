@@ -145,22 +145,22 @@ RESERVED_DEFAULTS: dict[str, Extension] = {
 """Request fields that belong to the client alone, with the schema that lets CEL see them."""
 
 
-def reserved_flag(flag: str, why: str) -> str:
+def describe_reserved_flag(flag: str, why: str) -> str:
     """Return the sentence for a flag that may not be set."""
     return f"spec.engine.args cannot hold {flag}: {why}"
 
 
-def reserved_default(name: str) -> str:
+def describe_reserved_default(name: str) -> str:
     """Return the sentence for a request field that has no default."""
     return f"spec.prompt.defaults cannot hold {name}: every request brings its own"
 
 
-def _forbidden(properties: dict[str, Extension], rules: list[tuple[str, str]]) -> Extension:
+def _forbid(properties: dict[str, Extension], rules: list[tuple[str, str]]) -> Extension:
     # CEL sees a field of a preserving object only if it is declared: declared is what is forbidden.
     return {"type": "object", "properties": properties, **_PRESERVE, **cel(*rules)}
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     """Return a property's name as CEL writes it."""
     return name.replace("-", "__dash__")
 
@@ -172,16 +172,16 @@ def _flag_schema(flag: str) -> Extension:
     return {**kind, "description": f"Refused: {RESERVED_FLAGS[flag]}."}
 
 
-ENGINE_ARGS = _forbidden(
+ENGINE_ARGS = _forbid(
     {flag: _flag_schema(flag) for flag in RESERVED_FLAGS},
     [
-        (f"!has(self.{_escaped(flag)})", reserved_flag(flag, why))
+        (f"!has(self.{_escape(flag)})", describe_reserved_flag(flag, why))
         for flag, why in RESERVED_FLAGS.items()
     ],
 )
-PROMPT_DEFAULTS = _forbidden(
+PROMPT_DEFAULTS = _forbid(
     {name: {**schema, "description": "Refused."} for name, schema in RESERVED_DEFAULTS.items()},
-    [(f"!has(self.{name})", reserved_default(name)) for name in RESERVED_DEFAULTS],
+    [(f"!has(self.{name})", describe_reserved_default(name)) for name in RESERVED_DEFAULTS],
 )
 POD_SPEC: Extension = {"type": "object", **_PRESERVE}
 

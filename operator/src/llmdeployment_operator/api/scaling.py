@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from llmdeployment_operator.api import cron
 from llmdeployment_operator.api.external import NAME as EXTERNAL
 from llmdeployment_operator.api.fields import Model, Text, cel
-from llmdeployment_operator.api.rollout import Duration, seconds
+from llmdeployment_operator.api.rollout import Duration, parse_seconds
 
 LONGEST_MILLISECONDS = 750_000
 """The last bound of the replicas' histograms: beyond it a value cannot be told from any other."""
@@ -116,7 +116,7 @@ class ScheduleSpec(Model):
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
-        if wrong := cron.problem(self.schedule, self.time_zone):
+        if wrong := cron.find_problem(self.schedule, self.time_zone):
             raise ValueError(f"spec.scaling.schedules: {wrong}")
         return self
 
@@ -152,7 +152,7 @@ class ScalingSpec(Model):
         """Seconds without a request after which nothing is left; None where one replica stays."""
         if self.min_replicas:
             return None
-        return float(seconds(self.scale_to_zero_after or IDLE))
+        return float(parse_seconds(self.scale_to_zero_after or IDLE))
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -167,7 +167,7 @@ class ScalingSpec(Model):
         return self
 
 
-def checked(
+def check_scaling(
     scaling: ScalingSpec | None,
     engines: Mapping[str, str],
     mode: str,
@@ -192,10 +192,10 @@ def checked(
         raise ValueError(NOBODY_WAKES)
 
 
-def engine_of(overrides: Mapping[str, Any], default: str) -> str:
+def find_engine(overrides: Mapping[str, Any], default: str) -> str:
     """Return the name of the engine that an arm with these overrides has.
 
-    >>> engine_of({"engine": {"name": "external"}}, "vllm"), engine_of({}, "vllm")
+    >>> find_engine({"engine": {"name": "external"}}, "vllm"), find_engine({}, "vllm")
     ('external', 'vllm')
     """
     return str((overrides.get("engine") or {}).get("name", default))

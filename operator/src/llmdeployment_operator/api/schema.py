@@ -31,19 +31,19 @@ _KEPT = frozenset(
 _OF_TEXT = ("type", "minLength", "maxLength")
 
 
-def structural(model: type[BaseModel]) -> Schema:
+def build_structural(model: type[BaseModel]) -> Schema:
     """Return the structural schema of a type, as its JSON looks (camelCase).
 
     Raises:
         TypeError: the type holds something a structural schema has no word for.
     """
     schema = model.model_json_schema(by_alias=True, mode="validation")
-    return _node(schema, schema.get("$defs", {}))
+    return _build_node(schema, schema.get("$defs", {}))
 
 
-def _node(raw: Schema, definitions: dict[str, Schema]) -> Schema:
-    raw = _without_null(_resolved(raw, definitions))
-    raw = _resolved(raw, definitions)
+def _build_node(raw: Schema, definitions: dict[str, Schema]) -> Schema:
+    raw = _without_null(_resolve(raw, definitions))
+    raw = _resolve(raw, definitions)
     node = {key: value for key, value in raw.items() if key in _KEPT or key.startswith("x-")}
     if "description" in node:
         node["description"] = " ".join(node["description"].split())
@@ -56,23 +56,23 @@ def _node(raw: Schema, definitions: dict[str, Schema]) -> Schema:
     if "type" not in node:
         raise TypeError(f"no structural schema for {raw}")
     if "items" in raw:
-        node["items"] = _node(raw["items"], definitions)
+        node["items"] = _build_node(raw["items"], definitions)
     if node["type"] == "object":
-        node |= _children(raw, definitions)
+        node |= _build_children(raw, definitions)
     return _with_plain_default(node)
 
 
-def _children(raw: Schema, definitions: dict[str, Schema]) -> Schema:
+def _build_children(raw: Schema, definitions: dict[str, Schema]) -> Schema:
     if "properties" in raw:
         properties = raw["properties"].items()
-        return {"properties": {name: _node(child, definitions) for name, child in properties}}
+        return {"properties": {name: _build_node(child, definitions) for name, child in properties}}
     values = raw.get("additionalProperties")
     if not isinstance(values, dict):
         raise TypeError(f"an object needs properties or typed values: {raw}")
-    return {"additionalProperties": _node(values, definitions)}
+    return {"additionalProperties": _build_node(values, definitions)}
 
 
-def _resolved(raw: Schema, definitions: dict[str, Schema]) -> Schema:
+def _resolve(raw: Schema, definitions: dict[str, Schema]) -> Schema:
     """Return a `$ref` as what it refers to; what is said beside it wins."""
     if "$ref" not in raw:
         return raw

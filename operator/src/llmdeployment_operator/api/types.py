@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -14,7 +15,7 @@ from pydantic import (
 )
 
 from llmdeployment_operator.api import external, gateway_api, rules, scaling
-from llmdeployment_operator.api.arms import ARMS, ArmSpec, checked, merged
+from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_patch
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.env import EnvVar
 from llmdeployment_operator.api.external import ExternalSpec
@@ -23,12 +24,12 @@ from llmdeployment_operator.api.fields import (
     Model,
     ObjectName,
     Quantity,
-    described,
+    describe_error,
 )
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
-from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status import Status, read_status
 
 GROUP = "llmdeployment.dev"
 VERSION = "v1alpha1"
@@ -84,12 +85,12 @@ class EngineSpec(Model):
     def _no_reserved_flags(cls, args: dict[str, Any]) -> dict[str, Any]:
         for flag in args:
             if why := rules.RESERVED_FLAGS.get(flag.removeprefix("no-")):
-                raise ValueError(rules.reserved_flag(flag, why))
+                raise ValueError(rules.describe_reserved_flag(flag, why))
         return args
 
     @model_validator(mode="after")
     def _external_if_named(self) -> Self:
-        external.checked_engine(self.name, self.external, self.args)
+        external.check_engine(self.name, self.external, self.args)
         return self
 
 
@@ -108,11 +109,11 @@ class PromptSpec(Model):
     def _no_reserved_defaults(cls, defaults: dict[str, JsonValue]) -> dict[str, JsonValue]:
         for name in rules.RESERVED_DEFAULTS:
             if name in defaults:
-                raise ValueError(rules.reserved_default(name))
+                raise ValueError(rules.describe_reserved_default(name))
         return defaults
 
 
-def _known(amounts: dict[str, str]) -> dict[str, str]:
+def _check_names(amounts: dict[str, str]) -> dict[str, str]:
     if not all(map(rules.is_resource, amounts)):
         raise ValueError(rules.RESOURCE_NAMES)
     return amounts
@@ -121,7 +122,7 @@ def _known(amounts: dict[str, str]) -> dict[str, str]:
 Amounts = Annotated[
     dict[str, Quantity],
     Field(max_length=16, json_schema_extra=rules.AMOUNTS),
-    AfterValidator(_known),
+    AfterValidator(_check_names),
 ]
 
 
@@ -270,31 +271,33 @@ class Spec(Model):
     @model_validator(mode="after")
     def _scaling_fits(self) -> Self:
         own = self.engine.name
-        arms = {arm.name: scaling.engine_of(arm.overrides, own) for arm in self.arms}
+        arms = {arm.name: scaling.find_engine(arm.overrides, own) for arm in self.arms}
         gateway = self.gateway
-        scaling.checked(self.scaling, {"": own, **arms}, gateway.mode, gateway.hold.max_requests)
+        scaling.check_scaling(
+            self.scaling, {"": own, **arms}, gateway.mode, gateway.hold.max_requests
+        )
         return self
 
     @model_validator(mode="after")
     def _external_fits(self) -> Self:
         model = self.model
-        external.checked_source(self.engine.name, model.source, len(model.adapters))
+        external.check_source(self.engine.name, model.source, len(model.adapters))
         if self.engine.name == external.NAME:
             names = {**(self.resources.requests or {}), **(self.resources.limits or {})}
             gpus = self.parallelism.tensor * self.parallelism.pipeline
-            external.checked_pods(names, gpus, self.prompt.model_dump(mode="json"))
+            external.check_pods(names, gpus, self.prompt.model_dump(mode="json"))
         return self
 
     @model_validator(mode="after")
     def _arms_fit(self) -> Self:
-        checked(self.arms)
+        check_arms(self.arms)
         for arm in self.arms:
             try:
                 self.of_arm(arm)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 raise ValueError(
-                    f"spec.arms {arm.name}: with its overrides, {described(first)}"
+                    f"spec.arms {arm.name}: with its overrides, {describe_error(first)}"
                 ) from None
         return self
 
@@ -308,7 +311,7 @@ class Spec(Model):
             mode="json", by_alias=True, exclude_defaults=True, exclude_none=True, exclude={"arms"}
         )
         return type(self).model_validate(
-            merged(external.inherited(base, arm.overrides), arm.overrides)
+            merge_patch(external.inherit_fields(base, arm.overrides), arm.overrides)
         )
 
 
@@ -335,7 +338,8 @@ class LLMDeployment(Model):
     kind: Literal["LLMDeployment"] = "LLMDeployment"
     metadata: ObjectMeta
     spec: Spec
-    status: Status = Status()
+    status: Annotated[Status, BeforeValidator(read_status)] = Status()
+    """Read leniently: what an operator of another version wrote there must not stop this one."""
 
     @model_validator(mode="after")
     def _adapters_are_not_the_model(self) -> Self:
@@ -356,4 +360,4 @@ def parse(document: Mapping[str, Any]) -> LLMDeployment:
         return LLMDeployment.model_validate(dict(document))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise SpecError("; ".join(described(entry) for entry in found)) from None
+        raise SpecError("; ".join(describe_error(entry) for entry in found)) from None

@@ -50,10 +50,10 @@ class Arrivals:
     slot_arrivals: float = 0.0
 
 
-def add(arrivals: Arrivals, seconds: float, requests: float) -> Arrivals:
+def add_arrivals(arrivals: Arrivals, seconds: float, requests: float) -> Arrivals:
     """Returns `arrivals` with `requests` that came within the last `seconds`.
 
-    >>> add(add(Arrivals(), 6.0, 12.0), 8.0, 16.0)
+    >>> add_arrivals(add_arrivals(Arrivals(), 6.0, 12.0), 8.0, 16.0)
     Arrivals(recent=((6.0, 12.0), (8.0, 16.0)), slots=(20.0,), slot_seconds=4.0, slot_arrivals=8.0)
     """
     recent = [*arrivals.recent, (seconds, requests)]
@@ -74,10 +74,10 @@ def add(arrivals: Arrivals, seconds: float, requests: float) -> Arrivals:
     return Arrivals(tuple(recent[drop:]), tuple(slots[-SLOTS:]), filled + left, count + rate * left)
 
 
-def window(arrivals: Arrivals, seconds: float) -> tuple[float, float]:
+def select_window(arrivals: Arrivals, seconds: float) -> tuple[float, float]:
     """Returns (seconds, requests) of about the last `seconds`: as many looks, or slots, as it takes.
 
-    >>> window(Arrivals(((1.0, 3.0), (1.0, 5.0))), 1.0)
+    >>> select_window(Arrivals(((1.0, 3.0), (1.0, 5.0))), 1.0)
     (1.0, 5.0)
     """
     length = count = 0.0
@@ -97,12 +97,12 @@ def window(arrivals: Arrivals, seconds: float) -> tuple[float, float]:
     return length, count
 
 
-def dispersion(arrivals: Arrivals) -> float:
+def measure_dispersion(arrivals: Arrivals) -> float:
     """Returns the index of dispersion of the slots' counts, at least 1/4 and at most 50; 1 before it is known.
 
     From differences of neighbours, so that a slow rise is not taken for burstiness: sum (c[i+1] - c[i])^2 / (2 (n-1) mean).
 
-    >>> dispersion(Arrivals(slots=(10.0, 30.0, 10.0, 30.0, 10.0)))
+    >>> measure_dispersion(Arrivals(slots=(10.0, 30.0, 10.0, 30.0, 10.0)))
     11.11
     """
     slots = arrivals.slots
@@ -114,20 +114,20 @@ def dispersion(arrivals: Arrivals) -> float:
     return round(min(50.0, max(0.25, index)), 2)
 
 
-def bound(seconds: float, requests: float, doubt: float, index: float) -> float:
+def bound_rate(seconds: float, requests: float, doubt: float, index: float) -> float:
     """Returns a rate in requests/s, `doubt` standard deviations above (below, where negative) what was counted.
 
-    >>> round(bound(2.0, 20.0, -3.0, 1.0), 1), round(bound(2.0, 20.0, 3.0, 1.0), 1)
+    >>> round(bound_rate(2.0, 20.0, -3.0, 1.0), 1), round(bound_rate(2.0, 20.0, 3.0, 1.0), 1)
     (4.4, 17.8)
     """
     root = sqrt(max(0.0, requests)) + doubt * sqrt(index) / 2
     return max(0.0, root) ** 2 / seconds if seconds > 0 else 0.0
 
 
-def slope(arrivals: Arrivals, slots: int = 30) -> tuple[float, float]:
+def fit_slope(arrivals: Arrivals, slots: int = 30) -> tuple[float, float]:
     """Returns by how many requests/s the rate rises each second over the last `slots` slots, and that figure's standard error.
 
-    >>> slope(Arrivals(slots=(10.0, 20.0, 30.0, 40.0, 50.0, 60.0)))
+    >>> fit_slope(Arrivals(slots=(10.0, 20.0, 30.0, 40.0, 50.0, 60.0)))
     (0.1, 0.0)
     """
     counts = arrivals.slots[-slots:]
@@ -157,7 +157,7 @@ class Demand:
     """Of dispersion."""
 
 
-def expect(arrivals: Arrivals, ahead: float) -> Demand:
+def forecast(arrivals: Arrivals, ahead: float) -> Demand:
     """Returns the demand now and `ahead` seconds from now.
 
     The estimate is the last minute's rate, or that of a shorter window less one deviation where it is higher: of one below `STEADY`
@@ -165,27 +165,30 @@ def expect(arrivals: Arrivals, ahead: float) -> Demand:
     sure), and adds at most half.
 
     >>> steady = Arrivals(((60.0, 120.0),), slots=(20.0,) * 12)
-    >>> d = expect(steady, 60.0)
+    >>> d = forecast(steady, 60.0)
     >>> d.estimate, round(d.least, 2), round(d.most, 2)
     (2.0, 1.87, 2.05)
     """
-    index = dispersion(arrivals)
+    index = measure_dispersion(arrivals)
     short = min(index, 2.0)
-    rate = bound(*window(arrivals, RECENT), 0.0, short)
+    rate = bound_rate(*select_window(arrivals, RECENT), 0.0, short)
     estimate, least = rate, 0.0
     for seconds, doubt in WINDOWS:
-        part = window(arrivals, seconds)
-        surely = bound(*part, -doubt, short)
+        part = select_window(arrivals, seconds)
+        surely = bound_rate(*part, -doubt, short)
         least = max(least, surely)
         if surely > rate or seconds >= STEADY:
-            estimate = max(estimate, bound(*part, -1.0, short))
-    rise, error = slope(arrivals)
-    most = max(rate, bound(*window(arrivals, RECENT), MOST_DOUBT, short))
-    trend = _trend(rise - error, ahead, estimate)
+            estimate = max(estimate, bound_rate(*part, -1.0, short))
+    rise, error = fit_slope(arrivals)
+    most = max(rate, bound_rate(*select_window(arrivals, RECENT), MOST_DOUBT, short))
+    trend = _limit_trend(rise - error, ahead, estimate)
     return Demand(
-        estimate + trend, least + _trend(rise - 2 * error, ahead, estimate), most + trend, index
+        estimate + trend,
+        least + _limit_trend(rise - 2 * error, ahead, estimate),
+        most + trend,
+        index,
     )
 
 
-def _trend(rise: float, ahead: float, estimate: float) -> float:
+def _limit_trend(rise: float, ahead: float, estimate: float) -> float:
     return min(0.5 * estimate, max(0.0, rise) * ahead)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-from llmdeployment_operator.autoscaler.types import BOUNDS, Look, ReplicaSample, Target
+from llmdeployment_operator.autoscaler.types import BOUNDS, Observation, ReplicaSample, Target
 
 PATIENCE = 5.0
 """Seconds after which a sample that looks older than its last is believed: the clock was put back."""
@@ -42,7 +42,7 @@ class Baseline:
     """A replica's last accepted sample."""
 
     sample: ReplicaSample
-    look_at: float
+    observed_at: float
     """When it was accepted, by the operator's clock."""
     since: float = 0.0
     """When its first was, by the same clock."""
@@ -74,7 +74,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Delta:
     """One look against the ones before."""
 
     baselines: Mapping[str, Baseline]
@@ -89,16 +89,16 @@ class Seen:
     """Same."""
 
 
-def share_over(counts: tuple[int, ...], seconds: float) -> tuple[int, int, int]:
+def count_over(counts: tuple[int, ...], seconds: float) -> tuple[int, int, int]:
     """Returns how many values surely lie above `seconds`, how many may, and how many there are.
 
     The first two are equal where `seconds` is a bound of the histogram; else they differ by the bucket that holds it. The law takes the
     second, up and down: what may be broken is not counted as kept.
 
     >>> counts = tuple(90 if bound < 0.5 else 95 if bound < 0.75 else 100 for bound in (*BOUNDS, 1e9))
-    >>> share_over(counts, 0.5)
+    >>> count_over(counts, 0.5)
     (5, 5, 100)
-    >>> share_over(counts, 0.6)
+    >>> count_over(counts, 0.6)
     (0, 5, 100)
     """
     total = counts[-1]
@@ -112,14 +112,14 @@ def share_over(counts: tuple[int, ...], seconds: float) -> tuple[int, int, int]:
     return total - above, total - below, total
 
 
-def usable(sample: ReplicaSample) -> bool:
+def is_usable(sample: ReplicaSample) -> bool:
     """Returns whether `sample` is a possible answer.
 
-    >>> usable(ReplicaSample(0.0, 1, 0, 0.1, 5, 5, {}))
+    >>> is_usable(ReplicaSample(0.0, 1, 0, 0.1, 5, 5, {}))
     True
-    >>> usable(ReplicaSample(0.0, 1, 0, float("nan"), 5, 5, {}))
+    >>> is_usable(ReplicaSample(0.0, 1, 0, float("nan"), 5, 5, {}))
     False
-    >>> usable(ReplicaSample(0.0, 1, 0, 0.1, 5, 5, {"ttft": (3, 2)}))
+    >>> is_usable(ReplicaSample(0.0, 1, 0, 0.1, 5, 5, {"ttft": (3, 2)}))
     False
     """
     numbers = (
@@ -131,48 +131,54 @@ def usable(sample: ReplicaSample) -> bool:
     )
     if not isfinite(sample.at) or not all(0 <= n < MOST for n in numbers):
         return False
-    return all(_possible(counts) for counts in sample.histograms.values())
+    return all(_is_possible(counts) for counts in sample.histograms.values())
 
 
-def _possible(counts: tuple[int, ...]) -> bool:
+def _is_possible(counts: tuple[int, ...]) -> bool:
     if len(counts) != len(BOUNDS) + 1:
         return False
     # A NaN makes the sum one, and every comparison with it false. Sorting is the fast way to look: every replica, every second.
     return counts[0] >= 0 and 0 <= sum(counts) < MOST and list(counts) == sorted(counts)
 
 
-def compare(baselines: Mapping[str, Baseline], look: Look, targets: tuple[Target, ...]) -> Seen:
+def measure_delta(
+    baselines: Mapping[str, Baseline], observation: Observation, targets: tuple[Target, ...]
+) -> Delta:
     """Returns what `look` adds to what was seen before.
 
     A replica that is in no look for `LONGEST` seconds is forgotten, so that the baselines stay as few as the replicas.
     """
-    kept = {uid: base for uid, base in baselines.items() if 0 <= look.at - base.look_at <= LONGEST}
+    kept = {
+        uid: base
+        for uid, base in baselines.items()
+        if 0 <= observation.at - base.observed_at <= LONGEST
+    }
     intervals: list[Interval] = []
     new: list[ReplicaSample] = []
     unusable = 0
-    for uid, sample in look.samples.items():
-        if not usable(sample):
+    for uid, sample in observation.samples.items():
+        if not is_usable(sample):
             unusable += 1
             continue
         base = kept.get(uid)
         if base is not None and sample.at <= base.sample.at:
-            if look.at - base.look_at < PATIENCE or sample.at == base.sample.at:
+            if observation.at - base.observed_at < PATIENCE or sample.at == base.sample.at:
                 continue
             base = None
         present = float(sample.running + sample.waiting)
         peak = present
         if base is not None:
-            interval = _between(base, sample, look.at, targets)
+            interval = _measure_interval(base, sample, observation.at, targets)
             intervals.append(interval)
             fade = 0.5 ** (interval.seconds / LATE)
             peak = present + max(0.0, interval.peak - present) * fade
         # Those of the very first look are not new, only not known yet.
-        first_seen = look.at if baselines else look.at - YOUNG
+        first_seen = observation.at if baselines else observation.at - YOUNG
         since = first_seen if base is None else base.since
-        kept[uid] = Baseline(sample, look.at, since, peak)
+        kept[uid] = Baseline(sample, observation.at, since, peak)
         new.append(sample)
-    factor = max(1.0, look.ready / len(new)) if new else 0.0
-    return Seen(
+    factor = max(1.0, observation.ready / len(new)) if new else 0.0
+    return Delta(
         kept,
         tuple(intervals),
         len(new),
@@ -182,15 +188,15 @@ def compare(baselines: Mapping[str, Baseline], look: Look, targets: tuple[Target
     )
 
 
-def _between(
-    base: Baseline, new: ReplicaSample, look_at: float, targets: tuple[Target, ...]
+def _measure_interval(
+    base: Baseline, new: ReplicaSample, observed_at: float, targets: tuple[Target, ...]
 ) -> Interval:
     old = base.sample
-    by_reader, by_operator = new.at - old.at, look_at - base.look_at
+    by_reader, by_operator = new.at - old.at, observed_at - base.observed_at
     # Where a reader's clock was put forward, the operator's own is right.
     plausible = by_operator <= 0 or 0.5 * by_operator <= by_reader <= 2.0 * by_operator + 1.0
     seconds = max(by_reader if plausible else by_operator, 1e-3)
-    restarted = _finished(new) < _finished(old) or any(
+    restarted = _count_finished(new) < _count_finished(old) or any(
         after < before
         for after, before in (
             (new.generation_tokens, old.generation_tokens),
@@ -200,7 +206,7 @@ def _between(
     if restarted:
         old = ReplicaSample(old.at, 0, 0, 0.0, 0, 0, {})
     before, after = old.running + old.waiting, new.running + new.waiting
-    finished = _finished(new) - _finished(old)
+    finished = _count_finished(new) - _count_finished(old)
     return Interval(
         seconds=seconds,
         in_flight=(before + after) / 2,
@@ -208,27 +214,27 @@ def _between(
         running=(old.running + new.running) / 2,
         waiting=new.waiting,
         kv_usage=min(1.0, new.kv_usage),
-        settled=look_at - base.since >= YOUNG and seconds <= MOMENT,
+        settled=observed_at - base.since >= YOUNG and seconds <= MOMENT,
         arrivals=max(0, finished + after - before),
         finished=finished,
         prompt_tokens=new.prompt_tokens - old.prompt_tokens,
         generation_tokens=new.generation_tokens - old.generation_tokens,
-        missed=tuple(_missed(old, new, target) for target in targets),
+        missed=tuple(_count_missed(old, new, target) for target in targets),
     )
 
 
-def _finished(sample: ReplicaSample) -> int:
+def _count_finished(sample: ReplicaSample) -> int:
     return sample.histograms["e2e"][-1] if "e2e" in sample.histograms else 0
 
 
-def _missed(old: ReplicaSample, new: ReplicaSample, target: Target) -> tuple[int, int]:
+def _count_missed(old: ReplicaSample, new: ReplicaSample, target: Target) -> tuple[int, int]:
     counts = new.histograms.get(target.metric)
     if counts is None:
         return 0, 0
-    _, over, total = share_over(counts, target.seconds)
+    _, over, total = count_over(counts, target.seconds)
     before = old.histograms.get(target.metric)
     if before is not None:
-        _, old_over, old_total = share_over(before, target.seconds)
+        _, old_over, old_total = count_over(before, target.seconds)
         if old_total <= total and old_over <= over:
             return over - old_over, total - old_total
     return over, total

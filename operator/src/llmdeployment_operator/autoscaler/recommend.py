@@ -19,104 +19,124 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from llmdeployment_operator.autoscaler.signals import (
-    Sight,
-    Want,
-    fewer,
-    make_sight,
-    more,
-    note_need,
+    Recommendation,
+    Signals,
+    build_signals,
+    recommend_fewer,
+    recommend_more,
+    record_need,
 )
-from llmdeployment_operator.autoscaler.state import ORDERS, State, advance, regretted
+from llmdeployment_operator.autoscaler.state import (
+    ORDERS,
+    AutoscalerState,
+    advance,
+    increase_regret,
+)
 from llmdeployment_operator.autoscaler.types import (
-    Look,
-    Policy,
-    Why,
+    Observation,
+    ScalingPolicy,
+    ScalingReason,
 )
 
 
 @dataclass(frozen=True)
-class Decision:
+class ScalingDecision:
     """How many replicas should exist, and why."""
 
     replicas: int
-    reason: Why
+    reason: ScalingReason
     message: str
     inputs: Mapping[str, float] = field(default_factory=dict)
     """The numbers that it was decided on."""
-    state: State = field(default_factory=State)
+    state: AutoscalerState = field(default_factory=AutoscalerState)
     """To be given to the next decision."""
 
 
-def decide(policy: Policy, look: Look, state: State, now: float) -> Decision:
+def recommend(
+    policy: ScalingPolicy, observation: Observation, state: AutoscalerState, now: float
+) -> ScalingDecision:
     """Returns how many replicas should exist.
 
     Args:
         policy: The targets and bounds.
-        look: What the operator sees.
+        observation: What the operator sees.
         state: What the last decision returned; `State()` at first.
         now: Seconds, the operator's clock.
     """
-    current = look.ready + look.coming if state.desired is None else state.desired
-    bounded = _bounded(policy, current)
-    if state.at is not None and look.at <= state.at:
+    current = observation.ready + observation.pending if state.desired is None else state.desired
+    bounded = _apply_bounds(policy, current)
+    if state.at is not None and observation.at <= state.at:
         # The same look again: it has been decided on.
-        return _decision(bounded, {}, state, now)
-    state, seen = advance(policy, look, replace(state, desired=current), now)
-    seen_now = make_sight(policy, look, state, seen, current=current, now=now)
-    inputs = _inputs(seen_now)
-    state = note_need(seen_now)
-    seen_now = replace(seen_now, state=state)
+        return _make_decision(bounded, {}, state, now)
+    state, delta = advance(policy, observation, replace(state, desired=current), now)
+    signals = build_signals(policy, observation, state, delta, current=current, now=now)
+    inputs = _list_inputs(signals)
+    state = record_need(signals)
+    signals = replace(signals, state=state)
     if bounded.replicas != current:
-        want = bounded
-    elif look.ready == 0 or current == 0:
-        want = _at_zero(seen_now)
+        recommendation = bounded
+    elif observation.ready == 0 or current == 0:
+        recommendation = _recommend_at_zero(signals)
     else:
-        want = more(seen_now) or fewer(seen_now)
-    return _decision(want, inputs, state, now)
+        recommendation = recommend_more(signals) or recommend_fewer(signals)
+    return _make_decision(recommendation, inputs, state, now)
 
 
-def _decision(want: Want, inputs: dict[str, float], state: State, now: float) -> Decision:
+def _make_decision(
+    recommendation: Recommendation, inputs: dict[str, float], state: AutoscalerState, now: float
+) -> ScalingDecision:
     before = state.desired or 0
-    if want.replicas > before:
-        orders = (*state.orders, *(now for _ in range(min(want.replicas - before, ORDERS))))
-        regret = regretted(state, now)
+    if recommendation.replicas > before:
+        orders = (
+            *state.orders,
+            *(now for _ in range(min(recommendation.replicas - before, ORDERS))),
+        )
+        regret = increase_regret(state, now)
         state = replace(state, up_at=now, orders=orders[:ORDERS], regret=regret)
-    elif want.replicas < before:
+    elif recommendation.replicas < before:
         state = replace(state, down_at=now)
-    state = replace(state, desired=want.replicas)
-    return Decision(want.replicas, want.reason, want.message, inputs, state)
+    state = replace(state, desired=recommendation.replicas)
+    return ScalingDecision(
+        recommendation.replicas, recommendation.reason, recommendation.message, inputs, state
+    )
 
 
-def _bounded(policy: Policy, current: int) -> Want:
+def _apply_bounds(policy: ScalingPolicy, current: int) -> Recommendation:
     if current > policy.maximum:
-        return Want(policy.maximum, Why.ABOVE_MAXIMUM, f"At most {policy.maximum} may exist.")
+        return Recommendation(
+            policy.maximum, ScalingReason.ABOVE_MAXIMUM, f"At most {policy.maximum} may exist."
+        )
     if current < policy.minimum:
-        return Want(policy.minimum, Why.BELOW_MINIMUM, f"At least {policy.minimum} are to exist.")
-    return Want(current, Why.HOLDING, f"{current} are neither too few nor shown to be too many.")
+        return Recommendation(
+            policy.minimum, ScalingReason.BELOW_MINIMUM, f"At least {policy.minimum} are to exist."
+        )
+    return Recommendation(
+        current, ScalingReason.HOLDING, f"{current} are neither too few nor shown to be too many."
+    )
 
 
-def _at_zero(sight: Sight) -> Want:
-    current, held = sight.current, sight.look.held
+def _recommend_at_zero(signals: Signals) -> Recommendation:
+    current, held = signals.current, signals.observation.held
     if current:
-        return Want(current, Why.WARMING_UP, f"None of {current} is ready yet.")
-    if held and sight.policy.maximum:
+        return Recommendation(current, ScalingReason.WARMING_UP, f"None of {current} is ready yet.")
+    if held and signals.policy.maximum:
         text = f"The gateway holds {held} requests and no replica is there."
-        return Want(1, Why.REQUESTS_HELD, text)
-    return Want(0, Why.IDLE, "No replica, and no request waits for one.")
+        return Recommendation(1, ScalingReason.REQUESTS_HELD, text)
+    return Recommendation(0, ScalingReason.IDLE, "No replica, and no request waits for one.")
 
 
-def _inputs(sight: Sight) -> dict[str, float]:
-    look, state, demand = sight.look, sight.state, sight.demand
+def _list_inputs(signals: Signals) -> dict[str, float]:
+    observation, state, demand = signals.observation, signals.state, signals.demand
     numbers = {
-        "ready": float(look.ready),
-        "coming": float(look.coming),
-        "answered": float(sight.seen.answered),
-        "held": float(look.held),
+        "ready": float(observation.ready),
+        "coming": float(observation.pending),
+        "answered": float(signals.delta.answered),
+        "held": float(observation.held),
         "requestsPerSecond": demand.estimate,
         "requestsPerSecondLeast": demand.least,
         "requestsPerSecondMost": demand.most,
         "inFlight": state.in_flight,
-        "waiting": sight.seen.waiting,
+        "waiting": signals.delta.waiting,
         "margin": state.margin,
         "warmUpSeconds": state.known_warm_up,
     }

@@ -116,13 +116,13 @@ def observe_speed(speed: Speed, intervals: Sequence[Interval], seconds: float) -
     return Speed(weight, x, tau, xx, x_tau)
 
 
-def line(speed: Speed) -> Line | None:
+def fit_line(speed: Speed) -> Line | None:
     """Returns the line, None before enough was seen.
 
     Where `x` hardly varied its slope is not to be had from the data: it is pulled towards half the step's time being in proportion to x.
 
     >>> seen = Speed(weight=2000.0, x=20000.0, tau=40.0, xx=400000.0, x_tau=600.0)
-    >>> fit = line(seen)
+    >>> fit = fit_line(seen)
     >>> round(fit.a, 3), round(fit.b, 4)
     (0.01, 0.001)
     """
@@ -183,14 +183,14 @@ NOTHING = Curve((0.0,) * (len(EDGES) + 1), (0.0,) * (len(EDGES) + 1), inf)
 """Of a target without values, such as the first token's where nobody streams: it asks for nothing."""
 
 
-def curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve:
+def fit_curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve:
     """Returns the rising curve through the counts.
 
     A bin's share is (over + budget/2) / (values + 1): one pseudo-value at half the budget, so that a full bin is believed and a nearly
     empty one claims little. An empty one is like the one before.
 
     >>> bins = len(EDGES) + 1
-    >>> f = curve([0, 0, 5, 60] + [0] * (bins - 4), [100, 100, 100, 100] + [0] * (bins - 4), 0.1)
+    >>> f = fit_curve([0, 0, 5, 60] + [0] * (bins - 4), [100, 100, 100, 100] + [0] * (bins - 4), 0.1)
     >>> [round(f(x), 2) for x in (0, 1, 2, 10)]
     [0.0, 0.05, 0.59, 1.0]
     """
@@ -215,7 +215,7 @@ def curve(over: Sequence[float], total: Sequence[float], budget: float) -> Curve
 
 
 @dataclass(frozen=True)
-class Carrier:
+class ReplicaModel:
     """All that is known of one replica."""
 
     line: Line
@@ -225,7 +225,7 @@ class Carrier:
     def in_flight(self, tokens: float) -> float | None:
         """Returns the requests in flight in a replica that is asked for `tokens`/s; None where it cannot give them.
 
-        >>> Carrier(Line(0.01, 0.001), (), ()).in_flight(500.0)
+        >>> ReplicaModel(Line(0.01, 0.001), (), ()).in_flight(500.0)
         10.0
         """
         slack = 1.0 - self.line.b * tokens
@@ -278,9 +278,9 @@ class Carrier:
         )
 
 
-def carrier(
+def fit_replica_model(
     speed: Speed, misses: Misses, targets: Sequence[tuple[str, float, float]]
-) -> Carrier | None:
+) -> ReplicaModel | None:
     """Returns what is known of a replica, None before its speed and the misses of a target are.
 
     Args:
@@ -288,7 +288,7 @@ def carrier(
         misses: What was seen of its misses.
         targets: (metric, seconds, budget) of each.
     """
-    fit = line(speed)
+    fit = fit_line(speed)
     if fit is None:
         return None
     curves: list[Curve] = []
@@ -298,11 +298,11 @@ def carrier(
         if sum(total) < ENOUGH:
             curves.append(NOTHING)
             continue
-        f = curve(over, total, budget)
+        f = fit_curve(over, total, budget)
         if metric == "itl":
             # A load whose mean step exceeds the target misses it, seen or not.
             f = replace(f, seen=min(f.seen, max(1.0, (seconds - fit.a) / fit.b)))
         curves.append(f)
     if targets and all(f is NOTHING for f in curves):
         return None
-    return Carrier(fit, tuple(curves), tuple(target[2] for target in targets))
+    return ReplicaModel(fit, tuple(curves), tuple(target[2] for target in targets))

@@ -22,21 +22,21 @@ class Schedule:
     """IANA name, such as Europe/Berlin: the hours are those of its clocks, summer and winter."""
 
 
-def problem(schedule: Schedule) -> str | None:
+def find_problem(schedule: Schedule) -> str | None:
     """Returns what is wrong with `schedule`, or None.
 
-    >>> problem(Schedule("0 8 * * 1-5", 36000.0, 4, "Europe/Berlin"))
-    >>> problem(Schedule("0 25 * * *", 60.0, 1))
+    >>> find_problem(Schedule("0 8 * * 1-5", 36000.0, 4, "Europe/Berlin"))
+    >>> find_problem(Schedule("0 25 * * *", 60.0, 1))
     'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
     """
-    if found := cron.problem(schedule.schedule, schedule.time_zone):
+    if found := cron.find_problem(schedule.schedule, schedule.time_zone):
         return found
     if schedule.duration <= 0:
         return "duration must be above zero"
     return None
 
 
-def floor(schedules: Iterable[Schedule], now: float) -> int:
+def find_minimum(schedules: Iterable[Schedule], now: float) -> int:
     """Returns the largest minimum of the schedules whose window is open at `now`; 0 where none is.
 
     A schedule with a `problem` is left out: who accepts it says so.
@@ -49,14 +49,14 @@ def floor(schedules: Iterable[Schedule], now: float) -> int:
 
     >>> work = Schedule("0 8 * * 1-5", 36000.0, 4, "Europe/Berlin")
     >>> noon = datetime(2025, 11, 24, 11, tzinfo=UTC).timestamp()
-    >>> floor([work], noon), floor([work], noon + 7 * 3600)
+    >>> find_minimum([work], noon), find_minimum([work], noon + 7 * 3600)
     (4, 0)
     """
-    return max((one.minimum for one in schedules if _open(one, now)), default=0)
+    return max((one.minimum for one in schedules if _is_open(one, now)), default=0)
 
 
-def _open(schedule: Schedule, now: float) -> bool:
-    if problem(schedule):
+def _is_open(schedule: Schedule, now: float) -> bool:
+    if find_problem(schedule):
         return False
     zone = ZoneInfo(schedule.time_zone)
     # The window is open if it began within the last `duration`: the first beginning after that moment lies at or before now.

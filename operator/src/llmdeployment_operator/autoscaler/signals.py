@@ -6,12 +6,12 @@ from math import ceil, sqrt
 from llmdeployment_operator.autoscaler.demand import (
     SLOT,
     Demand,
-    expect,
+    forecast,
 )
-from llmdeployment_operator.autoscaler.observation import Seen
-from llmdeployment_operator.autoscaler.replica_model import EDGES, Carrier, carrier
-from llmdeployment_operator.autoscaler.state import State
-from llmdeployment_operator.autoscaler.types import Look, Policy, Why
+from llmdeployment_operator.autoscaler.observation import Delta
+from llmdeployment_operator.autoscaler.replica_model import EDGES, ReplicaModel, fit_replica_model
+from llmdeployment_operator.autoscaler.state import AutoscalerState
+from llmdeployment_operator.autoscaler.types import Observation, ScalingPolicy, ScalingReason
 
 AIM = 0.9
 """Part of each target's budget that the ordered replicas are to use up; the rest is for what the model of a replica leaves out."""
@@ -53,139 +53,153 @@ follows them."""
 
 
 @dataclass(frozen=True)
-class Want:
+class Recommendation:
     """A number of replicas, and why."""
 
     replicas: int
-    reason: Why
+    reason: ScalingReason
     message: str
 
 
 @dataclass(frozen=True)
-class Sight:
+class Signals:
     """All that a decision is made on."""
 
-    policy: Policy
-    look: Look
-    state: State
-    seen: Seen
+    policy: ScalingPolicy
+    observation: Observation
+    state: AutoscalerState
+    delta: Delta
     current: int
     """Replicas that the last decision wanted."""
     now: float
 
     demand: Demand
-    known: Carrier | None
+    model: ReplicaModel | None
     """What is known of a replica; None before its speed and the length of answers are."""
 
-    def needed(self, known: Carrier, rate: float, part: float) -> int:
+    def needed(self, model: ReplicaModel, rate: float, part: float) -> int:
         """Returns how many replicas `rate` requests/s need to use up `part` of the budgets."""
         tokens = rate * self.state.margin * (self.state.answer_tokens or 0.0)
-        return known.needed(
+        return model.needed(
             tokens, part, min(max(1.0, self.demand.index), BURSTY), self.policy.maximum
         )
 
     @property
     def reach(self) -> tuple[bool, ...]:
         """Per target whether replicas can keep it: as far as is known, they can."""
-        return (True,) * len(self.policy.targets) if self.known is None else self.known.reach()
+        return (True,) * len(self.policy.targets) if self.model is None else self.model.reach()
 
-    def holding(self) -> Want:
+    def holding(self) -> Recommendation:
         """Returns the number that is, for want of evidence; it says so where a target is left out because low load misses it too."""
         text = f"{self.current} are neither too few nor shown to be too many."
         rows = zip(self.policy.targets, self.reach, strict=True)
         left_out = [target.metric for target, reached in rows if not reached]
         if left_out:
             lost = f"Low load misses {' and '.join(left_out)} too: replicas cannot help."
-            return Want(self.current, Why.BEYOND_REACH, f"{lost} {text}")
-        return Want(self.current, Why.HOLDING, text)
+            return Recommendation(self.current, ScalingReason.BEYOND_REACH, f"{lost} {text}")
+        return Recommendation(self.current, ScalingReason.HOLDING, text)
 
 
-def make_sight(
-    policy: Policy, look: Look, state: State, seen: Seen, *, current: int, now: float
-) -> Sight:
+def build_signals(
+    policy: ScalingPolicy,
+    observation: Observation,
+    state: AutoscalerState,
+    delta: Delta,
+    *,
+    current: int,
+    now: float,
+) -> Signals:
     """Returns what `state` and `look` show together."""
     targets = [(target.metric, target.seconds, target.budget) for target in policy.targets]
-    return Sight(
+    return Signals(
         policy,
-        look,
+        observation,
         state,
-        seen,
+        delta,
         current,
         now,
-        demand=expect(state.arrivals, state.known_warm_up + 2.0),
-        known=None if state.answer_tokens is None else carrier(state.speed, state.misses, targets),
+        demand=forecast(state.arrivals, state.known_warm_up + 2.0),
+        model=None
+        if state.answer_tokens is None
+        else fit_replica_model(state.speed, state.misses, targets),
     )
 
 
-def note_need(sight: Sight) -> State:
+def record_need(signals: Signals) -> AutoscalerState:
     """Returns the state with the largest number that may have been needed in this slot of time."""
-    state, known = sight.state, sight.known
-    if known is None:
+    state, model = signals.state, signals.model
+    if model is None:
         return state
     # A burst shorter than the window of `most` shows in the estimate alone.
-    demand = max(sight.demand.most, sight.demand.estimate)
-    need = sight.needed(known, demand, DOWN_AIM)
-    if not state.needs or sight.now - state.needs_since >= SLOT:
-        return replace(state, needs=(*state.needs, need)[-62:], needs_since=sight.now)
+    demand = max(signals.demand.most, signals.demand.estimate)
+    need = signals.needed(model, demand, DOWN_AIM)
+    if not state.needs or signals.now - state.needs_since >= SLOT:
+        return replace(state, needs=(*state.needs, need)[-62:], needs_since=signals.now)
     return replace(state, needs=(*state.needs[:-1], max(state.needs[-1], need)))
 
 
-def more(sight: Sight) -> Want | None:
+def recommend_more(signals: Signals) -> Recommendation | None:
     """Returns what more replicas are needed for; None where nothing shows that any are."""
-    wants = [want for check in (_demand, _in_flight, _plain) if (want := check(sight))]
-    if not wants:
+    recommendations = [
+        recommendation
+        for check in (_check_demand, _check_in_flight, _check_plain_signals)
+        if (recommendation := check(signals))
+    ]
+    if not recommendations:
         return None
-    want = max(wants, key=lambda want: want.replicas)
-    if want.reason == Why.BEYOND_REACH:
-        return want
-    ready, current, most = sight.look.ready, sight.current, sight.policy.maximum
+    recommendation = max(recommendations, key=lambda recommendation: recommendation.replicas)
+    if recommendation.reason == ScalingReason.BEYOND_REACH:
+        return recommendation
+    ready, current, most = signals.observation.ready, signals.current, signals.policy.maximum
     limit = min(most, max(MOST_TIMES * ready, ready + MOST_STEP, current))
-    if want.replicas <= limit:
-        return want
+    if recommendation.replicas <= limit:
+        return recommendation
     if current >= most:
-        return Want(current, Why.AT_MAXIMUM, f"maxReplicas is {most}. {want.message}")
-    return replace(want, replicas=limit)
+        return Recommendation(
+            current, ScalingReason.AT_MAXIMUM, f"maxReplicas is {most}. {recommendation.message}"
+        )
+    return replace(recommendation, replicas=limit)
 
 
-def _demand(sight: Sight) -> Want | None:
-    known, demand = sight.known, sight.demand
-    if known is None:
+def _check_demand(signals: Signals) -> Recommendation | None:
+    model, demand = signals.model, signals.demand
+    if model is None:
         return None
-    sure = sight.needed(known, demand.least, 1.0)
-    if sure <= sight.current:
+    sure = signals.needed(model, demand.least, 1.0)
+    if sure <= signals.current:
         return None
-    need = max(sure, sight.needed(known, demand.estimate, AIM))
+    need = max(sure, signals.needed(model, demand.estimate, AIM))
     text = f"{demand.estimate:.2f} requests/s, now or when a replica ordered now is ready, need {need}."
-    return Want(need, Why.DEMAND_ROSE, text)
+    return Recommendation(need, ScalingReason.DEMAND_ROSE, text)
 
 
-def _in_flight(sight: Sight) -> Want | None:
+def _check_in_flight(signals: Signals) -> Recommendation | None:
     """Returns what the requests in the engines need at once, whatever the forecast says."""
-    known, ready = sight.known, sight.look.ready
-    if known is None or not sight.seen.answered:
+    model, ready = signals.model, signals.observation.ready
+    if model is None or not signals.delta.answered:
         return None
-    knee = _knee(known)
+    knee = _find_knee(model)
     if knee is None:
         return None
-    number = sight.state.in_flight
+    number = signals.state.in_flight
     excess = number - ready * knee
     if excess <= 0.25 * ready * knee:
         return None
     # Each of those too many has half an answer to go; a replica that is added gives what one gives at the knee.
-    tokens = excess * (sight.state.answer_tokens or 0.0) / 2
-    extra = tokens / (DRAIN * knee / known.line(knee))
-    need = max(ready, sight.needed(known, sight.demand.estimate, AIM)) + extra
-    if ceil(need) <= sight.current:
+    tokens = excess * (signals.state.answer_tokens or 0.0) / 2
+    extra = tokens / (DRAIN * knee / model.line(knee))
+    need = max(ready, signals.needed(model, signals.demand.estimate, AIM)) + extra
+    if ceil(need) <= signals.current:
         return None
-    text = f"{number:.0f} requests are in {_engines(ready)}; {knee:.0f} each were seen to go well."
-    return Want(ceil(need), Why.QUEUE_GREW, text)
+    text = f"{number:.0f} requests are in {_format_engines(ready)}; {knee:.0f} each were seen to go well."
+    return Recommendation(ceil(need), ScalingReason.QUEUE_GREW, text)
 
 
-def _knee(known: Carrier) -> float | None:
+def _find_knee(model: ReplicaModel) -> float | None:
     """Returns the most requests in flight in a replica at which no target was surely missed; None where that is not known."""
     kept = [
         (f, budget)
-        for f, budget, reached in zip(known.curves, known.budgets, known.reach(), strict=True)
+        for f, budget, reached in zip(model.curves, model.budgets, model.reach(), strict=True)
         if reached
     ]
     best = None
@@ -196,48 +210,52 @@ def _knee(known: Carrier) -> float | None:
     return best if kept and best is not None and best >= EDGES[1] else None
 
 
-def _plain(sight: Sight) -> Want | None:
+def _check_plain_signals(signals: Signals) -> Recommendation | None:
     """Returns a step on evidence that needs no model; one at a time, since its effect shows late."""
-    state = sight.state
-    waits = state.up_at is not None and sight.now - state.up_at < state.known_warm_up + AFTER_UP
-    if sight.look.coming or waits:
+    state = signals.state
+    waits = state.up_at is not None and signals.now - state.up_at < state.known_warm_up + AFTER_UP
+    if signals.observation.pending or waits:
         return None
-    return _queue(sight) or _cache(sight) or _missed(sight)
+    return _check_queue(signals) or _check_cache(signals) or _check_targets(signals)
 
 
-def _step(sight: Sight) -> int:
-    return sight.current + max(1, ceil(0.25 * sight.look.ready))
+def _step_up(signals: Signals) -> int:
+    return signals.current + max(1, ceil(0.25 * signals.observation.ready))
 
 
-def _queue(sight: Sight) -> Want | None:
-    state, ready = sight.state, sight.look.ready
-    if state.waiting_looks < QUEUE_LOOKS or not sight.seen.answered:
+def _check_queue(signals: Signals) -> Recommendation | None:
+    state, ready = signals.state, signals.observation.ready
+    if state.waiting_observations < QUEUE_LOOKS or not signals.delta.answered:
         return None
-    waiting = sight.seen.waiting
-    running = max(1.0, sight.seen.in_flight - waiting)
+    waiting = signals.delta.waiting
+    running = max(1.0, signals.delta.in_flight - waiting)
     most = ready + 2 * max(1, ceil(0.25 * ready))
-    need = max(sight.current + 1, min(most, ceil(ready * (running + waiting) / running)))
-    return Want(
+    need = max(signals.current + 1, min(most, ceil(ready * (running + waiting) / running)))
+    return Recommendation(
         need,
-        Why.QUEUE_GREW,
-        f"{waiting:.0f} requests wait in {_engines(ready)}; {running:.0f} run.",
+        ScalingReason.QUEUE_GREW,
+        f"{waiting:.0f} requests wait in {_format_engines(ready)}; {running:.0f} run.",
     )
 
 
-def _engines(number: int) -> str:
+def _format_engines(number: int) -> str:
     return "1 engine" if number == 1 else f"{number} engines"
 
 
-def _cache(sight: Sight) -> Want | None:
-    usage = [base.sample.kv_usage for base in sight.state.baselines.values()]
+def _check_cache(signals: Signals) -> Recommendation | None:
+    usage = [base.sample.kv_usage for base in signals.state.baselines.values()]
     mean = sum(usage) / len(usage) if usage else 0.0
     if mean <= CACHE_FULL:
         return None
-    return Want(_step(sight), Why.CACHE_FULL, f"KV caches are {100 * mean:.0f} % full on average.")
+    return Recommendation(
+        _step_up(signals),
+        ScalingReason.CACHE_FULL,
+        f"KV caches are {100 * mean:.0f} % full on average.",
+    )
 
 
-def _missed(sight: Sight) -> Want | None:
-    rows = zip(sight.policy.targets, sight.state.fresh, sight.reach, strict=True)
+def _check_targets(signals: Signals) -> Recommendation | None:
+    rows = zip(signals.policy.targets, signals.state.recent_misses, signals.reach, strict=True)
     for target, (over, total), reached in rows:
         if sqrt(over) - 1.5 <= sqrt(target.budget * total):
             continue
@@ -245,71 +263,86 @@ def _missed(sight: Sight) -> Want | None:
             f"{100 * over / total:.1f} % of {target.metric} lie above {target.seconds:g} s;"
             f" {100 * target.budget:g} % may."
         )
-        if any(sight.reach) and not reached:
+        if any(signals.reach) and not reached:
             # Of those that replicas can help, the others.
             continue
         if not reached:
-            return Want(sight.current, Why.BEYOND_REACH, f"{text} They do at low load too.")
-        return Want(_step(sight), Why.TARGET_MISSED, text)
+            return Recommendation(
+                signals.current, ScalingReason.BEYOND_REACH, f"{text} They do at low load too."
+            )
+        return Recommendation(_step_up(signals), ScalingReason.TARGET_MISSED, text)
     return None
 
 
-def fewer(sight: Sight) -> Want:
+def recommend_fewer(signals: Signals) -> Recommendation:
     """Returns a step down, or the reason why there is none: the first check that speaks decides."""
-    return _absent(sight) or _coming(sight) or _idle(sight) or _slack(sight) or sight.holding()
+    return (
+        _check_answers(signals)
+        or _check_pending(signals)
+        or _check_idle(signals)
+        or _check_slack(signals)
+        or signals.holding()
+    )
 
 
-def _absent(sight: Sight) -> Want | None:
-    ready = sight.look.ready
-    answered, lies = sight.seen.answered, sight.seen.unusable
+def _check_answers(signals: Signals) -> Recommendation | None:
+    ready = signals.observation.ready
+    answered, lies = signals.delta.answered, signals.delta.unusable
     if answered >= ready:
         return None
     text = f"{ready - answered} of {ready} ready replicas did not answer: nothing is given back."
     if lies:
         text += f" What {lies} of them said cannot be true: look at their /stats."
-    return Want(sight.current, Why.DATA_MISSING, text)
+    return Recommendation(signals.current, ScalingReason.DATA_MISSING, text)
 
 
-def _coming(sight: Sight) -> Want | None:
-    missing = sight.current - sight.look.ready
-    if missing <= 0 and not sight.look.coming:
+def _check_pending(signals: Signals) -> Recommendation | None:
+    missing = signals.current - signals.observation.ready
+    if missing <= 0 and not signals.observation.pending:
         return None
-    text = f"{max(missing, sight.look.coming)} replicas are on their way."
-    return Want(sight.current, Why.WARMING_UP, text)
+    text = f"{max(missing, signals.observation.pending)} replicas are on their way."
+    return Recommendation(signals.current, ScalingReason.WARMING_UP, text)
 
 
-def _idle(sight: Sight) -> Want | None:
-    after, asked_at = sight.policy.scale_to_zero_after, sight.state.asked_at
-    if sight.policy.minimum or after is None or asked_at is None or sight.now - asked_at < after:
+def _check_idle(signals: Signals) -> Recommendation | None:
+    after, asked_at = signals.policy.scale_to_zero_after, signals.state.asked_at
+    if (
+        signals.policy.minimum
+        or after is None
+        or asked_at is None
+        or signals.now - asked_at < after
+    ):
         return None
-    return Want(0, Why.IDLE, f"No request for {sight.now - asked_at:.0f} s.")
+    return Recommendation(0, ScalingReason.IDLE, f"No request for {signals.now - asked_at:.0f} s.")
 
 
-def hold(warm_up: float, regret: float, index: float) -> float:
+def compute_hold(warm_up: float, regret: float, index: float) -> float:
     """Returns for how many seconds fewer replicas must have been enough: min(600, max(60, 2 warm_up) * regret * max(1, index / 3)).
 
     Worked example: a warm-up of 18 s and steady traffic: a minute. Bursts with an index of dispersion of 37, as people's editors make
     them: ten minutes, since the next burst may be that far.
 
-    >>> hold(18.0, 1.0, 1.1), hold(18.0, 1.0, 37.0), hold(100.0, 1.6, 1.1)
+    >>> compute_hold(18.0, 1.0, 1.1), compute_hold(18.0, 1.0, 37.0), compute_hold(100.0, 1.6, 1.1)
     (60.0, 600.0, 320.0)
     """
     bursts = max(1.0, index / BURST_HOLD)
     return min(HOLD_MOST, max(HOLD_LEAST, 2 * warm_up) * regret * bursts)
 
 
-def _slack(sight: Sight) -> Want | None:
-    state, current, now = sight.state, sight.current, sight.now
-    lasting = hold(state.known_warm_up, state.regret, sight.demand.index)
+def _check_slack(signals: Signals) -> Recommendation | None:
+    state, current, now = signals.state, signals.current, signals.now
+    lasting = compute_hold(state.known_warm_up, state.regret, signals.demand.index)
     slots = ceil(lasting / SLOT)
-    if sight.known is None or len(state.needs) <= slots:
+    if signals.model is None or len(state.needs) <= slots:
         return None
     if state.down_at is not None and now - state.down_at < DOWN_EVERY:
         return None
     if state.up_at is not None and now - state.up_at < lasting:
         return None
     needed = max(state.needs[-slots - 1 :])
-    to = max(needed, 1, sight.policy.minimum, current - max(1, (current - needed) // DOWN_PART))
+    to = max(needed, 1, signals.policy.minimum, current - max(1, (current - needed) // DOWN_PART))
     if to >= current:
         return None
-    return Want(to, Why.SLACK, f"{needed} were enough for {lasting:.0f} s: {to} hold the load.")
+    return Recommendation(
+        to, ScalingReason.SLACK, f"{needed} were enough for {lasting:.0f} s: {to} hold the load."
+    )

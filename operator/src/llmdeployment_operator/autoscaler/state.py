@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from llmdeployment_operator.autoscaler.demand import Arrivals, add
-from llmdeployment_operator.autoscaler.observation import Baseline, Interval, Seen, compare
+from llmdeployment_operator.autoscaler.demand import Arrivals, add_arrivals
+from llmdeployment_operator.autoscaler.observation import Baseline, Delta, Interval, measure_delta
 from llmdeployment_operator.autoscaler.replica_model import (
     EDGES,
     Misses,
@@ -13,7 +13,7 @@ from llmdeployment_operator.autoscaler.replica_model import (
     observe_misses,
     observe_speed,
 )
-from llmdeployment_operator.autoscaler.types import Look, Policy
+from llmdeployment_operator.autoscaler.types import Observation, ScalingPolicy
 
 WARM_UP = 60.0
 """Seconds a replica is taken to need until one was seen to become ready."""
@@ -42,7 +42,7 @@ REGRET_TIMES, REGRET_MOST = 1.6, 10.0
 
 
 @dataclass(frozen=True)
-class State:
+class AutoscalerState:
     """What must be remembered between decisions. Keep it in memory; write `as_dict` where it survives a restart."""
 
     desired: int | None = None
@@ -59,13 +59,13 @@ class State:
     """Answers, same."""
     answer_tokens: float | None = None
     """Mean tokens of an answer; None before a few were finished."""
-    fresh: tuple[tuple[float, float], ...] = ()
+    recent_misses: tuple[tuple[float, float], ...] = ()
     """Per target (values above, values), fading by `FRESH`."""
     margin: float = 1.0
     """Times the demand: what the model of a replica leaves out, learned from misses."""
     in_flight: float = 0.0
     """Of all replicas, smoothed over a few looks."""
-    waiting_looks: int = 0
+    waiting_observations: int = 0
     """Looks in a row that saw a queue."""
     needs: tuple[int, ...] = ()
     """The largest number of replicas that may have been needed, per slot of `demand.SLOT` seconds, newest last."""
@@ -84,22 +84,22 @@ class State:
     """When there last was a request."""
     baselines: Mapping[str, Baseline] = field(default_factory=dict)
     """In memory alone: after a restart the first look makes new ones, which costs one look."""
-    given: Mapping[str, int] = field(default_factory=dict)
+    forwarded: Mapping[str, int] = field(default_factory=dict)
     """What each gateway had given at the last look; in memory alone too."""
 
     def as_dict(self) -> dict[str, Any]:
         """Returns JSON data of a few kilobytes, however many replicas there are."""
-        data = asdict(replace(self, baselines={}, given={}))
-        del data["baselines"], data["given"]
-        return {key: _plain(value) for key, value in data.items() if value is not None}
+        data = asdict(replace(self, baselines={}, forwarded={}))
+        del data["baselines"], data["forwarded"]
+        return {key: _to_json(value) for key, value in data.items() if value is not None}
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Self:
         """Returns the state `as_dict` wrote; without what this version does not know."""
-        known = {key: _frozen(data[key]) for key in cls.__dataclass_fields__ if key in data}
+        known = {key: _from_json(data[key]) for key in cls.__dataclass_fields__ if key in data}
         for key, kind in (("arrivals", Arrivals), ("speed", Speed), ("misses", Misses)):
             if key in data:
-                part = {name: _frozen(value) for name, value in data[key].items()}
+                part = {name: _from_json(value) for name, value in data[key].items()}
                 known[key] = kind(**part)
         state = cls(**known)
         bins = len(EDGES) + 1
@@ -113,12 +113,13 @@ class State:
         return WARM_UP if self.warm_up is None else self.warm_up
 
 
-def regretted(state: State, now: float) -> float:
+def increase_regret(state: AutoscalerState, now: float) -> float:
     """Returns the regret after an order at `now`.
 
     It is more where replicas were given back less than `REGRET_WITHIN` seconds ago and this is the first order since.
 
-    >>> round(regretted(State(down_at=100.0, regret=2.0), 400.0), 1), regretted(State(down_at=100.0), 4000.0)
+    >>> soon, late = AutoscalerState(down_at=100.0, regret=2.0), AutoscalerState(down_at=100.0)
+    >>> round(increase_regret(soon, 400.0), 1), increase_regret(late, 4000.0)
     (3.2, 1.0)
     """
     counted = state.up_at is not None and state.down_at is not None and state.up_at > state.down_at
@@ -127,63 +128,67 @@ def regretted(state: State, now: float) -> float:
     return min(REGRET_MOST, state.regret * REGRET_TIMES)
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
+def _to_json(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
     if isinstance(value, float):
         return round(value, 4) if abs(value) < 1e9 else round(value)  # noqa: PLR2004  because sums need no more
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _to_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
+        return [_to_json(part) for part in value]
     return value
 
 
-def _frozen(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
+def _from_json(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
     if isinstance(value, list):
-        return tuple(_frozen(part) for part in value)
+        return tuple(_from_json(part) for part in value)
     return value
 
 
-def advance(policy: Policy, look: Look, state: State, now: float) -> tuple[State, Seen]:
+def advance(
+    policy: ScalingPolicy, observation: Observation, state: AutoscalerState, now: float
+) -> tuple[AutoscalerState, Delta]:
     """Returns the state after `look`, and what the look showed."""
-    seen = compare(state.baselines, look, policy.targets)
-    seconds = 1.0 if state.at is None else max(0.001, look.at - state.at)
-    intervals = seen.intervals
+    delta = measure_delta(state.baselines, observation, policy.targets)
+    seconds = 1.0 if state.at is None else max(0.001, observation.at - state.at)
+    intervals = delta.intervals
     keep = 0.5 ** (seconds / ANSWERS)
-    came = _came(state, look, intervals, seconds)
+    came = _count_arrivals(state, observation, intervals, seconds)
     in_flight = state.in_flight
-    if seen.answered:
+    if delta.answered:
         weight = 0.5 ** (min(seconds, 60.0) / 2.0)
-        in_flight = weight * state.in_flight + (1 - weight) * seen.in_flight
-    queue = seen.answered and seen.waiting >= max(2.0 * look.ready, 0.25 * seen.in_flight)
+        in_flight = weight * state.in_flight + (1 - weight) * delta.in_flight
+    queue = delta.answered and delta.waiting >= max(2.0 * observation.ready, 0.25 * delta.in_flight)
     asked = (
-        look.held > 0
+        observation.held > 0
         or (came is not None and came[1] > 0)
-        or seen.in_flight > 0
+        or delta.in_flight > 0
         or state.asked_at is None
     )
     state = replace(
         state,
-        at=look.at,
-        baselines=seen.baselines,
-        given=look.given or state.given,
-        arrivals=state.arrivals if came is None else add(state.arrivals, *came),
-        heard_at=state.heard_at if came is None else look.at,
+        at=observation.at,
+        baselines=delta.baselines,
+        forwarded=observation.forwarded or state.forwarded,
+        arrivals=state.arrivals if came is None else add_arrivals(state.arrivals, *came),
+        heard_at=state.heard_at if came is None else observation.at,
         speed=observe_speed(state.speed, intervals, seconds),
         misses=observe_misses(state.misses, intervals, len(policy.targets), seconds),
         generated=state.generated * keep + sum(i.generation_tokens for i in intervals),
         finished=state.finished * keep + sum(i.finished for i in intervals),
-        fresh=_fresh(state.fresh, intervals, len(policy.targets), seconds),
-        margin=_margin(policy, state, intervals, seconds),
+        recent_misses=_fade_misses(state.recent_misses, intervals, len(policy.targets), seconds),
+        margin=_adjust_margin(policy, state, intervals, seconds),
         in_flight=in_flight,
-        waiting_looks=state.waiting_looks + 1 if queue else 0,
+        waiting_observations=state.waiting_observations + 1 if queue else 0,
         asked_at=now if asked else state.asked_at,
         regret=1.0 + (state.regret - 1.0) * 0.5 ** (seconds / FORGIVEN),
     )
-    return _arrived(replace(state, answer_tokens=_answer_tokens(state)), look, now), seen
+    return _learn_warm_up(
+        replace(state, answer_tokens=_estimate_answer_tokens(state)), observation, now
+    ), delta
 
 
-def _came(
-    state: State, look: Look, intervals: Sequence[Interval], seconds: float
+def _count_arrivals(
+    state: AutoscalerState, observation: Observation, intervals: Sequence[Interval], seconds: float
 ) -> tuple[float, float] | None:
     """Returns (seconds, requests) of what came since it was last known; None when nobody says.
 
@@ -191,35 +196,35 @@ def _came(
     gateways' counts do.
     """
     if not intervals:
-        given = given_since(state.given, look.given)
-        return (seconds, given) if given is not None else None
-    since = seconds if state.heard_at is None else max(0.001, look.at - state.heard_at)
+        forwarded = count_forwarded(state.forwarded, observation.forwarded)
+        return (seconds, forwarded) if forwarded is not None else None
+    since = seconds if state.heard_at is None else max(0.001, observation.at - state.heard_at)
     since = min(since, max(each.seconds for each in intervals)) if since > seconds else seconds
-    part = max(1.0, look.ready / len(intervals))
+    part = max(1.0, observation.ready / len(intervals))
     return since, sum(each.arrivals / each.seconds for each in intervals) * part * since
 
 
-def given_since(before: Mapping[str, int], now: Mapping[str, int]) -> float | None:
+def count_forwarded(before: Mapping[str, int], now: Mapping[str, int]) -> float | None:
     """Returns how many requests the gateways gave to replicas between two looks; None when none is in both.
 
     One whose count went down began anew, or counts for other replicas: it says nothing this time.
 
-    >>> given_since({"a": 5, "b": 7}, {"a": 9, "b": 2, "c": 3}), given_since({}, {"a": 9})
+    >>> count_forwarded({"a": 5, "b": 7}, {"a": 9, "b": 2, "c": 3}), count_forwarded({}, {"a": 9})
     (4.0, None)
     """
     both = before.keys() & now.keys()
     return float(sum(max(0, now[pod] - before[pod]) for pod in both)) if both else None
 
 
-def _answer_tokens(state: State) -> float | None:
+def _estimate_answer_tokens(state: AutoscalerState) -> float | None:
     """Returns the mean tokens of an answer: those in flight are half done on the average and have been counted into `generated`.
 
     The first to finish are the short ones: as many as are in flight, twice over, are no longer only those. Where answers take minutes
     a rise breaks that rule for a while, and what was known before it still stands.
 
-    >>> _answer_tokens(State(generated=9_000.0, finished=40.0, in_flight=10.0))
+    >>> _estimate_answer_tokens(AutoscalerState(generated=9_000.0, finished=40.0, in_flight=10.0))
     200.0
-    >>> _answer_tokens(State(generated=9_000.0, finished=40.0, in_flight=30.0, answer_tokens=150.0))
+    >>> _estimate_answer_tokens(AutoscalerState(generated=9_000.0, finished=40.0, in_flight=30.0, answer_tokens=150.0))
     150.0
     """
     if state.finished < max(20.0, 2 * state.in_flight):
@@ -227,14 +232,14 @@ def _answer_tokens(state: State) -> float | None:
     return state.generated / (state.finished + state.in_flight / 2)
 
 
-def _fresh(
-    fresh: tuple[tuple[float, float], ...],
+def _fade_misses(
+    recent_misses: tuple[tuple[float, float], ...],
     intervals: Sequence[Interval],
     targets: int,
     seconds: float,
 ) -> tuple[tuple[float, float], ...]:
     keep = 0.5 ** (seconds / FRESH)
-    old = fresh if len(fresh) == targets else ((0.0, 0.0),) * targets
+    old = recent_misses if len(recent_misses) == targets else ((0.0, 0.0),) * targets
     return tuple(
         (
             over * keep + sum(i.missed[target][0] for i in intervals),
@@ -244,7 +249,9 @@ def _fresh(
     )
 
 
-def _margin(policy: Policy, state: State, intervals: Sequence[Interval], seconds: float) -> float:
+def _adjust_margin(
+    policy: ScalingPolicy, state: AutoscalerState, intervals: Sequence[Interval], seconds: float
+) -> float:
     """Integrates the misses: d margin / dt = gain * (share / budget - aim) / time, from 1 to `MARGIN_MOST`.
 
     Worked example: one minute with twice the budget's share of misses adds 0.05 * 1.5 / 10 = 0.0075; ten minutes without a miss take 0.025.
@@ -263,14 +270,14 @@ def _margin(policy: Policy, state: State, intervals: Sequence[Interval], seconds
     return min(MARGIN_MOST, max(1.0, state.margin + move))
 
 
-def _arrived(state: State, look: Look, now: float) -> State:
+def _learn_warm_up(state: AutoscalerState, observation: Observation, now: float) -> AutoscalerState:
     """Learns the warm-up from orders that have become ready, oldest first."""
     orders, warm_up = list(state.orders), state.warm_up
-    for _ in range(look.ready - state.ready):
+    for _ in range(observation.ready - state.ready):
         if not orders:
             break
         took = max(0.0, now - orders.pop(0))
         warm_up = took if warm_up is None else 0.7 * warm_up + 0.3 * took
-    while len(orders) > max(0, (state.desired or 0) - look.ready):
+    while len(orders) > max(0, (state.desired or 0) - observation.ready):
         orders.pop()
-    return replace(state, orders=tuple(orders), warm_up=warm_up, ready=look.ready)
+    return replace(state, orders=tuple(orders), warm_up=warm_up, ready=observation.ready)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-Metric = Literal["ttft", "itl", "e2e"]
+LatencyMetric = Literal["ttft", "itl", "e2e"]
 
-METRICS: tuple[Metric, ...] = ("ttft", "itl", "e2e")
+METRICS: tuple[LatencyMetric, ...] = ("ttft", "itl", "e2e")
 
 BOUNDS: tuple[float, ...] = tuple(
     float(f"{digits}e{power}") for power in range(-3, 3) for digits in (1, 1.5, 2, 3, 5, 7.5)
@@ -19,7 +19,7 @@ BOUNDS: tuple[float, ...] = tuple(
 class Target:
     """`percentile` percent of a metric's values are to lie at or below `seconds`."""
 
-    metric: Metric
+    metric: LatencyMetric
     percentile: int
     seconds: float
 
@@ -34,7 +34,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Policy:
+class ScalingPolicy:
     """What is promised, and the bounds; schedules are folded into `minimum` before (`schedules.floor`)."""
 
     minimum: int
@@ -62,14 +62,14 @@ class ReplicaSample:
 
 
 @dataclass(frozen=True)
-class Look:
+class Observation:
     """What the operator saw at one moment."""
 
     at: float
     """Seconds, the operator's clock."""
     ready: int
     """Replicas that answer requests."""
-    coming: int
+    pending: int
     """Replicas that were ordered and are not ready yet."""
     samples: Mapping[str, ReplicaSample]
     """By pod uid; a replica that did not answer this time is absent."""
@@ -77,11 +77,11 @@ class Look:
     """Requests the gateway holds now, since no replica is ready."""
     refused: int = 0
     """Requests the gateway refused since it began."""
-    given: Mapping[str, int] = field(default_factory=dict)
+    forwarded: Mapping[str, int] = field(default_factory=dict)
     """Requests each gateway has given to these replicas since it began, by its pod's name; one that did not answer is absent."""
 
 
-class Why(StrEnum):
+class ScalingReason(StrEnum):
     """The reasons of a decision: one word for machines; the decision's message says the rest."""
 
     HOLDING = "Holding"

@@ -14,20 +14,25 @@ from kubernetes.aio.client import ApiClient
 from prometheus_client import Gauge
 
 from llmdeployment_operator.handlers.queue import WorkQueue
-from llmdeployment_operator.handlers.watch import Put, kopf_settings, login, registry
-from llmdeployment_operator.health import served
+from llmdeployment_operator.handlers.watch import (
+    Enqueue,
+    build_registry,
+    build_settings,
+    make_login,
+)
+from llmdeployment_operator.health import serve_health
 from llmdeployment_operator.kube.client import Access, api_client
 from llmdeployment_operator.kube.errors import OperatorError
-from llmdeployment_operator.kube.fence import Fence, fenced_request
+from llmdeployment_operator.kube.fence import Fence, make_fenced_request
 from llmdeployment_operator.kube.lease import Leadership
 from llmdeployment_operator.kube.objects import list_by_label
-from llmdeployment_operator.kube.observe import Eyes
+from llmdeployment_operator.kube.observe import Clients
 from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.reconcile import Key, Operator, reconcile
-from llmdeployment_operator.settings import Runtime
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ PASS_SECONDS = 120.0
 async def run(
     way: Access,
     settings: Settings,
-    runtime: Runtime,
+    runtime: ProcessSettings,
     stop: asyncio.Event,
     fence: Fence | None = None,
 ) -> None:
@@ -61,17 +66,17 @@ async def run(
     """
     metrics, fence = Metrics(), fence or Fence()
     async with (
-        aiohttp.ClientSession(request_class=fenced_request(fence)) as session,
+        aiohttp.ClientSession(request_class=make_fenced_request(fence)) as session,
         api_client(way, fence) as client,
         api_client(way) as lease_client,
     ):
         leadership = Leadership(lease_client, runtime.election, fence)
-        eyes = Eyes(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
-        passes = Passes(Operator(eyes, settings, metrics))
+        clients = Clients(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
+        passes = Reconciler(Operator(clients, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
 
-        def changed(key: Key) -> None:
-            eyes.known.changed((key.namespace, key.name))
+        def changed(key: DeploymentKey) -> None:
+            clients.read_cache.changed((key.namespace, key.name))
             queue.put(key)
 
         watching = asyncio.Event()
@@ -83,7 +88,7 @@ async def run(
 
         metrics.queue.set_function(lambda: len(queue))
         metrics.leader.set_function(lambda: float(leadership.leads))
-        async with served(runtime.port, metrics, queue.stuck_for, readiness):
+        async with serve_health(runtime.port, metrics, queue.stuck_for, readiness):
             if not await leadership.acquire(stop):
                 return
             watch = asyncio.create_task(
@@ -92,7 +97,8 @@ async def run(
             parts = [
                 asyncio.create_task(queue.run(runtime.workers), name="workers"),
                 asyncio.create_task(
-                    _resync(client, settings, changed, runtime.resync_seconds), name="resync"
+                    _resync_forever(client, settings, changed, runtime.resync_seconds),
+                    name="resync",
                 ),
             ]
             keep = asyncio.create_task(leadership.keep(), name="lease")
@@ -112,12 +118,12 @@ async def _watch(
     way: Access,
     client: ApiClient,
     namespaces: Iterable[str],
-    changed: Put,
+    changed: Enqueue,
     watching: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    handlers = registry(changed)
-    kopf.on.login(registry=handlers)(login(way))
+    handlers = build_registry(changed)
+    kopf.on.login(registry=handlers)(make_login(way))
     places = tuple(namespaces)
     await _until_served(client, places[0] if places else None, stop)
     kopf_task = asyncio.create_task(_run_kopf(handlers, places, watching, stop))
@@ -141,7 +147,7 @@ async def _run_kopf(
     others = asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=handlers,
-        settings=kopf_settings(),
+        settings=build_settings(),
         # Named here, because kopf would ask for the user's name, and uid 1000 of a container has none.
         identity=MANAGER,  # type: ignore[arg-type]  # because kopf exports no way to make one
         standalone=True,
@@ -175,7 +181,9 @@ async def _until_served(client: ApiClient, namespace: str | None, stop: asyncio.
             await asyncio.wait_for(stop.wait(), CRD_SECONDS)
 
 
-async def _resync(client: ApiClient, settings: Settings, changed: Put, seconds: float) -> None:
+async def _resync_forever(
+    client: ApiClient, settings: Settings, changed: Enqueue, seconds: float
+) -> None:
     """List every LLMDeployment now and then: an event that was lost delays its object, and no more."""
     while True:
         await asyncio.sleep(seconds)  # why: the period of the resync itself
@@ -186,7 +194,7 @@ async def _resync(client: ApiClient, settings: Settings, changed: Put, seconds: 
                 log.warning("resync: %s", error)
                 continue
             for obj in found:
-                changed(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                changed(DeploymentKey(obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
 
 async def _until_first_ends(parts: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
@@ -206,15 +214,15 @@ async def _cancel(parts: list[asyncio.Task[None]]) -> None:
     await asyncio.gather(*parts, return_exceptions=True)
 
 
-class Passes:
+class Reconciler:
     """Makes passes for the queue, and counts them."""
 
     def __init__(self, operator: Operator) -> None:
         self._operator = operator
-        self._states: dict[Key, str] = {}
-        self._shown: dict[tuple[Gauge, Key], set[tuple[str, ...]]] = {}
+        self._states: dict[DeploymentKey, str] = {}
+        self._shown: dict[tuple[Gauge, DeploymentKey], set[tuple[str, ...]]] = {}
 
-    async def one(self, key: Key) -> float | None:
+    async def one(self, key: DeploymentKey) -> float | None:
         """Make one pass and return when the next is due, or None: when something happens."""
         metrics = self._operator.metrics
         with metrics.duration.time():
@@ -227,7 +235,7 @@ class Passes:
         self._show(metrics.desired, key, outcome.desired)
         return outcome.requeue_after
 
-    def failed(self, key: Key, error: Exception) -> None:
+    def failed(self, key: DeploymentKey, error: Exception) -> None:
         """Count and log a pass that ended in an error; known errors without a traceback."""
         metrics = self._operator.metrics
         metrics.reconciles.labels(result="error").inc()
@@ -247,7 +255,7 @@ class Passes:
                 exc_info=error,
             )
 
-    def _show(self, gauge: Gauge, key: Key, values: Mapping[Any, float]) -> None:
+    def _show(self, gauge: Gauge, key: DeploymentKey, values: Mapping[Any, float]) -> None:
         for labels in self._shown.pop((gauge, key), set()) - values.keys():
             gauge.remove(key.namespace, key.name, *labels)
         for labels, value in values.items():
@@ -255,7 +263,7 @@ class Passes:
         if values:
             self._shown[gauge, key] = set(values)
 
-    def _note(self, key: Key, state: str | None) -> None:
+    def _note(self, key: DeploymentKey, state: str | None) -> None:
         if state is None:
             self._states.pop(key, None)
         else:

@@ -9,32 +9,32 @@ from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION
 from llmdeployment_operator.kube.client import Access
 from llmdeployment_operator.kube.resources import CHILDREN, POD, Resource
 from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER, OWNER
-from llmdeployment_operator.reconcile import Key
+from llmdeployment_operator.reconcile import DeploymentKey
 
-Put = Callable[[Key], None]
+Enqueue = Callable[[DeploymentKey], None]
 
 WATCH_SECONDS = 60
 """How long a watch lasts before it is opened anew."""
 
 
-def registry(put: Put) -> kopf.OperatorRegistry:
+def build_registry(put: Enqueue) -> kopf.OperatorRegistry:
     """Return the handlers; `put` is given the key of whatever changed."""
     found = kopf.OperatorRegistry()
 
     async def on_deployment(namespace: str | None, name: str, **_: Any) -> None:  # noqa: ANN401  because kopf fills them
-        put(Key(namespace or "", name))
+        put(DeploymentKey(namespace or "", name))
 
     async def on_child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:  # noqa: ANN401  because kopf fills them
         if owner := labels.get(OWNER):
-            put(Key(namespace or "", owner))
+            put(DeploymentKey(namespace or "", owner))
 
     kopf.on.event(GROUP, VERSION, PLURAL, registry=found)(on_deployment)
     for kind in (*CHILDREN, POD):
-        kopf.on.event(*_address(kind), registry=found, labels={OWNER: kopf.PRESENT})(on_child)
+        kopf.on.event(*_split_address(kind), registry=found, labels={OWNER: kopf.PRESENT})(on_child)
     return found
 
 
-def kopf_settings() -> kopf.OperatorSettings:
+def build_settings() -> kopf.OperatorSettings:
     """Return kopf's settings: no peering, no Events of its own, children filtered by the API server."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
@@ -46,11 +46,11 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = WATCH_SECONDS + 10
     settings.watching.connect_timeout = 10
     for kind in (*CHILDREN, POD):
-        settings.watching.label_selectors[_address(kind)] = f"{MANAGED_BY}={MANAGER}"
+        settings.watching.label_selectors[_split_address(kind)] = f"{MANAGED_BY}={MANAGER}"
     return settings
 
 
-def login(way: Access) -> Callable[..., kopf.ConnectionInfo | None]:
+def make_login(way: Access) -> Callable[..., kopf.ConnectionInfo | None]:
     """Return a login for kopf that goes the same way as the operator's own calls."""
 
     def found(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  because kopf fills them
@@ -72,6 +72,6 @@ def login(way: Access) -> Callable[..., kopf.ConnectionInfo | None]:
     return found
 
 
-def _address(kind: Resource) -> tuple[str, str, str]:
+def _split_address(kind: Resource) -> tuple[str, str, str]:
     group, _, version = kind.api_version.rpartition("/")
     return group, version, kind.plural

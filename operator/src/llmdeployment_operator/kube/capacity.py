@@ -8,12 +8,12 @@ from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import ApiRefused
 from llmdeployment_operator.kube.resources import NODE, POD, STORAGE_CLASS
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.pods import Capacity, capacity_of
+from llmdeployment_operator.plan.base.pods import Capacity, sum_capacity
 
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
-async def read(
+async def read_capacity(
     client: ApiClient, namespace: str | None, pods: Iterable[Object]
 ) -> dict[str, Capacity]:
     """Return what there is of every extended resource that nodes have or these pods ask for.
@@ -28,7 +28,7 @@ async def read(
     """
     nodes = await objects.list_by_label(client, NODE, None, {})
     running = await objects.list_by_label(client, POD, namespace, {})
-    return capacity_of(nodes, running, pods, partial=namespace is not None)
+    return sum_capacity(nodes, running, pods, partial=namespace is not None)
 
 
 async def has_default_storage_class(client: ApiClient) -> bool:

@@ -10,7 +10,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from llmdeployment_operator.kube.errors import OperatorError
-from llmdeployment_operator.kube.fence import Fence, fenced_request
+from llmdeployment_operator.kube.fence import Fence, make_fenced_request
 
 
 class NoCluster(OperatorError):
@@ -59,5 +59,5 @@ def api_client(way: Access, fence: Fence | None = None) -> ApiClient:
         exceptions={aiohttp.ClientOSError, aiohttp.ServerDisconnectedError},
     )
     if fence is not None:
-        configuration.client_session_kwargs = {"request_class": fenced_request(fence)}
+        configuration.client_session_kwargs = {"request_class": make_fenced_request(fence)}
     return ApiClient(configuration=configuration)

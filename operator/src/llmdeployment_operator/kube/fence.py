@@ -1,6 +1,6 @@
 """The fence: no request that writes leaves this process unless it leads.
 
-Every HTTP session that writes is made with `fenced_request`, so no caller can forget the check. It is made as late as
+Every HTTP session that writes is made with `make_fenced_request`, so no caller can forget the check. It is made as late as
 aiohttp allows: when the connection is there and the request is about to be sent, for each attempt of a retry.
 
 A request that is on its way when the lease is lost is cut off, because the process stops then (`kube/lease.py`). Between
@@ -19,7 +19,7 @@ from llmdeployment_operator.kube.errors import NotLeader
 _READS = frozenset({"GET", "HEAD"})
 
 
-def clock() -> float:
+def read_clock() -> float:
     """Return seconds on a clock that nobody sets, and that goes on while this process or its machine is stopped."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
@@ -31,7 +31,7 @@ class Fence:
         self._until = float("-inf")
 
     def open_until(self, moment: float) -> None:
-        """Allow writes that begin before a moment of `clock`."""
+        """Allow writes that begin before a moment of `read_clock`."""
         self._until = moment
 
     def close(self) -> None:
@@ -40,9 +40,9 @@ class Fence:
 
     def seconds_left(self) -> float:
         """Return for how long writes are allowed; 0 or below: they are not."""
-        return self._until - clock()
+        return self._until - read_clock()
 
-    def passed(self) -> bool:
+    def has_expired(self) -> bool:
         """Whether the fence was open, and closed because its time was over."""
         return self._until != float("-inf") and self.seconds_left() <= 0
 
@@ -56,7 +56,7 @@ class Fence:
             raise NotLeader("not written: this operator does not hold the Lease any more")
 
 
-def fenced_request(fence: Fence) -> type[ClientRequest]:
+def make_fenced_request(fence: Fence) -> type[ClientRequest]:
     """Return a class for `aiohttp.ClientSession(request_class=...)` that sends writes only while the fence is open."""
 
     class FencedRequest(ClientRequest):

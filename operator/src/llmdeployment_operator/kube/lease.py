@@ -1,7 +1,7 @@
 """Leadership by a Lease: takes it, renews it, gives it up, and opens and closes the fence accordingly.
 
 What to do next is decided in `plan/base/leadership.py`; here are the calls. The official client brings an election too
-(`kubernetes.aio.leaderelection`). It judges by the wall clock, ends at the first connection that breaks, releases
+(`kubernetes.aio.leaderelection`). It judges by the wall read_clock, ends at the first connection that breaks, releases
 nothing at its end, and gives the leader no deadline to check before a write, so it cannot be used here.
 """
 
@@ -22,18 +22,18 @@ from llmdeployment_operator.kube.errors import (
     LeaseLost,
     OperatorError,
 )
-from llmdeployment_operator.kube.fence import Fence, clock
+from llmdeployment_operator.kube.fence import Fence, read_clock
 from llmdeployment_operator.kube.objects import Object
 from llmdeployment_operator.kube.resources import LEASE
 from llmdeployment_operator.plan.base.leadership import (
     Election,
-    Sighting,
+    Observation,
     Step,
+    build_held_spec,
+    build_released_spec,
     decide,
-    held_spec,
+    observe_lease,
     read_lease,
-    released_spec,
-    sight,
 )
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class Leadership:
         self._election = election or Election("", "")
         self._fence = fence
         self._identity = f"{socket.gethostname()}_{uuid.uuid4()}"
-        self._seen: Sighting | None = None
+        self._observation: Observation | None = None
         self._deadline: float | None = None
         self._refusals = 0
 
@@ -88,7 +88,7 @@ class Leadership:
             step = await self._try(REQUEST_SECONDS)
             if not self.leads:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), self._pause(step))
+                    await asyncio.wait_for(stop.wait(), self._seconds_to_next(step))
         return self.leads
 
     async def keep(self) -> None:
@@ -102,9 +102,8 @@ class Leadership:
             await asyncio.Event().wait()
         while True:
             left = self._fence.seconds_left()
-            await asyncio.sleep(
-                min(self._election.retry_seconds, max(0.0, left))
-            )  # why: the period of renewals
+            # why: the period of renewals
+            await asyncio.sleep(min(self._election.retry_seconds, max(0.0, left)))
             left = self._fence.seconds_left()
             step = await self._try(min(REQUEST_SECONDS, max(0.0, left)))
             if step is Step.MAKE:
@@ -112,7 +111,7 @@ class Leadership:
                 step = await self._try(min(REQUEST_SECONDS, max(0.0, left)))
             if step is Step.STOP or not self.leads:
                 self._fence.close()
-                raise LeaseLost(self._lost())
+                raise LeaseLost(self._explain_loss())
 
     async def release(self) -> None:
         """Give the Lease up, if this process holds it, so that another takes it at once; call when all passes have ended."""
@@ -127,10 +126,10 @@ class Leadership:
         except _ATTEMPT_ERRORS as error:
             log.warning(
                 "the Lease could not be released: another operator takes it when it expires: %s",
-                _text(error),
+                _describe(error),
             )
         else:
-            log.info("released %s", self._where())
+            log.info("released %s", self._describe_lease())
 
     async def _give_up(self) -> bool:
         """Release the Lease; return False when it was changed meanwhile, such as by a renewal that was on its way."""
@@ -138,7 +137,9 @@ class Leadership:
         if obj is None or (lease := read_lease(obj)).holder != self._identity:
             return True
         try:
-            await objects.replace(self._client, {**obj, "spec": released_spec(lease, _stamp())})
+            await objects.replace(
+                self._client, {**obj, "spec": build_released_spec(lease, _format_now())}
+            )
         except ApiConflict:
             return False
         return True
@@ -147,46 +148,51 @@ class Leadership:
         """Look at the Lease and do what follows; return what was done, or None when an error came in between."""
         try:
             async with asyncio.timeout(seconds):
-                step = await self._step()
+                step = await self._act()
         except ApiConflict as error:
             # Somebody else was faster, or changed a label: the next try sees what they wrote.
             log.debug("the Lease was changed meanwhile: %s", error)
             return None
         except _ATTEMPT_ERRORS as error:
-            self._refuse(error)
+            self._report_failure(error)
             return None
         return step
 
-    async def _step(self) -> Step:
+    async def _act(self) -> Step:
         election = self._election
         obj = await self._read()
-        now = clock()
-        seen = None
+        now = read_clock()
+        observation = None
         if obj is not None:
-            self._seen = seen = sight(self._seen, read_lease(obj), election.lease_seconds, now)
-        step = decide(self._identity, seen, self._deadline, now)
+            self._observation = observation = observe_lease(
+                self._observation, read_lease(obj), election.lease_seconds, now
+            )
+        step = decide(self._identity, observation, self._deadline, now)
         if step is Step.MAKE:
-            await objects.create(self._client, self._empty())
-        elif obj is not None and seen is not None and step in {Step.TAKE, Step.RENEW}:
-            spec = held_spec(self._identity, election.lease_seconds, seen.lease, _stamp())
+            await objects.create(self._client, self._build_unheld())
+        elif obj is not None and observation is not None and step in {Step.TAKE, Step.RENEW}:
+            spec = build_held_spec(
+                self._identity, election.lease_seconds, observation.lease, _format_now()
+            )
             # Before the request: a candidate that sees it counts from later on, however long it is on its way.
-            sent = clock()
+            sent = read_clock()
             await objects.replace(self._client, {**obj, "spec": spec})
             self._deadline = sent + election.renew_seconds
             self._fence.open_until(self._deadline)
             if step is Step.TAKE:
-                log.info("took %s as %s", self._where(), self._identity)
+                log.info("took %s as %s", self._describe_lease(), self._identity)
         return step
 
     async def _read(self) -> Object | None:
         election = self._election
         return await objects.get(self._client, LEASE, election.namespace, election.name)
 
-    def _refuse(self, error: Exception) -> None:
+    def _report_failure(self, error: Exception) -> None:
         """Log an error; act alone after repeated refusals to a process that never saw the Lease."""
         forbidden = isinstance(error, ApiRefused) and error.status == _FORBIDDEN
-        if self._seen is not None or not forbidden:
-            log.warning("the Lease cannot be read or written now: %s", _text(error))
+        if self._observation is not None or not forbidden:
+            self._refusals = 0
+            log.warning("the Lease cannot be read or written now: %s", _describe(error))
             return
         self._refusals += 1
         if self._refusals == REFUSALS:
@@ -198,26 +204,26 @@ class Leadership:
             self._alone = True
             self._fence.open_until(float("inf"))
 
-    def _pause(self, step: Step | None) -> float:
+    def _seconds_to_next(self, step: Step | None) -> float:
         """Return the seconds until a candidate looks again: after a period with jitter, or when the Lease may be free."""
         election = self._election
         if step is Step.MAKE:
             return 0.0
         pause = election.retry_seconds * (1 + random.random() / 5)  # noqa: S311  because jitter is no secret
-        if step is Step.WAIT and self._seen is not None:
-            pause = min(pause, max(0.0, self._seen.free_at - clock()))
+        if step is Step.WAIT and self._observation is not None:
+            pause = min(pause, max(0.0, self._observation.free_at - read_clock()))
         return pause
 
-    def _lost(self) -> str:
-        holder = self._seen.lease.holder if self._seen else ""
+    def _explain_loss(self) -> str:
+        holder = self._observation.lease.holder if self._observation else ""
         if holder and holder != self._identity:
-            return f"{self._where()} is held by {holder} now"
-        return f"{self._where()} could not be renewed for {self._election.renew_seconds} s"
+            return f"{self._describe_lease()} is held by {holder} now"
+        return f"{self._describe_lease()} could not be renewed for {self._election.renew_seconds} s"
 
-    def _where(self) -> str:
+    def _describe_lease(self) -> str:
         return f"the Lease {self._election.namespace}/{self._election.name}"
 
-    def _empty(self) -> Object:
+    def _build_unheld(self) -> Object:
         election = self._election
         return {
             "apiVersion": LEASE.api_version,
@@ -226,9 +232,9 @@ class Leadership:
         }
 
 
-def _stamp() -> str:
+def _format_now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _text(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return str(error) or f"no answer ({type(error).__name__})"

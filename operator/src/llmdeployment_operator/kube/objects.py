@@ -151,15 +151,15 @@ async def _raw(
         response = await client.call_api(*prepared, _request_timeout=TIMEOUT_SECONDS)
         data = cast("bytes", await response.read())  # type: ignore[no-untyped-call]  # because the client has no types here
     except ApiException as error:
-        raise _translated(error.status or 0, str(error.body or error.reason)) from error
+        raise _translate_error(error.status or 0, str(error.body or error.reason)) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
     if response.status >= 400:  # noqa: PLR2004  reason=an HTTP status is its own name
-        raise _translated(response.status, data.decode(errors="replace"))
+        raise _translate_error(response.status, data.decode(errors="replace"))
     return data
 
 
-def _translated(status: int, body: str) -> ApiError | ApiUnavailable:
+def _translate_error(status: int, body: str) -> ApiError | ApiUnavailable:
     try:
         message = str(json.loads(body)["message"])
     except (ValueError, KeyError, TypeError):

@@ -11,38 +11,42 @@ from typing import Any
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.analysis.counts import Samples, of_gateway, of_replica
+from llmdeployment_operator.analysis.counts import (
+    RevisionCounts,
+    read_gateway_counts,
+    read_replica_counts,
+)
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.kube import capacity, objects, references, serve
-from llmdeployment_operator.kube.collector import Collector
+from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
-from llmdeployment_operator.kube.known import Known
-from llmdeployment_operator.kube.recall import Recall
+from llmdeployment_operator.kube.read_cache import ReadCache
 from llmdeployment_operator.kube.resources import (
     BY_KIND,
     CHILDREN,
     HTTP_ROUTE,
     POD,
 )
+from llmdeployment_operator.kube.scaling_cache import ScalingCache
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.accelerators import accelerators
+from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_extended_resource
 from llmdeployment_operator.plan.base.routes import has_canary
 from llmdeployment_operator.plan.observed import adapters
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.ray_serve import ServeState, serve_state
-from llmdeployment_operator.plan.observed.readiness import pods_of, ready_head
-from llmdeployment_operator.plan.observed.replica_stats import gateway_of, sample_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
+from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
+from llmdeployment_operator.plan.observed.replica_stats import read_gateway, read_sample
 
 STATS_SECONDS = 1.0
 """How long a replica may take to say how it fares where autoscaling asks: one that takes longer did not answer."""
 
 
 @dataclass(frozen=True)
-class Eyes:
+class Clients:
     """What looking takes.
 
     Attributes:
@@ -59,12 +63,14 @@ class Eyes:
     session: aiohttp.ClientSession
     cluster_read: bool
     everywhere: bool
-    collector: Collector = field(default_factory=Collector)
-    recall: Recall = field(default_factory=Recall)
-    known: Known = field(default_factory=Known)
+    counts_cache: CountsCache = field(default_factory=CountsCache)
+    scaling_cache: ScalingCache = field(default_factory=ScalingCache)
+    read_cache: ReadCache = field(default_factory=ReadCache)
 
 
-async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, Any]) -> Observed:
+async def observe(
+    clients: Clients, deployment: LLMDeployment, status: Mapping[str, Any]
+) -> ClusterState:
     """Return what is there now.
 
     Raises:
@@ -73,44 +79,46 @@ async def observe(eyes: Eyes, deployment: LLMDeployment, status: Mapping[str, An
     """
     meta = deployment.metadata
     owner, version = (meta.namespace, meta.name), (meta.uid, meta.generation)
-    read = eyes.known.of(owner, version)
+    read = clients.read_cache.of(owner, version)
     if read is None:
-        begun = eyes.known.begin(owner)
-        read = await _read_all(eyes, deployment)
+        begun = clients.read_cache.begin(owner)
+        read = await _read_all(clients, deployment)
         # Only autoscaling looks so often; and what is missing is looked for every time, since nothing tells of its coming.
         if deployment.spec.scaling and not (read.missing_secrets or read.missing_config_maps):
-            eyes.known.keep(owner, version, begun, read)
+            clients.read_cache.keep(owner, version, begun, read)
     seen = replace(
         read,
         status=status,
-        fresh_token=secrets.token_hex(32),
-        scaling=eyes.recall.of(owner, meta.uid),
+        new_token=secrets.token_hex(32),
+        scaling=clients.scaling_cache.of(owner, meta.uid),
     )
-    return await _asked(eyes, deployment, seen)
+    return await _asked(clients, deployment, seen)
 
 
-async def _read_all(eyes: Eyes, deployment: LLMDeployment) -> Observed:
+async def _read_all(clients: Clients, deployment: LLMDeployment) -> ClusterState:
     """Return what the API server has of it."""
     meta = deployment.metadata
     mine = {names.OWNER: meta.name}
     ours = {**mine, names.MANAGED_BY: names.MANAGER}
-    listings = (objects.list_by_label(eyes.client, kind, meta.namespace, ours) for kind in CHILDREN)
+    listings = (
+        objects.list_by_label(clients.client, kind, meta.namespace, ours) for kind in CHILDREN
+    )
     pods, missing, missing_config_maps, lists = await asyncio.gather(
-        objects.list_by_label(eyes.client, POD, meta.namespace, mine),
-        references.missing_secrets(eyes.client, deployment),
-        references.missing_config_maps(eyes.client, deployment),
+        objects.list_by_label(clients.client, POD, meta.namespace, mine),
+        references.missing_secrets(clients.client, deployment),
+        references.missing_config_maps(clients.client, deployment),
         asyncio.gather(*listings),
     )
     found = [obj for listed in lists for obj in listed]
     children = {_ref(obj): obj for obj in found if _owned(obj, meta.uid)}
-    strangers = {_ref(obj): obj for obj in found if not _owned(obj, meta.uid)}
+    foreign = {_ref(obj): obj for obj in found if not _owned(obj, meta.uid)}
     runtimes = {
         runtime for obj in children.values() if (runtime := names.runtime_of(obj)) is not None
     }
-    seen = Observed(
+    seen = ClusterState(
         status={},
         children=children,
-        strangers=strangers,
+        foreign=foreign,
         pods=tuple(pod for pod in pods if _believable(pod, children)),
         missing_secrets=missing,
         missing_config_maps=missing_config_maps,
@@ -123,58 +131,59 @@ async def _read_all(eyes: Eyes, deployment: LLMDeployment) -> Observed:
             if not is_external(each)
         ),
     ]
-    return await _with(eyes.client, deployment, seen, wanted)
+    return await _with(clients.client, deployment, seen, wanted)
 
 
 async def look_up(
-    eyes: Eyes, deployment: LLMDeployment, observed: Observed, refs: frozenset[Ref]
-) -> Observed:
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState, refs: frozenset[Ref]
+) -> ClusterState:
     """Return the observation with these names looked up: each is ours after all, somebody's, or free."""
-    known = await _with(eyes.client, deployment, observed, sorted(refs))
-    known = replace(known, looked_up=observed.looked_up | refs)
-    if any(kind == "StatefulSet" for kind, _ in refs) and eyes.cluster_read:
-        known = replace(
-            known, default_storage_class=await capacity.has_default_storage_class(eyes.client)
+    found = await _with(clients.client, deployment, cluster, sorted(refs))
+    found = replace(found, looked_up=cluster.looked_up | refs)
+    if any(kind == "StatefulSet" for kind, _ in refs) and clients.cluster_read:
+        found = replace(
+            found,
+            default_storage_class=await capacity.has_default_storage_class(clients.client),
         )
-        return replace(known, capacity=await _before_a_change(eyes, deployment, known))
-    return known
+        return replace(found, capacity=await _before_a_change(clients, deployment, found))
+    return found
 
 
 async def _before_a_change(
-    eyes: Eyes, deployment: LLMDeployment, observed: Observed
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
 ) -> Mapping[str, Capacity]:
     """Return the cluster's capacity if a runtime is about to be made beside another, and may ask for accelerators."""
-    spec, partial = deployment.spec, not eyes.everywhere
+    spec, partial = deployment.spec, not clients.everywhere
     all_of_them = [spec.resources, *(spec.of_arm(arm).resources for arm in spec.arms)]
     dumps = (each.model_dump(mode="json", exclude_none=True) for each in all_of_them)
-    meant = {name for dump in dumps for name in accelerators(dump)}
-    if not observed.tokens or not meant:
-        return observed.capacity
+    meant = {name for dump in dumps for name in count_accelerators(dump)}
+    if not cluster.tokens or not meant:
+        return cluster.capacity
     try:
-        found = await _capacity_now(eyes, deployment.metadata.namespace, observed.pods)
+        found = await _capacity_now(clients, deployment.metadata.namespace, cluster.pods)
     except ApiRefused:
         # Nobody waits for it: the plan then says that it does not know.
-        return observed.capacity
+        return cluster.capacity
     return {**{name: Capacity(0, 0, partial) for name in meant}, **found}
 
 
 async def _with(
-    client: ApiClient, deployment: LLMDeployment, observed: Observed, refs: Iterable[Ref]
-) -> Observed:
+    client: ApiClient, deployment: LLMDeployment, cluster: ClusterState, refs: Iterable[Ref]
+) -> ClusterState:
     meta = deployment.metadata
-    children, strangers = dict(observed.children), dict(observed.strangers)
+    children, foreign = dict(cluster.children), dict(cluster.foreign)
     for ref in refs:
         kind, name = ref
         obj = await _get(client, kind, meta.namespace, name)
         if obj is not None:
-            (children if _owned(obj, meta.uid) else strangers)[ref] = obj
+            (children if _owned(obj, meta.uid) else foreign)[ref] = obj
     tokens = {
         runtime: token
         for (kind, _), obj in children.items()
         if kind == "Secret" and (runtime := names.runtime_of(obj)) is not None
         if (token := _token(obj))
     }
-    return replace(observed, children=children, strangers=strangers, tokens=tokens)
+    return replace(cluster, children=children, foreign=foreign, tokens=tokens)
 
 
 async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Object | None:
@@ -187,15 +196,17 @@ async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Objec
         return None
 
 
-async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> Observed:
+async def _asked(
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
+) -> ClusterState:
     """Return the observation with the answers of those who send no events."""
-    runtimes = list(observed.tokens)
-    gateways = [pod for pod in pods_of(observed, "gateway") if is_ready(pod) and _ip(pod)]
+    runtimes = list(cluster.tokens)
+    gateways = [pod for pod in select_pods(cluster, "gateway") if is_ready(pod) and _ip(pod)]
     free, states, answers, (replicas, samples) = await asyncio.gather(
-        _capacity(eyes, deployment.metadata.namespace, observed.pods),
-        asyncio.gather(*(_serve(eyes, observed, runtime) for runtime in runtimes)),
-        asyncio.gather(*(_stats(eyes, pod, names.AGENT_PORT) for pod in gateways)),
-        _replicas(eyes, deployment, observed),
+        _capacity(clients, deployment.metadata.namespace, cluster.pods),
+        asyncio.gather(*(_serve(clients, cluster, runtime) for runtime in runtimes)),
+        asyncio.gather(*(_stats(clients, pod, names.AGENT_PORT) for pod in gateways)),
+        _replicas(clients, deployment, cluster),
     )
     told = {
         pod["metadata"]["uid"]: answer
@@ -203,7 +214,7 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
         if answer is not None
     }
     return replace(
-        observed,
+        cluster,
         samples=samples,
         serve={
             runtime: state
@@ -211,102 +222,106 @@ async def _asked(eyes: Eyes, deployment: LLMDeployment, observed: Observed) -> O
             if state is not None
         },
         gateways=tuple(
-            gateway_of(pod["metadata"]["name"], told[uid])
+            read_gateway(pod["metadata"]["name"], told[uid])
             for pod in gateways
             if (uid := pod["metadata"]["uid"]) in told
         ),
         capacity=free,
         adapters={
-            pod["metadata"]["name"]: adapters.told(replicas[uid])
-            for pod in observed.pods
+            pod["metadata"]["name"]: adapters.read_adapters(replicas[uid])
+            for pod in cluster.pods
             if (uid := pod["metadata"]["uid"]) in replicas
         },
-        fresh=_fresh(eyes, deployment, observed, replicas, told),
+        fresh=_fresh(clients, deployment, cluster, replicas, told),
     )
 
 
-def _compares(deployment: LLMDeployment, observed: Observed) -> bool:
-    config_maps = (obj for (kind, _), obj in observed.children.items() if kind == "ConfigMap")
+def _compares(deployment: LLMDeployment, cluster: ClusterState) -> bool:
+    config_maps = (obj for (kind, _), obj in cluster.children.items() if kind == "ConfigMap")
     return deployment.spec.rollout.analysis is not None and has_canary(config_maps)
 
 
 async def _replicas(
-    eyes: Eyes, deployment: LLMDeployment, observed: Observed
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
 ) -> tuple[dict[str, dict[str, Any]], dict[str, ReplicaSample]]:
     """Return the `/stats` of replicas by uid of their pods, and those of them that autoscaling can use.
 
     All are asked for a comparison and for autoscaling, else those whose adapters are awaited. One that is asked and does not answer has
     an empty answer.
     """
-    asked = adapters.runtimes_to_ask(observed, deployment.metadata.generation)
+    asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
     scales = deployment.spec.scaling is not None
-    everyone = scales or _compares(deployment, observed)
+    everyone = scales or _compares(deployment, cluster)
     workers = [
         pod
-        for pod in pods_of(observed, "worker")
+        for pod in select_pods(cluster, "worker")
         if is_ready(pod) and _ip(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
-    answers = await asyncio.gather(*(_told(eyes, pod, scales=scales) for pod in workers))
+    answers = await asyncio.gather(*(_told(clients, pod, scales=scales) for pod in workers))
     pairs = [(pod["metadata"]["uid"], *read) for pod, read in zip(workers, answers, strict=True)]
     samples = {
         uid: sample
         for uid, stats, at in pairs
-        if scales and (sample := sample_of(stats, at)) is not None
+        if scales and (sample := read_sample(stats, at)) is not None
     }
     return {uid: stats for uid, stats, _ in pairs}, samples
 
 
-async def _told(eyes: Eyes, pod: Object, *, scales: bool) -> tuple[dict[str, Any], float]:
+async def _told(clients: Clients, pod: Object, *, scales: bool) -> tuple[dict[str, Any], float]:
     """Return what a replica says, and when that was read."""
     limit = {"seconds": STATS_SECONDS} if scales else {}
-    answer = await serve.get_stats(eyes.session, _ip(pod), names.REPLICA_PORT, **limit)
+    answer = await serve.get_stats(clients.session, _ip(pod), names.REPLICA_PORT, **limit)
     return answer or {}, time.time()
 
 
 def _fresh(
-    eyes: Eyes,
+    clients: Clients,
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     replicas: Mapping[str, Mapping[str, Any]],
     gateways: Mapping[str, Mapping[str, Any]],
-) -> Samples:
+) -> RevisionCounts:
     """Return the requests counted since the last report, if somebody compares them."""
     analysis, meta = deployment.spec.rollout.analysis, deployment.metadata
     owner = (meta.namespace, meta.name)
-    if analysis is None or not _compares(deployment, observed):
-        eyes.collector.forget(owner)
+    if analysis is None or not _compares(deployment, cluster):
+        clients.counts_cache.forget(owner)
         return {}
-    looked = {uid: of_replica(stats, analysis.metrics) for uid, stats in replicas.items()}
-    looked |= {uid: of_gateway(stats, analysis.metrics) for uid, stats in gateways.items()}
-    return eyes.collector.add(owner, (pod["metadata"]["uid"] for pod in observed.pods), looked)
+    looked = {uid: read_replica_counts(stats, analysis.metrics) for uid, stats in replicas.items()}
+    looked |= {uid: read_gateway_counts(stats, analysis.metrics) for uid, stats in gateways.items()}
+    return clients.counts_cache.add(owner, (pod["metadata"]["uid"] for pod in cluster.pods), looked)
 
 
-async def _serve(eyes: Eyes, observed: Observed, runtime: str) -> ServeState | None:
-    head = ready_head(observed, runtime)
+async def _serve(clients: Clients, cluster: ClusterState, runtime: str) -> ServeState | None:
+    head = find_ready_head(cluster, runtime)
     if head is None or not _ip(head):
         return None
     try:
-        return serve_state(
-            await serve.get_applications(eyes.session, _ip(head), observed.tokens[runtime])
+        return read_serve_state(
+            await serve.get_applications(clients.session, _ip(head), cluster.tokens[runtime])
         )
     except ServeUnavailable as error:
         return ServeState(error=str(error))
 
 
-async def _stats(eyes: Eyes, pod: Object, port: int) -> dict[str, Any] | None:
-    return await serve.get_stats(eyes.session, _ip(pod), port)
+async def _stats(clients: Clients, pod: Object, port: int) -> dict[str, Any] | None:
+    return await serve.get_stats(clients.session, _ip(pod), port)
 
 
-async def _capacity(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
+async def _capacity(
+    clients: Clients, namespace: str, pods: Iterable[Object]
+) -> dict[str, Capacity]:
     """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
-    if not eyes.cluster_read or not waits_for_extended_resource(pods):
+    if not clients.cluster_read or not waits_for_extended_resource(pods):
         return {}
-    return await _capacity_now(eyes, namespace, pods)
+    return await _capacity_now(clients, namespace, pods)
 
 
-async def _capacity_now(eyes: Eyes, namespace: str, pods: Iterable[Object]) -> dict[str, Capacity]:
-    within = None if eyes.everywhere else namespace
-    return await capacity.read(eyes.client, within, pods)
+async def _capacity_now(
+    clients: Clients, namespace: str, pods: Iterable[Object]
+) -> dict[str, Capacity]:
+    within = None if clients.everywhere else namespace
+    return await capacity.read_capacity(clients.client, within, pods)
 
 
 def _ref(obj: Object) -> Ref:

@@ -5,27 +5,32 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.base.conditions import accepted, paused
-from llmdeployment_operator.plan.base.drift import satisfied
+from llmdeployment_operator.plan.base.conditions import build_accepted, build_paused
+from llmdeployment_operator.plan.base.drift import is_satisfied
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.base.revisions import described
+from llmdeployment_operator.plan.base.revisions import describe_change
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.desired.desired import Decision, decide
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.ray_serve import put_needed
+from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.ray_serve import explain_put
 from llmdeployment_operator.plan.observed.readiness import (
-    live_workers,
-    ready_head,
-    ready_replicas,
+    count_live_workers,
+    count_ready,
+    find_ready_head,
 )
 from llmdeployment_operator.plan.plan import Plan, ServePut
-from llmdeployment_operator.plan.removal import removals
-from llmdeployment_operator.plan.repair import empty_worker
-from llmdeployment_operator.plan.scaling.report import said_of
-from llmdeployment_operator.plan.status.findings import finding_of
-from llmdeployment_operator.plan.status.status import Report, events_of, refusal, status_of
+from llmdeployment_operator.plan.removal import plan_removals
+from llmdeployment_operator.plan.repair import find_empty_worker
+from llmdeployment_operator.plan.scaling.report import report_scaling
+from llmdeployment_operator.plan.status.findings import find_problem
+from llmdeployment_operator.plan.status.status import (
+    StatusReport,
+    build_refusal,
+    build_status,
+    list_events,
+)
 from llmdeployment_operator.plan.traffic import front_door
 
 POLL_SECONDS = 2.0
@@ -33,59 +38,62 @@ POLL_SECONDS = 2.0
 
 
 def build_plan(
-    deployment: LLMDeployment, observed: Observed, settings: Settings, now: datetime
+    deployment: LLMDeployment, cluster: ClusterState, settings: Settings, now: datetime
 ) -> Plan:
     """Return what one pass does for one LLMDeployment.
 
     Args:
         deployment: a spec that has been admitted.
-        observed: the cluster, as far as it concerns this object.
+        cluster: the cluster, as far as it concerns this object.
         settings: what the operator was installed with.
         now: the current time, UTC.
     """
-    decision = decide(deployment, observed, settings, now)
+    decision = decide_desired_state(deployment, cluster, settings, now)
     wanted = {(obj["kind"], obj["metadata"]["name"]): obj for obj in decision.objects}
     if unknown := frozenset(
-        wanted.keys() - observed.children.keys() - observed.strangers.keys() - observed.looked_up
+        wanted.keys() - cluster.children.keys() - cluster.foreign.keys() - cluster.looked_up
     ):
         return Plan(lookups=unknown)
-    if foreign := sorted(wanted.keys() & observed.strangers.keys()):
+    if foreign := sorted(wanted.keys() & cluster.foreign.keys()):
         return refuse(
-            deployment.metadata.generation, _not_owned(foreign, observed), observed.status, now
+            deployment.metadata.generation,
+            _describe_foreign(foreign, cluster),
+            cluster.status,
+            now,
         )
-    status = _status(deployment, decision, observed, now)
+    status = _build_status(deployment, decision, cluster, now)
     quiet = Plan(
-        status=None if status == observed.status else status,
-        events=events_of(status, observed.status),
-        requeue_after=_requeue(deployment, decision, observed, status, now),
+        status=None if status == cluster.status else status,
+        events=list_events(status, cluster.status),
+        requeue_after=_next_pass_after(deployment, decision, cluster, status, now),
         scaling=decision.scaling.memory,
     )
     if deployment.spec.paused:
         return quiet
     apply = tuple(
-        _same_object(obj, live)
+        _bind_to_live(obj, live)
         for ref, obj in wanted.items()
-        if not satisfied(obj, live := observed.children.get(ref))
+        if not is_satisfied(obj, live := cluster.children.get(ref))
     )
-    serve = tuple(_declarations(decision, observed))
-    remove = removals(
-        observed, wanted.keys(), routes_applied=_routes_applied(deployment, decision, observed)
+    serve = tuple(_plan_declarations(decision, cluster))
+    remove = plan_removals(
+        cluster, wanted.keys(), routes_applied=_are_routes_applied(deployment, decision, cluster)
     )
     remove += tuple(
-        gone for runtime in decision.puts for gone in empty_worker(observed, runtime, now)
+        gone for runtime in decision.puts for gone in find_empty_worker(cluster, runtime, now)
     )
     details = (
         *(f"apply {obj['kind']} {obj['metadata']['name']}" for obj in apply),
         *(f"declare to Ray Serve of {put.runtime}: {put.why}" for put in serve),
         *(f"delete {gone.kind} {gone.name}" for gone in remove),
-        *(f"revision {a.move.stable} serves {a.name}: {a.move.why}" for a in decision.arms.moves),
+        *(f"revision {a.step.stable} serves {a.name}: {a.step.why}" for a in decision.arms.steps),
     )
     return Plan(
         apply=apply,
         serve=serve,
         remove=remove,
         status=quiet.status,
-        events=(*_recorded(decision), *quiet.events),
+        events=(*_list_created(decision), *quiet.events),
         requeue_after=quiet.requeue_after,
         scaling=quiet.scaling,
         details=details,
@@ -94,24 +102,24 @@ def build_plan(
 
 def refuse(generation: int, finding: Finding, previous: Mapping[str, Any], now: datetime) -> Plan:
     """Return the plan for a spec that cannot be acted on: to say so."""
-    status = refusal(generation, finding, previous, now)
+    status = build_refusal(generation, finding, previous, now)
     if status == previous:
         return Plan()
-    return Plan(status=status, events=events_of(status, previous))
+    return Plan(status=status, events=list_events(status, previous))
 
 
-def _status(
-    deployment: LLMDeployment, decision: Decision, observed: Observed, now: datetime
+def _build_status(
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState, now: datetime
 ) -> dict[str, Any]:
-    finding, serving = finding_of(deployment, decision, observed, now)
-    conditions = accepted(serving, finding, _serves(deployment, decision, observed))
-    conditions = front_door.noted(conditions, deployment)
+    finding, serving = find_problem(deployment, decision, cluster, now)
+    conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, cluster))
+    conditions = front_door.add_note(conditions, deployment)
     if deployment.spec.paused:
-        conditions = paused(conditions)
-    said = said_of(deployment, decision.scaling, observed.status, now)
+        conditions = build_paused(conditions)
+    said = report_scaling(deployment, decision.scaling, cluster.status, now)
     if said.condition is not None:
         conditions = [*conditions, said.condition]
-    report = Report(
+    report = StatusReport(
         conditions,
         decision.kept,
         decision.arms,
@@ -120,62 +128,66 @@ def _status(
         decision.scaling.wanted.total,
         said,
     )
-    return status_of(deployment, report, observed, now)
+    return build_status(deployment, report, cluster, now)
 
 
-def _serves(deployment: LLMDeployment, decision: Decision, observed: Observed) -> str:
+def _describe_serving(
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
+) -> str:
     """Return who answers, for people."""
-    revisions = [decision.revision(arm.move.stable) for arm in decision.arms.routed]
-    ready = sum(ready_replicas(observed, runtime) for runtime in {r.runtime for r in revisions})
+    revisions = [decision.revision(arm.step.stable) for arm in decision.arms.routed]
+    ready = sum(count_ready(cluster, runtime) for runtime in {r.runtime for r in revisions})
     if not deployment.spec.arms:
         number, replicas = revisions[0].number, decision.scaling.wanted.total
         return f"revision {number} answers with {ready} of {replicas} replicas"
     shares = ", ".join(
-        f"arm {arm.name} {arm.weight} % revision {arm.move.stable}" for arm in decision.arms.routed
+        f"arm {arm.name} {arm.weight} % revision {arm.step.stable}" for arm in decision.arms.routed
     )
     return f"{shares}; {ready} replicas answer"
 
 
-def _recorded(decision: Decision) -> tuple[Event, ...]:
+def _list_created(decision: DesiredState) -> tuple[Event, ...]:
     """Return an Event for each revision that this pass records beside an earlier one."""
     fresh: dict[int, Event] = {}
-    for arm in decision.arms.moves:
-        target, stable = arm.target, decision.revision(arm.move.stable)
+    for arm in decision.arms.steps:
+        target, stable = arm.target, decision.revision(arm.step.stable)
         before = next((r for r in reversed(decision.kept) if r.uid is not None), None)
         if target is stable:
             # An arm that is new has none to differ from but the newest on record.
             stable = before or stable
         if target.uid is None and target is not stable:
-            text = described(target, stable)
+            text = describe_change(target, stable)
             fresh[target.number] = Event("Normal", "RevisionCreated", text)
     return tuple(fresh.values())
 
 
-def _routes_applied(deployment: LLMDeployment, decision: Decision, observed: Observed) -> bool:
-    return front_door.applied(deployment, observed, decision.routes_map)
+def _are_routes_applied(
+    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
+) -> bool:
+    return front_door.is_applied(deployment, cluster, decision.routes_map)
 
 
-def _declarations(decision: Decision, observed: Observed) -> list[ServePut]:
+def _plan_declarations(decision: DesiredState, cluster: ClusterState) -> list[ServePut]:
     found = []
     for runtime, body in decision.puts.items():
-        head, state = ready_head(observed, runtime), observed.serve.get(runtime)
+        head, state = find_ready_head(cluster, runtime), cluster.serve.get(runtime)
         if head is None or state is None or state.error:
             continue
-        if (why := put_needed(body, state)) is not None:
+        if (why := explain_put(body, state)) is not None:
             found.append(ServePut(runtime, head["metadata"]["name"], body, why))
     return found
 
 
-def _same_object(intent: Object, live: Object | None) -> Object:
+def _bind_to_live(intent: Object, live: Object | None) -> Object:
     """Return the intent bound to the object that was looked at, so that a newcomer of its name is left alone."""
     if live is None:
         return intent
     return {**intent, "metadata": {**intent["metadata"], "uid": live["metadata"]["uid"]}}
 
 
-def _not_owned(foreign: list[Ref], observed: Observed) -> Finding:
+def _describe_foreign(foreign: list[Ref], cluster: ClusterState) -> Finding:
     kind, name = foreign[0]
-    if "deletionTimestamp" in observed.strangers[foreign[0]]["metadata"]:
+    if "deletionTimestamp" in cluster.foreign[foreign[0]]["metadata"]:
         return Finding(
             Reason.NOT_OWNED,
             f"{kind} {name} of another owner is still being deleted: waiting for it to go",
@@ -186,28 +198,30 @@ def _not_owned(foreign: list[Ref], observed: Observed) -> Finding:
     )
 
 
-def _requeue(
+def _next_pass_after(
     deployment: LLMDeployment,
-    decision: Decision,
-    observed: Observed,
+    decision: DesiredState,
+    cluster: ClusterState,
     status: Mapping[str, Any],
     now: datetime,
 ) -> float | None:
     """Return when to look again: those who send no events are asked until everything is as it should be."""
     if deployment.spec.scaling is not None and not deployment.spec.paused:
         return POLL_SECONDS
-    silent = any(ready_head(observed, runtime) for runtime in observed.tokens) or observed.gateways
-    leaving = any(live_workers(observed, r) > decision.needs.get(r, 0) for r in observed.tokens)
-    applied = _routes_applied(deployment, decision, observed)
-    if silent and (leaving or not applied or not _settled(status)):
+    silent = (
+        any(find_ready_head(cluster, runtime) for runtime in cluster.tokens) or cluster.gateways
+    )
+    leaving = any(count_live_workers(cluster, r) > decision.needs.get(r, 0) for r in cluster.tokens)
+    applied = _are_routes_applied(deployment, decision, cluster)
+    if silent and (leaving or not applied or not _is_settled(status)):
         return POLL_SECONDS
-    later = min((a.move.look_at for a in decision.arms.moves if a.move.look_at), default=None)
+    later = min((a.step.look_at for a in decision.arms.steps if a.step.look_at), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
-    again = front_door.look_again(deployment, observed)
+    again = front_door.recheck_after(deployment, cluster)
     return min((each for each in (due, again) if each is not None), default=None)
 
 
-def _settled(status: Mapping[str, Any]) -> bool:
+def _is_settled(status: Mapping[str, Any]) -> bool:
     found = {condition["type"]: condition for condition in status["conditions"]}
     degraded = found["Degraded"]
     # A revision that was given up stays so until somebody says otherwise, and that is an event.

@@ -5,7 +5,7 @@ from typing import Any
 
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
-from llmdeployment_operator.plan.observed.scaling_status import Memory
+from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Plan:
     status: dict[str, Any] | None = None
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
-    scaling: Memory | None = None
+    scaling: ScalingState | None = None
     details: tuple[str, ...] = field(default=())
 
     @property

@@ -11,30 +11,30 @@ from collections.abc import Set as AbstractSet
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import pods_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import select_pods
 
 
-def removals(
-    observed: Observed, wanted: AbstractSet[Ref], *, routes_applied: bool
+def plan_removals(
+    cluster: ClusterState, wanted: AbstractSet[Ref], *, routes_applied: bool
 ) -> tuple[Removal, ...]:
     """Return the deletions that are safe now.
 
     Args:
-        observed: the cluster.
+        cluster: the cluster.
         wanted: the objects that should exist.
         routes_applied: whether the front door that is asked for routes by the current routes, everywhere.
     """
-    unwanted = [obj for ref, obj in observed.children.items() if ref not in wanted]
-    going = {runtime for obj in unwanted if (runtime := _retired(obj, wanted)) is not None}
+    unwanted = [obj for ref, obj in cluster.children.items() if ref not in wanted]
+    going = {runtime for obj in unwanted if (runtime := _find_retired(obj, wanted)) is not None}
     safe = [
         obj
         for obj in unwanted
-        if _retired(obj, wanted) is None and (routes_applied or not _front_door(obj))
+        if _find_retired(obj, wanted) is None and (routes_applied or not _is_front_door(obj))
     ]
     for runtime in sorted(going):
-        parts = [obj for obj in unwanted if _retired(obj, wanted) == runtime]
-        safe += _next_step(observed, runtime, parts, routes_applied=routes_applied)
+        parts = [obj for obj in unwanted if _find_retired(obj, wanted) == runtime]
+        safe += _list_next_step(cluster, runtime, parts, routes_applied=routes_applied)
     ordered = sorted(safe, key=lambda obj: obj["kind"] != "Secret")
     return tuple(
         Removal(o["kind"], o["metadata"]["name"], o["metadata"]["uid"])
@@ -43,18 +43,18 @@ def removals(
     )
 
 
-def _next_step(
-    observed: Observed, runtime: str, parts: list[Object], *, routes_applied: bool
+def _list_next_step(
+    cluster: ClusterState, runtime: str, parts: list[Object], *, routes_applied: bool
 ) -> Iterable[Object]:
     if not routes_applied:
         return []
     workers = [obj for obj in parts if obj["kind"] == "Deployment"]
     if workers:
         return workers
-    return [] if pods_of(observed, "worker", runtime) else parts
+    return [] if select_pods(cluster, "worker", runtime) else parts
 
 
-def _retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
+def _find_retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
     """Return the runtime an object belongs to, if none of that runtime is wanted any more; records outlive it."""
     runtime = names.runtime_of(obj)
     if runtime is None or obj["kind"] == "ControllerRevision":
@@ -64,7 +64,7 @@ def _retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
     return None if kept else runtime
 
 
-def _front_door(obj: Object) -> bool:
+def _is_front_door(obj: Object) -> bool:
     """Say whether an object is of the gateway, or the HTTPRoute: what is neither a runtime's, nor a record, nor an evaluation's."""
     if obj["metadata"]["labels"].get(names.COMPONENT) == names.EVALUATION:
         return False

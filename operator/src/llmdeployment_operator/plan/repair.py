@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from llmdeployment_operator.plan.base.objects import Object, Removal
 from llmdeployment_operator.plan.base.pods import is_ready, is_terminating, running_since
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import pods_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import select_pods
 
 EMPTY_SECONDS = 120
 """How long a worker may run without a replica while one looks for a place; joining Ray takes 10 to 20.
@@ -18,20 +18,20 @@ It counts from when Serve was told of the replica, if that was later: on a busy 
 """
 
 
-def empty_worker(observed: Observed, runtime: str, now: datetime) -> tuple[Removal, ...]:
+def find_empty_worker(cluster: ClusterState, runtime: str, now: datetime) -> tuple[Removal, ...]:
     """Return the worker pod of a runtime that should be made anew, one at a time, or nothing."""
-    state = observed.serve.get(runtime)
+    state = cluster.serve.get(runtime)
     if state is None or state.error or state.unplaced == 0:
         return ()
-    for pod in pods_of(observed, "worker", runtime):
+    for pod in select_pods(cluster, "worker", runtime):
         hosts = pod.get("status", {}).get("podIP") in state.placed
         waits = not hosts and not is_ready(pod) and not is_terminating(pod)
-        if waits and _long_enough(pod, state.declared_at, now):
+        if waits and _is_long_enough(pod, state.declared_at, now):
             return (Removal("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]),)
     return ()
 
 
-def _long_enough(pod: Object, declared_at: float, now: datetime) -> bool:
+def _is_long_enough(pod: Object, declared_at: float, now: datetime) -> bool:
     since = running_since(pod)
     if since is None:
         return False

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil
 
-from llmdeployment_operator.autoscaler.types import Look, Target
+from llmdeployment_operator.autoscaler.types import Observation, Target
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.run import Scaler, simulate
@@ -75,12 +75,12 @@ def plan(
     Plan(slot=60.0, replicas=(1, 2), replica_seconds=198.0, misses=0, feasible=True)
     """
     low, high = 0.0, 1e7
-    best = _priced(table, counts, high, slot, warm_up)
+    best = _price(table, counts, high, slot, warm_up)
     if best.misses > allowed:
         return Plan(slot, best.replicas, best.replica_seconds, best.misses, feasible=False)
     for _ in range(40):
         price = (low + high) / 2 if high < 1.0 or low > 0 else high / 8
-        tried = _priced(table, counts, price, slot, warm_up)
+        tried = _price(table, counts, price, slot, warm_up)
         if tried.misses <= allowed:
             best, high = tried, price
         else:
@@ -88,7 +88,7 @@ def plan(
     return best
 
 
-def _priced(
+def _price(
     table: Sequence[Sequence[int]],
     counts: Sequence[int],
     price: float,
@@ -127,7 +127,7 @@ def _priced(
 def follow(made: Plan, warm_up: float) -> Scaler:
     """Returns a scaler that orders what `made` says, a warm-up ahead."""
 
-    def scaler(_look: Look, now: float) -> int:
+    def scaler(_look: Observation, now: float) -> int:
         first = int(now / made.slot)
         last = int((now + warm_up + 1.0) / made.slot)
         return max(made.replicas[min(i, len(made.replicas) - 1)] for i in range(first, last + 1))

@@ -122,7 +122,7 @@ class Replica:
             self._left = min(self._left, int((now - self._clock) / self._step) + 1)
             self.next = self._clock + self._left * self._step
 
-    def look(self, now: float) -> ReplicaSample:
+    def observation(self, now: float) -> ReplicaSample:
         """Return what the replica would say of itself at `now`, up to the last step that has ended."""
         if self._left > 1:
             done = min(self._left - 1, int((now - self._clock) / self._step))

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import inf, nan
 
-from llmdeployment_operator.autoscaler.types import Look, ReplicaSample
+from llmdeployment_operator.autoscaler.types import Observation, ReplicaSample
 
-Fault = Callable[[Look], Look]
+Fault = Callable[[Observation], Observation]
 
 
 def together(*faults: Fault) -> Fault:
     """Return several faults, one after the other."""
 
-    def change(look: Look) -> Look:
+    def change(observation: Observation) -> Observation:
         for fault in faults:
-            look = fault(look)
-        return look
+            observation = fault(observation)
+        return observation
 
     return change
 
@@ -27,17 +27,19 @@ def together(*faults: Fault) -> Fault:
 def lost(share: float, *, seed: int) -> Fault:
     """Return a fault that loses this share of the samples, each for itself."""
     source = random.Random(seed)  # noqa: S311  # because a simulation keeps no secret
-    return lambda look: _kept(look, lambda _: source.random() >= share)
+    return lambda observation: _kept(observation, lambda _: source.random() >= share)
 
 
 def blackout(begin: float, end: float) -> Fault:
     """Return a fault that loses every sample from `begin` until before `end`; the gateways are still heard."""
-    return lambda look: _kept(look, lambda _: not begin <= look.at < end)
+    return lambda observation: _kept(observation, lambda _: not begin <= observation.at < end)
 
 
 def unheard(begin: float, end: float) -> Fault:
     """Return a fault that loses what the gateways count from `begin` until before `end`."""
-    return lambda look: replace(look, given={}) if begin <= look.at < end else look
+    return lambda observation: (
+        replace(observation, forwarded={}) if begin <= observation.at < end else observation
+    )
 
 
 def lies(share: float, *, seed: int) -> Fault:
@@ -50,7 +52,7 @@ def lies(share: float, *, seed: int) -> Fault:
             return sample
         return source.choice(kinds)(sample)
 
-    return lambda look: _changed(look, change)
+    return lambda observation: _changed(observation, change)
 
 
 def resets(every: float, *, seed: int) -> Fault:
@@ -59,14 +61,16 @@ def resets(every: float, *, seed: int) -> Fault:
     zero: dict[str, ReplicaSample] = {}
     due: dict[str, float] = {}
 
-    def change(look: Look) -> Look:
+    def change(observation: Observation) -> Observation:
         samples: dict[str, ReplicaSample] = {}
-        for uid, sample in look.samples.items():
-            if look.at >= due.setdefault(uid, look.at + source.expovariate(1.0 / every)):
+        for uid, sample in observation.samples.items():
+            if observation.at >= due.setdefault(
+                uid, observation.at + source.expovariate(1.0 / every)
+            ):
                 zero[uid] = sample
-                due[uid] = look.at + source.expovariate(1.0 / every)
+                due[uid] = observation.at + source.expovariate(1.0 / every)
             samples[uid] = _since(zero[uid], sample) if uid in zero else sample
-        return replace(look, samples=samples)
+        return replace(observation, samples=samples)
 
     return change
 
@@ -75,11 +79,11 @@ def stale(seconds: float) -> Fault:
     """Return a fault by which a replica that is gone goes on answering for so long, always the same."""
     seen: dict[str, tuple[float, ReplicaSample]] = {}
 
-    def change(look: Look) -> Look:
-        seen.update({uid: (look.at, sample) for uid, sample in look.samples.items()})
-        for uid in [uid for uid, (at, _) in seen.items() if look.at - at > seconds]:
+    def change(observation: Observation) -> Observation:
+        seen.update({uid: (observation.at, sample) for uid, sample in observation.samples.items()})
+        for uid in [uid for uid, (at, _) in seen.items() if observation.at - at > seconds]:
             del seen[uid]
-        return replace(look, samples={uid: sample for uid, (_, sample) in seen.items()})
+        return replace(observation, samples={uid: sample for uid, (_, sample) in seen.items()})
 
     return change
 
@@ -87,20 +91,26 @@ def stale(seconds: float) -> Fault:
 def clock_off(seconds: float, *, begin: float = 0.0, end: float = inf) -> Fault:
     """Return a fault by which the reader's clock is off by so much from `begin` until before `end`."""
 
-    def change(look: Look) -> Look:
-        if not begin <= look.at < end:
-            return look
-        return _changed(look, lambda sample: replace(sample, at=sample.at + seconds))
+    def change(observation: Observation) -> Observation:
+        if not begin <= observation.at < end:
+            return observation
+        return _changed(observation, lambda sample: replace(sample, at=sample.at + seconds))
 
     return change
 
 
-def _kept(look: Look, keep: Callable[[str], bool]) -> Look:
-    return replace(look, samples={uid: s for uid, s in look.samples.items() if keep(uid)})
+def _kept(observation: Observation, keep: Callable[[str], bool]) -> Observation:
+    return replace(
+        observation, samples={uid: s for uid, s in observation.samples.items() if keep(uid)}
+    )
 
 
-def _changed(look: Look, change: Callable[[ReplicaSample], ReplicaSample]) -> Look:
-    return replace(look, samples={uid: change(sample) for uid, sample in look.samples.items()})
+def _changed(
+    observation: Observation, change: Callable[[ReplicaSample], ReplicaSample]
+) -> Observation:
+    return replace(
+        observation, samples={uid: change(sample) for uid, sample in observation.samples.items()}
+    )
 
 
 def _with_nan(sample: ReplicaSample) -> ReplicaSample:

@@ -66,10 +66,10 @@ def is_recipe(text: str) -> bool:
     return text.partition(":")[0] in RECIPES and ":" in text
 
 
-def made(text: str) -> Iterator[Request]:
+def make_trace(text: str) -> Iterator[Request]:
     """Return the requests a recipe asks for; the same each time.
 
-    >>> len(list(made("poisson:rate=5,seconds=60,seed=3")))
+    >>> len(list(make_trace("poisson:rate=5,seconds=60,seed=3")))
     291
 
     Raises:
@@ -77,17 +77,17 @@ def made(text: str) -> Iterator[Request]:
     """
     kind, _, rest = text.partition(":")
     recipe = RECIPES[kind]
-    given = dict(_field(part, text) for part in rest.split(",") if part.strip())
+    forwarded = dict(_field(part, text) for part in rest.split(",") if part.strip())
     known = (*recipe.needed, *recipe.optional)
-    for name in given:
+    for name in forwarded:
         if name not in known:
             raise InputError(f"{text}: {kind} has no {name}; it has {', '.join(known)}")
     for name in recipe.needed:
-        if name not in given:
+        if name not in forwarded:
             raise InputError(
                 f"{text}: {name} is missing; {kind} needs {' and '.join(recipe.needed)}"
             )
-    values = {**recipe.optional, **given}
+    values = {**recipe.optional, **forwarded}
     for name, value in values.items():
         if not (0 <= value < math.inf if name in {"low", "seed"} else 0 < value < math.inf):
             raise InputError(f"{text}: {name} is {value:g}, which is not above 0")

@@ -18,17 +18,17 @@ class Change:
 
     at: float
     ready: int
-    coming: int
+    pending: int
     draining: int
 
     @property
     def existing(self) -> int:
         """All that hold an accelerator."""
-        return self.ready + self.coming + self.draining
+        return self.ready + self.pending + self.draining
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReplicaRequest:
     """The scaler asked for another number of replicas than there was."""
 
     at: float
@@ -46,7 +46,7 @@ class Result:
     replica_seconds: float = 0.0
     """From the order of each replica to its end, within the trace."""
     changes: list[Change] = field(default_factory=list)
-    decisions: list[Asked] = field(default_factory=list)
+    decisions: list[ReplicaRequest] = field(default_factory=list)
     failed: int = 0
     """Requests the gateway refused: too many waited for a replica, or for too long, or they fit no replica."""
     too_large: int = 0

@@ -22,10 +22,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from math import ceil, floor
 
-from llmdeployment_operator.autoscaler.types import BOUNDS, Look, Policy
+from llmdeployment_operator.autoscaler.types import BOUNDS, Observation, ScalingPolicy
 from llmdeployment_operator.simulation.run import Scaler
 
-Tuned = Callable[[float, Policy], Scaler]
+Tuned = Callable[[float, ScalingPolicy], Scaler]
 """Makes a scaler from the value of its knob and the bounds."""
 
 TARGETS = {"hpa": 100.0, "kpa": 100.0, "apa": 100.0, "llm-d": 1.0}
@@ -33,20 +33,20 @@ TARGETS = {"hpa": 100.0, "kpa": 100.0, "apa": 100.0, "llm-d": 1.0}
 1."""
 
 
-def named(policy: Policy) -> dict[str, Scaler]:
+def find_rival(policy: ScalingPolicy) -> dict[str, Scaler]:
     """Returns each rival with its documented constants."""
     return {name: make(TARGETS[name], policy) for name, make in MAKERS.items()}
 
 
-def _in_flight(look: Look) -> float:
+def _in_flight(observation: Observation) -> float:
     """Returns the requests in all engines; of an engine that did not answer, the mean of the others."""
-    if not look.samples:
+    if not observation.samples:
         return 0.0
-    seen = sum(sample.running + sample.waiting for sample in look.samples.values())
-    return seen * max(1.0, look.ready / len(look.samples))
+    seen = sum(sample.running + sample.waiting for sample in observation.samples.values())
+    return seen * max(1.0, observation.ready / len(observation.samples))
 
 
-def _clip(policy: Policy, replicas: float) -> int:
+def _clip(policy: ScalingPolicy, replicas: float) -> int:
     return max(policy.minimum, min(policy.maximum, int(replicas)))
 
 
@@ -83,21 +83,21 @@ class _Every:
         return True
 
 
-def hpa(target: float, policy: Policy) -> Scaler:
+def hpa(target: float, policy: ScalingPolicy) -> Scaler:
     """Returns a HorizontalPodAutoscaler on the requests in flight per pod."""
     every, lower = _Every(15.0), _Window(300.0)
 
-    def scaler(look: Look, now: float) -> int:
-        current = look.ready + look.coming
+    def scaler(observation: Observation, now: float) -> int:
+        current = observation.ready + observation.pending
         if not every.due(now):
             return current
         if not lower.values():
             # Without a history the number that is there is the first recommendation.
             lower.add(now, current)
-        total = _in_flight(look)
+        total = _in_flight(observation)
         wanted = current
-        if look.ready:
-            ratio = total / (target * look.ready)
+        if observation.ready:
+            ratio = total / (target * observation.ready)
             if ratio > 1.1:  # noqa: PLR2004  because the tolerance is documented as 0.1
                 ratio = total / (target * current)
                 wanted = ceil(total / target) if ratio > 1.1 else current  # noqa: PLR2004  because same
@@ -112,21 +112,21 @@ def hpa(target: float, policy: Policy) -> Scaler:
     return scaler
 
 
-def kpa(target: float, policy: Policy) -> Scaler:
+def kpa(target: float, policy: ScalingPolicy) -> Scaler:
     """Returns Knative's autoscaler on concurrency."""
     every, stable, panic = _Every(2.0), _Window(60.0), _Window(6.0)
     # It begins in panic, so that a history that is missing takes nothing away.
     since = [0.0]
     most = [0]
 
-    def scaler(look: Look, now: float) -> int:
-        current = look.ready + look.coming
-        total = _in_flight(look) + look.held
+    def scaler(observation: Observation, now: float) -> int:
+        current = observation.ready + observation.pending
+        total = _in_flight(observation) + observation.held
         stable.add(now, total)
         panic.add(now, total)
         if not every.due(now):
             return current
-        ready = max(1, look.ready)
+        ready = max(1, observation.ready)
         up, down = 1000 * ready, floor(ready / 2)
         aim = 0.7 * target
         calm = min(up, max(down, ceil(stable.mean() / aim)))
@@ -144,20 +144,20 @@ def kpa(target: float, policy: Policy) -> Scaler:
     return scaler
 
 
-def apa(target: float, policy: Policy) -> Scaler:
+def apa(target: float, policy: ScalingPolicy) -> Scaler:
     """Returns AIBrix' autoscaler on the requests in flight per pod."""
     every, window = _Every(10.0), _Window(60.0)
 
-    def scaler(look: Look, now: float) -> int:
-        current = look.ready + look.coming
-        window.add(now, _in_flight(look))
+    def scaler(observation: Observation, now: float) -> int:
+        current = observation.ready + observation.pending
+        window.add(now, _in_flight(observation))
         if not every.due(now) or now < 60.0:  # noqa: PLR2004  because before, the window is not full
             return current
-        ratio = window.mean() / max(1, look.ready) / target
+        ratio = window.mean() / max(1, observation.ready) / target
         if ratio > 1.1:  # noqa: PLR2004  because the tolerance up is documented as 0.1
-            return _clip(policy, min(2 * current, ceil(look.ready * ratio)))
+            return _clip(policy, min(2 * current, ceil(observation.ready * ratio)))
         if ratio < 0.8:  # noqa: PLR2004  because the tolerance down is documented as 0.2
-            return _clip(policy, max(ceil(current / 2), ceil(look.ready * ratio)))
+            return _clip(policy, max(ceil(current / 2), ceil(observation.ready * ratio)))
         return _clip(policy, current)
 
     return scaler
@@ -171,9 +171,9 @@ class _Latencies:
         self._last: dict[str, tuple[int, ...]] = {}
         self._rows: deque[tuple[float, list[int]]] = deque()
 
-    def add(self, look: Look, now: float) -> None:
+    def add(self, observation: Observation, now: float) -> None:
         total = [0] * (len(BOUNDS) + 1)
-        for uid, sample in look.samples.items():
+        for uid, sample in observation.samples.items():
             counts = sample.histograms[self._metric]
             before = self._last.get(uid)
             self._last[uid] = counts
@@ -199,7 +199,7 @@ class _Latencies:
         return BOUNDS[-1]
 
 
-def llmd(scale: float, policy: Policy) -> Scaler:
+def llmd(scale: float, policy: ScalingPolicy) -> Scaler:
     """Returns llm-d's law on latency; `scale` multiplies its thresholds 0.55 and 0.40."""
     every, smooth = _Every(15.0), _Window(45.0)
     raise_after, lower_after = _Window(30.0), _Window(180.0)
@@ -211,17 +211,17 @@ def llmd(scale: float, policy: Policy) -> Scaler:
         if target.metric in ("ttft", "itl")
     ]
 
-    def scaler(look: Look, now: float) -> int:
+    def scaler(observation: Observation, now: float) -> int:
         for latencies, _ in rows:
-            latencies.add(look, now)
-        current = look.ready + look.coming
+            latencies.add(observation, now)
+        current = observation.ready + observation.pending
         if not every.due(now):
             return current
         if not lower_after.values():
             lower_after.add(now, current)
         raw = max((row.quantile(0.9) / seconds for row, seconds in rows), default=0.0)
         smooth.add(now, min(raw, 2.0))
-        wanted = _wanted(smooth.mean(), look, current, scale)
+        wanted = _wanted(smooth.mean(), observation, current, scale)
         raise_after.add(now, wanted)
         lower_after.add(now, wanted)
         while ups and ups[0][0] <= now - 60.0:
@@ -240,8 +240,8 @@ def llmd(scale: float, policy: Policy) -> Scaler:
     return scaler
 
 
-def _wanted(signal: float, look: Look, current: int, scale: float) -> float:
-    credit = look.ready / current if 0 < look.ready < current else 1.0
+def _wanted(signal: float, observation: Observation, current: int, scale: float) -> float:
+    credit = observation.ready / current if 0 < observation.ready < current else 1.0
     if signal > 0.55 * scale:
         return max(current, current + ceil(current * (signal * credit / (0.55 * scale) - 1)))
     if signal < 0.40 * scale:

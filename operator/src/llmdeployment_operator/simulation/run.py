@@ -19,21 +19,21 @@ from itertools import count
 from math import ceil, inf
 from typing import Protocol
 
-from llmdeployment_operator.autoscaler.types import Look
+from llmdeployment_operator.autoscaler.types import Observation
 from llmdeployment_operator.simulation.engine import Ledger, Replica
 from llmdeployment_operator.simulation.profile import Profile
-from llmdeployment_operator.simulation.result import Asked, Change, Result
+from llmdeployment_operator.simulation.result import Change, ReplicaRequest, Result
 from llmdeployment_operator.simulation.trace import Request
 
 
 class Scaler(Protocol):
     """What decides."""
 
-    def __call__(self, look: Look, now: float, /) -> int:
+    def __call__(self, observation: Observation, now: float, /) -> int:
         """Return how many replicas should exist."""
 
 
-Faults = Callable[[Look], Look]
+Faults = Callable[[Observation], Observation]
 """What the scaler gets to see of a look."""
 
 
@@ -74,26 +74,26 @@ def simulate(  # noqa: PLR0913  # because each is one thing a caller may want to
     fleet = _Fleet(profile, seconds, initial, hold)
     ticks = count()
     tick = next(ticks) * look_every
-    decisions: list[Asked] = []
+    decisions: list[ReplicaRequest] = []
 
-    def look(now: float) -> None:
-        seen = fleet.look(now)
-        there = seen.ready + seen.coming
+    def observation(now: float) -> None:
+        seen = fleet.observation(now)
+        there = seen.ready + seen.pending
         wanted = min(maximum, max(0, scaler(faults(seen) if faults else seen, now)))
         if wanted != there:
-            decisions.append(Asked(now, there, wanted))
+            decisions.append(ReplicaRequest(now, there, wanted))
             fleet.resize(wanted, now)
 
     end = 0.0
     for request in trace:
         end = request.at
         while tick <= end:
-            look(tick)
+            observation(tick)
             tick = next(ticks) * look_every
         fleet.arrive(request)
     until = ceil(end / look_every) * look_every
     while fleet.busy(tick):
-        look(tick)
+        observation(tick)
         tick = next(ticks) * look_every
     return fleet.result(tick, until, decisions)
 
@@ -134,21 +134,21 @@ class _Fleet:
             else:
                 self._refused += 1
 
-    def look(self, now: float) -> Look:
+    def observation(self, now: float) -> Observation:
         """Return what there is to see at `now`."""
         self._become_ready(now)
         self._expire(now)
         self._end_drained(now)
         for replica in self._ready:
             replica.advance(now)
-        return Look(
+        return Observation(
             at=now,
             ready=len(self._ready),
-            coming=len(self._coming),
-            samples={replica.uid: replica.look(now) for replica in self._ready},
+            pending=len(self._coming),
+            samples={replica.uid: replica.observation(now) for replica in self._ready},
             held=len(self._held),
             refused=self._refused,
-            given={"gateway": self._given},
+            forwarded={"gateway": self._given},
         )
 
     def resize(self, wanted: int, now: float) -> None:
@@ -176,7 +176,7 @@ class _Fleet:
             replica.advance(now)
         return bool(self._held) or any(r.load for r in (*self._ready, *self._draining))
 
-    def result(self, now: float, until: float, decisions: list[Asked]) -> Result:
+    def result(self, now: float, until: float, decisions: list[ReplicaRequest]) -> Result:
         """Return the run that has ended at `now`, its replicas counted up to `until`."""
         self._end_drained(now)
         there = ((replica.ordered_at, inf) for replica in (*self._ready, *self._coming))

@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from llmdeployment_operator.autoscaler.recommend import Decision, decide
-from llmdeployment_operator.autoscaler.state import State
-from llmdeployment_operator.autoscaler.types import Look, Policy
+from llmdeployment_operator.autoscaler.recommend import ScalingDecision, recommend
+from llmdeployment_operator.autoscaler.state import AutoscalerState
+from llmdeployment_operator.autoscaler.types import Observation, ScalingPolicy
 from llmdeployment_operator.simulation.run import Scaler
 
 
 @dataclass(frozen=True)
-class Made:
+class MadeDecision:
     """A decision, when it was made, and how many replicas there were."""
 
     at: float
     before: int
-    decision: Decision
+    decision: ScalingDecision
 
     @property
     def acts(self) -> bool:
@@ -23,11 +23,11 @@ class Made:
         return self.before != self.decision.replicas
 
 
-Heard = Callable[[Made], None]
+Heard = Callable[[MadeDecision], None]
 
 
 def own_law(
-    policy: Policy, heard: Heard | None = None, floor: Callable[[float], int] | None = None
+    policy: ScalingPolicy, heard: Heard | None = None, floor: Callable[[float], int] | None = None
 ) -> Scaler:
     """Return the operator's law with its memory; the very function that decides in the cluster.
 
@@ -36,15 +36,15 @@ def own_law(
         heard: is told every decision.
         floor: raises the policy's minimum by time, as schedules do.
     """
-    state = State()
+    state = AutoscalerState()
 
-    def scaler(look: Look, now: float) -> int:
+    def scaler(observation: Observation, now: float) -> int:
         nonlocal state
         present = policy if floor is None else _raised(policy, floor(now))
-        decision = decide(present, look, state, now)
+        decision = recommend(present, observation, state, now)
         state = decision.state
         if heard:
-            heard(Made(now, look.ready + look.coming, decision))
+            heard(MadeDecision(now, observation.ready + observation.pending, decision))
         return decision.replicas
 
     return scaler
@@ -53,12 +53,12 @@ def own_law(
 def fixed(replicas: int) -> Scaler:
     """Return a scaler that always asks for the same number.
 
-    >>> fixed(3)(Look(at=0.0, ready=1, coming=0, samples={}), 0.0)
+    >>> fixed(3)(Observation(at=0.0, ready=1, pending=0, samples={}), 0.0)
     3
     """
     return lambda _look, _now: replicas
 
 
-def _raised(policy: Policy, floor: int) -> Policy:
+def _raised(policy: ScalingPolicy, floor: int) -> ScalingPolicy:
     minimum = min(policy.maximum, max(policy.minimum, floor))
     return policy if minimum == policy.minimum else replace(policy, minimum=minimum)

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from llmdeployment_operator.api.fields import described
+from llmdeployment_operator.api.fields import describe_error
 from llmdeployment_operator.api.scaling import ScalingSpec
-from llmdeployment_operator.autoscaler.policy import policy_of, schedules_of
-from llmdeployment_operator.autoscaler.schedules import Schedule, floor
-from llmdeployment_operator.autoscaler.types import Policy
+from llmdeployment_operator.autoscaler.policy import read_policy, read_schedules
+from llmdeployment_operator.autoscaler.schedules import Schedule, find_minimum
+from llmdeployment_operator.autoscaler.types import ScalingPolicy
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, parse_profile
 
@@ -23,7 +23,7 @@ class Subject:
     """What is simulated."""
 
     name: str
-    policy: Policy
+    policy: ScalingPolicy
     engine: str
     args: Mapping[str, Any]
     schedules: tuple[Schedule, ...] = ()
@@ -35,7 +35,7 @@ class Subject:
             begins: seconds since 1970.
             speed: how many times as fast the trace is replayed; its day is shorter, too.
         """
-        return lambda at: floor(self.schedules, begins + at * speed)
+        return lambda at: find_minimum(self.schedules, begins + at * speed)
 
 
 def subject(documents: Iterable[object], file: str) -> Subject:
@@ -54,10 +54,10 @@ def subject(documents: Iterable[object], file: str) -> Subject:
     scaling, engine = _scaling(spec["scaling"], file), _mapping(spec.get("engine"))
     return Subject(
         name=str(_mapping(found[0].get("metadata")).get("name", "llm")),
-        policy=policy_of(scaling),
+        policy=read_policy(scaling),
         engine=str(engine.get("name", "vllm")),
         args=_mapping(engine.get("args")),
-        schedules=schedules_of(scaling),
+        schedules=read_schedules(scaling),
     )
 
 
@@ -101,7 +101,7 @@ def _scaling(scaling: object, file: str) -> ScalingSpec:
         return ScalingSpec.model_validate(scaling)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise InputError(f"{file}: spec.scaling: {described(first)}") from None
+        raise InputError(f"{file}: spec.scaling: {describe_error(first)}") from None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from llmdeployment_operator.autoscaler.types import BOUNDS, Policy, Target
+from llmdeployment_operator.autoscaler.types import BOUNDS, ScalingPolicy, Target
 from llmdeployment_operator.simulation import clairvoyant
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.result import Result
@@ -22,7 +22,7 @@ class Setting:
 
     traffic: Traffic
     profile: Profile
-    policy: Policy
+    policy: ScalingPolicy
     floor: Callable[[float], int] | None = None
     """Raises the law's minimum by the time since the start of the trace, as schedules do; other scalers have none."""
 
@@ -98,7 +98,7 @@ def compare(setting: Setting, own: Outcome, rivals: Mapping[str, Scaler]) -> Ite
         yield runs[policy.maximum]
     for name, scaler in rivals.items():
         yield outcome(name, setting.run(scaler), policy.targets)
-    best = foreseen(setting, own)
+    best = foresee(setting, own)
     if best is not None:
         yield best
 
@@ -109,7 +109,7 @@ _SLOT = 30.0
 """Seconds of its slots."""
 
 
-def foreseen(setting: Setting, own: Outcome) -> Outcome | None:
+def foresee(setting: Setting, own: Outcome) -> Outcome | None:
     """Return what one who knows the whole trace needs to be as good as `own`; None where that would take too long to compute."""
     policy, profile = setting.policy, setting.profile
     if policy.maximum > KNOWN_REPLICAS or not policy.targets:
@@ -154,7 +154,7 @@ def sweep(setting: Setting, metric: str) -> Iterator[Outcome]:
         policy = replace(setting.policy, targets=changed)
         other = replace(setting, policy=policy)
         result = other.run(other.law())
-        yield outcome(named(changed[at]), result, changed)
+        yield outcome(find_scaler(changed[at]), result, changed)
 
 
 def neighbours(seconds: float) -> list[float]:
@@ -168,10 +168,10 @@ def neighbours(seconds: float) -> list[float]:
     return sorted({*near, seconds})
 
 
-def named(target: Target) -> str:
+def find_scaler(target: Target) -> str:
     """Return a target as people write it.
 
-    >>> named(Target("ttft", 90, 0.5))
+    >>> find_scaler(Target("ttft", 90, 0.5))
     'ttft p90 500 ms'
     """
     return f"{target.metric} p{target.percentile} {target.seconds * 1000:g} ms"

@@ -70,14 +70,14 @@ def read_trace(path: Path, progress: Callable[[int], None] | None = None) -> Ite
         InputError: The file, the line and the field, and what is wrong.
     """
     try:
-        with path.open("rb") as raw, _unpacked(path, raw) as plain:
+        with path.open("rb") as raw, _unpack(path, raw) as plain:
             lines = TextIOWrapper(plain, encoding="utf-8", newline="")
-            yield from parse_trace(_told(lines, raw, progress), str(path))
+            yield from parse_trace(_read_number(lines, raw, progress), str(path))
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
 
 
-def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
+def _unpack(path: Path, raw: BinaryIO) -> BinaryIO:
     if path.suffix != ".gz":
         return raw
     return cast("BinaryIO", gzip.GzipFile(fileobj=raw))
@@ -87,7 +87,7 @@ _EVERY = 4096
 """Lines between two words to `progress`."""
 
 
-def _told(
+def _read_number(
     lines: Iterable[str], raw: BinaryIO, progress: Callable[[int], None] | None
 ) -> Iterator[str]:
     for number, line in enumerate(lines):

@@ -33,7 +33,7 @@ class Condition:
     message: str = ""
 
 
-def refused(finding: Finding) -> list[Condition]:
+def build_refused(finding: Finding) -> list[Condition]:
     """Return the conditions of a spec that cannot be acted on."""
     return [
         Condition("Accepted", False, finding.reason, finding.message),
@@ -43,7 +43,7 @@ def refused(finding: Finding) -> list[Condition]:
     ]
 
 
-def accepted(serving: bool, finding: Finding | None, message: str) -> list[Condition]:  # noqa: FBT001  reason=the first column of the table above
+def build_accepted(serving: bool, finding: Finding | None, message: str) -> list[Condition]:  # noqa: FBT001  reason=the first column of the table above
     """Return the conditions of an accepted spec.
 
     Args:
@@ -66,7 +66,7 @@ def accepted(serving: bool, finding: Finding | None, message: str) -> list[Condi
     ]
 
 
-def paused(conditions: list[Condition]) -> list[Condition]:
+def build_paused(conditions: list[Condition]) -> list[Condition]:
     """Return the conditions of an object that is left alone: what is true of it, and that nothing moves."""
     still = Condition(
         "Progressing",
@@ -77,32 +77,34 @@ def paused(conditions: list[Condition]) -> list[Condition]:
     return [still if condition.type == "Progressing" else condition for condition in conditions]
 
 
-def merged(
+def merge_conditions(
     conditions: list[Condition], previous: list[Mapping[str, Any]], generation: int, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the conditions as status holds them: a transition time moves only when the status does."""
     before = {condition.get("type"): condition for condition in previous}
-    return [_entry(c, before.get(c.type), generation, stamp(now)) for c in conditions]
+    return [
+        _format_condition(c, before.get(c.type), generation, format_time(now)) for c in conditions
+    ]
 
 
-def transitions(
+def find_transitions(
     conditions: list[dict[str, Any]], previous: list[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the conditions whose status or reason changed: those worth an Event."""
     before = {condition.get("type"): condition for condition in previous}
-    return [c for c in conditions if _mark(c) != _mark(before.get(c["type"], {}))]
+    return [c for c in conditions if _summarize(c) != _summarize(before.get(c["type"], {}))]
 
 
-def stamp(now: datetime) -> str:
+def format_time(now: datetime) -> str:
     """Return a time as the API writes it."""
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _mark(condition: Mapping[str, Any]) -> tuple[Any, Any]:
+def _summarize(condition: Mapping[str, Any]) -> tuple[Any, Any]:
     return condition.get("status"), condition.get("reason")
 
 
-def _entry(
+def _format_condition(
     condition: Condition, before: Mapping[str, Any] | None, generation: int, time: str
 ) -> dict[str, Any]:
     status = "True" if condition.status else "False"

@@ -37,24 +37,24 @@ def digest(value: object, length: int = 8) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def sealed(body: Object) -> Object:
+def seal(body: Object) -> Object:
     """Return the object with the hash of itself among its annotations."""
     meta = body["metadata"]
     annotations = {**meta.get("annotations", {}), INTENT: digest(body, 16)}
     return {**body, "metadata": {**meta, "annotations": annotations}}
 
 
-def satisfied(intent: Object, live: Object | None) -> bool:
+def is_satisfied(intent: Object, live: Object | None) -> bool:
     """Say whether the live object needs no write to be what the sealed intent says."""
-    return live is not None and within(intent, live)
+    return live is not None and is_within(intent, live)
 
 
-def quantity(value: object) -> Decimal:
+def parse_quantity(value: object) -> Decimal:
     """Return a Kubernetes quantity as a number.
 
-    >>> quantity("1500m") == quantity(1.5)
+    >>> parse_quantity("1500m") == parse_quantity(1.5)
     True
-    >>> quantity("1Gi")
+    >>> parse_quantity("1Gi")
     Decimal('1073741824')
 
     Raises:
@@ -66,25 +66,25 @@ def quantity(value: object) -> Decimal:
     return Decimal(match[1]) * _FACTORS[match[2] or ""]
 
 
-def within(wanted: object, live: object) -> bool:
+def is_within(wanted: object, live: object) -> bool:
     """Say whether every field of `wanted` has its value in `live`, which may hold more."""
     if isinstance(wanted, Mapping):
         # An empty map or list and an absent one are the same to the API server.
         if not isinstance(live, Mapping):
             return not wanted and live is None
-        return all(_field(key, value, live.get(key)) for key, value in wanted.items())
+        return all(_is_field_within(key, value, live.get(key)) for key, value in wanted.items())
     if isinstance(wanted, list):
         if not isinstance(live, list):
             return not wanted and live is None
-        if (key := _key(wanted, live)) is not None:
+        if (key := _find_key(wanted, live)) is not None:
             by_key = {item[key]: item for item in live}
-            return all(within(item, by_key.get(item[key])) for item in wanted)
+            return all(is_within(item, by_key.get(item[key])) for item in wanted)
         return len(wanted) == len(live) and all(
-            within(w, v) for w, v in zip(wanted, live, strict=True)
+            is_within(w, v) for w, v in zip(wanted, live, strict=True)
         )
     return (
         wanted == live
-        or _same_quantity(wanted, live)
+        or _is_same_quantity(wanted, live)
         or (live is None and wanted in (0, "", False))
     )
 
@@ -93,13 +93,13 @@ _ATOMIC = frozenset({"selector", "podSelector", "nodeSelector", "parentRefs", "b
 """Maps and lists that server-side apply replaces whole (`+mapType=atomic`): one more entry in them is a change."""
 
 
-def _field(name: str, wanted: object, live: object) -> bool:
+def _is_field_within(name: str, wanted: object, live: object) -> bool:
     if name in _ATOMIC:
-        return within(wanted, live) and within(live or {}, wanted)
-    return within(wanted, live)
+        return is_within(wanted, live) and is_within(live or {}, wanted)
+    return is_within(wanted, live)
 
 
-def _key(wanted: list[Any], live: list[Any]) -> str | None:
+def _find_key(wanted: list[Any], live: list[Any]) -> str | None:
     """Return the field that tells the items of both lists apart, as server-side apply merges such lists by it."""
     for key in ("mountPath", "name"):
         if wanted and all(isinstance(item, Mapping) and key in item for item in (*wanted, *live)):
@@ -110,8 +110,8 @@ def _key(wanted: list[Any], live: list[Any]) -> str | None:
     return None
 
 
-def _same_quantity(wanted: object, live: object) -> bool:
+def _is_same_quantity(wanted: object, live: object) -> bool:
     try:
-        return quantity(wanted) == quantity(live)
+        return parse_quantity(wanted) == parse_quantity(live)
     except ValueError:
         return False

@@ -12,7 +12,7 @@ from llmdeployment_operator.api.external import NAME, SCHEME
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.pods import Capacity, first_finding, is_ready, is_terminating
+from llmdeployment_operator.plan.base.pods import Capacity, check_pods, is_ready, is_terminating
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 
 _MARK = "x"
@@ -28,14 +28,14 @@ def is_external(runtime: str) -> bool:
     return runtime.startswith(_MARK)
 
 
-def external_runtime(template: dict[str, Any]) -> str | None:
+def name_external_runtime(template: dict[str, Any]) -> str | None:
     """Return the name of the runtime of a template whose engine is external, else None."""
     if template.get("engine", {}).get("name") != NAME:
         return None
     return _MARK + digest(template, 7)
 
 
-def external_config(deployment: LLMDeployment) -> dict[str, Any]:
+def build_external_config(deployment: LLMDeployment) -> dict[str, Any]:
     """Return the `ServingConfig` of a pod of an external engine."""
     spec = deployment.spec
     external = spec.engine.external
@@ -58,10 +58,10 @@ def external_config(deployment: LLMDeployment) -> dict[str, Any]:
     }
 
 
-def proxy_container(deployment: LLMDeployment) -> dict[str, Any]:
+def build_proxy_container(deployment: LLMDeployment) -> dict[str, Any]:
     """Return what is the proxy's own of its container."""
     external = deployment.spec.engine.external
-    config = json.dumps(external_config(deployment), ensure_ascii=False, sort_keys=True)
+    config = json.dumps(build_external_config(deployment), ensure_ascii=False, sort_keys=True)
     env: list[dict[str, Any]] = [
         {"name": "HOME", "value": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
         # Kubernetes would put a variable's value in the place of `$(NAME)`, and a prompt may hold such.
@@ -78,11 +78,11 @@ def proxy_container(deployment: LLMDeployment) -> dict[str, Any]:
     return {"args": ["external"], "env": env, "resources": resources or _RESOURCES}
 
 
-def external_finding(
+def check_external(
     pods: list[Object], capacity: Mapping[str, Capacity], ready: int, replicas: int
 ) -> Finding:
     """Return what an external runtime still lacks to answer with all its replicas."""
-    if (found := first_finding(pods, capacity)) is not None:
+    if (found := check_pods(pods, capacity)) is not None:
         return found
     starting = [p for p in pods if not is_ready(p) and not is_terminating(p)]
     since = min((p["metadata"].get("creationTimestamp", "") for p in starting), default="")

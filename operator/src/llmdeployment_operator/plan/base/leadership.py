@@ -69,7 +69,7 @@ class Lease:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Observation:
     """A Lease as a candidate last saw it.
 
     Attributes:
@@ -100,15 +100,17 @@ def read_lease(obj: Mapping[str, Any]) -> Lease:
     spec = obj.get("spec") or {}
     return Lease(
         uid=str(obj["metadata"]["uid"]),
-        holder=_text(spec.get("holderIdentity")),
-        seconds=_number(spec.get("leaseDurationSeconds")),
-        acquired=_text(spec.get("acquireTime")),
-        renewed=_text(spec.get("renewTime")),
-        transitions=_number(spec.get("leaseTransitions")),
+        holder=_read_text(spec.get("holderIdentity")),
+        seconds=_read_number(spec.get("leaseDurationSeconds")),
+        acquired=_read_text(spec.get("acquireTime")),
+        renewed=_read_text(spec.get("renewTime")),
+        transitions=_read_number(spec.get("leaseTransitions")),
     )
 
 
-def sight(before: Sighting | None, lease: Lease, own_seconds: int, now: float) -> Sighting:
+def observe_lease(
+    before: Observation | None, lease: Lease, own_seconds: int, now: float
+) -> Observation:
     """Return what a candidate knows after it saw the Lease.
 
     Args:
@@ -118,42 +120,44 @@ def sight(before: Sighting | None, lease: Lease, own_seconds: int, now: float) -
         now: seconds on the candidate's clock, read after the answer came.
 
     >>> lease = Lease("u", "a", 15, "", "10:00:00", 0)
-    >>> first = sight(None, lease, 15, now=100.0)
-    >>> first.free_at, sight(first, lease, 15, now=102.0).free_at
+    >>> first = observe_lease(None, lease, 15, now=100.0)
+    >>> first.free_at, observe_lease(first, lease, 15, now=102.0).free_at
     (115.0, 115.0)
     """
     if before is not None and before.lease == lease:
         return before
-    return Sighting(lease, now + max(own_seconds, min(lease.seconds, LONGEST_SECONDS)))
+    return Observation(lease, now + max(own_seconds, min(lease.seconds, LONGEST_SECONDS)))
 
 
-def decide(identity: str, seen: Sighting | None, deadline: float | None, now: float) -> Step:
+def decide(
+    identity: str, observation: Observation | None, deadline: float | None, now: float
+) -> Step:
     """Return what a candidate does next.
 
     Args:
         identity: the candidate's.
-        seen: the Lease as it just saw it; None: there is none.
+        observation: the Lease as it just saw it; None: there is none.
         deadline: until when the candidate leads without another renewal; None: it does not lead.
         now: seconds on the candidate's clock.
 
-    >>> seen = Sighting(Lease("u", "a", 15, "", "", 0), free_at=115.0)
-    >>> decide("b", seen, None, now=114.9), decide("b", seen, None, now=115.0)
+    >>> observation = Observation(Lease("u", "a", 15, "", "", 0), free_at=115.0)
+    >>> decide("b", observation, None, now=114.9), decide("b", observation, None, now=115.0)
     (<Step.WAIT: 'wait'>, <Step.TAKE: 'take the Lease'>)
     """
     leads = deadline is not None
     if deadline is not None and now >= deadline:
         return Step.STOP
-    if seen is None:
+    if observation is None:
         return Step.MAKE
-    lease = seen.lease
+    lease = observation.lease
     if lease.holder == identity:
         return Step.RENEW
     if leads:
         return Step.STOP if lease.holder else Step.TAKE
-    return Step.TAKE if lease.released or now >= seen.free_at else Step.WAIT
+    return Step.TAKE if lease.released or now >= observation.free_at else Step.WAIT
 
 
-def held_spec(identity: str, seconds: int, lease: Lease, stamp: str) -> dict[str, Any]:
+def build_held_spec(identity: str, seconds: int, lease: Lease, stamp: str) -> dict[str, Any]:
     """Return the spec of a Lease that this candidate takes or renews; `stamp` is the time in RFC 3339."""
     renews = lease.holder == identity
     first = not lease.renewed
@@ -166,7 +170,7 @@ def held_spec(identity: str, seconds: int, lease: Lease, stamp: str) -> dict[str
     }
 
 
-def released_spec(lease: Lease, stamp: str) -> dict[str, Any]:
+def build_released_spec(lease: Lease, stamp: str) -> dict[str, Any]:
     """Return the spec of a Lease that its holder gives up, so that another can take it at once."""
     return {
         "holderIdentity": "",
@@ -177,9 +181,9 @@ def released_spec(lease: Lease, stamp: str) -> dict[str, Any]:
     }
 
 
-def _text(value: object) -> str:
+def _read_text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _number(value: object) -> int:
+def _read_number(value: object) -> int:
     return value if isinstance(value, int) and value > 0 else 0

@@ -21,12 +21,12 @@ class ModelFiles:
     fetch: str | None = None
 
 
-def model_files(source: str) -> ModelFiles:
+def locate_model(source: str) -> ModelFiles:
     """Return where the files of a model source end up.
 
-    >>> model_files("pvc://models/llama/3").path
+    >>> locate_model("pvc://models/llama/3").path
     '/models/models/llama/3'
-    >>> model_files("file:///opt/model").path
+    >>> locate_model("file:///opt/model").path
     '/opt/model'
     """
     scheme, _, rest = source.partition("://")
@@ -50,40 +50,40 @@ def model_files(source: str) -> ModelFiles:
     )
 
 
-def adapter_sources(model: Mapping[str, Any]) -> dict[str, str]:
+def list_adapter_sources(model: Mapping[str, Any]) -> dict[str, str]:
     """Return the sources of a model's adapters by their names; `model` is that of a spec or of a revision's template."""
     return {adapter["name"]: adapter["source"] for adapter in model.get("adapters") or ()}
 
 
-def adapter_claims(model: Mapping[str, Any]) -> list[str]:
+def list_adapter_claims(model: Mapping[str, Any]) -> list[str]:
     """Return the claims that pods mount for adapters, sorted; the model's own is mounted already.
 
     >>> sources = ("pvc://b/x", "pvc://a/y", "pvc://b/z", "pvc://models/w", "file:///v")
     >>> adapters = [{"name": str(n), "source": source} for n, source in enumerate(sources)]
-    >>> adapter_claims({"source": "pvc://models/llama", "adapters": adapters})
+    >>> list_adapter_claims({"source": "pvc://models/llama", "adapters": adapters})
     ['a', 'b']
     """
-    claims = {_claim(source) for source in adapter_sources(model).values()}
-    return sorted(claim for claim in claims - {_claim(model["source"])} if claim)
+    claims = {_find_claim(source) for source in list_adapter_sources(model).values()}
+    return sorted(claim for claim in claims - {_find_claim(model["source"])} if claim)
 
 
-def adapter_path(source: str, model_source: str) -> str:
+def locate_adapter(source: str, model_source: str) -> str:
     """Return the folder of an adapter inside the pod.
 
-    >>> adapter_path("pvc://team/legal/3", "pvc://models/llama")
+    >>> locate_adapter("pvc://team/legal/3", "pvc://models/llama")
     '/adapters/team/legal/3'
-    >>> adapter_path("pvc://models/legal", "pvc://models/llama")
+    >>> locate_adapter("pvc://models/legal", "pvc://models/llama")
     '/models/models/legal'
     """
-    if (claim := _claim(source)) is None or claim == _claim(model_source):
-        return model_files(source).path
+    if (claim := _find_claim(source)) is None or claim == _find_claim(model_source):
+        return locate_model(source).path
     return f"{ADAPTERS_DIR}/{source.removeprefix('pvc://')}"
 
 
-def adapter_files(model: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def mount_adapters(model: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the volumes and mounts of a worker pod for the claims of its adapters."""
     volumes, mounts = [], []
-    for number, claim in enumerate(adapter_claims(model), 1):
+    for number, claim in enumerate(list_adapter_claims(model), 1):
         name = f"adapters-{number}"
         source = {"claimName": claim, "readOnly": True}
         volumes.append({"name": name, "persistentVolumeClaim": source})
@@ -91,5 +91,5 @@ def adapter_files(model: Mapping[str, Any]) -> tuple[list[dict[str, Any]], list[
     return volumes, mounts
 
 
-def _claim(source: str) -> str | None:
+def _find_claim(source: str) -> str | None:
     return source.removeprefix("pvc://").partition("/")[0] if source.startswith("pvc://") else None

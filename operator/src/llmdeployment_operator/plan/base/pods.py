@@ -28,7 +28,7 @@ class Capacity:
     partial: bool
 
 
-def capacity_of(
+def sum_capacity(
     nodes: Iterable[Object], running: Iterable[Object], asking: Iterable[Object], *, partial: bool
 ) -> dict[str, Capacity]:
     """Return what there is of every extended resource that nodes have or pods ask for.
@@ -40,7 +40,7 @@ def capacity_of(
         partial: whether there are pods that could not be seen.
 
     >>> def pod(**s): return {"spec": {"containers": [{"resources": {"limits": {"x/gpu": "2"}}}], **s}, "status": {"phase": "Running"}}
-    >>> capacity_of([{"status": {"allocatable": {"cpu": "8", "x/gpu": "4"}}}], [pod(nodeName="n"), pod()], [], partial=False)
+    >>> sum_capacity([{"status": {"allocatable": {"cpu": "8", "x/gpu": "4"}}}], [pod(nodeName="n"), pod()], [], partial=False)
     {'x/gpu': Capacity(total=4, taken=2, partial=False)}
     """
     total: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def _extended(amounts: Mapping[str, Any]) -> dict[str, int]:
 
 def is_ready(pod: Object) -> bool:
     """Say whether the pod is ready and not on its way out."""
-    return not is_terminating(pod) and _condition(pod, "Ready").get("status") == "True"
+    return not is_terminating(pod) and _find_condition(pod, "Ready").get("status") == "True"
 
 
 def is_terminating(pod: Object) -> bool:
@@ -80,11 +80,11 @@ def running_since(pod: Object) -> datetime | None:
     starts = [c.get("state", {}).get("running", {}).get("startedAt") for c in containers]
     if not starts or None in starts:
         return None
-    changed = _condition(pod, "Ready").get("lastTransitionTime")
+    changed = _find_condition(pod, "Ready").get("lastTransitionTime")
     return max(datetime.fromisoformat(at) for at in [*starts, changed] if at is not None)
 
 
-def pod_finding(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None:
+def check_pod(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None:
     """Return what keeps a pod from running its containers, or None when they run.
 
     Args:
@@ -92,13 +92,13 @@ def pod_finding(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None
         capacity: what the cluster has of extended resources, as far as it is known.
     """
     name = pod["metadata"]["name"]
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = _find_condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
-        return _unscheduled(name, scheduled, pod, capacity)
+        return _check_scheduling(name, scheduled, pod, capacity)
     status = pod.get("status", {})
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(kind, []):
-            if (found := _container_finding(name, container)) is not None:
+            if (found := _check_container(name, container)) is not None:
                 return found
     running = [c for c in status.get("containerStatuses", []) if "running" in c.get("state", {})]
     if not running:
@@ -110,13 +110,13 @@ def pod_finding(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None
     return None
 
 
-def first_finding(pods: Iterable[Object], capacity: Mapping[str, Capacity]) -> Finding | None:
+def check_pods(pods: Iterable[Object], capacity: Mapping[str, Capacity]) -> Finding | None:
     """Return the worst finding among pods that are not ready: what waiting will not mend comes first."""
     found = [
         finding
         for pod in pods
         if not is_ready(pod) and not is_terminating(pod)
-        if (finding := pod_finding(pod, capacity)) is not None
+        if (finding := check_pod(pod, capacity)) is not None
     ]
     ordinary = (Reason.STARTING_PODS, Reason.FETCHING_MODEL)
     return next((f for f in found if f.reason not in ordinary), found[0] if found else None)
@@ -125,11 +125,12 @@ def first_finding(pods: Iterable[Object], capacity: Mapping[str, Capacity]) -> F
 def waits_for_extended_resource(pods: Iterable[Object]) -> bool:
     """Say whether the cluster's capacity is worth reading for the sake of a pod's message."""
     return any(
-        _INSUFFICIENT.search(_condition(pod, "PodScheduled").get("message", "")) for pod in pods
+        _INSUFFICIENT.search(_find_condition(pod, "PodScheduled").get("message", ""))
+        for pod in pods
     )
 
 
-def _unscheduled(
+def _check_scheduling(
     name: str, scheduled: Mapping[str, Any], pod: Object, capacity: Mapping[str, Capacity]
 ) -> Finding:
     message = scheduled.get("message", "the scheduler has not looked at it yet")
@@ -142,7 +143,7 @@ def _unscheduled(
         )
         return Finding(
             Reason.WAITING_FOR_GPU,
-            f"pod {name} waits since {since} for {asked} {resource}; {free_of(resource, capacity)}",
+            f"pod {name} waits since {since} for {asked} {resource}; {describe_free(resource, capacity)}",
         )
     if "persistentvolumeclaim" in message:
         return Finding(
@@ -155,7 +156,7 @@ def _unscheduled(
     return Finding(Reason.UNSCHEDULABLE, f"pod {name} cannot be scheduled since {since}: {message}")
 
 
-def free_of(resource: str, capacity: Mapping[str, Capacity]) -> str:
+def describe_free(resource: str, capacity: Mapping[str, Capacity]) -> str:
     """Return how many of an extended resource are free, for people."""
     known = capacity.get(resource)
     if known is None:
@@ -165,7 +166,7 @@ def free_of(resource: str, capacity: Mapping[str, Capacity]) -> str:
     return f"{free} of the cluster's {known.total} are free{seen}"
 
 
-def _container_finding(pod: str, container: Mapping[str, Any]) -> Finding | None:
+def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
     name = container["name"]
     state = container.get("state", {})
     waiting = state.get("waiting", {})
@@ -179,7 +180,7 @@ def _container_finding(pod: str, container: Mapping[str, Any]) -> Finding | None
             f"pod {pod}, container {name}: {waiting.get('message', reason)}",
         )
     if name == "fetch-model":
-        return _fetch_finding(pod, container, ended)
+        return _check_fetch(pod, container, ended)
     failed = (
         ended
         and not container.get("ready")
@@ -194,26 +195,26 @@ def _container_finding(pod: str, container: Mapping[str, Any]) -> Finding | None
         count = container.get("restartCount", 0)
         return Finding(
             Reason.CRASH_LOOP,
-            f"pod {pod}: container {name} ended with exit code {ended['exitCode']}, {count} restarts: {_tail(ended)}",
+            f"pod {pod}: container {name} ended with exit code {ended['exitCode']}, {count} restarts: {_extract_tail(ended)}",
         )
     return None
 
 
-def _fetch_finding(
+def _check_fetch(
     pod: str, container: Mapping[str, Any], ended: Mapping[str, Any]
 ) -> Finding | None:
     state = container.get("state", {})
     if state.get("terminated", {}).get("exitCode") == 0:
         return None
     if ended.get("exitCode", 0) != 0:
-        return Finding(Reason.MODEL_UNAVAILABLE, f"pod {pod}: {_tail(ended)}")
+        return Finding(Reason.MODEL_UNAVAILABLE, f"pod {pod}: {_extract_tail(ended)}")
     if "running" in state:
         since = state["running"].get("startedAt", "")
         return Finding(Reason.FETCHING_MODEL, f"pod {pod} downloads the model since {since}")
     return None
 
 
-def _tail(ended: Mapping[str, Any]) -> str:
+def _extract_tail(ended: Mapping[str, Any]) -> str:
     lines = [
         line.strip()
         for line in str(ended.get("message") or "it printed nothing").splitlines()
@@ -222,6 +223,6 @@ def _tail(ended: Mapping[str, Any]) -> str:
     return " | ".join(lines[-_LAST_LINES:])[:800]
 
 
-def _condition(pod: Object, kind: str) -> Mapping[str, Any]:
+def _find_condition(pod: Object, kind: str) -> Mapping[str, Any]:
     conditions: list[dict[str, Any]] = pod.get("status", {}).get("conditions", [])
     return next((c for c in conditions if c.get("type") == kind), {})

@@ -13,8 +13,8 @@ from llmdeployment_operator.api.arms import TEMPLATE_FIELDS
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
-from llmdeployment_operator.plan.base.external import external_runtime
-from llmdeployment_operator.plan.base.model_files import adapter_claims
+from llmdeployment_operator.plan.base.external import name_external_runtime
+from llmdeployment_operator.plan.base.model_files import list_adapter_claims
 from llmdeployment_operator.plan.base.objects import Object
 
 _NOT_OF_THE_RUNTIME = frozenset({"prompt"})
@@ -34,7 +34,7 @@ class Revision:
     created_at: str | None = None
 
 
-def template_of(deployment: LLMDeployment) -> dict[str, Any]:
+def extract_template(deployment: LLMDeployment) -> dict[str, Any]:
     """Return the template fields that differ from their defaults.
 
     Defaults are left out so that a field added to the API later does not change the hash of revisions that never
@@ -49,7 +49,7 @@ def template_of(deployment: LLMDeployment) -> dict[str, Any]:
     )
 
 
-def runtime_hash(template: dict[str, Any]) -> str:
+def hash_runtime(template: dict[str, Any]) -> str:
     """Return the name of the runtime which can carry this template: 8 hex digits, or `x` and 7 for an API elsewhere.
 
     Of the adapters only what their pods need counts: that there are any, and the claims that are mounted for them.
@@ -57,24 +57,24 @@ def runtime_hash(template: dict[str, Any]) -> str:
     >>> one, two = ({"name": n, "source": f"pvc://team/{n}"} for n in ("legal", "terse"))
     >>> model = {"source": "hf://a/b"}
     >>> with_one, with_two = ({"model": {**model, "adapters": a}} for a in ([one], [one, two]))
-    >>> runtime_hash(with_one) == runtime_hash(with_two) != runtime_hash({"model": model})
+    >>> hash_runtime(with_one) == hash_runtime(with_two) != hash_runtime({"model": model})
     True
     """
-    if (elsewhere := external_runtime(template)) is not None:
+    if (elsewhere := name_external_runtime(template)) is not None:
         return elsewhere
     kept = {key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME}
     if (model := template["model"]).get("adapters"):
-        kept["model"] = {**model, "adapters": adapter_claims(model)}
+        kept["model"] = {**model, "adapters": list_adapter_claims(model)}
     return digest(kept)
 
 
-def revisions_of(objects: Iterable[Object]) -> tuple[Revision, ...]:
+def read_revisions(objects: Iterable[Object]) -> tuple[Revision, ...]:
     """Return the revisions that ControllerRevisions record, oldest first."""
     found = [
         Revision(
             number=int(obj["revision"]),
             hash=digest(obj["data"]["template"]),
-            runtime=runtime_hash(obj["data"]["template"]),
+            runtime=hash_runtime(obj["data"]["template"]),
             template=obj["data"]["template"],
             rendering=obj["data"]["rendering"],
             uid=obj["metadata"].get("uid"),
@@ -85,7 +85,7 @@ def revisions_of(objects: Iterable[Object]) -> tuple[Revision, ...]:
     return tuple(sorted(found, key=lambda revision: revision.number))
 
 
-def target_of(
+def find_target(
     template: dict[str, Any], known: tuple[Revision, ...], rendering: dict[str, Any]
 ) -> Revision:
     """Return the revision of a template: the one already recorded, or the next number.
@@ -97,64 +97,64 @@ def target_of(
     for revision in known:
         if revision.hash == wanted:
             return revision
-    runtime = runtime_hash(template)
+    runtime = hash_runtime(template)
     born = next((r.rendering for r in known if r.runtime == runtime), rendering)
     number = max((r.number for r in known), default=0) + 1
     return Revision(number=number, hash=wanted, runtime=runtime, template=template, rendering=born)
 
 
-def described(fresh: Revision, stable: Revision) -> str:
+def describe_change(fresh: Revision, stable: Revision) -> str:
     """Return what a new revision changes, and whether that takes other pods.
 
     >>> one = Revision(1, "", "a", {"model": {"source": "x"}}, {})
-    >>> described(Revision(2, "", "a", {"model": {"source": "x"}, "prompt": {"system": "y"}}, {}), one)
+    >>> describe_change(Revision(2, "", "a", {"model": {"source": "x"}, "prompt": {"system": "y"}}, {}), one)
     'revision 2: prompt differs from revision 1; the same pods carry it'
     >>> adapters = [{"name": "legal", "source": "file:///legal"}]
-    >>> described(Revision(2, "", "b", {"model": {"source": "x", "adapters": adapters}}, {}), one)
+    >>> describe_change(Revision(2, "", "b", {"model": {"source": "x", "adapters": adapters}}, {}), one)
     'revision 2: model.adapters differs from revision 1; it needs pods of its own: they are made with room for adapters, or without'
     """
-    new, old = _fields(fresh.template), _fields(stable.template)
+    new, old = _flatten_fields(fresh.template), _flatten_fields(stable.template)
     changed = [
         field for field in sorted(new.keys() | old.keys()) if new.get(field) != old.get(field)
     ]
     pods = (
         "the same pods carry it"
         if fresh.runtime == stable.runtime
-        else f"it needs pods of its own{_of_adapters(fresh.template, stable.template)}"
+        else f"it needs pods of its own{_describe_adapters(fresh.template, stable.template)}"
     )
     return f"revision {fresh.number}: {', '.join(changed)} differs from revision {stable.number}; {pods}"
 
 
-def _fields(template: dict[str, Any]) -> dict[str, Any]:
+def _flatten_fields(template: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a template by which a change is told; adapters by themselves, since they may need no pods."""
     model = template["model"]
     kept = {key: value for key, value in model.items() if key != "adapters"}
     return {**template, "model": kept, "model.adapters": model.get("adapters")}
 
 
-def _of_adapters(fresh: dict[str, Any], stable: dict[str, Any]) -> str:
+def _describe_adapters(fresh: dict[str, Any], stable: dict[str, Any]) -> str:
     """Return why a change of adapters needs other pods, to be added to a sentence."""
     new, old = fresh["model"], stable["model"]
     if bool(new.get("adapters")) != bool(old.get("adapters")):
         return ": they are made with room for adapters, or without"
-    if new.get("adapters") and adapter_claims(new) != adapter_claims(old):
-        return f": they mount claims {', '.join(adapter_claims(new)) or '(none)'} for adapters"
+    if new.get("adapters") and list_adapter_claims(new) != list_adapter_claims(old):
+        return f": they mount claims {', '.join(list_adapter_claims(new)) or '(none)'} for adapters"
     return ""
 
 
-def surplus(
+def find_surplus(
     known: tuple[Revision, ...], in_use: frozenset[int], limit: int
 ) -> tuple[Revision, ...]:
     """Return the revisions to forget: the oldest beyond the limit among those not in use.
 
-    >>> [r.number for r in surplus(tuple(Revision(n, "", "", {}, {}) for n in (1, 2, 3, 4)), frozenset({4}), 2)]
+    >>> [r.number for r in find_surplus(tuple(Revision(n, "", "", {}, {}) for n in (1, 2, 3, 4)), frozenset({4}), 2)]
     [1]
     """
     idle = [revision for revision in known if revision.number not in in_use]
     return tuple(idle[: max(0, len(idle) - limit)])
 
 
-def controller_revision(deployment: LLMDeployment, revision: Revision) -> Object:
+def build_controller_revision(deployment: LLMDeployment, revision: Revision) -> Object:
     """Return the ControllerRevision that records a revision."""
     return {
         "apiVersion": "apps/v1",

@@ -48,13 +48,13 @@ class Share:
     canary_weight: int = 0
 
 
-def rows(shares: Iterable[Share]) -> tuple[Route, ...]:
+def build_routes(shares: Iterable[Share]) -> tuple[Route, ...]:
     """Return the routes: each arm's buckets in a row, its canary growing from their lower end.
 
     So a canary whose weight rises moves users one way only, and a weight that goes from an arm to its neighbour moves only the users
     between them.
 
-    >>> ab = rows([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))])
+    >>> ab = build_routes([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))])
     >>> [(row.arm, row.revision, row.below) for row in ab]
     [('a', 2, 450), ('a', 1, 9000), ('b', 3, 10000)]
     """
@@ -70,44 +70,44 @@ def rows(shares: Iterable[Share]) -> tuple[Route, ...]:
     return tuple(found)
 
 
-def widths(routes: tuple[Route, ...]) -> list[tuple[Route, int]]:
+def measure_widths(routes: tuple[Route, ...]) -> list[tuple[Route, int]]:
     """Return each row with its number of buckets."""
     firsts = (0, *(route.below for route in routes))
     return [(route, route.below - first) for route, first in zip(routes, firsts, strict=False)]
 
 
-def weights(routes: tuple[Route, ...]) -> dict[str, int]:
+def sum_weights(routes: tuple[Route, ...]) -> dict[str, int]:
     """Return each arm's percent of all requests, in the order of their buckets.
 
-    >>> weights(rows([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))]))
+    >>> sum_weights(build_routes([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))]))
     {'a': 90, 'b': 10}
     """
     found: dict[str, int] = {}
-    for route, width in widths(routes):
+    for route, width in measure_widths(routes):
         found[route.arm] = found.get(route.arm, 0) + width
     return {arm: width * 100 // BUCKETS for arm, width in found.items()}
 
 
-def stable_of(routes: tuple[Route, ...], arm: str) -> int | None:
+def find_stable(routes: tuple[Route, ...], arm: str) -> int | None:
     """Return the revision that has an arm's requests, or all of them but its canary's."""
     return next((route.revision for route in reversed(routes) if route.arm == arm), None)
 
 
-def canary_of(routes: tuple[Route, ...], arm: str) -> tuple[int, int] | None:
+def find_canary(routes: tuple[Route, ...], arm: str) -> tuple[int, int] | None:
     """Return the canary of an arm, and the percent of the arm's requests that these routes give it.
 
-    >>> ab = rows([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))])
-    >>> canary_of(ab, "a"), canary_of(ab, "b")
+    >>> ab = build_routes([Share("a", 90, (1, "x"), (2, "y"), 5), Share("b", 10, (3, "z"))])
+    >>> find_canary(ab, "a"), find_canary(ab, "b")
     ((2, 5), None)
     """
-    of_arm = [(route, width) for route, width in widths(routes) if route.arm == arm]
+    of_arm = [(route, width) for route, width in measure_widths(routes) if route.arm == arm]
     if len(of_arm) < 2:  # noqa: PLR2004  reason=a canary and a stable one
         return None
     canary, width = of_arm[0]
     return canary.revision, width * 100 // sum(each for _, each in of_arm)
 
 
-def routes_of(config_map: Object | None) -> tuple[Route, ...]:
+def read_routes(config_map: Object | None) -> tuple[Route, ...]:
     """Return the routes a ConfigMap holds; none when it is absent or somebody emptied it."""
     try:
         rows = json.loads((config_map or {})["data"][_KEY])["routes"]
@@ -119,11 +119,12 @@ def routes_of(config_map: Object | None) -> tuple[Route, ...]:
 def has_canary(config_maps: Iterable[Object]) -> bool:
     """Say whether two revisions share the requests of an arm by the routes in one of these ConfigMaps."""
     return any(
-        len({route.arm for route in routes}) < len(routes) for routes in map(routes_of, config_maps)
+        len({route.arm for route in routes}) < len(routes)
+        for routes in map(read_routes, config_maps)
     )
 
 
-def routes_config_map(
+def build_routes_config_map(
     deployment: LLMDeployment, routes: tuple[Route, ...], served_name: str
 ) -> Object:
     """Return the ConfigMap for the gateway's agent; `served_name` is that of the revisions that answer."""
@@ -146,6 +147,6 @@ def routes_config_map(
     }
 
 
-def routes_hash(config_map: Object) -> str:
+def hash_routes(config_map: Object) -> str:
     """Return what a gateway's `/stats` says as `routesHash` once it has applied this ConfigMap."""
     return hashlib.sha256(config_map["data"][_KEY].encode()).hexdigest()[:16]

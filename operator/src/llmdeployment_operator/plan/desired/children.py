@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
-from llmdeployment_operator.plan.base.drift import sealed
+from llmdeployment_operator.plan.base.drift import seal
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.revisions import Revision, controller_revision
-from llmdeployment_operator.plan.base.routes import Route, routes_config_map
+from llmdeployment_operator.plan.base.revisions import Revision, build_controller_revision
+from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.resources.network_policies import runtime_policies
-from llmdeployment_operator.plan.resources.runtime import runtime_objects
+from llmdeployment_operator.plan.resources.network_policies import build_runtime_policies
+from llmdeployment_operator.plan.resources.runtime import build_runtime
 from llmdeployment_operator.plan.traffic import front_door
 
 
@@ -23,7 +23,7 @@ class RuntimeIntent:
     pods: int
 
 
-def children(
+def build_children(
     deployment: LLMDeployment,
     revisions: tuple[Revision, ...],
     runtimes: Mapping[str, RuntimeIntent],
@@ -44,22 +44,22 @@ def children(
         more: what is written last.
     """
     name = deployment.metadata.name
-    found = [controller_revision(deployment, revision) for revision in revisions]
-    found += front_door.before_routes(deployment, settings)
+    found = [build_controller_revision(deployment, revision) for revision in revisions]
+    found += front_door.build_before_routes(deployment, settings)
     for runtime, intent in runtimes.items():
-        found += runtime_policies(name, runtime, settings, gateways)
-        found += runtime_objects(
+        found += build_runtime_policies(name, runtime, settings, gateways)
+        found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods
         )
     # All arms answer to one name.
     stable = next(r for r in revisions if r.number == routes[-1].revision)
     served = stable.template["model"].get("servedName") or name
-    found.append(routes_config_map(deployment, routes, served))
-    found += front_door.after_routes(deployment, routes)
-    return [sealed(_owned(obj, deployment)) for obj in (*found, *more)]
+    found.append(build_routes_config_map(deployment, routes, served))
+    found += front_door.build_after_routes(deployment, routes)
+    return [seal(_set_owner(obj, deployment)) for obj in (*found, *more)]
 
 
-def _owned(obj: Object, deployment: LLMDeployment) -> Object:
+def _set_owner(obj: Object, deployment: LLMDeployment) -> Object:
     owner = {
         "apiVersion": API_VERSION,
         "kind": KIND,

@@ -12,27 +12,33 @@ from llmdeployment_operator.plan.base.names import routes_name
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.revisions import (
     Revision,
-    revisions_of,
-    runtime_hash,
-    surplus,
-    target_of,
-    template_of,
+    extract_template,
+    find_surplus,
+    find_target,
+    hash_runtime,
+    read_revisions,
 )
-from llmdeployment_operator.plan.base.routes import Route, routes_of
+from llmdeployment_operator.plan.base.routes import Route, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.desired.children import RuntimeIntent, children
-from llmdeployment_operator.plan.desired.evaluation_job import evaluations
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.ray_serve import attempt_of, serve_config
-from llmdeployment_operator.plan.observed.readiness import live_workers
-from llmdeployment_operator.plan.resources.runtime import rendering
-from llmdeployment_operator.plan.rollout.arms import Arms, arms_of, moved, needs_of, routes_for
-from llmdeployment_operator.plan.scaling.runtimes import Scaling, scaled
+from llmdeployment_operator.plan.desired.children import RuntimeIntent, build_children
+from llmdeployment_operator.plan.desired.evaluation_job import plan_evaluations
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.ray_serve import build_serve_config, count_attempt
+from llmdeployment_operator.plan.observed.readiness import count_live_workers
+from llmdeployment_operator.plan.resources.runtime import render_runtime
+from llmdeployment_operator.plan.rollout.arms import (
+    Arms,
+    count_needs,
+    list_arms,
+    plan_arms,
+    plan_routes,
+)
+from llmdeployment_operator.plan.scaling.runtimes import ScalingPlan, plan_scaling
 from llmdeployment_operator.plan.traffic import front_door
 
 
 @dataclass(frozen=True)
-class Decision:
+class DesiredState:
     """What should be.
 
     Attributes:
@@ -51,7 +57,7 @@ class Decision:
     objects: list[Object]
     needs: Mapping[str, int]
     puts: Mapping[str, dict[str, Any]]
-    scaling: Scaling
+    scaling: ScalingPlan
 
     def revision(self, number: int) -> Revision:
         """Return the revision of a number that is kept."""
@@ -63,98 +69,98 @@ class Decision:
         return next(obj for obj in self.objects if obj["kind"] == "ConfigMap")
 
 
-def decide(
-    deployment: LLMDeployment, observed: Observed, settings: Settings, now: datetime
-) -> Decision:
+def decide_desired_state(
+    deployment: LLMDeployment, cluster: ClusterState, settings: Settings, now: datetime
+) -> DesiredState:
     """Return what should be. Arguments are those of `build_plan`."""
-    known = revisions_of(
-        obj for (kind, _), obj in observed.children.items() if kind == "ControllerRevision"
+    known = read_revisions(
+        obj for (kind, _), obj in cluster.children.items() if kind == "ControllerRevision"
     )
-    targets, revisions = _targets(deployment, known, observed, settings)
+    targets, revisions = _find_targets(deployment, known, cluster, settings)
     name = deployment.metadata.name
-    live = observed.children.get(("ConfigMap", routes_name(name)))
-    routes = routes_of(live)
-    applied = live is not None and front_door.applied(deployment, observed, live)
-    scaling = scaled(deployment, observed, revisions, targets, routes, now)
+    live = cluster.children.get(("ConfigMap", routes_name(name)))
+    routes = read_routes(live)
+    applied = live is not None and front_door.is_applied(deployment, cluster, live)
+    scaling = plan_scaling(deployment, cluster, revisions, targets, routes, now)
     wanted = scaling.wanted
-    arms = moved(deployment, observed, revisions, targets, routes, wanted, now, applied=applied)
+    arms = plan_arms(deployment, cluster, revisions, targets, routes, wanted, now, applied=applied)
     kept = revisions
     if applied and not deployment.spec.paused:
         # Until every gateway has the routes, one of them may send requests for any revision.
         in_use = arms.in_use() | {route.revision for route in routes}
-        gone = surplus(revisions, in_use, deployment.spec.revision_history_limit)
+        gone = find_surplus(revisions, in_use, deployment.spec.revision_history_limit)
         kept = tuple(r for r in revisions if r not in gone)
-    needs = needs_of(arms, kept, wanted)
+    needs = count_needs(arms, kept, wanted)
     puts = {
-        runtime: _put(deployment, kept, runtime, observed, need, now)
+        runtime: _build_put(deployment, kept, runtime, cluster, need, now)
         for runtime, need in needs.items()
         if not is_external(runtime)
     }
     intents = {
         runtime: RuntimeIntent(
             born=next(r for r in reversed(kept) if r.runtime == runtime),
-            token=observed.tokens.get(runtime) or digest([observed.fresh_token, runtime], 64),
-            pods=_pods(observed, runtime, need),
+            token=cluster.tokens.get(runtime) or digest([cluster.new_token, runtime], 64),
+            pods=_count_pods(cluster, runtime, need),
         )
         for runtime, need in needs.items()
     }
-    following = routes_for(name, arms, kept)
-    gateways = front_door.namespaces(deployment, observed)
-    made, left = evaluations(deployment, arms, observed, settings)
-    objects = children(deployment, kept, intents, following, settings, gateways, made)
+    following = plan_routes(name, arms, kept)
+    gateways = front_door.list_namespaces(deployment, cluster)
+    made, left = plan_evaluations(deployment, arms, cluster, settings)
+    objects = build_children(deployment, kept, intents, following, settings, gateways, made)
     objects = [*objects, *left]
-    return Decision(arms, kept, following, objects, needs, puts, scaling.given(needs))
+    return DesiredState(arms, kept, following, objects, needs, puts, scaling.with_needs(needs))
 
 
-def _targets(
+def _find_targets(
     deployment: LLMDeployment,
     known: tuple[Revision, ...],
-    observed: Observed,
+    cluster: ClusterState,
     settings: Settings,
 ) -> tuple[dict[str, Revision], tuple[Revision, ...]]:
     """Return the revision each arm asks for, and all revisions, those that are new with it."""
-    head_volume = _head_volume(settings, default_class=observed.default_storage_class)
+    head_volume = _choose_head_volume(settings, default_class=cluster.default_storage_class)
     targets: dict[str, Revision] = {}
     revisions = known
-    for arm in arms_of(deployment):
-        template = template_of(arm.deployment)
-        runtime = runtime_hash(template)
-        fresh = rendering(arm.deployment, runtime, settings, head_volume=head_volume)
-        target = target_of(template, revisions, fresh)
+    for arm in list_arms(deployment):
+        template = extract_template(arm.deployment)
+        runtime = hash_runtime(template)
+        fresh = render_runtime(arm.deployment, runtime, settings, head_volume=head_volume)
+        target = find_target(template, revisions, fresh)
         targets[arm.name] = target
         if target not in revisions:
             revisions = (*revisions, target)
     return targets, revisions
 
 
-def _put(
+def _build_put(
     deployment: LLMDeployment,
     revisions: tuple[Revision, ...],
     runtime: str,
-    observed: Observed,
+    cluster: ClusterState,
     replicas: int,
     now: datetime,
 ) -> dict[str, Any]:
     carried = tuple(r for r in revisions if r.runtime == runtime)
-    state = observed.serve.get(runtime)
-    attempt = attempt_of(state, now.timestamp()) if state is not None else 0
-    return serve_config(deployment, carried, replicas, attempt)
+    state = cluster.serve.get(runtime)
+    attempt = count_attempt(state, now.timestamp()) if state is not None else 0
+    return build_serve_config(deployment, carried, replicas, attempt)
 
 
-def _pods(observed: Observed, runtime: str, replicas: int) -> int:
+def _count_pods(cluster: ClusterState, runtime: str, replicas: int) -> int:
     """Return how many worker pods a runtime needs: on the way down, a pod stays as long as its replica does.
 
     The last one goes at once: Serve keeps a replica for ever, and the pod's preStop hook waits for the requests.
     """
     if is_external(runtime) or not replicas:
         return replicas
-    live = live_workers(observed, runtime)
-    state = observed.serve.get(runtime)
+    live = count_live_workers(cluster, runtime)
+    state = cluster.serve.get(runtime)
     listed = state.replicas if state is not None else live
     return max(replicas, min(live, listed))
 
 
-def _head_volume(settings: Settings, *, default_class: bool) -> str:
+def _choose_head_volume(settings: Settings, *, default_class: bool) -> str:
     if settings.head_storage == "auto":
         return "pvc" if default_class else "emptyDir"
     return settings.head_storage

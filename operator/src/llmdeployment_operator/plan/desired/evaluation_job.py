@@ -15,21 +15,21 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import ready_replicas
-from llmdeployment_operator.plan.resources.overlay import overlaid
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import count_ready
+from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
-from llmdeployment_operator.plan.rollout.arms import ArmMove, Arms, arms_of
-from llmdeployment_operator.plan.rollout.commands import commands_of
+from llmdeployment_operator.plan.rollout.arms import Arms, ArmStep, list_arms
+from llmdeployment_operator.plan.rollout.commands import read_commands
 from llmdeployment_operator.plan.rollout.gate import (
     ATTEMPT,
     CONTAINER,
     GOLDEN,
     REVISION,
-    gate_of,
-    golden_hash,
+    build_gate,
+    hash_golden_set,
     is_finished,
-    jobs_of,
+    select_jobs,
 )
 
 _DIR = "/golden"
@@ -39,8 +39,8 @@ _SHARED = ("volumes", "imagePullSecrets", "nodeSelector", "tolerations")
 """Of the overlay on the runtime's pods, what the evaluation's pod has too: it runs the same image in the same places."""
 
 
-def evaluations(
-    deployment: LLMDeployment, arms: Arms, observed: Observed, settings: Settings
+def plan_evaluations(
+    deployment: LLMDeployment, arms: Arms, cluster: ClusterState, settings: Settings
 ) -> tuple[list[Object], list[Object]]:
     """Return the objects of all arms' evaluations: those to be made as they are here, and Jobs that exist and stay as they are.
 
@@ -50,78 +50,78 @@ def evaluations(
     Args:
         deployment: what the user asked for.
         arms: what each arm's rollout does now.
-        observed: the cluster.
+        cluster: the cluster.
         settings: images and defaults of this operator.
     """
     policy = deployment.spec.rollout.evaluation
     if policy is None:
         return [], []
-    made, left = evaluation_policies(deployment.metadata.name, policy), []
-    templates = {arm.name: arm.deployment for arm in arms_of(deployment)}
-    for arm in arms.moves:
+    made, left = build_evaluation_policies(deployment.metadata.name, policy), []
+    templates = {arm.name: arm.deployment for arm in list_arms(deployment)}
+    for arm in arms.steps:
         if arm.name not in templates:
             continue
-        jobs = jobs_of(observed, arm.target.number, golden_hash(policy))
-        attempt = _attempt(deployment, arm, observed)
-        if not _is_due(deployment, arm, observed):
-            left += _kept(arm, jobs, attempt)
+        jobs = select_jobs(cluster, arm.target.number, hash_golden_set(policy))
+        attempt = _count_attempt(deployment, arm, cluster)
+        if not _is_due(deployment, arm, cluster):
+            left += _select_kept(arm, jobs, attempt)
         elif attempt in jobs:
             left.append(jobs[attempt])
         else:
-            made.append(_job(templates[arm.name], policy, arm.target, attempt, settings))
+            made.append(_build_job(templates[arm.name], policy, arm.target, attempt, settings))
     return made, left
 
 
-def _on_its_way(arm: ArmMove) -> bool:
-    return arm.move.canary == arm.target.number and not arm.move.weight
+def _is_on_its_way(arm: ArmStep) -> bool:
+    return arm.step.canary == arm.target.number and not arm.step.weight
 
 
-def _attempt(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> int:
+def _count_attempt(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState) -> int:
     """Return which attempt an evaluation would be: that of the rollout, or of an arm that has no requests yet."""
-    if _on_its_way(arm):
-        return arm.move.memory.attempt
-    gate = gate_of(deployment, observed, arm.target.number, arm.target.number)
+    if _is_on_its_way(arm):
+        return arm.step.state.attempt
+    gate = build_gate(deployment, cluster, arm.target.number, arm.target.number)
     if arm.weight or gate is None:
         return 1
-    retry = commands_of(deployment.metadata.annotations).retry
+    retry = read_commands(deployment.metadata.annotations).retry
     return gate.attempt(retry.get(arm.target.number))
 
 
-def _is_due(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:
-    stage = arm.move.stage
+def _is_due(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState) -> bool:
+    stage = arm.step.stage
     waits = stage is not None and stage.reason is Reason.EVALUATING
-    return (_on_its_way(arm) and waits) or _without_score(deployment, arm, observed)
+    return (_is_on_its_way(arm) and waits) or _lacks_score(deployment, arm, cluster)
 
 
-def _kept(arm: ArmMove, jobs: Mapping[int, Object], attempt: int) -> list[Object]:
+def _select_kept(arm: ArmStep, jobs: Mapping[int, Object], attempt: int) -> list[Object]:
     """Return the Job of a revision that stays: the last that ended, or one that is at it while its rollout is."""
     # A replica that is away for a moment ends no evaluation.
-    going = _on_its_way(arm)
+    going = _is_on_its_way(arm)
     kept = [n for n, job in jobs.items() if is_finished(job) or (going and n == attempt)]
     return [jobs[max(kept)]] if kept else []
 
 
-def _without_score(deployment: LLMDeployment, arm: ArmMove, observed: Observed) -> bool:
+def _lacks_score(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState) -> bool:
     """Say whether the target serves all of its arm, or is about to, and was not asked this golden set yet, or is to be again."""
     target = arm.target
-    serves = arm.move.stable == arm.move.memory.stable == target.number
-    if not serves or not ready_replicas(observed, target.runtime):
+    serves = arm.step.stable == arm.step.state.stable == target.number
+    if not serves or not count_ready(cluster, target.runtime):
         return False
-    gate = gate_of(deployment, observed, target.number, target.number)
+    gate = build_gate(deployment, cluster, target.number, target.number)
     if gate is None or gate.missing is not None:
         return False
-    again = gate.verdict(_attempt(deployment, arm, observed)).pending
+    again = gate.verdict(_count_attempt(deployment, arm, cluster)).pending
     return not gate.outcomes or (not arm.weight and again is not None)
 
 
-def _job(
+def _build_job(
     deployment: LLMDeployment,
     policy: EvaluationSpec,
     target: Revision,
     attempt: int,
     settings: Settings,
 ) -> Object:
-    name, golden = deployment.metadata.name, golden_hash(policy)
+    name, golden = deployment.metadata.name, hash_golden_set(policy)
     labels = names.labels(name, component=names.EVALUATION) | {
         REVISION: str(target.number),
         ATTEMPT: str(attempt),
@@ -131,10 +131,10 @@ def _job(
         **pod_defaults(),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,
-        "containers": [_container(deployment, policy, target, settings)],
+        "containers": [_build_container(deployment, policy, target, settings)],
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
-            {"name": "golden", **_volume(policy.golden)},
+            {"name": "golden", **_build_volume(policy.golden)},
         ],
     }
     if settings.image_pull_secrets:
@@ -149,17 +149,17 @@ def _job(
         "spec": {
             "activeDeadlineSeconds": policy.timeout_seconds,
             "backoffLimit": 1,
-            "template": {"metadata": {"labels": labels}, "spec": _overlaid(deployment, pod)},
+            "template": {"metadata": {"labels": labels}, "spec": _apply_overlay(deployment, pod)},
         },
     }
 
 
-def _container(
+def _build_container(
     deployment: LLMDeployment, policy: EvaluationSpec, target: Revision, settings: Settings
 ) -> dict[str, Any]:
     meta = deployment.metadata
     service = names.runtime_names(meta.name, target.runtime).name
-    path, name = _file(policy.golden)
+    path, name = _locate_file(policy.golden)
     options = {
         "--url": f"http://{service}.{meta.namespace}.svc:{names.REPLICA_PORT}",
         "--revision": str(target.number),
@@ -182,7 +182,7 @@ def _container(
         "image": deployment.spec.image or settings.serving_image,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["llmdeployment-serving"],
-        "args": ["evaluate", *(_argument(*option) for option in options.items())],
+        "args": ["evaluate", *(_format_argument(*option) for option in options.items())],
         "env": env,
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
         "securityContext": container_security(),
@@ -194,41 +194,41 @@ def _container(
     }
 
 
-def _volume(golden: GoldenSpec) -> dict[str, Any]:
+def _build_volume(golden: GoldenSpec) -> dict[str, Any]:
     if (ref := golden.config_map_ref) is not None:
         # Optional: a key that is missing is named by the program, where kubelet would wait for it without a word in the pod.
         return {"configMap": {"name": ref.name, "optional": True}}
-    claim, _ = _claim(golden)
+    claim, _ = _split_claim(golden)
     return {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
 
 
-def _file(golden: GoldenSpec) -> tuple[str, str]:
+def _locate_file(golden: GoldenSpec) -> tuple[str, str]:
     """Return the path of the golden set in the pod, and what people call it.
 
-    >>> _file(GoldenSpec(pvc="pvc://sets/chat/1.jsonl"))
+    >>> _locate_file(GoldenSpec(pvc="pvc://sets/chat/1.jsonl"))
     ('/golden/chat/1.jsonl', 'pvc://sets/chat/1.jsonl')
     """
     if (ref := golden.config_map_ref) is not None:
         return f"{_DIR}/{ref.key}", f"key {ref.key} of ConfigMap {ref.name}"
-    _, path = _claim(golden)
+    _, path = _split_claim(golden)
     return f"{_DIR}/{path}", str(golden.pvc)
 
 
-def _claim(golden: GoldenSpec) -> tuple[str, str]:
+def _split_claim(golden: GoldenSpec) -> tuple[str, str]:
     claim, _, path = str(golden.pvc).removeprefix("pvc://").partition("/")
     return claim, path
 
 
-def _argument(option: str, value: str) -> str:
+def _format_argument(option: str, value: str) -> str:
     """Return an argument of a container: one text, so that a dash begins no option, and without `$(NAME)`, which kubelet fills in.
 
-    >>> _argument("--judge-prompt", "- $(HOME) costs $5")
+    >>> _format_argument("--judge-prompt", "- $(HOME) costs $5")
     '--judge-prompt=- $$(HOME) costs $$5'
     """
     return f"{option}={value.replace('$', '$$')}"
 
 
-def _overlaid(deployment: LLMDeployment, pod: dict[str, Any]) -> dict[str, Any]:
+def _apply_overlay(deployment: LLMDeployment, pod: dict[str, Any]) -> dict[str, Any]:
     """Return the pod with its share of the overlay on the runtime's pods."""
     template = deployment.spec.pod_template
     given: dict[str, Any] = dict(template.spec or {}) if template is not None else {}
@@ -236,10 +236,10 @@ def _overlaid(deployment: LLMDeployment, pod: dict[str, Any]) -> dict[str, Any]:
     ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})
     patch = {field: given[field] for field in _SHARED if field in given}
     patch["containers"] = [{"name": CONTAINER, **{f: ray[f] for f in _OF_RAY if f in ray}}]
-    return overlaid(pod, patch)
+    return apply_overlay(pod, patch)
 
 
-def evaluation_policies(name: str, policy: EvaluationSpec) -> list[Object]:
+def build_evaluation_policies(name: str, policy: EvaluationSpec) -> list[Object]:
     """Return what lets the evaluation's pods reach replicas and judge and nothing else, and lets them in at the replicas."""
     asks = names.selector(name, component=names.EVALUATION)
     workers = names.selector(name, component="worker")
@@ -253,12 +253,12 @@ def evaluation_policies(name: str, policy: EvaluationSpec) -> list[Object]:
         egress.append({"ports": [_tcp(url.port or (443 if url.scheme == "https" else 80))]})
     ingress = [{"from": [{"podSelector": {"matchLabels": asks}}], "ports": replicas}]
     return [
-        _policy(f"{name}-evaluation", name, asks, {"ingress": [], "egress": egress}),
-        _policy(f"{name}-evaluated", name, workers, {"ingress": ingress}),
+        _build_policy(f"{name}-evaluation", name, asks, {"ingress": [], "egress": egress}),
+        _build_policy(f"{name}-evaluated", name, workers, {"ingress": ingress}),
     ]
 
 
-def _policy(name: str, owner: str, selector: dict[str, str], rules: dict[str, Any]) -> Object:
+def _build_policy(name: str, owner: str, selector: dict[str, str], rules: dict[str, Any]) -> Object:
     spec = {
         "podSelector": {"matchLabels": selector},
         "policyTypes": [kind.capitalize() for kind in rules],

@@ -1,4 +1,4 @@
-"""LoRA adapters of a revision: who has them loaded, what is told of those that fail, and when replicas have to be asked.
+"""LoRA adapters of a revision: who has them loaded, what is said of those that fail, and when replicas have to be asked.
 
 A replica loads adapters while it runs, and says in `/stats` what became of them. A revision has requests only where all of its
 adapters are loaded; a failure is the matter of that revision and of no other one on the same pods.
@@ -8,20 +8,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.model_files import adapter_sources
+from llmdeployment_operator.plan.base.model_files import list_adapter_sources
 from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import pods_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import select_pods
 
 _LOADED, _FAILED = "loaded", "failed: "
 
 
-def told(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
+def read_adapters(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
     """Return what a replica's `/stats` says of adapters, by revision and name; nothing of one that is not what it should be.
 
-    >>> told({"revisions": {"1": {"requests": {}}, "2": {"adapters": {"legal": "loaded"}}}})
+    >>> read_adapters({"revisions": {"1": {"requests": {}}, "2": {"adapters": {"legal": "loaded"}}}})
     {2: {'legal': 'loaded'}}
     """
     try:
@@ -34,21 +34,21 @@ def told(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
         return {}
 
 
-def carriers(observed: Observed, revision: Revision, alive: int) -> int:
+def count_carriers(cluster: ClusterState, revision: Revision, alive: int) -> int:
     """Return how many of the `alive` replicas of a revision's runtime have all of its adapters loaded."""
-    wanted = adapter_sources(revision.template["model"])
+    wanted = list_adapter_sources(revision.template["model"])
     if not wanted:
         return alive
     return sum(
         all(states.get(name) == _LOADED for name in wanted)
-        for states in _states(observed, revision)
+        for states in _read_states(cluster, revision)
     )
 
 
-def adapters_finding(observed: Observed, revision: Revision) -> Finding | None:
+def check_adapters(cluster: ClusterState, revision: Revision) -> Finding | None:
     """Return what the replicas say is wrong with a revision's adapters, or which one they have not loaded yet, or None."""
-    found = _states(observed, revision)
-    for name in adapter_sources(revision.template["model"]):
+    found = _read_states(cluster, revision)
+    for name in list_adapter_sources(revision.template["model"]):
         states = [of_pod.get(name, "") for of_pod in found]
         failed = [state.removeprefix(_FAILED) for state in states if state.startswith(_FAILED)]
         who = f"adapter {name} of revision {revision.number}"
@@ -63,23 +63,23 @@ def adapters_finding(observed: Observed, revision: Revision) -> Finding | None:
     return None
 
 
-def runtimes_to_ask(observed: Observed, generation: int) -> frozenset[str]:
+def find_runtimes_to_ask(cluster: ClusterState, generation: int) -> frozenset[str]:
     """Return the runtimes whose replicas have to be asked for their adapters: those that have any, until all is as the spec says."""
-    conditions = {c["type"]: c["status"] for c in observed.status.get("conditions") or []}
+    conditions = {c["type"]: c["status"] for c in cluster.status.get("conditions") or []}
     at_rest = conditions.get("Progressing") == conditions.get("Degraded") == "False"
-    if at_rest and observed.status.get("observedGeneration") == generation:
+    if at_rest and cluster.status.get("observedGeneration") == generation:
         return frozenset()
     return frozenset(
         runtime
-        for (kind, _), obj in observed.children.items()
-        if kind == "ControllerRevision" and adapter_sources(obj["data"]["template"]["model"])
+        for (kind, _), obj in cluster.children.items()
+        if kind == "ControllerRevision" and list_adapter_sources(obj["data"]["template"]["model"])
         if (runtime := names.runtime_of(obj)) is not None
     )
 
 
-def _states(observed: Observed, revision: Revision) -> list[Mapping[str, str]]:
+def _read_states(cluster: ClusterState, revision: Revision) -> list[Mapping[str, str]]:
     """Return what each replica that answers and was asked says of the revision's adapters."""
-    pods = (p for p in pods_of(observed, "worker", revision.runtime) if is_ready(p))
+    pods = (p for p in select_pods(cluster, "worker", revision.runtime) if is_ready(p))
     names_of_pods = (pod["metadata"]["name"] for pod in pods)
-    said = (observed.adapters[name] for name in names_of_pods if name in observed.adapters)
+    said = (cluster.adapters[name] for name in names_of_pods if name in cluster.adapters)
     return [of_pod.get(revision.number, {}) for of_pod in said]

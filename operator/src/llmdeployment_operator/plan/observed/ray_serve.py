@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.base.accelerators import accelerators
-from llmdeployment_operator.plan.base.model_files import adapter_path, adapter_sources, model_files
+from llmdeployment_operator.plan.base.accelerators import count_accelerators
+from llmdeployment_operator.plan.base.model_files import (
+    list_adapter_sources,
+    locate_adapter,
+    locate_model,
+)
 from llmdeployment_operator.plan.base.revisions import Revision
 
 APPLICATION = "llm"
@@ -51,7 +55,7 @@ class ServeState:
     error: str = ""
 
 
-def serve_state(answer: dict[str, Any]) -> ServeState:
+def read_serve_state(answer: dict[str, Any]) -> ServeState:
     """Return our application's state out of `GET /api/serve/applications/`."""
     app = answer.get("applications", {}).get(APPLICATION)
     if app is None:
@@ -61,7 +65,7 @@ def serve_state(answer: dict[str, Any]) -> ServeState:
     return ServeState(
         config=app.get("deployed_app_config"),
         status=str(app.get("status", "")),
-        message=last_line(str(deployment.get("message") or app.get("message") or "")),
+        message=extract_last_line(str(deployment.get("message") or app.get("message") or "")),
         replicas=len(alive),
         placed=frozenset(r["node_ip"] for r in alive if r.get("node_ip")),
         unplaced=sum(1 for r in alive if not r.get("node_ip")),
@@ -69,17 +73,17 @@ def serve_state(answer: dict[str, Any]) -> ServeState:
     )
 
 
-def last_line(text: str) -> str:
+def extract_last_line(text: str) -> str:
     r"""Return the last line that says something: of a traceback, the error itself.
 
-    >>> last_line("Traceback ...\n  File x\nValueError: no such model\n\n")
+    >>> extract_last_line("Traceback ...\n  File x\nValueError: no such model\n\n")
     'no such model'
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return _EXCEPTION.sub("", lines[-1])[:500] if lines else ""
 
 
-def serve_config(
+def build_serve_config(
     deployment: LLMDeployment, on_runtime: tuple[Revision, ...], replicas: int, attempt: int = 0
 ) -> dict[str, Any]:
     """Return the body of the PUT for a runtime that carries these revisions.
@@ -99,7 +103,7 @@ def serve_config(
         "name": DEPLOYMENT,
         # Serve takes no 0: without a pod to be in, the one stays an intention.
         "num_replicas": max(1, replicas),
-        "user_config": {"revisions": {str(r.number): _user_config(r) for r in on_runtime}},
+        "user_config": {"revisions": {str(r.number): _build_user_config(r) for r in on_runtime}},
     }
     if attempt:
         replica["health_check_timeout_s"] = round(
@@ -118,7 +122,7 @@ def serve_config(
                 "name": APPLICATION,
                 "route_prefix": "/",
                 "import_path": "llmdeployment_serving.app:build",
-                "args": serving_config(deployment, on_runtime[-1].template),
+                "args": build_serving_config(deployment, on_runtime[-1].template),
                 "external_scaler_enabled": True,
                 "deployments": [replica],
             }
@@ -126,7 +130,7 @@ def serve_config(
     }
 
 
-def serving_config(deployment: LLMDeployment, template: dict[str, Any]) -> dict[str, Any]:
+def build_serving_config(deployment: LLMDeployment, template: dict[str, Any]) -> dict[str, Any]:
     """Return the `ServingConfig` of a runtime: the builder's arguments."""
     model, engine = template["model"], template.get("engine", {})
     parallelism = template.get("parallelism", {})
@@ -136,16 +140,16 @@ def serving_config(deployment: LLMDeployment, template: dict[str, Any]) -> dict[
     return {
         **adapters,
         "servedName": model.get("servedName") or deployment.metadata.name,
-        "modelPath": model_files(model["source"]).path if name == "vllm" else "",
+        "modelPath": locate_model(model["source"]).path if name == "vllm" else "",
         "engine": {"name": name, "args": engine.get("args", {})},
         "maxOngoingRequests": MAX_ONGOING_REQUESTS,
         "tensorParallelSize": parallelism.get("tensor", 1),
         "pipelineParallelSize": parallelism.get("pipeline", 1),
-        "gpus": accelerators(template.get("resources", {})).get("nvidia.com/gpu", 0),
+        "gpus": count_accelerators(template.get("resources", {})).get("nvidia.com/gpu", 0),
     }
 
 
-def attempt_of(state: ServeState, now: float) -> int:
+def count_attempt(state: ServeState, now: float) -> int:
     """Return which attempt the declaration should be: one more when the last one failed long enough ago."""
     deployments = (state.config or {}).get("deployments") or [{}]
     timeout = float(deployments[0].get("health_check_timeout_s", _HEALTH_CHECK_TIMEOUT))
@@ -154,7 +158,7 @@ def attempt_of(state: ServeState, now: float) -> int:
     return made + 1 if failed else made
 
 
-def put_needed(wanted: dict[str, Any], state: ServeState) -> str | None:
+def explain_put(wanted: dict[str, Any], state: ServeState) -> str | None:
     """Say why the application has to be declared, or None when it is as declared."""
     if state.config is None:
         return "Serve does not run the application yet"
@@ -163,11 +167,11 @@ def put_needed(wanted: dict[str, Any], state: ServeState) -> str | None:
     return None
 
 
-def _user_config(revision: Revision) -> dict[str, Any]:
+def _build_user_config(revision: Revision) -> dict[str, Any]:
     prompt, model = revision.template.get("prompt"), revision.template["model"]
     adapters = [
-        {"name": name, "path": adapter_path(source, model["source"])}
-        for name, source in adapter_sources(model).items()
+        {"name": name, "path": locate_adapter(source, model["source"])}
+        for name, source in list_adapter_sources(model).items()
     ]
     found = {"prompt": prompt, "adapters": adapters}
     return {key: value for key, value in found.items() if value}

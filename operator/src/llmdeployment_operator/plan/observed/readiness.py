@@ -1,97 +1,95 @@
 """How far a runtime and the gateway are, as a chain of small checks: the first that finds something names the stage."""
 
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.external import external_finding, is_external
+from llmdeployment_operator.plan.base.external import check_external, is_external
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.pods import first_finding, is_ready, is_terminating
+from llmdeployment_operator.plan.base.pods import check_pods, is_ready, is_terminating
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.observed.observed import Observed
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 _NO_PLACE = frozenset({Reason.WAITING_FOR_GPU, Reason.UNSCHEDULABLE, Reason.FAILED_CREATE})
 
 
-def pods_of(observed: Observed, component: str, runtime: str | None = None) -> list[Object]:
+def select_pods(cluster: ClusterState, component: str, runtime: str | None = None) -> list[Object]:
     """Return the pods of a component, of one runtime if it is given."""
     wanted = {names.COMPONENT: component} | ({names.RUNTIME: runtime} if runtime else {})
-    return [p for p in observed.pods if wanted.items() <= p["metadata"].get("labels", {}).items()]
+    return [p for p in cluster.pods if wanted.items() <= p["metadata"].get("labels", {}).items()]
 
 
-def ready_replicas(observed: Observed, runtime: str) -> int:
+def count_ready(cluster: ClusterState, runtime: str) -> int:
     """Return how many of a runtime's worker pods answer."""
-    return sum(1 for pod in pods_of(observed, "worker", runtime) if is_ready(pod))
+    return sum(1 for pod in select_pods(cluster, "worker", runtime) if is_ready(pod))
 
 
-def ready_head(observed: Observed, runtime: str) -> Object | None:
+def find_ready_head(cluster: ClusterState, runtime: str) -> Object | None:
     """Return the head pod that answers, if there is one."""
-    return next((pod for pod in pods_of(observed, "head", runtime) if is_ready(pod)), None)
+    return next((pod for pod in select_pods(cluster, "head", runtime) if is_ready(pod)), None)
 
 
-def routes_applied(observed: Observed, routes_hash: str) -> bool:
+def are_routes_applied(cluster: ClusterState, routes_hash: str) -> bool:
     """Say whether there are gateways and all of them route by these routes."""
-    ready = {pod["metadata"]["name"] for pod in pods_of(observed, "gateway") if is_ready(pod)}
+    ready = {pod["metadata"]["name"] for pod in select_pods(cluster, "gateway") if is_ready(pod)}
     return bool(ready) and ready <= {
-        g.pod for g in observed.gateways if g.routes_hash == routes_hash
+        g.pod for g in cluster.gateways if g.routes_hash == routes_hash
     }
 
 
-def live_workers(observed: Observed, runtime: str) -> int:
+def count_live_workers(cluster: ClusterState, runtime: str) -> int:
     """Return how many worker pods a runtime has, those on their way out not counted."""
-    return sum(1 for pod in pods_of(observed, "worker", runtime) if not is_terminating(pod))
+    return sum(1 for pod in select_pods(cluster, "worker", runtime) if not is_terminating(pod))
 
 
-def runtime_finding(observed: Observed, runtime: str, replicas: int) -> Finding | None:
+def check_runtime(cluster: ClusterState, runtime: str, replicas: int) -> Finding | None:
     """Return what a runtime still lacks to answer with all its replicas, or None."""
-    ready = ready_replicas(observed, runtime)
+    ready = count_ready(cluster, runtime)
     if ready >= replicas:
         return None
     if is_external(runtime):
-        pods = pods_of(observed, "worker", runtime)
-        return external_finding(pods, observed.capacity, ready, replicas)
+        pods = select_pods(cluster, "worker", runtime)
+        return check_external(pods, cluster.capacity, ready, replicas)
     return (
-        _head_finding(observed, runtime)
-        or first_finding(pods_of(observed, "worker", runtime), observed.capacity)
-        or _not_made(observed, runtime)
-        or _serve_finding(observed.serve.get(runtime))
-        or _loading(observed, runtime, ready, replicas)
+        _check_head(cluster, runtime)
+        or check_pods(select_pods(cluster, "worker", runtime), cluster.capacity)
+        or _check_creation(cluster, runtime)
+        or _check_serve(cluster.serve.get(runtime))
+        or _describe_loading(cluster, runtime, ready, replicas)
     )
 
 
-def no_place(observed: Observed, runtime: str) -> Finding | None:
+def check_placement(cluster: ClusterState, runtime: str) -> Finding | None:
     """Return why a worker pod that was ordered is on no node; None when none is refused one."""
-    pods = first_finding(pods_of(observed, "worker", runtime), observed.capacity)
-    found = (pods, _not_made(observed, runtime))
+    pods = check_pods(select_pods(cluster, "worker", runtime), cluster.capacity)
+    found = (pods, _check_creation(cluster, runtime))
     return next((each for each in found if each is not None and each.reason in _NO_PLACE), None)
 
 
-def gateway_finding(observed: Observed, routes_hash: str, service: str) -> Finding | None:
+def check_gateway(cluster: ClusterState, routes_hash: str, service: str) -> Finding | None:
     """Return what the gateway lacks to route to a service by the current routes, or None."""
-    pods = pods_of(observed, "gateway")
-    if (found := first_finding(pods, observed.capacity)) is not None and not any(
-        map(is_ready, pods)
-    ):
+    pods = select_pods(cluster, "gateway")
+    if (found := check_pods(pods, cluster.capacity)) is not None and not any(map(is_ready, pods)):
         return found
     ready = {p["metadata"]["name"] for p in pods if is_ready(p)}
     if not ready:
         return Finding(Reason.STARTING_GATEWAY, "no pod of the gateway is ready yet")
-    applied = {gateway.pod for gateway in observed.gateways if gateway.routes_hash == routes_hash}
+    applied = {gateway.pod for gateway in cluster.gateways if gateway.routes_hash == routes_hash}
     if late := sorted(ready - applied):
         return Finding(
             Reason.STARTING_GATEWAY, f"gateway pod {late[0]} has not applied the current routes yet"
         )
-    if blind := sorted(g.pod for g in observed.gateways if g.up.get(service, 0) == 0):
+    if blind := sorted(g.pod for g in cluster.gateways if g.up.get(service, 0) == 0):
         return Finding(
             Reason.STARTING_GATEWAY, f"gateway pod {blind[0]} reaches no replica of {service} yet"
         )
     return None
 
 
-def _not_made(observed: Observed, runtime: str) -> Finding | None:
+def _check_creation(cluster: ClusterState, runtime: str) -> Finding | None:
     """Return why the Deployment of a runtime's workers may not make a pod, by its condition ReplicaFailure."""
     deployments = (
         obj
-        for (kind, _), obj in observed.children.items()
+        for (kind, _), obj in cluster.children.items()
         if kind == "Deployment" and names.runtime_of(obj) == runtime
     )
     conditions = (
@@ -104,11 +102,11 @@ def _not_made(observed: Observed, runtime: str) -> Finding | None:
     return None
 
 
-def _head_finding(observed: Observed, runtime: str) -> Finding | None:
-    heads = [pod for pod in pods_of(observed, "head", runtime) if not is_terminating(pod)]
+def _check_head(cluster: ClusterState, runtime: str) -> Finding | None:
+    heads = [pod for pod in select_pods(cluster, "head", runtime) if not is_terminating(pod)]
     if not heads:
         return Finding(Reason.STARTING_RAY, "the Ray head's pod does not exist yet")
-    if (found := first_finding(heads, observed.capacity)) is not None:
+    if (found := check_pods(heads, cluster.capacity)) is not None:
         return found
     if not any(map(is_ready, heads)):
         since = heads[0]["metadata"].get("creationTimestamp", "")
@@ -119,7 +117,7 @@ def _head_finding(observed: Observed, runtime: str) -> Finding | None:
     return None
 
 
-def _serve_finding(state: ServeState | None) -> Finding | None:
+def _check_serve(state: ServeState | None) -> Finding | None:
     if state is None or state.error or state.config is None:
         why = f": {state.error}" if state is not None and state.error else ""
         return Finding(Reason.STARTING_RAY, f"Ray Serve is starting{why}")
@@ -128,13 +126,15 @@ def _serve_finding(state: ServeState | None) -> Finding | None:
     return None
 
 
-def _loading(observed: Observed, runtime: str, ready: int, replicas: int) -> Finding:
+def _describe_loading(cluster: ClusterState, runtime: str, ready: int, replicas: int) -> Finding:
     waiting = [
-        p for p in pods_of(observed, "worker", runtime) if not is_ready(p) and not is_terminating(p)
+        p
+        for p in select_pods(cluster, "worker", runtime)
+        if not is_ready(p) and not is_terminating(p)
     ]
     since = min((p["metadata"].get("creationTimestamp", "") for p in waiting), default="")
     message = f"{ready} of {replicas} replicas answer; the others load the model since {since}"
-    state = observed.serve.get(runtime)
+    state = cluster.serve.get(runtime)
     if state is not None and state.message:
         message = f"{message}; {state.message}"
     return Finding(Reason.LOADING_MODEL, message)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from llmdeployment_operator.autoscaler.state import State
-from llmdeployment_operator.plan.base.conditions import stamp
+from llmdeployment_operator.autoscaler.state import AutoscalerState
+from llmdeployment_operator.plan.base.conditions import format_time
 
 DECISIONS = 10
 """Acting decisions that are kept."""
@@ -21,7 +21,7 @@ _MESSAGE, _STATE = 512, 32768
 
 
 @dataclass(frozen=True)
-class Record:
+class ScalingRecord:
     """A decision that changed a runtime's number of replicas."""
 
     at: str
@@ -39,51 +39,53 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Memory:
+class ScalingState:
     """What is known of every runtime that is scaled, by runtime, and the last decisions, newest last."""
 
-    states: Mapping[str, State] = field(default_factory=dict)
-    decisions: tuple[Record, ...] = ()
+    states: Mapping[str, AutoscalerState] = field(default_factory=dict)
+    decisions: tuple[ScalingRecord, ...] = ()
 
-    def with_record(self, record: Record) -> "Memory":
+    def with_record(self, record: ScalingRecord) -> "ScalingState":
         """Return the memory with one more decision, without the oldest if there are too many."""
         return replace(self, decisions=(*self.decisions, record)[-DECISIONS:])
 
-    def having(self, runtime: str, replicas: int) -> "Memory":
+    def having(self, runtime: str, replicas: int) -> "ScalingState":
         """Return the memory of a runtime that was given this many replicas by somebody else than the law."""
-        state = replace(self.states.get(runtime, State()), desired=replicas)
+        state = replace(self.states.get(runtime, AutoscalerState()), desired=replicas)
         return replace(self, states={**self.states, runtime: state})
 
 
-def memory_of(status: Mapping[str, Any]) -> Memory:
+def read_scaling_state(status: Mapping[str, Any]) -> ScalingState:
     """Return what a status remembers; nothing of what cannot be read."""
     row = status.get("scaling") or {}
     states = {}
     for entry in row.get("runtimes") or []:
         try:
-            states[entry["runtime"]] = _state(entry)
+            states[entry["runtime"]] = _read_state(entry)
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
     records = []
     for entry in row.get("decisions") or []:
         try:
-            records.append(_record(entry))
+            records.append(_read_record(entry))
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
-    return Memory(states, tuple(records[-DECISIONS:]))
+    return ScalingState(states, tuple(records[-DECISIONS:]))
 
 
-def row_of(memory: Memory, replicas: int, now: datetime) -> dict[str, Any]:
+def format_scaling_state(memory: ScalingState, replicas: int, now: datetime) -> dict[str, Any]:
     """Return `status.scaling`."""
     return {
         "replicas": replicas,
-        "writtenAt": stamp(now),
-        "runtimes": [_told(runtime, state) for runtime, state in sorted(memory.states.items())],
-        "decisions": [decision_row(record) for record in memory.decisions],
+        "writtenAt": format_time(now),
+        "runtimes": [
+            _format_runtime(runtime, state) for runtime, state in sorted(memory.states.items())
+        ],
+        "decisions": [format_decision(record) for record in memory.decisions],
     }
 
 
-def decision_row(record: Record) -> dict[str, Any]:
+def format_decision(record: ScalingRecord) -> dict[str, Any]:
     """Return one entry of `status.scaling.decisions`."""
     return {
         "at": record.at,
@@ -96,23 +98,23 @@ def decision_row(record: Record) -> dict[str, Any]:
     }
 
 
-def _told(runtime: str, state: State) -> dict[str, Any]:
+def _format_runtime(runtime: str, state: AutoscalerState) -> dict[str, Any]:
     row: dict[str, Any] = {"runtime": runtime, "desired": state.desired or 0}
     text = json.dumps(state.as_dict(), separators=(",", ":"))
     return {**row, "state": text} if len(text) <= _STATE else row
 
 
-def _state(entry: Mapping[str, Any]) -> State:
+def _read_state(entry: Mapping[str, Any]) -> AutoscalerState:
     desired = int(entry["desired"])
     try:
-        state = State.of(json.loads(entry.get("state") or "{}"))
+        state = AutoscalerState.of(json.loads(entry.get("state") or "{}"))
     except (AttributeError, KeyError, TypeError, ValueError):
-        state = State()
+        state = AutoscalerState()
     return replace(state, desired=desired)
 
 
-def _record(entry: Mapping[str, Any]) -> Record:
-    return Record(
+def _read_record(entry: Mapping[str, Any]) -> ScalingRecord:
+    return ScalingRecord(
         at=entry["at"],
         runtime=entry["runtime"],
         before=int(entry["from"]),

@@ -14,7 +14,7 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
 
 
-def runtime_policies(
+def build_runtime_policies(
     deployment: str, runtime: str, settings: Settings, gateways: frozenset[str] = frozenset()
 ) -> list[Object]:
     """Return the policies of a runtime's head, if it has one, and of its workers, for what comes in.
@@ -24,9 +24,9 @@ def runtime_policies(
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
     gateway = {"podSelector": {"matchLabels": names.selector(deployment, component="gateway")}}
-    operator = _operator(settings)
+    operator = _select_operator(settings)
     # The built-in gateway stays among them: its pods may still be draining.
-    others = [_namespace(name) for name in sorted(gateways)]
+    others = [_select_namespace(name) for name in sorted(gateways)]
     head = [
         {"from": [own]},
         {"from": [operator], "ports": [_tcp(names.DASHBOARD_PORT)]},
@@ -37,7 +37,7 @@ def runtime_policies(
     ]
     labels = names.labels(deployment, runtime=runtime)
     policies = [
-        _policy(
+        _build_policy(
             made.name,
             labels,
             names.selector(deployment, runtime=runtime, component="worker"),
@@ -47,27 +47,27 @@ def runtime_policies(
     if is_external(runtime):
         return policies
     selector = names.selector(deployment, runtime=runtime, component="head")
-    return [_policy(made.head, labels, selector, head), *policies]
+    return [_build_policy(made.head, labels, selector, head), *policies]
 
 
-def gateway_policy(deployment: str, settings: Settings) -> Object:
+def build_gateway_policy(deployment: str, settings: Settings) -> Object:
     """Return the policy of the gateway: its front door is open to every pod, its agent's port to the operator."""
     rules = [
         {"ports": [_tcp(names.GATEWAY_PORT)]},
-        {"from": [_operator(settings)], "ports": [_tcp(names.AGENT_PORT)]},
+        {"from": [_select_operator(settings)], "ports": [_tcp(names.AGENT_PORT)]},
     ]
     selector = names.selector(deployment, component="gateway")
-    return _policy(names.gateway_name(deployment), names.labels(deployment), selector, rules)
+    return _build_policy(names.gateway_name(deployment), names.labels(deployment), selector, rules)
 
 
-def _operator(settings: Settings) -> dict[str, Any]:
+def _select_operator(settings: Settings) -> dict[str, Any]:
     return {
-        **_namespace(settings.operator_namespace),
+        **_select_namespace(settings.operator_namespace),
         "podSelector": {"matchLabels": settings.operator_labels},
     }
 
 
-def _namespace(name: str) -> dict[str, Any]:
+def _select_namespace(name: str) -> dict[str, Any]:
     return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
 
 
@@ -75,7 +75,7 @@ def _tcp(port: int) -> dict[str, Any]:
     return {"protocol": "TCP", "port": port}
 
 
-def _policy(
+def _build_policy(
     name: str, labels: dict[str, str], selector: dict[str, str], ingress: list[dict[str, Any]]
 ) -> Object:
     return {

@@ -24,10 +24,10 @@ _ONE_OF = frozenset({"volumes"})
 """A volume or variable has exactly one source, so an entry of the same name replaces the rendered one whole."""
 
 
-def overlaid(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
+def apply_overlay(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     """Return the base with the patch laid over it.
 
-    >>> overlaid({"spec": {"containers": [{"name": "ray", "image": "a"}]}},
+    >>> apply_overlay({"spec": {"containers": [{"name": "ray", "image": "a"}]}},
     ...          {"spec": {"containers": [{"name": "ray", "tty": True}]}})
     {'spec': {'containers': [{'name': 'ray', 'image': 'a', 'tty': True}]}}
     """
@@ -35,15 +35,15 @@ def overlaid(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     for key, value in patch.items():
         mine = merged.get(key)
         if isinstance(mine, dict) and isinstance(value, dict):
-            merged[key] = overlaid(mine, value)
+            merged[key] = apply_overlay(mine, value)
         elif isinstance(mine, list) and isinstance(value, list) and key in _MERGE_KEYS:
-            merged[key] = _merged_lists(mine, value, key)
+            merged[key] = _merge_lists(mine, value, key)
         else:
             merged[key] = value
     return merged
 
 
-def _merged_lists(
+def _merge_lists(
     base: list[dict[str, Any]], patch: list[dict[str, Any]], field: str
 ) -> list[dict[str, Any]]:
     key = _MERGE_KEYS[field]
@@ -51,5 +51,5 @@ def _merged_lists(
     for item in patch:
         mine = merged.get(item.get(key))
         replaces = mine is None or field in _ONE_OF or (field == "env")
-        merged[item.get(key)] = item if replaces else overlaid(mine or {}, item)
+        merged[item.get(key)] = item if replaces else apply_overlay(mine or {}, item)
     return list(merged.values())

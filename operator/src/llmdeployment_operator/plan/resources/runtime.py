@@ -6,12 +6,12 @@ from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.accelerators import NVIDIA, accelerators
-from llmdeployment_operator.plan.base.external import is_external, proxy_container
-from llmdeployment_operator.plan.base.model_files import ModelFiles, adapter_files, model_files
+from llmdeployment_operator.plan.base.accelerators import NVIDIA, count_accelerators
+from llmdeployment_operator.plan.base.external import build_proxy_container, is_external
+from llmdeployment_operator.plan.base.model_files import ModelFiles, locate_model, mount_adapters
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.resources.overlay import overlaid
+from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 
 DRAIN_SECONDS = 660
@@ -20,7 +20,7 @@ DRAIN_SECONDS = 660
 _GCS_DIR = "/var/lib/ray-gcs"
 
 
-def rendering(
+def render_runtime(
     deployment: LLMDeployment, runtime: str, settings: Settings, *, head_volume: str
 ) -> dict[str, Any]:
     """Return the specs of head and worker as today's operator writes them; a runtime of an API elsewhere has no head.
@@ -32,24 +32,24 @@ def rendering(
         head_volume: "pvc" keeps Ray's state on a PersistentVolumeClaim, "emptyDir" for the life of the pod.
     """
     if is_external(runtime):
-        return {"worker": _proxy_spec(deployment, runtime, settings)}
+        return {"worker": _build_proxy(deployment, runtime, settings)}
     return {
-        "head": _head_spec(deployment, runtime, settings, head_volume),
-        "worker": _worker_spec(deployment, runtime, settings),
+        "head": _build_head(deployment, runtime, settings, head_volume),
+        "worker": _build_worker(deployment, runtime, settings),
     }
 
 
-def runtime_objects(
+def build_runtime(
     deployment: LLMDeployment, runtime: str, rendered: dict[str, Any], token: str, replicas: int
 ) -> list[Object]:
     """Return every object of a runtime but its ControllerRevision, in the order they are needed."""
     name = deployment.metadata.name
     made = names.runtime_names(name, runtime)
     worker = names.selector(name, runtime=runtime, component="worker")
-    ray = _ray_objects(name, runtime, rendered, token) if "head" in rendered else ()
+    ray = _build_ray(name, runtime, rendered, token) if "head" in rendered else ()
     objects = [
         *ray[:-1],
-        _service(made.name, worker),
+        _build_service(made.name, worker),
         *ray[-1:],
         {
             "apiVersion": "apps/v1",
@@ -69,9 +69,7 @@ def runtime_objects(
     return objects
 
 
-def _ray_objects(
-    name: str, runtime: str, rendered: dict[str, Any], token: str
-) -> tuple[Object, ...]:
+def _build_ray(name: str, runtime: str, rendered: dict[str, Any], token: str) -> tuple[Object, ...]:
     """Return the head and, before it, what it needs."""
     made = names.runtime_names(name, runtime)
     secret = {
@@ -87,10 +85,10 @@ def _ray_objects(
         "spec": {"replicas": 1, **rendered["head"]},
     }
     selector = names.selector(name, runtime=runtime, component="head")
-    return secret, _headless_service(made.head, selector), head
+    return secret, _build_headless_service(made.head, selector), head
 
 
-def _headless_service(name: str, selector: dict[str, str]) -> Object:
+def _build_headless_service(name: str, selector: dict[str, str]) -> Object:
     ports = [
         {"name": "gcs", "port": names.GCS_PORT, "targetPort": names.GCS_PORT},
         {"name": "dashboard", "port": names.DASHBOARD_PORT, "targetPort": names.DASHBOARD_PORT},
@@ -105,7 +103,7 @@ def _headless_service(name: str, selector: dict[str, str]) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 
-def _service(name: str, selector: dict[str, str]) -> Object:
+def _build_service(name: str, selector: dict[str, str]) -> Object:
     ports = [{"name": "http", "port": names.REPLICA_PORT, "targetPort": names.REPLICA_PORT}]
     return {
         "apiVersion": "v1",
@@ -115,12 +113,12 @@ def _service(name: str, selector: dict[str, str]) -> Object:
     }
 
 
-def _head_spec(
+def _build_head(
     deployment: LLMDeployment, runtime: str, settings: Settings, head_volume: str
 ) -> dict[str, Any]:
     made = names.runtime_names(deployment.metadata.name, runtime)
     container = {
-        **_ray_container(deployment, made.token, settings),
+        **_build_ray_container(deployment, made.token, settings),
         "args": ["head"],
         "ports": [
             {"name": "gcs", "containerPort": names.GCS_PORT},
@@ -135,7 +133,7 @@ def _head_spec(
     }
     container["env"] = [*container["env"], {"name": "LLMD_GCS_DIR", "value": _GCS_DIR}]
     container["volumeMounts"] = [*container["volumeMounts"], {"name": "gcs", "mountPath": _GCS_DIR}]
-    pod = {**_pod(settings), "terminationGracePeriodSeconds": 15, "containers": [container]}
+    pod = {**_build_pod(settings), "terminationGracePeriodSeconds": 15, "containers": [container]}
     spec: dict[str, Any] = {
         "serviceName": made.head,
         "podManagementPolicy": "Parallel",
@@ -146,13 +144,13 @@ def _head_spec(
         },
     }
     if head_volume == "pvc":
-        spec |= _claim(settings)
+        spec |= _build_claim(settings)
     else:
         pod["volumes"] = [*pod["volumes"], {"name": "gcs", "emptyDir": {}}]
-    return {**spec, "template": _template(deployment, runtime, "head", pod)}
+    return {**spec, "template": _build_template(deployment, runtime, "head", pod)}
 
 
-def _claim(settings: Settings) -> dict[str, Any]:
+def _build_claim(settings: Settings) -> dict[str, Any]:
     claim = {
         "metadata": {"name": "gcs"},
         "spec": {
@@ -166,46 +164,46 @@ def _claim(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _worker_spec(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
+def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
     made = names.runtime_names(deployment.metadata.name, runtime)
-    files = model_files(deployment.spec.model.source)
-    volumes, mounts = adapter_files(deployment.spec.model.model_dump(mode="json"))
+    files = locate_model(deployment.spec.model.source)
+    volumes, mounts = mount_adapters(deployment.spec.model.model_dump(mode="json"))
     resources = deployment.spec.resources.model_dump(mode="json", exclude_none=True)
     container = {
-        **_ray_container(deployment, made.token, settings),
+        **_build_ray_container(deployment, made.token, settings),
         "args": ["worker"],
         "resources": resources,
-        **_replica_port(),
+        **_build_replica_port(),
     }
-    container["env"] = [*container["env"], *_worker_env(deployment, made.head, resources)]
+    container["env"] = [*container["env"], *_build_worker_env(deployment, made.head, resources)]
     container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
     pod = {
-        **_pod(settings),
+        **_build_pod(settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
     pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes]
     if files.fetch is not None:
-        pod["initContainers"] = [_fetch_container(deployment, files, settings)]
-    return _workers(deployment, runtime, pod)
+        pod["initContainers"] = [_build_fetch_container(deployment, files, settings)]
+    return _build_workers(deployment, runtime, pod)
 
 
-def _proxy_spec(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
+def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
     # The container is `ray` here too: an overlay of podTemplate means all engines that an A/B test has.
     container = {
-        **_container(deployment, settings),
-        **proxy_container(deployment),
-        **_replica_port(),
+        **_build_container(deployment, settings),
+        **build_proxy_container(deployment),
+        **_build_replica_port(),
     }
     pod = {
-        **_pod(settings),
+        **_build_pod(settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    return _workers(deployment, runtime, pod)
+    return _build_workers(deployment, runtime, pod)
 
 
-def _replica_port() -> dict[str, Any]:
+def _build_replica_port() -> dict[str, Any]:
     """Return what a container has that answers on the replica's port."""
     return {
         "ports": [{"name": "http", "containerPort": names.REPLICA_PORT}],
@@ -220,7 +218,7 @@ def _replica_port() -> dict[str, Any]:
     }
 
 
-def _workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any]) -> dict[str, Any]:
+def _build_workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any]) -> dict[str, Any]:
     return {
         "selector": {
             "matchLabels": names.selector(
@@ -233,14 +231,14 @@ def _workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any]) -> di
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
         },
-        "template": _template(deployment, runtime, "worker", pod),
+        "template": _build_template(deployment, runtime, "worker", pod),
     }
 
 
-def _worker_env(
+def _build_worker_env(
     deployment: LLMDeployment, head: str, resources: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    devices = accelerators(resources)
+    devices = count_accelerators(resources)
     custom = {name: count for name, count in devices.items() if name != NVIDIA}
     own = {
         "LLMD_HEAD_ADDRESS": f"{head}.{deployment.metadata.namespace}.svc:{names.GCS_PORT}",
@@ -254,7 +252,7 @@ def _worker_env(
     return [*({"name": key, "value": value} for key, value in own.items()), *given]
 
 
-def _fetch_container(
+def _build_fetch_container(
     deployment: LLMDeployment, files: ModelFiles, settings: Settings
 ) -> dict[str, Any]:
     env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  reason=the pod's own emptyDir
@@ -277,12 +275,12 @@ def _fetch_container(
     }
 
 
-def _ray_container(
+def _build_ray_container(
     deployment: LLMDeployment, token_secret: str, settings: Settings
 ) -> dict[str, Any]:
     token = {"secretKeyRef": {"name": token_secret, "key": "token"}}
     return {
-        **_container(deployment, settings),
+        **_build_container(deployment, settings),
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
             {"name": "RAY_AUTH_MODE", "value": "token"},
@@ -292,7 +290,7 @@ def _ray_container(
     }
 
 
-def _container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+def _build_container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     return {
         "name": "ray",
         "image": deployment.spec.image or settings.serving_image,
@@ -307,7 +305,7 @@ def _container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _pod(settings: Settings) -> dict[str, Any]:
+def _build_pod(settings: Settings) -> dict[str, Any]:
     pod = {
         **pod_defaults(),
         # A container's first process is deaf to SIGTERM until it asks for it, and Ray takes seconds to: a pod that was deleted
@@ -323,7 +321,7 @@ def _pod(settings: Settings) -> dict[str, Any]:
     return pod
 
 
-def _template(
+def _build_template(
     deployment: LLMDeployment, runtime: str, component: str, pod: dict[str, Any]
 ) -> dict[str, Any]:
     name = deployment.metadata.name
@@ -334,15 +332,17 @@ def _template(
     if deployment.spec.pod_template is None:
         return base
     patch = deployment.spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True)
-    if "initContainers" in pod and (shared := _shared(patch)):
-        patch = overlaid(patch, {"spec": {"initContainers": [{"name": "fetch-model", **shared}]}})
-    merged = overlaid(base, patch)
+    if "initContainers" in pod and (shared := _select_shared(patch)):
+        patch = apply_overlay(
+            patch, {"spec": {"initContainers": [{"name": "fetch-model", **shared}]}}
+        )
+    merged = apply_overlay(base, patch)
     # The labels by which pods are found are ours, whatever the overlay says.
     merged["metadata"]["labels"] |= base["metadata"]["labels"]
     return merged
 
 
-def _shared(patch: dict[str, Any]) -> dict[str, Any]:
+def _select_shared(patch: dict[str, Any]) -> dict[str, Any]:
     """Return what an overlay of the `ray` container means for `fetch-model` too: one image, one set of needs."""
     containers = (patch.get("spec") or {}).get("containers") or []
     ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})

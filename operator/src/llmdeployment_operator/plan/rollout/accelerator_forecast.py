@@ -4,24 +4,24 @@ It is said, not enforced: an autoscaler adds nodes only for pods that wait.
 """
 
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.base.accelerators import accelerators
+from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.names import runtime_names
-from llmdeployment_operator.plan.base.pods import Capacity, free_of
+from llmdeployment_operator.plan.base.pods import Capacity, describe_free
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import live_workers, pods_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import count_live_workers, select_pods
 from llmdeployment_operator.plan.rollout import surge
-from llmdeployment_operator.plan.rollout.arms import ArmMove
-from llmdeployment_operator.plan.rollout.replicas import Wanted
+from llmdeployment_operator.plan.rollout.arms import ArmStep
+from llmdeployment_operator.plan.rollout.replicas import DesiredReplicas
 
 
-def planned(
+def forecast_accelerators(
     deployment: LLMDeployment,
-    arm: ArmMove,
+    arm: ArmStep,
     stable: Revision,
-    observed: Observed,
-    wanted: Wanted,
+    cluster: ClusterState,
+    wanted: DesiredReplicas,
     lack: Finding,
 ) -> Finding:
     """Return what an arm's new revision lacks, with what the change needs of accelerators where that matters.
@@ -30,30 +30,32 @@ def planned(
         deployment: the spec.
         arm: whose rollout it is.
         stable: the revision that serves it.
-        observed: the cluster; its capacity is known when a runtime is about to be made, and while a pod waits.
+        cluster: the cluster; its capacity is known when a runtime is about to be made, and while a pod waits.
         wanted: how many replicas the requests need.
         lack: what keeps the new revision from answering.
     """
     target = arm.target
-    asked = accelerators(target.template.get("resources", {}))
-    if arm.move.canary != target.number or target.runtime == stable.runtime or not asked:
+    asked = count_accelerators(target.template.get("resources", {}))
+    if arm.step.canary != target.number or target.runtime == stable.runtime or not asked:
         return lack
     starts = ("Deployment", runtime_names(deployment.metadata.name, target.runtime).name)
-    new = starts not in observed.children
+    new = starts not in cluster.children
     if not new and lack.reason is not Reason.WAITING_FOR_GPU:
         return lack
     replicas = wanted.of_arm(arm.name, arm.weight)
     max_surge = deployment.spec.rollout.max_surge
-    most = replicas if max_surge is None else min(replicas, surge.room(max_surge, replicas))
-    placed = sum("nodeName" in pod["spec"] for pod in pods_of(observed, "worker", target.runtime))
-    in_use = accelerators(stable.template.get("resources", {}))
-    workers = live_workers(observed, stable.runtime)
+    most = replicas if max_surge is None else min(replicas, surge.count_room(max_surge, replicas))
+    placed = sum(
+        "nodeName" in pod["spec"] for pod in select_pods(cluster, "worker", target.runtime)
+    )
+    in_use = count_accelerators(stable.template.get("resources", {}))
+    workers = count_live_workers(cluster, stable.runtime)
     told = "; ".join(
-        f"revision {target.number} needs {_needs(most, placed, each)} {name} "
+        f"revision {target.number} needs {_count_needs(most, placed, each)} {name} "
         f"beside the {workers * in_use.get(name, 0)} in use"
         f"{'' if most == replicas else f' (one in, one out with spec.rollout.maxSurge {max_surge})'}; "
-        f"{free_of(name, observed.capacity)}"
-        f"{_advice(_needs(most, placed, each), each, observed.capacity.get(name), most, replicas)}"
+        f"{describe_free(name, cluster.capacity)}"
+        f"{_advise(_count_needs(most, placed, each), each, cluster.capacity.get(name), most, replicas)}"
         for name, each in sorted(asked.items())
     )
     if new:
@@ -61,25 +63,27 @@ def planned(
     return Finding(lack.reason, f"{lack.message}; {told}")
 
 
-def _needs(most: int, placed: int, each: int) -> int:
+def _count_needs(most: int, placed: int, each: int) -> int:
     return max(0, most - placed) * each
 
 
-def _advice(needs: int, each: int, known: Capacity | None, most: int, replicas: int) -> str:
+def _advise(needs: int, each: int, known: Capacity | None, most: int, replicas: int) -> str:
     """Return what to do when fewer are free than are needed.
 
-    >>> _advice(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4)
+    >>> _advise(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4)
     ': it waits for 2 more. Free them, add nodes, or set spec.rollout.maxSurge: 2 (one in, one out) or strategy: Recreate (requests wait)'
-    >>> _advice(2, 2, Capacity(total=8, taken=8, partial=False), 1, 4)
+    >>> _advise(2, 2, Capacity(total=8, taken=8, partial=False), 1, 4)
     ': it waits for 2 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait)'
-    >>> _advice(2, 2, Capacity(total=10, taken=8, partial=False), 1, 4)
+    >>> _advise(2, 2, Capacity(total=10, taken=8, partial=False), 1, 4)
     ''
     """
     free = max(0, known.total - known.taken) if known is not None else needs
     if free >= needs:
         return ""
     fit = free // each
-    limits = most == replicas and 1 <= fit < replicas and surge.room(str(fit), replicas) == fit
+    limits = (
+        most == replicas and 1 <= fit < replicas and surge.count_room(str(fit), replicas) == fit
+    )
     instead = (
         f"spec.rollout.maxSurge: {fit} (one in, one out) or strategy: Recreate"
         if limits

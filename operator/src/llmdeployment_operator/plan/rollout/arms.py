@@ -14,16 +14,23 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.base.routes import ARM, Route, Share, rows, stable_of, weights
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import no_place
-from llmdeployment_operator.plan.rollout.canary import next_move, standing
-from llmdeployment_operator.plan.rollout.commands import commands_of
-from llmdeployment_operator.plan.rollout.gate import gate_of
-from llmdeployment_operator.plan.rollout.inputs import scene_of, stable_number
-from llmdeployment_operator.plan.rollout.replicas import Wanted
-from llmdeployment_operator.plan.rollout.state import memory_of
-from llmdeployment_operator.plan.rollout.types import Move, Scene
+from llmdeployment_operator.plan.base.routes import (
+    ARM,
+    Route,
+    Share,
+    build_routes,
+    find_stable,
+    sum_weights,
+)
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import check_placement
+from llmdeployment_operator.plan.rollout.canary import plan_paused_step, plan_step
+from llmdeployment_operator.plan.rollout.commands import read_commands
+from llmdeployment_operator.plan.rollout.gate import build_gate
+from llmdeployment_operator.plan.rollout.inputs import build_inputs, find_stable_number
+from llmdeployment_operator.plan.rollout.replicas import DesiredReplicas
+from llmdeployment_operator.plan.rollout.state import read_rollout_state
+from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Asked:
+class DesiredArm:
     """An arm that exists: as the spec asks for it, as the routes have it, or both.
 
     Attributes:
@@ -65,7 +72,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class ArmMove:
+class ArmStep:
     """What one arm does now.
 
     Attributes:
@@ -78,32 +85,32 @@ class ArmMove:
     name: str
     weight: int
     target: Revision
-    move: Move
+    step: RolloutStep
 
 
 @dataclass(frozen=True)
 class Arms:
     """All arms, in the order of their buckets, and what keeps their weights from being the spec's."""
 
-    moves: tuple[ArmMove, ...]
+    steps: tuple[ArmStep, ...]
     waits: Finding | None = None
 
     @property
-    def routed(self) -> tuple[ArmMove, ...]:
+    def routed(self) -> tuple[ArmStep, ...]:
         """Those that have requests."""
-        return tuple(arm for arm in self.moves if arm.weight)
+        return tuple(arm for arm in self.steps if arm.weight)
 
     def stable(self) -> frozenset[int]:
         """The revisions that serve."""
-        return frozenset(arm.move.stable for arm in self.moves)
+        return frozenset(arm.step.stable for arm in self.steps)
 
     def in_use(self) -> frozenset[int]:
         """The revisions that are asked for or need replicas."""
-        needed = (number for arm in self.moves for number in arm.move.needs)
-        return frozenset({*needed, *(arm.target.number for arm in self.moves)})
+        needed = (number for arm in self.steps for number in arm.step.needs)
+        return frozenset({*needed, *(arm.target.number for arm in self.steps)})
 
 
-def arms_of(deployment: LLMDeployment) -> tuple[Arm, ...]:
+def list_arms(deployment: LLMDeployment) -> tuple[Arm, ...]:
     """Return the arms of a spec: one, `main`, if it names none."""
     spec = deployment.spec
     if not spec.arms:
@@ -114,32 +121,32 @@ def arms_of(deployment: LLMDeployment) -> tuple[Arm, ...]:
     )
 
 
-def asked_of(
+def list_desired_arms(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
-) -> tuple[Asked, ...]:
+) -> tuple[DesiredArm, ...]:
     """Return the arms there are, those of the spec first."""
     wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
-    routed = weights(routes) or _told(observed.status)
+    routed = sum_weights(routes) or _read_weights(cluster.status)
     names = [*wanted, *(name for name in routed if name not in wanted)]
-    found = ((name, targets.get(name) or _as_it_is(name, routes, revisions)) for name in names)
+    found = ((name, targets.get(name) or _find_current(name, routes, revisions)) for name in names)
     return tuple(
-        Asked(name, wanted.get(name, 0), routed.get(name, 0), target, fixed=not routed)
+        DesiredArm(name, wanted.get(name, 0), routed.get(name, 0), target, fixed=not routed)
         for name, target in found
         if target is not None
     )
 
 
-def moved(  # noqa: PLR0913  because each is a fact of its own, and nothing else holds some of them together
+def plan_arms(  # noqa: PLR0913  because each is a fact of its own, and nothing else holds some of them together
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
-    wanted: Wanted,
+    wanted: DesiredReplicas,
     now: datetime,
     *,
     applied: bool,
@@ -148,7 +155,7 @@ def moved(  # noqa: PLR0913  because each is a fact of its own, and nothing else
 
     Args:
         deployment: the spec.
-        observed: the cluster.
+        cluster: the cluster.
         revisions: those on record, the targets among them.
         targets: what the spec asks of each of its arms.
         routes: as they are in the cluster; who has the traffic.
@@ -156,29 +163,33 @@ def moved(  # noqa: PLR0913  because each is a fact of its own, and nothing else
         now: the current time, UTC.
         applied: whether every gateway routes by them.
     """
-    routed = weights(routes) or _told(observed.status)
+    routed = sum_weights(routes) or _read_weights(cluster.status)
     asked = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
-    found: dict[str, tuple[Scene, Revision, Move]] = {}
-    arms = asked_of(deployment, observed, revisions, targets, routes)
-    crowded = _crowded(observed, revisions, arms, routes)
+    found: dict[str, tuple[RolloutInputs, Revision, RolloutStep]] = {}
+    arms = list_desired_arms(deployment, cluster, revisions, targets, routes)
+    crowded = _is_crowded(cluster, revisions, arms, routes)
     for arm in arms:
         name, target = arm.name, arm.target
         replicas = wanted.of_arm(name, arm.percent)
-        scene = scene_of(observed, revisions, arm, routes, replicas, applied=applied)
-        gate = gate_of(deployment, observed, scene.stable, target.number)
-        scene = replace(scene, gate=gate, crowded=crowded)
-        found[name] = (scene, target, _move(deployment, observed, revisions, name, scene, now))
-    waits = _waits(deployment, asked, routed, found, wanted)
+        inputs = build_inputs(cluster, revisions, arm, routes, replicas, applied=applied)
+        gate = build_gate(deployment, cluster, inputs.stable, target.number)
+        inputs = replace(inputs, gate=gate, crowded=crowded)
+        found[name] = (
+            inputs,
+            target,
+            _plan_step(deployment, cluster, revisions, name, inputs, now),
+        )
+    waits = _check_weights(deployment, asked, routed, found, wanted)
     layout = routed if waits is not None else asked
     order = [*layout, *(name for name in found if name not in layout)]
-    moves = (ArmMove(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
-    return Arms(tuple(moves), waits)
+    steps = (ArmStep(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
+    return Arms(tuple(steps), waits)
 
 
-def _crowded(
-    observed: Observed,
+def _is_crowded(
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
-    asked: Iterable[Asked],
+    asked: Iterable[DesiredArm],
     routes: tuple[Route, ...],
 ) -> bool:
     """Say whether a revision that serves, or is to, has a replica without a place."""
@@ -186,40 +197,42 @@ def _crowded(
     needed = {
         number
         for arm in asked
-        for number in (arm.target.number, stable_number(observed, revisions, arm, routes))
+        for number in (arm.target.number, find_stable_number(cluster, revisions, arm, routes))
     }
-    return any(no_place(observed, runtimes[number]) is not None for number in needed)
+    return any(check_placement(cluster, runtimes[number]) is not None for number in needed)
 
 
-def routes_for(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:
+def plan_routes(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:
     """Return the routes by which the requests go as these moves say."""
     services = {r.number: (r.number, runtime_names(name, r.runtime).name) for r in revisions}
-    return rows(
+    return build_routes(
         Share(
             arm.name,
             arm.weight,
-            services[arm.move.stable],
-            services[arm.move.canary] if arm.move.canary is not None else None,
-            arm.move.weight,
+            services[arm.step.stable],
+            services[arm.step.canary] if arm.step.canary is not None else None,
+            arm.step.weight,
         )
         for arm in arms.routed
     )
 
 
-def needs_of(arms: Arms, revisions: Iterable[Revision], wanted: Wanted) -> dict[str, int]:
+def count_needs(
+    arms: Arms, revisions: Iterable[Revision], wanted: DesiredReplicas
+) -> dict[str, int]:
     """Return replicas by runtime: of each arm as many as the revision on it that needs most; together never more than all requests need."""
     runtimes = {r.number: r.runtime for r in revisions}
     stable = {runtimes[number] for number in arms.stable()}
     own: dict[str, int] = {}
     beside: dict[str, int] = {}
-    for arm in arms.moves:
+    for arm in arms.steps:
         of_arm: dict[str, int] = {}
-        for number, need in arm.move.needs.items():
+        for number, need in arm.step.needs.items():
             if number in runtimes:
                 runtime = runtimes[number]
                 of_arm[runtime] = max(need, of_arm.get(runtime, 0))
         for runtime, need in of_arm.items():
-            part = own if runtime == runtimes.get(arm.move.stable) else beside
+            part = own if runtime == runtimes.get(arm.step.stable) else beside
             part[runtime] = part.get(runtime, 0) + need
     needs: dict[str, int] = {}
     for runtime in dict.fromkeys((*own, *beside)):
@@ -230,29 +243,29 @@ def needs_of(arms: Arms, revisions: Iterable[Revision], wanted: Wanted) -> dict[
     return dict(sorted(needs.items(), key=lambda pair: pair[0] not in stable))
 
 
-def _move(
+def _plan_step(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     name: str,
-    scene: Scene,
+    inputs: RolloutInputs,
     now: datetime,
-) -> Move:
+) -> RolloutStep:
     on_record = {revision.number for revision in revisions}
-    memory = memory_of(observed.status, name)
-    memory = replace(memory, warm=tuple(w for w in memory.warm if w.revision in on_record))
+    state = read_rollout_state(cluster.status, name)
+    state = replace(state, warm=tuple(w for w in state.warm if w.revision in on_record))
     if deployment.spec.paused:
-        return standing(scene, memory)
-    commands = commands_of(deployment.metadata.annotations)
-    return next_move(deployment.spec.rollout, scene, memory, commands, now)
+        return plan_paused_step(inputs, state)
+    commands = read_commands(deployment.metadata.annotations)
+    return plan_step(deployment.spec.rollout, inputs, state, commands, now)
 
 
-def _waits(
+def _check_weights(
     deployment: LLMDeployment,
     wanted: Mapping[str, int],
     routed: Mapping[str, int],
-    found: Mapping[str, tuple[Scene, Revision, Move]],
-    replicas: Wanted,
+    found: Mapping[str, tuple[RolloutInputs, Revision, RolloutStep]],
+    replicas: DesiredReplicas,
 ) -> Finding | None:
     """Return why the arms keep the weights they have, or None: when they have the spec's, or none at all."""
     if not routed or list(wanted.items()) == list(routed.items()):
@@ -260,44 +273,45 @@ def _waits(
     if deployment.spec.paused:
         return Finding(Reason.PAUSED, "spec.paused is true")
     for name, weight in wanted.items():
-        scene, _, move = found[name]
-        if name in routed and (scene.weight or move.weight):
+        inputs, _, step = found[name]
+        if name in routed and (inputs.weight or step.weight):
             # Other buckets would move users of the canary back to the stable revision.
             why = f"the arms get their new weights when the rollout of arm {name} has ended"
             return Finding(Reason.ARMS_WAITING, why)
-        if name not in routed and (held := _held(deployment, name, scene)) is not None:
+        if name not in routed and (held := _check_gate(deployment, name, inputs)) is not None:
             return held
-        need, have = replicas.before_traffic(name, weight), scene.ready.get(move.stable, 0)
-        if have < need or move.stable not in scene.ready:
-            why = f"the arms get their new weights when {need} replicas of arm {name} (revision {move.stable}) answer; {have} do"
+        need, have = replicas.before_traffic(name, weight), inputs.ready.get(step.stable, 0)
+        if have < need or step.stable not in inputs.ready:
+            why = f"the arms get their new weights when {need} replicas of arm {name} (revision {step.stable}) answer; {have} do"
             return Finding(Reason.ARMS_WAITING, why)
     return None
 
 
-def _held(deployment: LLMDeployment, name: str, scene: Scene) -> Finding | None:
+def _check_gate(deployment: LLMDeployment, name: str, inputs: RolloutInputs) -> Finding | None:
     """Return why an arm that is new gets no request yet, or never: the evaluation of its revision."""
-    commands = commands_of(deployment.metadata.annotations)
-    if scene.gate is None or commands.promotes_fully(scene.target):
+    commands = read_commands(deployment.metadata.annotations)
+    if inputs.gate is None or commands.promotes_fully(inputs.target):
         return None
-    verdict = scene.gate.verdict(scene.gate.attempt(commands.retry.get(scene.target)))
+    verdict = inputs.gate.verdict(inputs.gate.attempt(commands.retry.get(inputs.target)))
     if verdict.refused:
         why = (
             f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, try again with the annotation "
-            f"llmdeployment.dev/retry: {scene.target}/{verdict.attempt}, or let it have them with llmdeployment.dev/promote: {scene.target}"
+            f"llmdeployment.dev/retry: {inputs.target}/{verdict.attempt}, or let it have them with "
+            f"llmdeployment.dev/promote: {inputs.target}"
         )
         return Finding(Reason.ROLLED_BACK, why)
     return verdict.pending
 
 
-def _as_it_is(
+def _find_current(
     name: str, routes: tuple[Route, ...], revisions: tuple[Revision, ...]
 ) -> Revision | None:
     """Return the revision of an arm that the spec has no more, while it is on record."""
-    number = stable_of(routes, name)
+    number = find_stable(routes, name)
     return next((r for r in revisions if r.number == number), None)
 
 
-def _told(status: Mapping[str, Any]) -> dict[str, int]:
+def _read_weights(status: Mapping[str, Any]) -> dict[str, int]:
     """Return the weights a status tells, for when somebody took the routes away."""
     arms = status.get("arms") or []
     return {row["name"]: row["weight"] for row in arms if row.get("name") and row.get("weight")}

@@ -42,24 +42,24 @@ class Commands:
         return self.promote.get(revision, 0) is None
 
 
-def commands_of(annotations: Mapping[str, str]) -> Commands:
+def read_commands(annotations: Mapping[str, str]) -> Commands:
     """Return the commands among an object's annotations; one that cannot be read is none, of two for one revision the last counts.
 
-    >>> found = commands_of({"llmdeployment.dev/promote": "3/2, 4", "llmdeployment.dev/abort": "x,5"})
+    >>> found = read_commands({"llmdeployment.dev/promote": "3/2, 4", "llmdeployment.dev/abort": "x,5"})
     >>> found.promote, sorted(found.abort)
     ({3: 2, 4: None}, [5])
     """
     return Commands(
         promote={
             numbers[0]: numbers[1] if len(numbers) > 1 else None
-            for numbers in _read(annotations, "promote")
+            for numbers in _parse_annotation(annotations, "promote")
         },
-        abort=frozenset(n[0] for n in _read(annotations, "abort") if len(n) == 1),
-        pause=frozenset(n[0] for n in _read(annotations, "pause") if len(n) == 1),
-        retry={n[0]: n[1] for n in _read(annotations, "retry") if len(n) > 1},
+        abort=frozenset(n[0] for n in _parse_annotation(annotations, "abort") if len(n) == 1),
+        pause=frozenset(n[0] for n in _parse_annotation(annotations, "pause") if len(n) == 1),
+        retry={n[0]: n[1] for n in _parse_annotation(annotations, "retry") if len(n) > 1},
     )
 
 
-def _read(annotations: Mapping[str, str], name: str) -> list[tuple[int, ...]]:
+def _parse_annotation(annotations: Mapping[str, str], name: str) -> list[tuple[int, ...]]:
     texts = (text.strip() for text in annotations.get(PREFIX + name, "").split(","))
     return [tuple(map(int, text.split("/"))) for text in texts if _COMMAND.fullmatch(text)]

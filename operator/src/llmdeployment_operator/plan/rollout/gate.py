@@ -15,10 +15,10 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.pods import first_finding
+from llmdeployment_operator.plan.base.pods import check_pods
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import pods_of
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import select_pods
 
 CONTAINER = "evaluate"
 REVISION = "llmdeployment.dev/revision"
@@ -30,7 +30,7 @@ _MESSAGE, _TOLD = 1024, 400
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EvaluationResult:
     """How an evaluation ended; without a score it came to no result.
 
     Attributes:
@@ -56,7 +56,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """What is to be done with a new revision: wait, give it up, or, with neither, let it have requests.
 
     Attributes:
@@ -85,27 +85,27 @@ class Gate:
 
     revision: int
     policy: EvaluationSpec
-    outcomes: Mapping[int, Outcome] = field(default_factory=dict)
-    baseline: Outcome | None = None
+    outcomes: Mapping[int, EvaluationResult] = field(default_factory=dict)
+    baseline: EvaluationResult | None = None
     missing: Finding | None = None
     running: str = ""
 
-    def verdict(self, attempt: int) -> Verdict:
+    def verdict(self, attempt: int) -> GateVerdict:
         """Return what the evaluation says in this attempt of the rollout.
 
         A result that is good enough counts in every attempt, one that is not only until somebody asks to try again.
         """
         reasons = {number: self._refusal(outcome) for number, outcome in self.outcomes.items()}
         if any(not why for why in reasons.values()):
-            return Verdict()
+            return GateVerdict()
         later = [number for number in reasons if number >= attempt]
         if later:
-            return Verdict(refused=reasons[max(later)], attempt=max(later))
+            return GateVerdict(refused=reasons[max(later)], attempt=max(later))
         if self.missing is not None:
-            return Verdict(pending=self.missing)
+            return GateVerdict(pending=self.missing)
         what = f"revision {self.revision} answers the golden set before its first request"
         message = f"{what}: {self.running}" if self.running else what
-        return Verdict(pending=Finding(Reason.EVALUATING, message))
+        return GateVerdict(pending=Finding(Reason.EVALUATING, message))
 
     def attempt(self, retry: int | None) -> int:
         """Return the attempt of a revision that has no rollout to count them: another one if somebody asked for it after the last."""
@@ -113,7 +113,7 @@ class Gate:
         asked = last in self.outcomes and retry == last
         return last + 1 if asked else last
 
-    def _refusal(self, outcome: Outcome) -> str:
+    def _refusal(self, outcome: EvaluationResult) -> str:
         """Return why a revision with this outcome gets no requests, or nothing."""
         told = outcome.message[:_TOLD]
         if outcome.score is None:
@@ -132,7 +132,7 @@ class Gate:
         return ""
 
 
-def golden_hash(policy: EvaluationSpec) -> str:
+def hash_golden_set(policy: EvaluationSpec) -> str:
     """Return the hash of what a score depends on: golden set, length of answers, judge. Bars and speed are not part of it."""
     asked = policy.model_dump(
         mode="json", include={"golden", "max_tokens", "judge"}, exclude_none=True
@@ -140,29 +140,31 @@ def golden_hash(policy: EvaluationSpec) -> str:
     return digest(asked)
 
 
-def gate_of(deployment: LLMDeployment, observed: Observed, stable: int, target: int) -> Gate | None:
+def build_gate(
+    deployment: LLMDeployment, cluster: ClusterState, stable: int, target: int
+) -> Gate | None:
     """Return the gate before a new revision's first request, or None when the spec asks for none."""
     policy = deployment.spec.rollout.evaluation
     if policy is None:
         return None
-    golden = golden_hash(policy)
+    golden = hash_golden_set(policy)
     return Gate(
         revision=target,
         policy=policy,
-        outcomes=_outcomes(observed, target, golden),
-        baseline=_recorded(observed, stable, golden),
-        missing=_missing(policy, observed),
-        running=_running(observed, target),
+        outcomes=_read_results(cluster, target, golden),
+        baseline=_read_recorded(cluster, stable, golden),
+        missing=_find_missing(policy, cluster),
+        running=_describe_running(cluster, target),
     )
 
 
-def evaluation_row(deployment: LLMDeployment, observed: Observed, number: int) -> object:
+def format_evaluation(deployment: LLMDeployment, cluster: ClusterState, number: int) -> object:
     """Return `status.revisions[].evaluation` of a revision: its last outcome, or what was there, or None."""
     policy = deployment.spec.rollout.evaluation
-    before = _row(observed, number).get("evaluation")
+    before = _find_row(cluster, number).get("evaluation")
     if policy is None:
         return before
-    outcomes = _outcomes(observed, number, golden_hash(policy))
+    outcomes = _read_results(cluster, number, hash_golden_set(policy))
     if not outcomes:
         return before
     last = outcomes[max(outcomes)]
@@ -173,12 +175,12 @@ def evaluation_row(deployment: LLMDeployment, observed: Observed, number: int) -
     return row
 
 
-def jobs_of(observed: Observed, number: int, golden: str) -> dict[int, Object]:
+def select_jobs(cluster: ClusterState, number: int, golden: str) -> dict[int, Object]:
     """Return a revision's Jobs on a golden set, by attempt."""
     wanted = {names.COMPONENT: names.EVALUATION, REVISION: str(number), GOLDEN: golden}
     jobs = [
         (obj["metadata"]["labels"].get(ATTEMPT, ""), obj)
-        for (kind, _), obj in observed.children.items()
+        for (kind, _), obj in cluster.children.items()
         if kind == "Job" and wanted.items() <= obj["metadata"]["labels"].items()
     ]
     return {int(attempt): obj for attempt, obj in jobs if attempt.isdecimal()}
@@ -186,23 +188,27 @@ def jobs_of(observed: Observed, number: int, golden: str) -> dict[int, Object]:
 
 def is_finished(job: Object) -> bool:
     """Say whether a Job has ended, well or not."""
-    return _condition(job, "Complete") is not None or _condition(job, "Failed") is not None
+    return (
+        _find_condition(job, "Complete") is not None or _find_condition(job, "Failed") is not None
+    )
 
 
-def _outcomes(observed: Observed, number: int, golden: str) -> dict[int, Outcome]:
+def _read_results(cluster: ClusterState, number: int, golden: str) -> dict[int, EvaluationResult]:
     """Return the outcomes of a revision: those its Jobs say, and that on record, which stands when they are gone."""
     found = {}
-    for attempt, job in jobs_of(observed, number, golden).items():
-        if (outcome := _outcome(observed, job, golden, attempt)) is not None:
+    for attempt, job in select_jobs(cluster, number, golden).items():
+        if (outcome := _read_result(cluster, job, golden, attempt)) is not None:
             found[attempt] = outcome
-    if (recorded := _recorded(observed, number, golden)) is not None:
+    if (recorded := _read_recorded(cluster, number, golden)) is not None:
         found[recorded.attempt] = recorded
     return found
 
 
-def _outcome(observed: Observed, job: Object, golden: str, attempt: int) -> Outcome | None:
+def _read_result(
+    cluster: ClusterState, job: Object, golden: str, attempt: int
+) -> EvaluationResult | None:
     """Return how a Job ended, or None while it has not, or while its pod is not yet seen as ended."""
-    failed, complete = _condition(job, "Failed"), _condition(job, "Complete")
+    failed, complete = _find_condition(job, "Failed"), _find_condition(job, "Complete")
     ended = failed or complete
     if ended is None:
         return None
@@ -210,25 +216,27 @@ def _outcome(observed: Observed, job: Object, golden: str, attempt: int) -> Outc
     if failed is not None and failed.get("reason") == "DeadlineExceeded":
         limit = job["spec"].get("activeDeadlineSeconds")
         why = f"it did not end within {limit} s (spec.rollout.evaluation.timeoutSeconds)"
-        return Outcome(golden, attempt, at, message=why)
-    pods = [pod for pod in pods_of(observed, names.EVALUATION) if _owned(pod, job)]
-    messages = [said for pod in pods if (said := _last_words(pod)) is not None]
+        return EvaluationResult(golden, attempt, at, message=why)
+    pods = [pod for pod in select_pods(cluster, names.EVALUATION) if _is_owned(pod, job)]
+    messages = [said for pod in pods if (said := _read_last_message(pod)) is not None]
     if pods and not messages:
         return None
     last = messages[-1] if messages else "its pod was gone before its result was read"
     if failed is not None:
-        return Outcome(golden, attempt, at, message=last[:_MESSAGE])
-    counts = _counts(last)
+        return EvaluationResult(golden, attempt, at, message=last[:_MESSAGE])
+    counts = _parse_counts(last)
     if counts is None:
-        return Outcome(golden, attempt, at, message=f"its result cannot be read: {last[:200]}")
+        return EvaluationResult(
+            golden, attempt, at, message=f"its result cannot be read: {last[:200]}"
+        )
     passed, total, failures = counts
-    return Outcome(golden, attempt, at, passed, total, failures)
+    return EvaluationResult(golden, attempt, at, passed, total, failures)
 
 
-def _counts(text: str) -> tuple[int, int, str] | None:
+def _parse_counts(text: str) -> tuple[int, int, str] | None:
     """Return passed, total and the first failures of a result, or None when it is none.
 
-    >>> _counts('{"passed": 1, "total": 2, "failures": [{"id": "q1", "why": "is wrong"}]}')
+    >>> _parse_counts('{"passed": 1, "total": 2, "failures": [{"id": "q1", "why": "is wrong"}]}')
     (1, 2, 'q1: is wrong')
     """
     try:
@@ -243,43 +251,46 @@ def _counts(text: str) -> tuple[int, int, str] | None:
     return passed, total, "; ".join(failures)[:_MESSAGE]
 
 
-def _recorded(observed: Observed, number: int, golden: str) -> Outcome | None:
-    row: Any = _row(observed, number).get("evaluation")
+def _read_recorded(cluster: ClusterState, number: int, golden: str) -> EvaluationResult | None:
+    row: Any = _find_row(cluster, number).get("evaluation")
     try:
         if row is None or row["golden"] != golden:
             return None
         score = {key: int(row[key]) for key in ("passed", "total") if key in row}
         attempt = int(row.get("attempt", 1))
-        return Outcome(golden, attempt, str(row["at"]), message=row.get("message", ""), **score)
+        return EvaluationResult(
+            golden, attempt, str(row["at"]), message=row.get("message", ""), **score
+        )
     except (LookupError, TypeError, ValueError):
         return None
 
 
-def _row(observed: Observed, number: int) -> Mapping[str, Any]:
-    rows = observed.status.get("revisions") or []
+def _find_row(cluster: ClusterState, number: int) -> Mapping[str, Any]:
+    rows = cluster.status.get("revisions") or []
     return next((row for row in rows if row.get("number") == number), {})
 
 
-def _missing(policy: EvaluationSpec, observed: Observed) -> Finding | None:
+def _find_missing(policy: EvaluationSpec, cluster: ClusterState) -> Finding | None:
     ref = policy.golden.config_map_ref
-    if ref is None or ref.name not in observed.missing_config_maps:
+    if ref is None or ref.name not in cluster.missing_config_maps:
         return None
     what = f"ConfigMap {ref.name} of spec.rollout.evaluation.golden.configMapRef"
     return Finding(Reason.CONFIG_MAP_MISSING, f"{what} does not exist in this namespace: create it")
 
 
-def _running(observed: Observed, number: int) -> str:
+def _describe_running(cluster: ClusterState, number: int) -> str:
     """Return what an evaluation's pod waits for."""
     pods = [
         pod
-        for pod in pods_of(observed, names.EVALUATION)
-        if pod["metadata"]["labels"].get(REVISION) == str(number) and _last_words(pod) is None
+        for pod in select_pods(cluster, names.EVALUATION)
+        if pod["metadata"]["labels"].get(REVISION) == str(number)
+        and _read_last_message(pod) is None
     ]
-    found = first_finding(pods, observed.capacity)
+    found = check_pods(pods, cluster.capacity)
     return found.message[:_TOLD] if found is not None else ""
 
 
-def _last_words(pod: Object) -> str | None:
+def _read_last_message(pod: Object) -> str | None:
     """Return what the evaluation left when it ended, or None while it has not."""
     for container in pod.get("status", {}).get("containerStatuses", []):
         ended = container.get("state", {}).get("terminated")
@@ -290,13 +301,13 @@ def _last_words(pod: Object) -> str | None:
     return None
 
 
-def _condition(job: Object, kind: str) -> Mapping[str, Any] | None:
+def _find_condition(job: Object, kind: str) -> Mapping[str, Any] | None:
     conditions: list[dict[str, Any]] = job.get("status", {}).get("conditions") or []
     return next(
         (c for c in conditions if c.get("type") == kind and c.get("status") == "True"), None
     )
 
 
-def _owned(pod: Object, job: Object) -> bool:
+def _is_owned(pod: Object, job: Object) -> bool:
     owners = pod["metadata"].get("ownerReferences") or []
     return any(owner.get("uid") == job["metadata"]["uid"] for owner in owners)

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llmdeployment_operator.plan.rollout.surge import share
+from llmdeployment_operator.plan.rollout.surge import share_replicas
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredReplicas:
     """Replicas that carry all requests.
 
     Attributes:
@@ -25,18 +25,18 @@ class Wanted:
     def of_arm(self, name: str, percent: int) -> int:
         """Return how many an arm with this percent of all requests needs.
 
-        >>> Wanted(8).of_arm("b", 10), Wanted(8, arms={"b": 3}).of_arm("b", 10)
+        >>> DesiredReplicas(8).of_arm("b", 10), DesiredReplicas(8, arms={"b": 3}).of_arm("b", 10)
         (1, 3)
         """
-        return self.arms.get(name, share(self.total, percent))
+        return self.arms.get(name, share_replicas(self.total, percent))
 
     def before_traffic(self, name: str, percent: int) -> int:
         """Return how many of an arm's replicas must answer before it gets this percent of all requests.
 
-        >>> Wanted(8).before_traffic("b", 50), Wanted(8, arms={"b": 3}).before_traffic("b", 50)
+        >>> DesiredReplicas(8).before_traffic("b", 50), DesiredReplicas(8, arms={"b": 3}).before_traffic("b", 50)
         (4, 3)
         """
-        return min(self.of_arm(name, percent), share(self.total, percent))
+        return min(self.of_arm(name, percent), share_replicas(self.total, percent))
 
     def of_runtime(self, runtime: str) -> int:
         """Return how many the revisions that serve on a runtime need at most, together."""

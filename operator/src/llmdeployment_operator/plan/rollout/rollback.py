@@ -15,12 +15,17 @@ from datetime import datetime
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.rollout import surge
-from llmdeployment_operator.plan.rollout.state import Memory, Rejection
-from llmdeployment_operator.plan.rollout.types import Move, Scene, room_between, warmed
+from llmdeployment_operator.plan.rollout.state import Rejection, RolloutState
+from llmdeployment_operator.plan.rollout.types import (
+    RolloutInputs,
+    RolloutStep,
+    add_warm,
+    count_room_between,
+)
 
 
 @dataclass(frozen=True)
-class _Leaving:
+class _LeavingCanary:
     """A canary that gives back.
 
     Attributes:
@@ -34,103 +39,122 @@ class _Leaving:
     room: int
 
 
-def in_steps(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime) -> Move | None:
+def return_in_steps(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, now: datetime
+) -> RolloutStep | None:
     """Return the move by which the stable revision gets what it can carry; None when nothing is left, or all may go back at once."""
-    leaving = _leaving(policy, scene, memory)
+    leaving = _find_leaving(policy, inputs, state)
     if leaving is None:
         return None
-    have, answers = scene.alive.get(scene.stable, 0), scene.alive.get(leaving.revision, 0) > 0
-    left = min(leaving.weight, surge.kept(scene.replicas, have)) if answers else 0
+    have, answers = inputs.alive.get(inputs.stable, 0), inputs.alive.get(leaving.revision, 0) > 0
+    left = min(leaving.weight, surge.percent_kept(inputs.replicas, have)) if answers else 0
     told = f"revision {leaving.revision} is being taken back: {left} % left"
     if left:
-        told = f"{told}, {have} of {scene.replicas} replicas of revision {scene.stable} answer"
+        told = f"{told}, {have} of {inputs.replicas} replicas of revision {inputs.stable} answer"
     elif not answers:
         told = f"{told}, as none of its replicas answers any more"
-    return _moved(scene, memory, leaving, left, told, now)
+    return _build_step(inputs, state, leaving, left, told, now)
 
 
-def before_another(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime) -> Move | None:
+def return_before_next(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, now: datetime
+) -> RolloutStep | None:
     """Return the move by which an earlier canary gives back before the target's rollout begins, or None: it has."""
-    if scene.weight or (scene.other is None and memory.canary == scene.target):
+    if inputs.weight or (inputs.other is None and state.canary == inputs.target):
         return None
-    following = f"revision {scene.target} is next"
-    back = in_steps(policy, scene, memory, now)
+    following = f"revision {inputs.target} is next"
+    back = return_in_steps(policy, inputs, state, now)
     if back is not None and back.stage is not None:
-        return _telling(back, Reason.CANARY, f"{back.stage.message}; {following}")
-    starts = not scene.alive.get(scene.target) and memory.canary is None
+        return _set_message(back, Reason.CANARY, f"{back.stage.message}; {following}")
+    starts = not inputs.alive.get(inputs.target) and state.canary is None
     if (
-        scene.applied
+        inputs.applied
         or not starts
-        or room_between(policy, scene, scene.stable, scene.target) is None
+        or count_room_between(policy, inputs, inputs.stable, inputs.target) is None
     ):
         return None
     # Of a status that was lost: a gateway may still have a canary that nobody remembers, whose replicas take the room.
     told = f"the gateways take up the routes; {following}"
-    kept, needs = replace(memory, stable=scene.stable), {scene.stable: scene.replicas}
+    kept, needs = replace(state, stable=inputs.stable), {inputs.stable: inputs.replicas}
     stage = Finding(Reason.CANARY, told)
-    return Move(scene.stable, None, 0, warmed(needs, kept, scene), kept, told, stage, now)
-
-
-def rejected(policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why: str) -> Move:
-    """Return the move that gives the target up, until the spec changes or somebody asks to try again."""
-    memory, message = _given_up(scene, memory, now, why)
-    return stays(policy, scene, memory, message, now)
-
-
-def rejected_at_once(
-    policy: RolloutSpec, scene: Scene, memory: Memory, now: datetime, why: str
-) -> Move:
-    """Return the move that gives the target up without waiting for the stable revision's replicas."""
-    leaving = _leaving(policy, scene, memory)
-    if leaving is None:
-        return rejected(policy, scene, memory, now, why)
-    why = f"{why}. Its requests went back at once, because it fails them"
-    memory, message = _given_up(scene, memory, now, why)
-    back = _moved(scene, memory, leaving, 0, message, now)
-    return _telling(back, Reason.ROLLED_BACK, f"revision {scene.stable} serves: {message}")
-
-
-def stays(policy: RolloutSpec, scene: Scene, memory: Memory, message: str, now: datetime) -> Move:
-    """Return the move that leaves everything with the stable revision, as soon as it can carry it."""
-    back = in_steps(policy, scene, memory, now)
-    if back is not None and back.stage is not None:
-        told = f"revision {scene.stable} serves: {back.stage.message}; {message}"
-        return _telling(back, Reason.ROLLED_BACK, told)
-    kept = replace(memory.without_canary(), stable=scene.stable)
-    stage = Finding(Reason.ROLLED_BACK, f"revision {scene.stable} serves: {message}")
-    needs = warmed({scene.stable: scene.replicas}, kept, scene)
-    return Move(scene.stable, None, 0, needs, kept, message, stage, kept.next_expiry)
-
-
-def _given_up(scene: Scene, memory: Memory, now: datetime, why: str) -> tuple[Memory, str]:
-    message = (
-        f"revision {scene.target} was given up: {why}. Change the spec, or try again with the annotation "
-        f"llmdeployment.dev/retry: {scene.target}/{memory.attempt}"
+    return RolloutStep(
+        inputs.stable, None, 0, add_warm(needs, kept, inputs), kept, told, stage, now
     )
-    gone = Rejection(scene.target, memory.attempt, now, message)
-    return replace(memory, rejected=gone), message
 
 
-def _leaving(policy: RolloutSpec, scene: Scene, memory: Memory) -> _Leaving | None:
+def reject(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, now: datetime, why: str
+) -> RolloutStep:
+    """Return the move that gives the target up, until the spec changes or somebody asks to try again."""
+    state, message = _record_rejection(inputs, state, now, why)
+    return keep_stable(policy, inputs, state, message, now)
+
+
+def reject_at_once(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, now: datetime, why: str
+) -> RolloutStep:
+    """Return the move that gives the target up without waiting for the stable revision's replicas."""
+    leaving = _find_leaving(policy, inputs, state)
+    if leaving is None:
+        return reject(policy, inputs, state, now, why)
+    why = f"{why}. Its requests went back at once, because it fails them"
+    state, message = _record_rejection(inputs, state, now, why)
+    back = _build_step(inputs, state, leaving, 0, message, now)
+    return _set_message(back, Reason.ROLLED_BACK, f"revision {inputs.stable} serves: {message}")
+
+
+def keep_stable(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, message: str, now: datetime
+) -> RolloutStep:
+    """Return the move that leaves everything with the stable revision, as soon as it can carry it."""
+    back = return_in_steps(policy, inputs, state, now)
+    if back is not None and back.stage is not None:
+        told = f"revision {inputs.stable} serves: {back.stage.message}; {message}"
+        return _set_message(back, Reason.ROLLED_BACK, told)
+    kept = replace(state.without_canary(), stable=inputs.stable)
+    stage = Finding(Reason.ROLLED_BACK, f"revision {inputs.stable} serves: {message}")
+    needs = add_warm({inputs.stable: inputs.replicas}, kept, inputs)
+    return RolloutStep(inputs.stable, None, 0, needs, kept, message, stage, kept.next_expiry)
+
+
+def _record_rejection(
+    inputs: RolloutInputs, state: RolloutState, now: datetime, why: str
+) -> tuple[RolloutState, str]:
+    message = (
+        f"revision {inputs.target} was given up: {why}. Change the spec, or try again with the annotation "
+        f"llmdeployment.dev/retry: {inputs.target}/{state.attempt}"
+    )
+    gone = Rejection(inputs.target, state.attempt, now, message)
+    return replace(state, rejected=gone), message
+
+
+def _find_leaving(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState
+) -> _LeavingCanary | None:
     """Return the canary that gives back in steps, until every gateway knows that it has no requests any more."""
-    last = (memory.canary, 0) if memory.canary is not None else None
-    revision, weight = scene.canary or last or (scene.stable, 0)
-    if revision == scene.stable or (not weight and scene.applied):
+    last = (state.canary, 0) if state.canary is not None else None
+    revision, weight = inputs.canary or last or (inputs.stable, 0)
+    if revision == inputs.stable or (not weight and inputs.applied):
         return None
-    room = room_between(policy, scene, scene.stable, revision)
-    return _Leaving(revision, weight, room) if room is not None else None
+    room = count_room_between(policy, inputs, inputs.stable, revision)
+    return _LeavingCanary(revision, weight, room) if room is not None else None
 
 
-def _moved(
-    scene: Scene, memory: Memory, leaving: _Leaving, left: int, told: str, now: datetime
-) -> Move:
-    kept = memory.taken_back(leaving.revision, left)
-    return Move(
-        stable=scene.stable,
+def _build_step(
+    inputs: RolloutInputs,
+    state: RolloutState,
+    leaving: _LeavingCanary,
+    left: int,
+    told: str,
+    now: datetime,
+) -> RolloutStep:
+    kept = state.taken_back(leaving.revision, left)
+    return RolloutStep(
+        stable=inputs.stable,
         canary=leaving.revision if left else None,
         weight=left,
-        needs=_needs(scene, leaving, left),
-        memory=replace(kept, stable=scene.stable),
+        needs=_count_needs(inputs, leaving, left),
+        state=replace(kept, stable=inputs.stable),
         why=told,
         stage=Finding(Reason.CANARY, told),
         # Ray Serve and the gateways, who are waited for, send no events.
@@ -138,16 +162,16 @@ def _moved(
     )
 
 
-def _needs(scene: Scene, leaving: _Leaving, left: int) -> Mapping[int, int]:
+def _count_needs(inputs: RolloutInputs, leaving: _LeavingCanary, left: int) -> Mapping[int, int]:
     """Return the replicas of both: none of the canary's goes while a gateway may still send it what it had."""
-    answering = scene.alive.get(leaving.revision, 0)
-    stable, canary = surge.back(scene.replicas, leaving.room, left)
-    if left != leaving.weight or not scene.applied:
+    answering = inputs.alive.get(leaving.revision, 0)
+    stable, canary = surge.split_back(inputs.replicas, leaving.room, left)
+    if left != leaving.weight or not inputs.applied:
         canary = max(canary, answering)
-        stable = min(scene.replicas, scene.replicas + leaving.room - canary)
-    stable = max(stable, min(scene.replicas, scene.alive.get(scene.stable, 0)))
-    return {scene.stable: stable, leaving.revision: canary}
+        stable = min(inputs.replicas, inputs.replicas + leaving.room - canary)
+    stable = max(stable, min(inputs.replicas, inputs.alive.get(inputs.stable, 0)))
+    return {inputs.stable: stable, leaving.revision: canary}
 
 
-def _telling(back: Move, reason: Reason, message: str) -> Move:
+def _set_message(back: RolloutStep, reason: Reason, message: str) -> RolloutStep:
     return replace(back, stage=Finding(reason, message))

@@ -9,19 +9,19 @@ WHOLE = 100
 """Percent."""
 
 
-def share(replicas: int, weight: int) -> int:
+def share_replicas(replicas: int, weight: int) -> int:
     """Return how many of `replicas` carry `weight` percent of the traffic: rounded up, at least one of any.
 
-    >>> share(8, 5), share(8, 25), share(8, 26), share(0, 50)
+    >>> share_replicas(8, 5), share_replicas(8, 25), share_replicas(8, 26), share_replicas(0, 50)
     (1, 2, 3, 0)
     """
     return max(1, -(-replicas * weight // WHOLE)) if replicas else 0
 
 
-def room(max_surge: str, replicas: int) -> int:
+def count_room(max_surge: str, replicas: int) -> int:
     """Return how many replicas may exist beyond `replicas`: at least one, and one percent, or a change could not begin.
 
-    >>> room("2", 8), room("25%", 8), room("10%", 8), room("1", 1000)
+    >>> count_room("2", 8), count_room("25%", 8), count_room("10%", 8), count_room("1", 1000)
     (2, 2, 1, 10)
     """
     number = int(max_surge.rstrip("%"))
@@ -29,19 +29,19 @@ def room(max_surge: str, replicas: int) -> int:
     return max(asked, -(-replicas // WHOLE), 1)
 
 
-def carried(replicas: int, ready: int) -> int:
+def percent_carried(replicas: int, ready: int) -> int:
     """Return the percent of the requests that so many replicas of the new revision take.
 
-    >>> carried(8, 1), carried(8, 2), carried(3, 1), carried(8, 9)
+    >>> percent_carried(8, 1), percent_carried(8, 2), percent_carried(3, 1), percent_carried(8, 9)
     (12, 25, 33, 100)
     """
     return min(WHOLE, ready * WHOLE // replicas) if replicas else 0
 
 
-def needed(replicas: int, weight: int) -> int:
+def count_needed(replicas: int, weight: int) -> int:
     """Return how many replicas carry `weight` percent of the requests, to the percent.
 
-    >>> needed(8, 100), needed(8, 88), needed(8, 75), needed(3, 67), needed(8, 0)
+    >>> count_needed(8, 100), count_needed(8, 88), count_needed(8, 75), count_needed(3, 67), count_needed(8, 0)
     (8, 7, 6, 2, 0)
     """
     if weight in (0, WHOLE):
@@ -49,10 +49,10 @@ def needed(replicas: int, weight: int) -> int:
     return min(replicas, replicas * (weight - 1) // WHOLE + 1) if replicas else 0
 
 
-def kept(replicas: int, ready: int) -> int:
+def percent_kept(replicas: int, ready: int) -> int:
     """Return the percent of the requests that so many replicas of the old revision cannot carry, so that a canary keeps it.
 
-    >>> kept(8, 4), kept(8, 5), kept(3, 1), kept(8, 8), kept(1000, 999)
+    >>> percent_kept(8, 4), percent_kept(8, 5), percent_kept(3, 1), percent_kept(8, 8), percent_kept(1000, 999)
     (50, 37, 66, 0, 1)
     """
     if ready >= replicas:
@@ -75,12 +75,12 @@ def split(replicas: int, room: int, weight: int, need: int) -> tuple[int, int]:
     >>> split(8, 8, 0, 8), split(8, 1, 0, 4), split(8, 1, 12, 4), split(8, 1, 25, 4), split(8, 1, 37, 4)
     ((8, 8), (8, 1), (7, 2), (6, 3), (5, 4))
     """
-    least, most = needed(replicas, WHOLE - weight), replicas + room
+    least, most = count_needed(replicas, WHOLE - weight), replicas + room
     old = min(replicas, max(least, most - need))
-    return old, max(min(need, most - old), needed(replicas, weight))
+    return old, max(min(need, most - old), count_needed(replicas, weight))
 
 
-def back(replicas: int, room: int, left: int) -> tuple[int, int]:
+def split_back(replicas: int, room: int, left: int) -> tuple[int, int]:
     """Return the replicas of the old and of the new revision while the new one gives its requests back.
 
     Args:
@@ -91,7 +91,7 @@ def back(replicas: int, room: int, left: int) -> tuple[int, int]:
     `split` in the other direction. Eight replicas and room for one, given up at 50 %: the new revision keeps four, so the old one gets
     a fifth; when it answers 37 % are left, which three carry, so it gets a sixth, and so on.
 
-    >>> back(8, 1, 50), back(8, 1, 37), back(8, 1, 25), back(8, 1, 12), back(8, 1, 0)
+    >>> split_back(8, 1, 50), split_back(8, 1, 37), split_back(8, 1, 25), split_back(8, 1, 12), split_back(8, 1, 0)
     ((5, 4), (6, 3), (7, 2), (8, 1), (8, 0))
     """
     new = -(-replicas * left // WHOLE)

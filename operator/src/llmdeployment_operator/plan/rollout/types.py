@@ -5,16 +5,16 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from llmdeployment_operator.analysis.counts import Samples
+from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.plan.base.reasons import Finding
 from llmdeployment_operator.plan.rollout import surge
 from llmdeployment_operator.plan.rollout.gate import Gate
-from llmdeployment_operator.plan.rollout.state import Memory
+from llmdeployment_operator.plan.rollout.state import RolloutState
 
 
 @dataclass(frozen=True)
-class Scene:
+class RolloutInputs:
     """What a rollout is decided from.
 
     Attributes:
@@ -44,7 +44,7 @@ class Scene:
     answered: AbstractSet[int]
     applied: bool
     replicas: int
-    fresh: Samples = field(default_factory=dict)
+    fresh: RevisionCounts = field(default_factory=dict)
     gate: Gate | None = None
     lacking: str = ""
     runtimes: Mapping[int, str] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Move:
+class RolloutStep:
     """What a rollout does now.
 
     Attributes:
@@ -80,25 +80,29 @@ class Move:
     canary: int | None
     weight: int
     needs: Mapping[int, int]
-    memory: Memory
+    state: RolloutState
     why: str
     stage: Finding | None = None
     look_at: datetime | None = None
 
 
-def in_same_pods(scene: Scene, one: int, other: int) -> bool:
+def share_pods(inputs: RolloutInputs, one: int, other: int) -> bool:
     """Say whether two revisions run in the same pods."""
-    return one in scene.runtimes and scene.runtimes[one] == scene.runtimes.get(other)
+    return one in inputs.runtimes and inputs.runtimes[one] == inputs.runtimes.get(other)
 
 
-def room_between(policy: RolloutSpec, scene: Scene, one: int, other: int) -> int | None:
+def count_room_between(
+    policy: RolloutSpec, inputs: RolloutInputs, one: int, other: int
+) -> int | None:
     """Return how many replicas two revisions may have beyond those asked for, if that is less than both need."""
-    if policy.max_surge is None or in_same_pods(scene, one, other):
+    if policy.max_surge is None or share_pods(inputs, one, other):
         return None
-    room = surge.room(policy.max_surge, scene.replicas)
-    return room if room < scene.replicas else None
+    room = surge.count_room(policy.max_surge, inputs.replicas)
+    return room if room < inputs.replicas else None
 
 
-def warmed(needs: Mapping[int, int], memory: Memory, scene: Scene) -> dict[int, int]:
+def add_warm(
+    needs: Mapping[int, int], state: RolloutState, inputs: RolloutInputs
+) -> dict[int, int]:
     """Return replicas by revision, those kept warm among them."""
-    return {**{warm.revision: scene.replicas for warm in memory.warm}, **needs}
+    return {**{warm.revision: inputs.replicas for warm in state.warm}, **needs}

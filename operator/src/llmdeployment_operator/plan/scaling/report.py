@@ -11,12 +11,17 @@ from typing import Any
 
 from llmdeployment_operator.api.scaling import IDLE, ScalingSpec
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.autoscaler.types import Why
+from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.observed.scaling_status import Memory, Record, memory_of, row_of
-from llmdeployment_operator.plan.scaling.runtimes import Scaling, Told
+from llmdeployment_operator.plan.observed.scaling_status import (
+    ScalingRecord,
+    ScalingState,
+    format_scaling_state,
+    read_scaling_state,
+)
+from llmdeployment_operator.plan.scaling.runtimes import RuntimeRecommendation, ScalingPlan
 
 LEARNED_SECONDS = 60.0
 """How often what was learned is written: so much an operator that starts again may have to learn anew."""
@@ -24,69 +29,79 @@ LEARNED_SECONDS = 60.0
 REASON_SECONDS = 10.0
 
 _REASONS = {
-    Why.DATA_MISSING: (False, Reason.METRICS_UNAVAILABLE),
-    Why.AT_MAXIMUM: (True, Reason.TOO_MANY_REPLICAS),
-    Why.BELOW_MINIMUM: (True, Reason.TOO_FEW_REPLICAS),
-    Why.BEYOND_REACH: (False, Reason.TARGET_OUT_OF_REACH),
+    ScalingReason.DATA_MISSING: (False, Reason.METRICS_UNAVAILABLE),
+    ScalingReason.AT_MAXIMUM: (True, Reason.TOO_MANY_REPLICAS),
+    ScalingReason.BELOW_MINIMUM: (True, Reason.TOO_FEW_REPLICAS),
+    ScalingReason.BEYOND_REACH: (False, Reason.TARGET_OUT_OF_REACH),
 }
 """What the law says that is a state, and not a step; in the order in which one is told of several runtimes."""
 
 
 @dataclass(frozen=True)
-class Said:
+class ScalingReport:
     """The condition and the status of autoscaling; neither without `spec.scaling`."""
 
     condition: Condition | None = None
     row: Mapping[str, Any] | None = None
 
 
-def said_of(
-    deployment: LLMDeployment, scaling: Scaling, previous: Mapping[str, Any], now: datetime
-) -> Said:
+def report_scaling(
+    deployment: LLMDeployment, scaling: ScalingPlan, previous: Mapping[str, Any], now: datetime
+) -> ScalingReport:
     """Return what is said now: what was said before, as long as nothing happened that is worth a write."""
     spec = deployment.spec.scaling
     if spec is None or scaling.memory is None:
-        return Said()
-    condition = _condition(deployment, spec, scaling)
-    fresh = Said(condition, row_of(scaling.memory, scaling.wanted.total, now))
-    before = _before(previous)
+        return ScalingReport()
+    condition = _build_condition(deployment, spec, scaling)
+    fresh = ScalingReport(
+        condition, format_scaling_state(scaling.memory, scaling.wanted.total, now)
+    )
+    before = _read_previous(previous)
     if before is None or before.condition is None or before.row is None:
         return fresh
     changed = previous.get("observedGeneration") != deployment.metadata.generation
-    if changed or _substance(scaling.memory) != _substance(memory_of(previous)):
+    if changed or _extract_substance(scaling.memory) != _extract_substance(
+        read_scaling_state(previous)
+    ):
         return fresh
     other = before.condition.reason is not condition.reason
     if deployment.spec.paused:
         return fresh if other else before
-    if not scaling.told:
+    if not scaling.recommendations:
         # The law did not look: it was asked again too soon.
         return before
     age = (now - datetime.fromisoformat(before.row["writtenAt"])).total_seconds()
     return before if 0 <= age < (REASON_SECONDS if other else LEARNED_SECONDS) else fresh
 
 
-def events_of(row: Mapping[str, Any] | None, previous: Mapping[str, Any]) -> tuple[Event, ...]:
+def list_scaling_events(
+    row: Mapping[str, Any] | None, previous: Mapping[str, Any]
+) -> tuple[Event, ...]:
     """Return an Event for each decision that was not told before."""
     return tuple(
-        Event("Normal", "ScaledUp" if each.up else "ScaledDown", _sentence(each))
-        for each in new_decisions({"scaling": row} if row else {}, previous)
+        Event("Normal", "ScaledUp" if each.up else "ScaledDown", _write_sentence(each))
+        for each in find_new_decisions({"scaling": row} if row else {}, previous)
     )
 
 
-def new_decisions(status: Mapping[str, Any], previous: Mapping[str, Any]) -> tuple[Record, ...]:
+def find_new_decisions(
+    status: Mapping[str, Any], previous: Mapping[str, Any]
+) -> tuple[ScalingRecord, ...]:
     """Return the decisions of a status that the one before does not have."""
-    known = memory_of(previous).decisions
-    return tuple(each for each in memory_of(status).decisions if each not in known)
+    known = read_scaling_state(previous).decisions
+    return tuple(each for each in read_scaling_state(status).decisions if each not in known)
 
 
-def _sentence(record: Record) -> str:
+def _write_sentence(record: ScalingRecord) -> str:
     return (
         f"{record.before} -> {record.after} replicas of runtime {record.runtime}: "
         f"{record.reason}: {record.message}"
     )
 
 
-def _condition(deployment: LLMDeployment, spec: ScalingSpec, scaling: Scaling) -> Condition:
+def _build_condition(
+    deployment: LLMDeployment, spec: ScalingSpec, scaling: ScalingPlan
+) -> Condition:
     bounds = f"{spec.min_replicas} to {spec.max_replicas}"
     ends = (
         f"spec.scaling decides, {scaling.wanted.total} replicas of {bounds}; "
@@ -97,41 +112,49 @@ def _condition(deployment: LLMDeployment, spec: ScalingSpec, scaling: Scaling) -
     if scaling.blocked is not None:
         why = f"no more replicas are ordered until those that are have a place: {scaling.blocked.message}"
         return Condition("Scaling", False, scaling.blocked.reason, f"{why}; {ends}"[:1024])
-    stands = (_standing(each) for each in scaling.told)
+    stands = (_find_standing(each) for each in scaling.recommendations)
     found = next((each for each in stands if each is not None), None)
     if found is not None:
         (status, reason), message = found
         return Condition("Scaling", status, reason, f"{message} {ends}")
     last = scaling.memory.decisions[-1] if scaling.memory and scaling.memory.decisions else None
-    told = f"; last {_sentence(last)}" if last is not None else ""
-    return Condition("Scaling", True, Reason.SCALING_ACTIVE, f"{ends}{told}"[:1024])
+    recommendations = f"; last {_write_sentence(last)}" if last is not None else ""
+    return Condition("Scaling", True, Reason.SCALING_ACTIVE, f"{ends}{recommendations}"[:1024])
 
 
-def _standing(told: Told) -> tuple[tuple[bool, Reason], str] | None:
-    found = _REASONS.get(told.reason)
-    return (found, told.message) if found is not None else None
+def _find_standing(
+    recommendations: RuntimeRecommendation,
+) -> tuple[tuple[bool, Reason], str] | None:
+    found = _REASONS.get(recommendations.reason)
+    return (found, recommendations.message) if found is not None else None
 
 
-def _substance(memory: Memory) -> tuple[dict[str, int], tuple[Record, ...]]:
+def _extract_substance(memory: ScalingState) -> tuple[dict[str, int], tuple[ScalingRecord, ...]]:
     desired = {runtime: state.desired or 0 for runtime, state in memory.states.items()}
     return desired, memory.decisions
 
 
-def _before(previous: Mapping[str, Any]) -> Said | None:
+def _read_previous(previous: Mapping[str, Any]) -> ScalingReport | None:
     """Return what a status says; None when it says nothing, or nothing that can be read."""
     conditions = previous.get("conditions") or []
-    told = next((each for each in conditions if each.get("type") == "Scaling"), None)
+    recommendations = next((each for each in conditions if each.get("type") == "Scaling"), None)
     row = previous.get("scaling")
     try:
-        if told is None or row is None or datetime.fromisoformat(row["writtenAt"]).tzinfo is None:
+        if (
+            recommendations is None
+            or row is None
+            or datetime.fromisoformat(row["writtenAt"]).tzinfo is None
+        ):
             return None
-        status, reason = told["status"] == "True", Reason(told["reason"])
-        return Said(Condition("Scaling", status, reason, told.get("message", "")), row)
+        status, reason = recommendations["status"] == "True", Reason(recommendations["reason"])
+        return ScalingReport(
+            Condition("Scaling", status, reason, recommendations.get("message", "")), row
+        )
     except (KeyError, TypeError, ValueError):
         return None
 
 
-def at_zero(spec: ScalingSpec) -> Finding:
+def explain_zero(spec: ScalingSpec) -> Finding:
     """Return what people are told while there is no replica because nobody asks."""
     after = spec.scale_to_zero_after or IDLE
     why = (

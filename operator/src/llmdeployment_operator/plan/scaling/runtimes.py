@@ -11,25 +11,29 @@ from datetime import datetime
 
 from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.autoscaler.policy import policy_of, schedules_of
-from llmdeployment_operator.autoscaler.recommend import decide
-from llmdeployment_operator.autoscaler.schedules import floor
-from llmdeployment_operator.autoscaler.state import State
-from llmdeployment_operator.autoscaler.types import Policy, Why
-from llmdeployment_operator.plan.base.conditions import stamp
+from llmdeployment_operator.autoscaler.policy import read_policy, read_schedules
+from llmdeployment_operator.autoscaler.recommend import recommend
+from llmdeployment_operator.autoscaler.schedules import find_minimum
+from llmdeployment_operator.autoscaler.state import AutoscalerState
+from llmdeployment_operator.autoscaler.types import ScalingPolicy, ScalingReason
+from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding
 from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.base.routes import Route, canary_of
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.observed.readiness import no_place
-from llmdeployment_operator.plan.observed.replica_stats import look_of
-from llmdeployment_operator.plan.observed.scaling_status import Memory, Record, memory_of
+from llmdeployment_operator.plan.base.routes import Route, find_canary
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.readiness import check_placement
+from llmdeployment_operator.plan.observed.replica_stats import observe_runtime
+from llmdeployment_operator.plan.observed.scaling_status import (
+    ScalingRecord,
+    ScalingState,
+    read_scaling_state,
+)
 from llmdeployment_operator.plan.rollout import state as rollouts
-from llmdeployment_operator.plan.rollout.arms import Asked, asked_of
-from llmdeployment_operator.plan.rollout.inputs import stable_number
-from llmdeployment_operator.plan.rollout.replicas import Wanted
-from llmdeployment_operator.plan.rollout.surge import WHOLE, share
+from llmdeployment_operator.plan.rollout.arms import DesiredArm, list_desired_arms
+from llmdeployment_operator.plan.rollout.inputs import find_stable_number
+from llmdeployment_operator.plan.rollout.replicas import DesiredReplicas
+from llmdeployment_operator.plan.rollout.surge import WHOLE, share_replicas
 
 SOONEST = 1.0
 """Seconds between two looks: passes that come sooner, since something happened, are no new evidence."""
@@ -39,7 +43,7 @@ CLOCK_SLIP = 60.0
 
 
 @dataclass(frozen=True)
-class Group:
+class RuntimeGroup:
     """A runtime, and whose requests it carries.
 
     Attributes:
@@ -61,17 +65,17 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Told:
+class RuntimeRecommendation:
     """What the law said of a runtime at this look."""
 
     runtime: str
     replicas: int
-    reason: Why
+    reason: ScalingReason
     message: str
 
 
 @dataclass(frozen=True)
-class Scaling:
+class ScalingPlan:
     """What autoscaling comes to in a pass.
 
     Attributes:
@@ -82,13 +86,13 @@ class Scaling:
         canaries: the runtimes of canaries.
     """
 
-    wanted: Wanted
-    memory: Memory | None = None
-    told: tuple[Told, ...] = ()
+    wanted: DesiredReplicas
+    memory: ScalingState | None = None
+    recommendations: tuple[RuntimeRecommendation, ...] = ()
     blocked: Finding | None = None
     canaries: frozenset[str] = field(default_factory=frozenset)
 
-    def given(self, needs: Mapping[str, int]) -> "Scaling":
+    def with_needs(self, needs: Mapping[str, int]) -> "ScalingPlan":
         """Return it with what the canaries' runtimes get: their share of the requests may be more than the law asked for."""
         memory = self.memory
         for runtime in sorted(self.canaries & needs.keys()) if memory is not None else ():
@@ -96,19 +100,19 @@ class Scaling:
         return replace(self, memory=memory)
 
 
-def scaled(
+def plan_scaling(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     targets: Mapping[str, Revision],
     routes: tuple[Route, ...],
     now: datetime,
-) -> Scaling:
+) -> ScalingPlan:
     """Return how many replicas the requests need now.
 
     Args:
         deployment: the spec.
-        observed: the cluster, with the replicas' samples.
+        cluster: the cluster, with the replicas' samples.
         revisions: those on record, the targets among them.
         targets: what the spec asks of each of its arms.
         routes: as they are in the cluster.
@@ -116,66 +120,72 @@ def scaled(
     """
     spec = deployment.spec.scaling
     if spec is None:
-        return Scaling(Wanted(deployment.spec.replicas))
-    asked = asked_of(deployment, observed, revisions, targets, routes)
-    serving = _serving(observed, revisions, routes, asked)
-    coming = _coming(deployment, observed, revisions, routes, asked, serving)
-    before = observed.scaling if observed.scaling is not None else memory_of(observed.status)
-    states = _begun(deployment, spec, observed, before, (*serving, *coming))
-    policy = policy_of(spec)
-    least = max(policy.minimum, floor(schedules_of(spec), now.timestamp()))
+        return ScalingPlan(DesiredReplicas(deployment.spec.replicas))
+    asked = list_desired_arms(deployment, cluster, revisions, targets, routes)
+    serving = _list_serving(cluster, revisions, routes, asked)
+    coming = _list_coming(deployment, cluster, revisions, routes, asked, serving)
+    before = cluster.scaling if cluster.scaling is not None else read_scaling_state(cluster.status)
+    states = _read_states(deployment, spec, cluster, before, (*serving, *coming))
+    policy = read_policy(spec)
+    least = max(policy.minimum, find_minimum(read_schedules(spec), now.timestamp()))
     policy = replace(policy, minimum=min(policy.maximum, least))
     total = sum(states[group.runtime].desired or 0 for group in serving)
-    law = _Law(deployment.metadata.name, policy, observed, total, now)
-    memory, told, blocked = Memory({}, before.decisions), [], None
+    autoscaler = _Autoscaler(deployment.metadata.name, policy, cluster, total, now)
+    memory, recommendations, blocked = ScalingState({}, before.decisions), [], None
     for group in (*serving, *coming):
-        state, place = states[group.runtime], no_place(observed, group.runtime)
+        state, place = states[group.runtime], check_placement(cluster, group.runtime)
         blocked = blocked or place
         if deployment.spec.paused:
             memory = replace(memory, states={**memory.states, group.runtime: state})
             continue
-        after, said, record = law.looked(group, state, blocked=place is not None)
+        after, recommendation, record = autoscaler.recommend_for(
+            group, state, blocked=place is not None
+        )
         memory = replace(memory, states={**memory.states, group.runtime: after})
         memory = memory.with_record(record) if record is not None else memory
-        told += [said] if said is not None else []
-    return Scaling(
-        wanted=_wanted(deployment, memory, serving, coming),
+        recommendations += [recommendation] if recommendation is not None else []
+    return ScalingPlan(
+        wanted=_count_desired(deployment, memory, serving, coming),
         memory=memory,
-        told=tuple(told),
+        recommendations=tuple(recommendations),
         blocked=blocked,
         canaries=frozenset(group.runtime for group in coming),
     )
 
 
 @dataclass(frozen=True)
-class _Law:
+class _Autoscaler:
     """The law, and all that is the same for every runtime."""
 
     name: str
-    policy: Policy
-    observed: Observed
+    policy: ScalingPolicy
+    cluster: ClusterState
     total: int
     now: datetime
 
-    def looked(
-        self, group: Group, state: State, *, blocked: bool
-    ) -> tuple[State, Told | None, Record | None]:
+    def recommend_for(
+        self, group: RuntimeGroup, state: AutoscalerState, *, blocked: bool
+    ) -> tuple[AutoscalerState, RuntimeRecommendation | None, ScalingRecord | None]:
         """Return a runtime's state after this look, what the law said, and the decision if it is one to act on."""
         at, current = self.now.timestamp(), state.desired or 0
         if state.at is not None and state.at > at + CLOCK_SLIP:
             # Of another clock: what was learned is kept by nobody's time.
-            state = State(desired=current)
+            state = AutoscalerState(desired=current)
         new = state.at is None or at - state.at >= SOONEST
         when = at if new or state.at is None else state.at
         held = bool(group.arms)
         service = runtime_names(self.name, group.runtime).name
-        look = look_of(self.observed, group.runtime, service, current, when, held=held)
-        made = decide(self._policy(group, current, blocked=blocked), look, state, at)
-        said = Told(group.runtime, made.replicas, made.reason, made.message)
+        observation = observe_runtime(
+            self.cluster, group.runtime, service, current, when, held=held
+        )
+        made = recommend(self._policy(group, current, blocked=blocked), observation, state, at)
+        recommendation = RuntimeRecommendation(
+            group.runtime, made.replicas, made.reason, made.message
+        )
         if made.replicas == current:
-            return made.state, said if new else None, None
-        record = Record(
-            at=stamp(self.now),
+            return made.state, recommendation if new else None, None
+        record = ScalingRecord(
+            at=format_time(self.now),
             runtime=group.runtime,
             before=current,
             after=made.replicas,
@@ -183,14 +193,14 @@ class _Law:
             message=made.message,
             inputs={name: f"{value:g}" for name, value in made.inputs.items()},
         )
-        return made.state, said, record
+        return made.state, recommendation, record
 
-    def _policy(self, group: Group, current: int, *, blocked: bool) -> Policy:
+    def _policy(self, group: RuntimeGroup, current: int, *, blocked: bool) -> ScalingPolicy:
         """Return the law's policy for one runtime: its part of the bounds, narrower where it may not go down, or not up."""
         whole = self.policy
-        least = share(whole.minimum, group.percent) if group.arms else 0
-        most = share(whole.maximum, group.percent)
-        least = max(least, share(self.total, group.grows) if group.grows else 0)
+        least = share_replicas(whole.minimum, group.percent) if group.arms else 0
+        most = share_replicas(whole.maximum, group.percent)
+        least = max(least, share_replicas(self.total, group.grows) if group.grows else 0)
         if group.rolling:
             # Nor is there a way to judge a new revision without replicas.
             least = max(least, current, 1)
@@ -200,74 +210,77 @@ class _Law:
         return replace(whole, minimum=min(least, most), maximum=most)
 
 
-def _serving(
-    observed: Observed,
+def _list_serving(
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     routes: tuple[Route, ...],
-    asked: Iterable[Asked],
-) -> tuple[Group, ...]:
+    asked: Iterable[DesiredArm],
+) -> tuple[RuntimeGroup, ...]:
     """Return the runtimes of the arms' stable revisions."""
-    groups: dict[str, Group] = {}
+    groups: dict[str, RuntimeGroup] = {}
     for arm in asked:
-        runtime = _runtime(revisions, stable_number(observed, revisions, arm, routes))
-        group = groups.get(runtime, Group(runtime, {}, rolling=False))
-        groups[runtime] = Group(
+        runtime = _find_runtime(revisions, find_stable_number(cluster, revisions, arm, routes))
+        group = groups.get(runtime, RuntimeGroup(runtime, {}, rolling=False))
+        groups[runtime] = RuntimeGroup(
             runtime,
             {**group.arms, arm.name: arm.percent},
-            rolling=group.rolling or _rolls(observed, routes, arm.name),
+            rolling=group.rolling or _is_rolling(cluster, routes, arm.name),
             grows=group.grows + (arm.weight if arm.grows else 0),
         )
     return tuple(groups.values())
 
 
-def _coming(
+def _list_coming(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     revisions: tuple[Revision, ...],
     routes: tuple[Route, ...],
-    asked: Iterable[Asked],
-    serving: Iterable[Group],
-) -> tuple[Group, ...]:
+    asked: Iterable[DesiredArm],
+    serving: Iterable[RuntimeGroup],
+) -> tuple[RuntimeGroup, ...]:
     """Return the runtimes of canaries that have pods of their own."""
     taken, found = {group.runtime for group in serving}, {}
     for arm in asked:
-        routed = canary_of(routes, arm.name)
-        if not _rolls(observed, routes, arm.name):
+        routed = find_canary(routes, arm.name)
+        if not _is_rolling(cluster, routes, arm.name):
             continue
         for number in (arm.target.number, routed[0] if routed is not None else None):
-            runtime = _runtime(revisions, number)
+            runtime = _find_runtime(revisions, number)
             exists = ("Deployment", runtime_names(deployment.metadata.name, runtime).name)
-            if runtime and runtime not in taken and exists in observed.children:
-                found[runtime] = Group(runtime, {}, rolling=True)
+            if runtime and runtime not in taken and exists in cluster.children:
+                found[runtime] = RuntimeGroup(runtime, {}, rolling=True)
     return tuple(found.values())
 
 
-def _begun(
+def _read_states(
     deployment: LLMDeployment,
     spec: ScalingSpec,
-    observed: Observed,
-    memory: Memory,
-    groups: tuple[Group, ...],
-) -> dict[str, State]:
+    cluster: ClusterState,
+    memory: ScalingState,
+    groups: tuple[RuntimeGroup, ...],
+) -> dict[str, AutoscalerState]:
     """Return the state of each runtime; of one that is new with what it has, or its part of what `spec.replicas` begins with."""
     known = sum(memory.states[g.runtime].desired or 0 for g in groups if g.runtime in memory.states)
     first = min(spec.max_replicas, max(spec.min_replicas, deployment.spec.replicas))
-    found: dict[str, State] = {}
+    found: dict[str, AutoscalerState] = {}
     for group in groups:
         name = runtime_names(deployment.metadata.name, group.runtime).name
-        live = observed.children.get(("Deployment", name))
+        live = cluster.children.get(("Deployment", name))
         has = live["spec"].get("replicas", 1) if live is not None else None
-        begins = has if has is not None else share(known or first, group.percent)
-        found[group.runtime] = memory.states.get(group.runtime) or State(desired=begins)
+        begins = has if has is not None else share_replicas(known or first, group.percent)
+        found[group.runtime] = memory.states.get(group.runtime) or AutoscalerState(desired=begins)
     return found
 
 
-def _wanted(
-    deployment: LLMDeployment, memory: Memory, serving: tuple[Group, ...], coming: tuple[Group, ...]
-) -> Wanted:
+def _count_desired(
+    deployment: LLMDeployment,
+    memory: ScalingState,
+    serving: tuple[RuntimeGroup, ...],
+    coming: tuple[RuntimeGroup, ...],
+) -> DesiredReplicas:
     runtimes = {group.runtime: memory.states[group.runtime].desired or 0 for group in serving}
     arms = {
-        name: _part(runtimes[group.runtime], percent, group.percent)
+        name: _share_of(runtimes[group.runtime], percent, group.percent)
         for group in serving
         for name, percent in group.arms.items()
     }
@@ -276,23 +289,23 @@ def _wanted(
     canaries = {
         group.runtime: memory.states[group.runtime].desired or 0 for group in coming if unlimited
     }
-    return Wanted(sum(runtimes.values()), arms, runtimes, canaries)
+    return DesiredReplicas(sum(runtimes.values()), arms, runtimes, canaries)
 
 
-def _part(replicas: int, percent: int, whole: int) -> int:
+def _share_of(replicas: int, percent: int, whole: int) -> int:
     """Return an arm's part of the replicas of a runtime that it shares, at least one of any.
 
-    >>> _part(4, 90, 100), _part(4, 10, 100), _part(3, 10, 10), _part(0, 10, 20)
+    >>> _share_of(4, 90, 100), _share_of(4, 10, 100), _share_of(3, 10, 10), _share_of(0, 10, 20)
     (4, 1, 3, 0)
     """
     return max(1, -(-replicas * percent // whole)) if replicas else 0
 
 
-def _rolls(observed: Observed, routes: tuple[Route, ...], arm: str) -> bool:
+def _is_rolling(cluster: ClusterState, routes: tuple[Route, ...], arm: str) -> bool:
     """Say whether an arm's rollout is under way, forth or back."""
-    remembered = rollouts.memory_of(observed.status, arm).canary
-    return remembered is not None or canary_of(routes, arm) is not None
+    remembered = rollouts.read_rollout_state(cluster.status, arm).canary
+    return remembered is not None or find_canary(routes, arm) is not None
 
 
-def _runtime(revisions: Iterable[Revision], number: int | None) -> str:
+def _find_runtime(revisions: Iterable[Revision], number: int | None) -> str:
     return next((r.runtime for r in revisions if r.number == number), "")

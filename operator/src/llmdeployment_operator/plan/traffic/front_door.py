@@ -10,13 +10,13 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.base.routes import Route, routes_hash, routes_of
+from llmdeployment_operator.plan.base.routes import Route, hash_routes, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.observed import readiness
-from llmdeployment_operator.plan.observed.observed import Observed
-from llmdeployment_operator.plan.resources.network_policies import gateway_policy
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.resources.network_policies import build_gateway_policy
 from llmdeployment_operator.plan.traffic import http_route
-from llmdeployment_operator.plan.traffic.gateway import gateway_objects
+from llmdeployment_operator.plan.traffic.gateway import build_gateway
 
 UNWATCHED_SECONDS = 30.0
 """How often an HTTPRoute is looked at: it is not watched, since its kind may be missing when the operator starts."""
@@ -28,63 +28,65 @@ LOST = (
 )
 
 
-def before_routes(deployment: LLMDeployment, settings: Settings) -> list[Object]:
+def build_before_routes(deployment: LLMDeployment, settings: Settings) -> list[Object]:
     """Return the objects of the front door that are written before the routes: a gateway starts while models load."""
     if deployment.spec.gateway.http_route is not None:
         return []
     name = deployment.metadata.name
-    return [gateway_policy(name, settings), *gateway_objects(deployment, settings)]
+    return [build_gateway_policy(name, settings), *build_gateway(deployment, settings)]
 
 
-def after_routes(deployment: LLMDeployment, routes: tuple[Route, ...]) -> list[Object]:
+def build_after_routes(deployment: LLMDeployment, routes: tuple[Route, ...]) -> list[Object]:
     """Return those written after them: the routes are what the operator remembers, so no traffic moves before they say so."""
     spec = deployment.spec.gateway.http_route
-    return [] if spec is None else [http_route.http_route(deployment, spec, routes)]
+    return [] if spec is None else [http_route.build_http_route(deployment, spec, routes)]
 
 
-def applied(deployment: LLMDeployment, observed: Observed, config_map: Object) -> bool:
+def is_applied(deployment: LLMDeployment, cluster: ClusterState, config_map: Object) -> bool:
     """Say whether the front door routes by these routes, everywhere."""
-    spec, live = deployment.spec.gateway.http_route, _live(deployment, observed)
+    spec, live = deployment.spec.gateway.http_route, _find_live(deployment, cluster)
     if spec is None:
-        return readiness.routes_applied(observed, routes_hash(config_map))
-    if live is None or not http_route.routes_as(live, _intent(deployment, config_map)):
+        return readiness.are_routes_applied(cluster, hash_routes(config_map))
+    if live is None or not http_route.is_route_within(live, _build_intent(deployment, config_map)):
         return False
-    return http_route.lacking(live) is None
+    return http_route.check_acceptance(live) is None
 
 
-def finding(
+def check_front_door(
     deployment: LLMDeployment,
-    observed: Observed,
+    cluster: ClusterState,
     config_map: Object,
     service: str,
     now: datetime,
 ) -> Finding | None:
     """Return what the front door lacks to route to a service by these routes, or None."""
     if deployment.spec.gateway.http_route is None:
-        return readiness.gateway_finding(observed, routes_hash(config_map), service)
-    live = _live(deployment, observed)
-    if live is None or not http_route.routes_as(live, _intent(deployment, config_map)):
+        return readiness.check_gateway(cluster, hash_routes(config_map), service)
+    live = _find_live(deployment, cluster)
+    if live is None or not http_route.is_route_within(live, _build_intent(deployment, config_map)):
         name = deployment.metadata.name
         return Finding(Reason.STARTING_GATEWAY, f"HTTPRoute {name} is being written")
-    return http_route.finding(live, now)
+    return http_route.check_http_route(live, now)
 
 
-def namespaces(deployment: LLMDeployment, observed: Observed) -> frozenset[str]:
+def list_namespaces(deployment: LLMDeployment, cluster: ClusterState) -> frozenset[str]:
     """Return the namespaces whose pods may reach the replicas: those of Gateways that are meant, or still have a route."""
     own, spec = deployment.metadata.namespace, deployment.spec.gateway.http_route
     meant = {parent.namespace or own for parent in spec.parent_refs} if spec is not None else set()
-    live = _live(deployment, observed)
-    return frozenset(meant) | (http_route.namespaces(live) if live is not None else frozenset())
+    live = _find_live(deployment, cluster)
+    return frozenset(meant) | (
+        http_route.list_gateway_namespaces(live) if live is not None else frozenset()
+    )
 
 
-def look_again(deployment: LLMDeployment, observed: Observed) -> float | None:
+def recheck_after(deployment: LLMDeployment, cluster: ClusterState) -> float | None:
     """Return in how many seconds the front door has to be looked at because nobody tells of its changes, or None."""
     if deployment.spec.gateway.http_route is not None:
         return UNWATCHED_SECONDS
-    return _SOON if _live(deployment, observed) is not None else None
+    return _SOON if _find_live(deployment, cluster) is not None else None
 
 
-def endpoint(deployment: LLMDeployment) -> str:
+def find_endpoint(deployment: LLMDeployment) -> str:
     """Return where clients find the front door; empty when only the Gateway knows."""
     meta, spec = deployment.metadata, deployment.spec.gateway.http_route
     if spec is None:
@@ -92,23 +94,23 @@ def endpoint(deployment: LLMDeployment) -> str:
     return next((host for host in spec.hostnames if not host.startswith("*")), "")
 
 
-def at_zero(deployment: LLMDeployment) -> str:
+def explain_zero(deployment: LLMDeployment) -> str:
     """Return what becomes of requests when there is no replica."""
     if deployment.spec.gateway.http_route is None:
         return "spec.replicas is 0: the gateway holds requests"
     return "spec.replicas is 0: the Gateway refuses requests"
 
 
-def noted(conditions: list[Condition], deployment: LLMDeployment) -> list[Condition]:
+def add_note(conditions: list[Condition], deployment: LLMDeployment) -> list[Condition]:
     """Return the conditions with what a front door cannot do in the message of Accepted."""
     if deployment.spec.gateway.http_route is None:
         return conditions
     return [replace(c, message=LOST) if c.reason is Reason.ACCEPTED else c for c in conditions]
 
 
-def _live(deployment: LLMDeployment, observed: Observed) -> Object | None:
-    return observed.children.get((http_route.KIND, deployment.metadata.name))
+def _find_live(deployment: LLMDeployment, cluster: ClusterState) -> Object | None:
+    return cluster.children.get((http_route.KIND, deployment.metadata.name))
 
 
-def _intent(deployment: LLMDeployment, config_map: Object) -> Object:
-    return after_routes(deployment, routes_of(config_map))[0]
+def _build_intent(deployment: LLMDeployment, config_map: Object) -> Object:
+    return build_after_routes(deployment, read_routes(config_map))[0]

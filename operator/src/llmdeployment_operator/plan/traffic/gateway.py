@@ -15,7 +15,7 @@ _DRAIN_SECONDS = 660
 """A gateway pod that goes lets its streams end: a minute more than a worker's longest stream."""
 
 
-def gateway_objects(deployment: LLMDeployment, settings: Settings) -> list[Object]:
+def build_gateway(deployment: LLMDeployment, settings: Settings) -> list[Object]:
     """Return every object of the gateway but its routes and its NetworkPolicy."""
     name = deployment.metadata.name
     gateway = names.gateway_name(name)
@@ -26,7 +26,7 @@ def gateway_objects(deployment: LLMDeployment, settings: Settings) -> list[Objec
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
             "metadata": {"name": gateway},
-            "rules": _rules(name),
+            "rules": _build_rules(name),
         },
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
@@ -54,7 +54,7 @@ def gateway_objects(deployment: LLMDeployment, settings: Settings) -> list[Objec
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": gateway},
-            "spec": _deployment_spec(deployment, settings, selector),
+            "spec": _build_deployment_spec(deployment, settings, selector),
         },
         {
             "apiVersion": "policy/v1",
@@ -68,7 +68,7 @@ def gateway_objects(deployment: LLMDeployment, settings: Settings) -> list[Objec
     return objects
 
 
-def _rules(name: str) -> list[dict[str, Any]]:
+def _build_rules(name: str) -> list[dict[str, Any]]:
     verbs = ["get", "list", "watch"]
     return [
         {
@@ -81,7 +81,7 @@ def _rules(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def _deployment_spec(
+def _build_deployment_spec(
     deployment: LLMDeployment, settings: Settings, selector: dict[str, str]
 ) -> dict[str, Any]:
     labels = names.labels(deployment.metadata.name, component="gateway")
@@ -92,17 +92,17 @@ def _deployment_spec(
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
         },
-        "template": {"metadata": {"labels": labels}, "spec": _pod(deployment, settings)},
+        "template": {"metadata": {"labels": labels}, "spec": _build_pod(deployment, settings)},
     }
 
 
-def _pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+def _build_pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     pod: dict[str, Any] = {
         **pod_defaults(),
         "automountServiceAccountToken": True,
         "serviceAccountName": names.gateway_name(deployment.metadata.name),
         "terminationGracePeriodSeconds": _DRAIN_SECONDS,
-        "containers": [_haproxy(deployment, settings), _agent(deployment, settings)],
+        "containers": [_build_haproxy(deployment, settings), _build_agent(deployment, settings)],
         "volumes": [{"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "32Mi"}}],
     }
     if (keys := deployment.spec.gateway.api_keys_secret_ref) is not None:
@@ -114,10 +114,10 @@ def _pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     return pod
 
 
-def _haproxy(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+def _build_haproxy(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     resources = deployment.spec.gateway.resources.model_dump(mode="json", exclude_none=True)
     return {
-        **_container("haproxy", deployment, settings),
+        **_build_container("haproxy", deployment, settings),
         "ports": [{"name": "http", "containerPort": names.GATEWAY_PORT}],
         # Measured: beside an engine that computes on CPUs, a share of 50m let HAProxy wait 5 s for its turn.
         "resources": resources
@@ -125,9 +125,9 @@ def _haproxy(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _agent(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+def _build_agent(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     agent = {
-        **_container("agent", deployment, settings),
+        **_build_container("agent", deployment, settings),
         "ports": [{"name": "agent", "containerPort": names.AGENT_PORT}],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "readinessProbe": {
@@ -147,14 +147,14 @@ def _agent(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     return agent
 
 
-def _assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
+def _list_assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
     if gateway.assignment.keys is not None:
         return gateway.assignment.keys
     without = set() if gateway.api_keys_secret_ref is not None else {API_KEY}
     return tuple(key for key in DEFAULT_KEYS if key not in without)
 
 
-def _container(name: str, deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
+def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     gateway = deployment.spec.gateway
     auth = "none" if gateway.api_keys_secret_ref is None else "apikey"
     return {
@@ -167,7 +167,7 @@ def _container(name: str, deployment: LLMDeployment, settings: Settings) -> dict
             {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
             {"name": "LLMD_NAME", "value": deployment.metadata.name},
             {"name": "LLMD_AUTH", "value": auth},
-            {"name": "LLMD_ASSIGNMENT_KEYS", "value": ",".join(_assignment_keys(gateway))},
+            {"name": "LLMD_ASSIGNMENT_KEYS", "value": ",".join(_list_assignment_keys(gateway))},
             {"name": "LLMD_FORCING", "value": "true" if gateway.allow_forcing else "false"},
         ],
         "securityContext": container_security(),

@@ -11,10 +11,10 @@ from typing import Any
 from llmdeployment_operator.api.gateway_api import HTTPRouteSpec, ParentReference
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.drift import within
+from llmdeployment_operator.plan.base.drift import is_within
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
-from llmdeployment_operator.plan.base.routes import Route, widths
+from llmdeployment_operator.plan.base.routes import Route, measure_widths
 
 KIND = "HTTPRoute"
 GROUP = "gateway.networking.k8s.io"
@@ -24,7 +24,9 @@ UNHEARD_SECONDS = 60
 """A controller answers a route within seconds; one that says nothing for this long is not there, or does not look here."""
 
 
-def http_route(deployment: LLMDeployment, spec: HTTPRouteSpec, routes: tuple[Route, ...]) -> Object:
+def build_http_route(
+    deployment: LLMDeployment, spec: HTTPRouteSpec, routes: tuple[Route, ...]
+) -> Object:
     """Return the HTTPRoute: one weighted backend for each row of the routes.
 
     Each backend sets the header by which a replica tells revisions apart, so that a client's copy of it never counts.
@@ -32,9 +34,9 @@ def http_route(deployment: LLMDeployment, spec: HTTPRouteSpec, routes: tuple[Rou
     name = deployment.metadata.name
     rule = {
         "matches": [{"path": {"type": "Exact", "value": path}} for path in PATHS],
-        "backendRefs": [_backend(route, width) for route, width in widths(routes)],
+        "backendRefs": [_build_backend(route, width) for route, width in measure_widths(routes)],
     }
-    parents = [_parent(parent) for parent in spec.parent_refs]
+    parents = [_build_parent(parent) for parent in spec.parent_refs]
     wanted: dict[str, Any] = {"parentRefs": parents, "rules": [rule]}
     if spec.hostnames:
         wanted["hostnames"] = list(spec.hostnames)
@@ -46,27 +48,27 @@ def http_route(deployment: LLMDeployment, spec: HTTPRouteSpec, routes: tuple[Rou
     }
 
 
-def routes_as(live: Object, intent: Object) -> bool:
+def is_route_within(live: Object, intent: Object) -> bool:
     """Say whether a route that is there leads requests as the intent would."""
-    return within(intent["spec"], live.get("spec"))
+    return is_within(intent["spec"], live.get("spec"))
 
 
-def lacking(live: Object) -> Finding | None:
+def check_acceptance(live: Object) -> Finding | None:
     """Return what keeps the route from being taken up by all its Gateways, or None when all have."""
-    for parent in _parents(live):
-        if not _answers(live, parent):
+    for parent in _list_parents(live):
+        if not _list_answers(live, parent):
             since = live["metadata"].get("creationTimestamp", "")
-            why = f"no controller has accepted it for {_named(live, parent)} since {since}"
-            return Finding(Reason.STARTING_GATEWAY, f"{_here(live)}: {why}")
-        if (found := _of(live, parent)) is not None:
+            why = f"no controller has accepted it for {_name_gateway(live, parent)} since {since}"
+            return Finding(Reason.STARTING_GATEWAY, f"{_name_route(live)}: {why}")
+        if (found := _check_parent(live, parent)) is not None:
             return found
     return None
 
 
-def finding(live: Object, now: datetime) -> Finding | None:
+def check_http_route(live: Object, now: datetime) -> Finding | None:
     """Return what is lacking, as trouble once nobody has answered for too long."""
-    found, since = lacking(live), live["metadata"].get("creationTimestamp")
-    unheard = not all(_answers(live, parent) for parent in _parents(live))
+    found, since = check_acceptance(live), live["metadata"].get("creationTimestamp")
+    unheard = not all(_list_answers(live, parent) for parent in _list_parents(live))
     if found is None or not unheard or since is None:
         return found
     if now - datetime.fromisoformat(since) <= timedelta(seconds=UNHEARD_SECONDS):
@@ -75,52 +77,53 @@ def finding(live: Object, now: datetime) -> Finding | None:
     return Finding(Reason.ROUTE_NOT_ACCEPTED, f"{found.message}: {advice}")
 
 
-def namespaces(live: Object) -> frozenset[str]:
+def list_gateway_namespaces(live: Object) -> frozenset[str]:
     """Return the namespaces of the Gateways that an HTTPRoute names."""
     own = live["metadata"]["namespace"]
-    return frozenset(parent.get("namespace", own) for parent in _parents(live))
+    return frozenset(parent.get("namespace", own) for parent in _list_parents(live))
 
 
-def _parents(live: Object) -> list[Mapping[str, Any]]:
+def _list_parents(live: Object) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = live.get("spec", {}).get("parentRefs") or []
     return found
 
 
-def _answers(live: Object, parent: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _list_answers(live: Object, parent: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     own, told = live["metadata"]["namespace"], live.get("status", {}).get("parents") or []
-    return [t for t in told if _key(t.get("parentRef", {}), own) == _key(parent, own)]
+    return [t for t in told if _build_key(t.get("parentRef", {}), own) == _build_key(parent, own)]
 
 
-def _of(live: Object, parent: Mapping[str, Any]) -> Finding | None:
-    conditions = [c for told in _answers(live, parent) for c in told.get("conditions") or []]
+def _check_parent(live: Object, parent: Mapping[str, Any]) -> Finding | None:
+    conditions = [c for told in _list_answers(live, parent) for c in told.get("conditions") or []]
     generation = live["metadata"].get("generation")
     for kind in ("Accepted", "ResolvedRefs"):
         told = [c for c in conditions if c.get("type") == kind]
         if not told or any(c.get("observedGeneration") != generation for c in told):
-            why = f"{_named(live, parent)} has not taken up the current routes yet"
-            return Finding(Reason.STARTING_GATEWAY, f"{_here(live)}: {why}")
+            why = f"{_name_gateway(live, parent)} has not taken up the current routes yet"
+            return Finding(Reason.STARTING_GATEWAY, f"{_name_route(live)}: {why}")
         refused = next((c for c in told if c.get("status") != "True"), None)
         if refused is not None:
             why = f"{kind} is {refused.get('status')}, {refused.get('reason')}: {refused.get('message', '')}"
             return Finding(
-                Reason.ROUTE_NOT_ACCEPTED, f"{_here(live)}, {_named(live, parent)}: {why}"
+                Reason.ROUTE_NOT_ACCEPTED,
+                f"{_name_route(live)}, {_name_gateway(live, parent)}: {why}",
             )
     return None
 
 
-def _here(live: Object) -> str:
+def _name_route(live: Object) -> str:
     return f"HTTPRoute {live['metadata']['name']}"
 
 
-def _named(live: Object, parent: Mapping[str, Any]) -> str:
-    return f"Gateway {parent['name']} of namespace {_key(parent, live['metadata']['namespace'])[1]}"
+def _name_gateway(live: Object, parent: Mapping[str, Any]) -> str:
+    return f"Gateway {parent['name']} of namespace {_build_key(parent, live['metadata']['namespace'])[1]}"
 
 
-def _key(parent: Mapping[str, Any], own: str) -> tuple[str, str, str]:
+def _build_key(parent: Mapping[str, Any], own: str) -> tuple[str, str, str]:
     return parent.get("name", ""), parent.get("namespace") or own, parent.get("sectionName") or ""
 
 
-def _parent(parent: ParentReference) -> dict[str, str]:
+def _build_parent(parent: ParentReference) -> dict[str, str]:
     named = {"group": GROUP, "kind": "Gateway", "name": parent.name}
     if parent.namespace is not None:
         named["namespace"] = parent.namespace
@@ -129,7 +132,7 @@ def _parent(parent: ParentReference) -> dict[str, str]:
     return named
 
 
-def _backend(route: Route, weight: int) -> dict[str, Any]:
+def _build_backend(route: Route, weight: int) -> dict[str, Any]:
     header = {"name": "x-llm-revision", "value": str(route.revision)}
     modifier = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [header]}}
     return {

@@ -1,0 +1,260 @@
+"""Make a release of this checkout in dist/: `make release VERSION=0.1.0`. It neither tags nor pushes.
+
+It checks the version and the tree, packages the chart, renders install.yaml, lists the packages of each image (SBOM), builds the
+images where a Docker engine answers, and writes checksums. Last, it moves the changelog's fragments into CHANGELOG.md.
+"""
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from pathlib import Path
+
+from dev import images
+from dev.cluster import tools
+from dev.cluster.choose import docker_answers
+from dev.cluster.stages import StageError, stage
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CHART = Path("charts/llmdeployment-operator")
+PROJECTS = (".", "operator", "gateway", "serving", "cli")
+SBOMS = {
+    "operator": ("operator", "operator"),
+    "gateway": ("gateway", "gateway"),
+    "serving": ("serving", "serving-gpu"),
+    "serving-cpu": ("serving", "serving-cpu"),
+    "cli": ("cli", "cli"),
+}
+"""What is shipped, with its project and its requirements file."""
+IMAGES = "llmdeployment"
+"""What the chart's values put before an image's name."""
+NAMESPACE = "llmdeployment-system"
+"""Where install.yaml puts the operator."""
+KUBERNETES = "1.34.0"
+"""What helm renders for: without a cluster it takes itself for an old Kubernetes."""
+SECONDS = 300
+"""How long a program that writes one file may take."""
+
+
+def main() -> int:
+    """Make the release and print what comes next."""
+    parser = argparse.ArgumentParser(prog="python -m dev.release", description=__doc__)
+    parser.add_argument("version", help="such as 0.1.0: what the projects and the chart say")
+    parser.add_argument("--images", default=IMAGES, help="the registry and path of the images")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="no images, no validation, the changelog untouched"
+    )
+    arguments = parser.parse_args()
+    try:
+        release(REPOSITORY, arguments.version, arguments.images, dry_run=arguments.dry_run)
+    except StageError as error:
+        print(error.explain(), file=sys.stderr)
+        return 1
+    return 0
+
+
+def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> None:
+    """Write dist/ and the changelog.
+
+    Args:
+        root: The checkout.
+        version: The version to release.
+        image_prefix: What stands before an image's name in the chart and in install.yaml.
+        dry_run: Build no images, do not validate the SBOMs, and leave the changelog as it is.
+
+    Raises:
+        StageError: The tree is not ready, or a step failed.
+    """
+    check_versions(root, version)
+    check_tree(root)
+    notes = release_notes(root, version)
+    dist = root / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    dist.mkdir()
+    (dist / "release-notes.md").write_text(notes)
+    with stage("chart and install.yaml"):
+        package_chart(root, dist, version, image_prefix)
+    # Validation is nine tenths of the time an SBOM takes.
+    validation = "--no-validate" if dry_run else "--validate"
+    with stage("SBOMs"):
+        for name in SBOMS:
+            write_sbom(root, dist, name, validation)
+    if dry_run:
+        print("  images: skipped, this is a dry run", file=sys.stderr)
+    elif not docker_answers():
+        print("  images: skipped, no Docker engine answers here", file=sys.stderr)
+    else:
+        build_images(dist)
+    write_checksums(dist)
+    if dry_run:
+        print("dist/ is complete but for the images. Next: the same without DRY_RUN.")
+        return
+    write_changelog(root, version)
+    commit = f"git add --all CHANGELOG.md changelog.d && git commit -m 'Release {version}'"
+    tag = f"git tag -a v{version} -m 'Release {version}' && git push origin v{version}"
+    print("\n  ".join(["dist/ is complete. Next:", *([commit] if changes(root) else []), tag]))
+
+
+def versions(root: Path) -> dict[str, str]:
+    """Return each version that the checkout states, by where it stands."""
+    found = {}
+    for project in PROJECTS:
+        path = Path(project) / "pyproject.toml"
+        found[str(path)] = tomllib.loads((root / path).read_text())["project"]["version"]
+    chart = (root / CHART / "Chart.yaml").read_text()
+    for field, value in re.findall(r"^(version|appVersion): (\S+)$", chart, re.MULTILINE):
+        found[f"{CHART}/Chart.yaml {field}"] = value.strip('"')
+    return found
+
+
+def check_versions(root: Path, version: str) -> None:
+    """Compare the version with each one that the checkout states.
+
+    Raises:
+        StageError: One differs.
+    """
+    others = {place: each for place, each in versions(root).items() if each != version}
+    if others:
+        listed = ", ".join(f"{place} says {each}" for place, each in others.items())
+        raise StageError(f"this is not {version}: {listed}", advice="change them and commit")
+
+
+def changes(root: Path) -> str:
+    """Return what git calls changed or unknown in the checkout."""
+    command = ["git", "-C", str(root), "status", "--porcelain"]
+    return run(command, root).strip()
+
+
+def check_tree(root: Path) -> None:
+    """Check that the checkout is what is committed.
+
+    Raises:
+        StageError: It is not.
+    """
+    if found := changes(root):
+        raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove this")
+
+
+def release_notes(root: Path, version: str) -> str:
+    """Return the version's section of the changelog, rendered from fragments unless it is written already.
+
+    Raises:
+        StageError: There is nothing to release, or the version was released before.
+    """
+    written = section((root / "CHANGELOG.md").read_text(), version)
+    waiting = fragments(root)
+    if written and waiting:
+        names = ", ".join(path.name for path in waiting)
+        advice = "choose the next version"
+        raise StageError(f"CHANGELOG.md has {version} already, without {names}", advice=advice)
+    if written:
+        return written
+    if not waiting:
+        raise StageError("there is no changelog fragment", advice="changelog.d/README.md says how")
+    return towncrier(root, version, "--draft")
+
+
+def section(changelog: str, version: str) -> str:
+    r"""Return the changelog's section of a version; empty when there is none.
+
+    >>> section("# Changelog\n\n## 0.2.0 (2026-12-01)\n\n- New.\n\n## 0.1.0 (2026-11-27)\n", "0.2.0")
+    '## 0.2.0 (2026-12-01)\n\n- New.\n'
+    """
+    found = re.search(
+        rf"^## {re.escape(version)} .*?(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
+    )
+    return found[0].rstrip() + "\n" if found else ""
+
+
+def fragments(root: Path) -> list[Path]:
+    """Return the changelog's fragments."""
+    found = (root / "changelog.d").glob("*.md")
+    return sorted(path for path in found if path.name != "README.md")
+
+
+def towncrier(root: Path, version: str, option: str) -> str:
+    """Run towncrier with today's fragments and return what it prints."""
+    command = [sys.executable, "-m", "towncrier", "build", "--version", version, option]
+    return run(command, root)
+
+
+def write_changelog(root: Path, version: str) -> None:
+    """Move the fragments into CHANGELOG.md, unless that was done before."""
+    if fragments(root):
+        with stage("changelog"):
+            towncrier(root, version, "--yes")
+
+
+def package_chart(root: Path, dist: Path, version: str, image_prefix: str) -> None:
+    """Write the chart's archive and install.yaml."""
+    helm = tools.path("helm")
+    with tempfile.TemporaryDirectory() as scratch:
+        chart = Path(scratch) / CHART.name
+        shutil.copytree(root / CHART, chart)
+        values = chart / "values.yaml"
+        text = values.read_text()
+        values.write_text(text.replace(f"repository: {IMAGES}/", f"repository: {image_prefix}/"))
+        run([helm, "package", str(chart), "--destination", str(dist)], root)
+        command = [helm, "template", CHART.name, str(chart), "--namespace", NAMESPACE]
+        rendered = run([*command, "--kube-version", KUBERNETES], root)
+    namespace = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n"
+    header = f"# The operator {version}: kubectl apply --server-side -f install.yaml\n"
+    (dist / "install.yaml").write_text(f"{header}{namespace}{rendered}")
+
+
+def write_sbom(root: Path, dist: Path, name: str, validation: str) -> None:
+    """Write the list of an image's Python packages, as CycloneDX."""
+    project, requirements = SBOMS[name]
+    command = [sys.executable, "-m", "cyclonedx_py", "requirements", validation]
+    command += [
+        "--output-reproducible",
+        "--pyproject",
+        f"{project}/pyproject.toml",
+        f"requirements/{requirements}.txt",
+    ]
+    (dist / f"sbom-{name}.cdx.json").write_text(run(command, root))
+
+
+def build_images(dist: Path) -> None:
+    """Build the images with Docker and keep each as an archive."""
+    built = {}
+    for image in images.RELEASED:
+        archive = dist / f"image-{image.name}{image.variant}.tar"
+        images.docker_build(image, archive)
+        built[image.reference] = archive.name
+    (dist / "images.json").write_text(json.dumps(built, indent=2) + "\n")
+
+
+def write_checksums(dist: Path) -> None:
+    """Write SHA256SUMS, as `sha256sum --check` reads it."""
+    lines = []
+    for path in sorted(dist.iterdir()):
+        with path.open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
+    (dist / "SHA256SUMS").write_text("".join(lines))
+
+
+def run(command: list[str], root: Path) -> str:
+    """Run a program in the checkout and return what it prints.
+
+    Raises:
+        StageError: It failed.
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise StageError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        raise StageError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Counts of replicas and gateways from look to look: their counters only grow, the differences are what is new.
+
+This is the one thing the operator keeps between passes. An operator that starts again counts from what it then sees: the requests of its
+absence are missing on both sides of a comparison, which makes that take longer and not wrong.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from llmdeployment_operator.analysis.counts import CountKey, Counts, RevisionCounts
+
+Owner = tuple[str, str]
+"""Namespace and name of an LLMDeployment."""
+
+
+class CountsCache:
+    """New requests of each LLMDeployment, until a pass has reported them."""
+
+    def __init__(self) -> None:
+        self._last: dict[Owner, dict[str, RevisionCounts]] = {}
+        self._fresh: dict[Owner, RevisionCounts] = {}
+
+    def add(
+        self, owner: Owner, sources: Iterable[str], looked: Mapping[str, RevisionCounts]
+    ) -> RevisionCounts:
+        """Return what is new since the last `taken`.
+
+        Args:
+            owner: the LLMDeployment.
+            sources: uids of all pods that count, whether they answered this time or not.
+            looked: what those that answered have counted since they began.
+        """
+        before = self._last.get(owner, {})
+        fresh = self._fresh.setdefault(owner, {})
+        # Who says nothing, or nothing that can be read, has not begun anew.
+        told = {source: samples for source, samples in looked.items() if samples}
+        for source, samples in told.items():
+            # What a pod had counted when it was first seen is of a time before.
+            for revision, counts in samples.items() if source in before else ():
+                row = fresh.setdefault(revision, {})
+                for key, new in _diff(before[source].get(revision), counts).items():
+                    row[key] = _add(row.get(key, Counts()), new)
+        alive = set(sources)
+        kept = {source: samples for source, samples in before.items() if source in alive}
+        self._last[owner] = {**kept, **told}
+        return fresh
+
+    def taken(self, owner: Owner) -> None:
+        """Forget what is new: it was reported."""
+        self._fresh.pop(owner, None)
+
+    def forget(self, owner: Owner) -> None:
+        """Forget an LLMDeployment that is gone, or that compares nothing."""
+        self._last.pop(owner, None)
+        self._fresh.pop(owner, None)
+
+
+def _diff(
+    before: Mapping[CountKey, Counts] | None, now: Mapping[CountKey, Counts]
+) -> dict[CountKey, Counts]:
+    """Return what one pod counted of a revision since; of a metric that was not asked for before, nothing."""
+    if before is None:
+        return dict(now)
+    return {key: _subtract(before[key], counts) for key, counts in now.items() if key in before}
+
+
+def _subtract(before: Counts, now: Counts) -> Counts:
+    if now.total < before.total or now.bad < before.bad:
+        # It began anew.
+        return now
+    return Counts(now.total - before.total, min(now.bad - before.bad, now.total - before.total))
+
+
+def _add(one: Counts, other: Counts) -> Counts:
+    return Counts(one.total + other.total, one.bad + other.bad)

@@ -1,0 +1,76 @@
+"""What one pass saw of the world: the plan's only input besides the LLMDeployment, the settings and the time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from llmdeployment_operator.analysis.counts import RevisionCounts
+from llmdeployment_operator.autoscaler.types import ReplicaSample
+from llmdeployment_operator.plan.base.objects import Object, Ref
+from llmdeployment_operator.plan.base.pods import Capacity
+from llmdeployment_operator.plan.observed.ray_serve import ServeState
+from llmdeployment_operator.plan.observed.scaling_status import ScalingState
+
+
+@dataclass(frozen=True)
+class GatewayState:
+    """What one gateway's agent says of itself.
+
+    Attributes:
+        pod: its name.
+        routes_hash: of the routes it has applied.
+        up: servers that answer, by Service.
+        held: requests that wait now, since no replica is ready.
+        refused: requests that could not wait, or no longer, since it began.
+        requests: given to replicas since its HAProxy began, by Service.
+    """
+
+    pod: str
+    routes_hash: str
+    up: Mapping[str, int]
+    held: int = 0
+    refused: int = 0
+    requests: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """One look at the cluster.
+
+    Attributes:
+        status: of the LLMDeployment, as it was last reported.
+        children: every object labelled as ours and owned by this LLMDeployment.
+        strangers: objects whose names we need and that are not ours.
+        looked_up: names that were looked for and are free, beyond those in `children`.
+        pods: pods labelled as ours.
+        tokens: Ray tokens by runtime hash, of the Secrets that exist.
+        fresh_token: new randomness, from which the token of a runtime that has none yet is made.
+        serve: what Ray Serve says, by runtime hash.
+        gateways: what the ready gateways' agents say.
+        missing_secrets: Secrets the spec refers to that do not exist.
+        missing_config_maps: names of ConfigMaps the spec refers to that do not exist.
+        capacity: extended resources of the cluster; empty when nothing waits for one and no runtime is about to be made.
+        adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
+        fresh: requests counted since the last pass that was reported, while an analysis wants them.
+        samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
+        scaling: what autoscaling remembers; None after a start, when the status is what there is.
+        default_storage_class: whether the cluster makes volumes by itself.
+    """
+
+    status: Mapping[str, Any] = field(default_factory=dict)
+    children: Mapping[Ref, Object] = field(default_factory=dict)
+    foreign: Mapping[Ref, Object] = field(default_factory=dict)
+    looked_up: frozenset[Ref] = frozenset()
+    pods: tuple[Object, ...] = ()
+    tokens: Mapping[str, str] = field(default_factory=dict)
+    new_token: str = ""
+    serve: Mapping[str, ServeState] = field(default_factory=dict)
+    gateways: tuple[GatewayState, ...] = ()
+    missing_secrets: tuple[str, ...] = ()
+    missing_config_maps: frozenset[str] = frozenset()
+    capacity: Mapping[str, Capacity] = field(default_factory=dict)
+    adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
+    fresh: RevisionCounts = field(default_factory=dict)
+    samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
+    scaling: ScalingState | None = None
+    default_storage_class: bool = False

@@ -1,0 +1,39 @@
+"""Which images are built, and from what base."""
+
+import platform
+import re
+
+import pytest
+from dev.images import IMAGES, RELEASED, REPOSITORY, docker_base
+from dev.release import SBOMS
+
+
+@pytest.mark.parametrize(
+    ("release", "base"),
+    [
+        ({"ID": "ubuntu", "VERSION_ID": "24.04"}, ("BASE=ubuntu:24.04",)),
+        ({"ID": "debian", "VERSION_ID": "12"}, ("BASE=debian:12",)),
+        ({"ID": "fedora", "VERSION_ID": "43"}, ()),
+    ],
+)
+def test_the_image_without_packages_has_the_python_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, release: dict[str, str], base: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
+
+    found = {image.name: docker_base(image) for image in IMAGES}
+
+    assert found == {"operator": (), "gateway": (), "serving": base}
+    assert {docker_base(image) for image in RELEASED} == {()}
+
+
+def test_each_released_image_has_the_sbom_of_its_own_packages_and_is_published() -> None:
+    script = (REPOSITORY / "dev/publish.sh").read_text()
+
+    for image in RELEASED:
+        project, requirements = SBOMS[f"{image.name}{image.variant}"]
+        assert (project, f"{requirements}.txt") == (image.name, image.requirements)
+    published = re.findall(r"^publish_image (\S+) (\S+)$", script, re.MULTILINE)
+    assert {(name, variant.strip('"')) for name, variant in published} == {
+        (image.name, image.variant) for image in RELEASED
+    }

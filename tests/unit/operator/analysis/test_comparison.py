@@ -1,0 +1,389 @@
+"""From `/stats` to a canary that is given up: samples, their differences, the evidence, the move."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from llmdeployment_operator.analysis.comparison import (
+    Analysis,
+    collect_counts,
+    compare,
+    select_strata,
+)
+from llmdeployment_operator.analysis.counts import (
+    CACHED,
+    UNKNOWN,
+    CountKey,
+    Counts,
+    RevisionCounts,
+    read_gateway_counts,
+    read_replica_counts,
+)
+from llmdeployment_operator.analysis.sequential_test import Result, Stratum
+from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
+from llmdeployment_operator.kube.counts_cache import CountsCache
+from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.rollout.canary import plan_step
+from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.state import (
+    RolloutState,
+    format_rollout_state,
+    read_rollout_state,
+)
+from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ERRORS = MetricSpec(name="errorRate")
+TTFT = MetricSpec(name="ttft", milliseconds=400)
+LENGTH = MetricSpec(name="outputTokens", tokens=40)
+OWNER = ("team", "chat")
+
+
+def replica(**ttft: Any) -> dict[str, Any]:
+    histogram = {"buckets": [[0.3, 5], [0.5, 7], ["+Inf", 10]], "sum": 4.0, "count": 10} | ttft
+    return {"revisions": {"3": {"ttft": histogram}}}
+
+
+def test_a_threshold_is_the_next_bound() -> None:
+    found = read_replica_counts(replica(), [ERRORS, TTFT])
+    assert found == {3: {CountKey("ttft>400ms"): Counts(10, 3)}}
+    beyond = MetricSpec(name="ttft", milliseconds=600_000)
+    assert read_replica_counts(replica(), [beyond]) == {
+        3: {CountKey("ttft>600000ms"): Counts(10, 0)}
+    }
+
+
+BY_LENGTH = [[1024, [5, 0, 1]], [8192, [0, 2, 2]], ["+Inf", [0, 0, 0]]]
+
+
+def test_what_is_counted_by_prompt_length_is_read_so() -> None:
+    assert read_replica_counts(replica(byPromptBytes=BY_LENGTH), [TTFT]) == {
+        3: {
+            CountKey("ttft>400ms", "1024"): Counts(6, 1),
+            CountKey("ttft>400ms", "8192"): Counts(4, 2),
+            CountKey("ttft>400ms", "+Inf"): Counts(),
+        }
+    }
+
+
+def test_the_length_of_answers_has_a_threshold_in_tokens() -> None:
+    histogram = {"buckets": [[30, 5], [50, 7], ["+Inf", 10]], "sum": 400, "count": 10}
+    stats = {"revisions": {"3": {"outputTokens": histogram}}}
+    assert read_replica_counts(stats, [LENGTH]) == {3: {CountKey("outputTokens>40"): Counts(10, 3)}}
+
+
+def test_a_metric_that_an_older_replica_does_not_count_costs_no_other() -> None:
+    assert read_replica_counts(replica(), [LENGTH, TTFT]) == {
+        3: {CountKey("ttft>400ms"): Counts(10, 3)}
+    }
+
+
+def test_the_cache_is_read_where_an_engine_tells() -> None:
+    stats = {"revisions": {"3": {"promptTokens": 900, "cachedPromptTokens": 300}}}
+    assert read_replica_counts(stats, [TTFT]) == {3: {CountKey(CACHED): Counts(900, 300)}}
+
+
+def test_errors_are_what_the_gateway_saw() -> None:
+    rows = [{"revision": 3, "requests": {"2xx": 6, "4xx": 3, "5xx": 1}}]
+    assert read_gateway_counts({"routes": rows}, [ERRORS]) == {
+        3: {CountKey("errorRate"): Counts(10, 1)}
+    }
+    assert read_gateway_counts({"routes": rows}, [TTFT]) == {}
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        {},
+        {"revisions": None},
+        {"revisions": {"x": {}}},
+        replica(buckets=[]),
+        replica(buckets=[["NaN", 3], ["+Inf", "many"]]),
+        replica(count=float("nan")),
+        replica(count=2),
+        replica(buckets=[["+Inf", 11]]),
+        replica(byPromptBytes=[[1024, [5, 0]]]),
+        replica(byPromptBytes=[["all", [5, 0, 1]]]),
+        replica(byPromptBytes=[[-1, [5, 0, 1]]]),
+        replica(byPromptBytes=[[1024, [5, 0, -1]]]),
+        replica(byPromptBytes=[[1024 * n, [5, 0, 1]] for n in range(1, 1000)]),
+        replica(byPromptBytes={}) | {"revisions": {"3": {"cachedPromptTokens": 1}}},
+    ],
+)
+def test_a_replica_that_lies_counts_nothing(stats: dict[str, Any]) -> None:
+    assert read_replica_counts(stats, [TTFT]) == {}
+
+
+@pytest.mark.parametrize("routes", [None, [{}], [{"revision": "x"}]])
+def test_a_gateway_that_lies_counts_nothing(routes: Any) -> None:
+    assert read_gateway_counts({"routes": routes}, [ERRORS]) == {}
+
+
+def seen(total: int, bad: int = 0) -> RevisionCounts:
+    return {2: {CountKey("errorRate"): Counts(total, bad)}}
+
+
+def test_what_is_new_is_the_difference() -> None:
+    collector = CountsCache()
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(100, 9)}) == {}
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(110, 10), "b": seen(7)}) == seen(10, 1)
+    # b does not answer once, and nothing is lost; what was not reported yet stays new
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10)}) == seen(11, 1)
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10), "b": seen(9)}) == seen(13, 1)
+    collector.taken(OWNER)
+    assert collector.add(OWNER, ["a", "b"], {"a": seen(112, 10)}) == seen(1)
+
+
+def test_counters_that_begin_anew_count_from_nothing() -> None:
+    collector = CountsCache()
+    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
+    assert collector.add(OWNER, ["a"], {"a": seen(4, 1)}) == seen(4, 1)
+
+
+def test_one_look_without_sense_does_not_count_the_past() -> None:
+    collector = CountsCache()
+    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
+    collector.add(OWNER, ["a"], {"a": {}})
+    assert collector.add(OWNER, ["a"], {"a": seen(103, 9)}) == seen(3)
+
+
+def test_a_metric_that_is_new_begins_now_and_a_revision_with_its_first_request() -> None:
+    collector = CountsCache()
+    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
+    more = {
+        2: {CountKey("errorRate"): Counts(101, 9), CountKey("e2e>1ms"): Counts(70, 7)},
+        3: {CountKey("errorRate"): Counts(4)},
+    }
+    fresh = collector.add(OWNER, ["a"], {"a": more})
+    assert fresh == {2: {CountKey("errorRate"): Counts(1)}, 3: {CountKey("errorRate"): Counts(4)}}
+
+
+def test_a_pod_that_is_gone_is_forgotten() -> None:
+    collector = CountsCache()
+    collector.add(OWNER, ["a"], {"a": seen(100)})
+    collector.add(OWNER, [], {})
+    assert collector.add(OWNER, ["a"], {"a": seen(150)}) == {}
+
+
+SPEC = AnalysisSpec(metrics=(ERRORS,))
+POLICY = RolloutSpec(
+    strategy="Canary",
+    steps=(Step(weight=5, pause=Pause(duration="1m")), Step(weight=50, analysis=True)),
+    analysis=SPEC,
+)
+
+
+def both(stable: Counts, canary: Counts) -> RevisionCounts:
+    return {1: {CountKey("errorRate"): stable}, 2: {CountKey("errorRate"): canary}}
+
+
+def known(stable: Counts, canary: Counts) -> Analysis:
+    return Analysis({CountKey("errorRate"): Stratum(stable, canary)})
+
+
+def test_evidence_adds_up() -> None:
+    first = collect_counts(Analysis(), both(Counts(10, 1), Counts(2)), 1, 2)
+    second = collect_counts(first, both(Counts(5), Counts(1, 1)), 1, 2)
+    assert second.counts == known(Counts(15, 1), Counts(3, 1)).counts
+    assert collect_counts(second, {}, 1, 2).counts == second.counts
+
+
+def step(
+    state: RolloutState,
+    fresh: RevisionCounts,
+    policy: RolloutSpec = POLICY,
+    weight: int = 50,
+    **commands: Any,
+) -> RolloutStep:
+    inputs = RolloutInputs(
+        stable=1,
+        target=2,
+        weight=weight,
+        ready={1: 2, 2: 2},
+        alive={1: 2, 2: 2},
+        answered={1, 2},
+        applied=True,
+        replicas=2,
+        fresh=fresh,
+    )
+    return plan_step(policy, inputs, state, Commands(**commands), NOW)
+
+
+AT_TWO = RolloutState(stable=1, canary=2, step=1, weight=50, ready=2, since=NOW, progress_at=NOW)
+GOOD = known(Counts(2000, 10), Counts(2000, 10))
+BAD = known(Counts(2000, 10), Counts(200, 30))
+
+
+def test_a_step_waits_for_the_verdict_and_says_what_it_takes() -> None:
+    found = step(AT_TWO, both(Counts(40), Counts(40)))
+    assert found.stage is not None
+    assert found.stage.reason is Reason.ANALYZING
+    assert "more canary requests are needed" in found.stage.message
+    assert found.state.analysis is not None
+    assert (found.state.analysis.requests_left or 0) > 10
+    assert (
+        read_rollout_state({"arms": [format_rollout_state(found.state, "main")]}, "main")
+        == found.state
+    )
+
+
+def test_a_pass_goes_on() -> None:
+    assert step(replace(AT_TWO, analysis=GOOD), {}).state.step == 2
+    assert compare(SPEC, GOOD)[1].result is Result.PASS
+
+
+def test_a_failure_gives_the_canary_up_at_any_step() -> None:
+    first = replace(AT_TWO, step=0, weight=5, analysis=BAD)
+    found = step(first, {}, weight=5)
+    assert (found.stable, found.canary, found.needs) == (1, None, {1: 2})
+    assert found.stage is not None
+    assert found.stage.reason is Reason.ROLLED_BACK
+    assert "15.0 % of 200 canary requests were errors" in found.stage.message
+    assert "llmdeployment.dev/retry: 2/1" in found.stage.message
+    assert found.state.rejected is not None
+
+
+def test_counts_of_another_split_are_not_mixed_in() -> None:
+    on_the_way = replace(AT_TWO, since=None, weight=5)
+    found = step(on_the_way, both(Counts(40), Counts(40)), weight=5)
+    assert found.state.analysis is not None
+    assert found.state.analysis.counts == {}
+    given_back = step(AT_TWO, both(Counts(40), Counts()), weight=0)
+    assert given_back.state.analysis is not None
+    assert given_back.state.analysis.counts == {}
+    passed = step(replace(AT_TWO, analysis=GOOD), {})
+    assert passed.state.analysis is None
+
+
+def test_who_promotes_it_has_the_last_word() -> None:
+    assert step(replace(AT_TWO, analysis=BAD), {}, promote={2: None}).stable == 2
+    waiting = step(AT_TWO, both(Counts(40), Counts(40)), promote={2: 2})
+    assert waiting.state.step == 2
+
+
+def test_the_first_seconds_warm_up() -> None:
+    begun = replace(AT_TWO, step=0, weight=5, since=NOW - timedelta(seconds=9))
+    fresh = both(Counts(9), Counts(9))
+    early = step(begun, fresh, weight=5).state.analysis
+    late = step(replace(begun, since=NOW - timedelta(seconds=10)), fresh, weight=5).state.analysis
+    assert early is not None
+    assert late is not None
+    assert (early.counts, late.counts) == ({}, known(Counts(9), Counts(9)).counts)
+
+
+@pytest.mark.parametrize(("then", "canary"), [("Hold", 2), ("Promote", 2), ("Rollback", None)])
+def test_without_a_verdict_by_the_limit(then: Any, canary: int | None) -> None:
+    spec = AnalysisSpec(metrics=(ERRORS,), max_requests=100, on_inconclusive=then)
+    evidence = known(Counts(100, 4), Counts(100, 5))
+    found = step(
+        replace(AT_TWO, analysis=evidence), {}, POLICY.model_copy(update={"analysis": spec})
+    )
+    assert found.canary == canary
+    assert (found.state.step == 2) == (then == "Promote")
+
+
+def test_another_threshold_is_another_metric() -> None:
+    verdict, told = compare(AnalysisSpec(metrics=(TTFT,)), GOOD)
+    assert verdict.result is Result.NEED_MORE_DATA
+    assert told.counts == GOOD.counts
+
+
+def lengths(**strata: tuple[Counts, Counts]) -> Analysis:
+    """Return TTFT by stratum, the pairs being stable and canary."""
+    names = {"short": "1024", "long": "+Inf", "unknown": UNKNOWN}
+    return Analysis(
+        {CountKey("ttft>400ms", names[name]): Stratum(*pair) for name, pair in strata.items()}
+    )
+
+
+MIXED = lengths(
+    short=(Counts(45_000, 900), Counts(1000, 20)),
+    long=(Counts(5000, 2000), Counts(4000, 1600)),
+)
+"""2 % of the short and 40 % of the long prompts are slow on both; the canary has the long ones."""
+
+
+def test_a_canary_that_gets_the_long_prompts_is_compared_with_the_long_prompts() -> None:
+    spec = AnalysisSpec(metrics=(TTFT,))
+    verdict, told = compare(spec, MIXED)
+    assert verdict.result is Result.PASS
+    assert "weighed as the canary's" in verdict.message
+    assert told.counts == MIXED.counts
+    blind = lengths(unknown=(Counts(50_000, 2900), Counts(5000, 1620)))
+    assert compare(spec, blind)[0].result is Result.FAIL
+
+
+def test_counts_without_length_on_one_side_are_compared_as_one_stratum() -> None:
+    evidence = lengths(
+        unknown=(Counts(9000, 180), Counts()),
+        short=(Counts(), Counts(200, 4)),
+        long=(Counts(1, 1), Counts(8, 3)),
+    )
+    assert select_strata(evidence, "ttft>400ms") == (Stratum(Counts(9001, 181), Counts(208, 7)),)
+    assert compare(AnalysisSpec(metrics=(TTFT,)), evidence)[0].findings[0].requests == 208
+
+
+def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> None:
+    cache = {CountKey(CACHED): Stratum(Counts(900, 300), Counts(10, 4))}
+    counts = {**MIXED.counts, **cache, **GOOD.counts}
+    state = replace(AT_TWO, analysis=Analysis(counts))
+    row = format_rollout_state(state, "main")
+    assert row["analysis"]["metrics"][0] == {
+        "name": "ttft>400ms",
+        "stable": 50_000,
+        "stableBad": 2900,
+        "canary": 5000,
+        "canaryBad": 1620,
+        "strata": [
+            {
+                "promptBytes": "1024",
+                "stable": 45_000,
+                "stableBad": 900,
+                "canary": 1000,
+                "canaryBad": 20,
+            },
+            {
+                "promptBytes": "+Inf",
+                "stable": 5000,
+                "stableBad": 2000,
+                "canary": 4000,
+                "canaryBad": 1600,
+            },
+        ],
+    }
+    assert "strata" not in row["analysis"]["metrics"][1]
+    assert read_rollout_state({"arms": [row]}, "main").analysis == state.analysis
+
+
+def test_a_status_of_before_there_were_strata_is_one_stratum() -> None:
+    row = {"name": "ttft>400ms", "stable": 40, "stableBad": 2, "canary": 10, "canaryBad": 1}
+    arms = [{"name": "main", "analysis": {"result": "NeedMoreData", "metrics": [row]}}]
+    found = read_rollout_state({"arms": arms}, "main").analysis
+    assert found is not None
+    assert found.counts == lengths(unknown=(Counts(40, 2), Counts(10, 1))).counts
+
+
+def test_long_answers_have_a_wide_tolerance_and_a_word_of_their_own() -> None:
+    evidence = Analysis({CountKey("outputTokens>40"): Stratum(Counts(9000, 900), Counts(500, 250))})
+    verdict, _ = compare(AnalysisSpec(metrics=(LENGTH,)), evidence)
+    assert verdict.result is Result.FAIL
+    assert "outputTokens>40: 50.0 % of 500 canary requests were long" in verdict.message
+    assert verdict.message.endswith("tolerance 10")
+
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "words"),
+    [
+        (Counts(1000, 380), Counts(50, 20), "; cached prompt tokens 40 % / 38 % (canary / stable)"),
+        (Counts(1000, 380), Counts(), "; cached prompt tokens unknown / 38 % (canary / stable)"),
+        (Counts(), Counts(), ""),
+    ],
+)
+def test_the_words_say_how_warm_the_caches_are(stable: Counts, canary: Counts, words: str) -> None:
+    evidence = Analysis({**GOOD.counts, CountKey(CACHED): Stratum(stable, canary)})
+    verdict, told = compare(SPEC, evidence)
+    assert verdict.message == compare(SPEC, GOOD)[0].message + words
+    assert told.message == verdict.message
+    assert [finding.name for finding in verdict.findings] == ["errorRate"]

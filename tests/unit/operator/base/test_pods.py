@@ -1,0 +1,139 @@
+from typing import Any
+
+import pytest
+
+from llmdeployment_operator.plan.base.pods import Capacity, check_pod, check_pods
+from llmdeployment_operator.plan.base.reasons import Reason
+
+Object = dict[str, Any]
+
+
+def pod(**status: Any) -> Object:
+    return {
+        "metadata": {"name": "p", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {"containers": [{"name": "ray", "resources": {"limits": {"amd.com/gpu": "4"}}}]},
+        "status": status,
+    }
+
+
+def container(name: str = "ray", **state: Any) -> Object:
+    return {"name": name, "ready": False, "restartCount": 3, **state}
+
+
+def unscheduled(message: str) -> Object:
+    since = "2026-01-01T00:00:00Z"
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "lastTransitionTime": since,
+        "message": message,
+    }
+    return pod(conditions=[condition])
+
+
+ENDED = {"terminated": {"exitCode": 1, "reason": "Error", "message": "one\n\ntwo\nthree\n"}}
+
+CASES = [
+    (
+        unscheduled("0/3 nodes are available: 3 Insufficient amd.com/gpu. preemption: no"),
+        Reason.WAITING_FOR_GPU,
+        "pod p waits since 2026-01-01T00:00:00Z for 4 amd.com/gpu; 0 of the cluster's 8 are free",
+    ),
+    (
+        unscheduled("0/1 nodes are available: 1 Insufficient cpu."),
+        Reason.UNSCHEDULABLE,
+        "0/1 nodes are available: 1 Insufficient cpu.",
+    ),
+    (
+        unscheduled('persistentvolumeclaim "models" not found'),
+        Reason.VOLUME_MISSING,
+        'persistentvolumeclaim "models" not found',
+    ),
+    (
+        pod(
+            containerStatuses=[
+                container(
+                    state={"waiting": {"reason": "ImagePullBackOff", "message": "no such tag"}}
+                )
+            ]
+        ),
+        Reason.IMAGE_PULL_FAILED,
+        "pod p: no such tag",
+    ),
+    (
+        pod(
+            containerStatuses=[
+                container(
+                    state={"waiting": {"reason": "CreateContainerConfigError", "message": "no key"}}
+                )
+            ]
+        ),
+        Reason.POD_CONFIG_ERROR,
+        "pod p, container ray: no key",
+    ),
+    (
+        pod(
+            containerStatuses=[
+                container(state={"waiting": {"reason": "CrashLoopBackOff"}}, lastState=ENDED)
+            ]
+        ),
+        Reason.CRASH_LOOP,
+        "pod p: container ray ended with exit code 1, 3 restarts: one | two | three",
+    ),
+    (
+        pod(
+            containerStatuses=[
+                container(state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}})
+            ]
+        ),
+        Reason.OUT_OF_MEMORY,
+        "killed at its memory limit",
+    ),
+    (
+        pod(
+            initContainerStatuses=[
+                container("fetch-model", state={"running": {"startedAt": "2026-01-01T00:00:05Z"}})
+            ]
+        ),
+        Reason.FETCHING_MODEL,
+        "downloads the model since 2026-01-01T00:00:05Z",
+    ),
+    (
+        pod(
+            initContainerStatuses=[container("fetch-model", state={"waiting": {}}, lastState=ENDED)]
+        ),
+        Reason.MODEL_UNAVAILABLE,
+        "pod p: one | two | three",
+    ),
+    (pod(), Reason.STARTING_PODS, "its image may still be on its way"),
+    (
+        unscheduled("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
+        Reason.STARTING_PODS,
+        "pod p waits since 2026-01-01T00:00:00Z for its volume to be made",
+    ),
+]
+
+
+@pytest.mark.parametrize(("seen", "reason", "text"), CASES, ids=[text for _, _, text in CASES])
+def test_finding(seen: Object, reason: Reason, text: str) -> None:
+    found = check_pod(seen, {"amd.com/gpu": Capacity(total=8, taken=9, partial=False)})
+    assert found is not None
+    assert found.reason is reason
+    assert text in found.message
+
+
+def test_a_pod_that_runs_has_no_finding() -> None:
+    assert check_pod(pod(containerStatuses=[container(state={"running": {}})]), {}) is None
+
+
+def test_what_waiting_will_not_mend_comes_first() -> None:
+    seen = [pod(), CASES[3][0], CASES[7][0]]
+    found = check_pods(seen, {})
+    assert found is not None
+    assert found.reason is Reason.IMAGE_PULL_FAILED
+
+
+def test_a_cluster_that_may_not_be_read_says_so() -> None:
+    found = check_pod(CASES[0][0], {})
+    assert found is not None
+    assert "how many are free is not known" in found.message

@@ -1,0 +1,177 @@
+"""Who may talk to whom, decided by an evaluator of NetworkPolicy semantics: the local node does not enforce them.
+
+Source: networking.k8s.io/v1: a pod that any policy selects for Ingress accepts what any of those policies allows.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from tests.support.world import SETTINGS
+
+from llmdeployment_operator.api.evaluation import EvaluationSpec
+from llmdeployment_operator.plan.base.names import COMPONENT, OWNER, RUNTIME
+from llmdeployment_operator.plan.desired.evaluation_job import build_evaluation_policies
+from llmdeployment_operator.plan.resources.network_policies import (
+    build_gateway_policy,
+    build_runtime_policies,
+)
+
+
+@dataclass(frozen=True)
+class Pod:
+    labels: dict[str, str]
+    namespace: str = "team"
+    namespace_labels: dict[str, str] = field(default_factory=dict)
+
+
+def of(
+    component: str, owner: str = "chat", runtime: str | None = None, namespace: str = "team"
+) -> Pod:
+    labels = {OWNER: owner, COMPONENT: component}
+    if runtime:
+        labels[RUNTIME] = runtime
+    return Pod(labels, namespace, {"kubernetes.io/metadata.name": namespace})
+
+
+OPERATOR = Pod({"app": "operator"}, "llm-system", {"kubernetes.io/metadata.name": "llm-system"})
+FALSE_OPERATOR = Pod({"app": "operator"}, "evil", {"kubernetes.io/metadata.name": "evil"})
+STRANGER = Pod({"app": "web"}, "team", {"kubernetes.io/metadata.name": "team"})
+HEAD, WORKER = of("head", runtime="aaaa"), of("worker", runtime="aaaa")
+OTHER_RUNTIME, OTHER_OWNER = of("worker", runtime="bbbb"), of("worker", "sql", "aaaa")
+ROUTED, ROUTED_HEAD = of("worker", runtime="cccc"), of("head", runtime="cccc")
+PROXY = Pod({"app": "envoy"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
+ELSEWHERE = of("worker", runtime="xaaa")
+GATEWAY, OTHER_GATEWAY = of("gateway"), of("gateway", "sql")
+
+EVALUATION = of("evaluation")
+GOLDEN = {"golden": {"pvc": "pvc://sets/a.jsonl"}}
+JUDGED = {**GOLDEN, "judge": {"url": "https://judge:8443/v1", "model": "big"}}
+
+POLICIES = [
+    *build_evaluation_policies("chat", EvaluationSpec.model_validate(GOLDEN)),
+    *build_runtime_policies("chat", "aaaa", SETTINGS),
+    *build_runtime_policies("chat", "bbbb", SETTINGS),
+    *build_runtime_policies("chat", "cccc", SETTINGS, frozenset({"gateways", "team"})),
+    *build_runtime_policies("chat", "xaaa", SETTINGS),
+    build_gateway_policy("chat", SETTINGS),
+]
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+def allowed_by(rule: dict[str, Any], source: Pod, target: Pod, port: int) -> bool:
+    if "ports" in rule and port not in [p["port"] for p in rule["ports"]]:
+        return False
+    return "from" not in rule or any(matches(peer, source, target) for peer in rule["from"])
+
+
+def matches(peer: dict[str, Any], source: Pod, target: Pod) -> bool:
+    if "namespaceSelector" in peer:
+        if not selects(peer["namespaceSelector"], source.namespace_labels):
+            return False
+    elif source.namespace != target.namespace:
+        return False
+    return selects(peer.get("podSelector", {}), source.labels)
+
+
+def allowed(source: Pod, target: Pod, port: int) -> bool:
+    of_target = (p for p in POLICIES if selects(p["spec"]["podSelector"], target.labels))
+    mine = [p for p in of_target if "Ingress" in p["spec"]["policyTypes"]]
+    return not mine or any(
+        allowed_by(rule, source, target, port) for p in mine for rule in p["spec"]["ingress"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "expected"),
+    [
+        (WORKER, HEAD, 6379, True),
+        (HEAD, WORKER, 10002, True),
+        (WORKER, WORKER, 10002, True),
+        (OPERATOR, HEAD, 8265, True),
+        (OPERATOR, HEAD, 6379, False),
+        (OPERATOR, WORKER, 30000, True),
+        (GATEWAY, WORKER, 30000, True),
+        (GATEWAY, WORKER, 10002, False),
+        (GATEWAY, HEAD, 8265, False),
+        (STRANGER, WORKER, 30000, False),
+        (STRANGER, HEAD, 8265, False),
+        (STRANGER, HEAD, 6379, False),
+        (OTHER_RUNTIME, HEAD, 6379, False),
+        (OTHER_OWNER, HEAD, 6379, False),
+        (OTHER_GATEWAY, WORKER, 30000, False),
+        (FALSE_OPERATOR, HEAD, 8265, False),
+        (of("gateway", namespace="elsewhere"), WORKER, 30000, False),
+        # with an HTTPRoute: all of the Gateways' namespaces, and the built-in gateway while it drains
+        (PROXY, ROUTED, 30000, True),
+        (STRANGER, ROUTED, 30000, True),
+        (GATEWAY, ROUTED, 30000, True),
+        (OPERATOR, ROUTED, 30000, True),
+        (PROXY, ROUTED, 10002, False),
+        (PROXY, ROUTED_HEAD, 8265, False),
+        (PROXY, WORKER, 30000, False),
+        (FALSE_OPERATOR, ROUTED, 30000, False),
+        (STRANGER, GATEWAY, 8080, True),
+        (FALSE_OPERATOR, GATEWAY, 8080, True),
+        (OPERATOR, GATEWAY, 9090, True),
+        (STRANGER, GATEWAY, 9090, False),
+        (WORKER, GATEWAY, 9090, False),
+        (EVALUATION, WORKER, 30000, True),
+        (EVALUATION, WORKER, 10002, False),
+        (EVALUATION, HEAD, 8265, False),
+        (of("evaluation", "sql"), WORKER, 30000, False),
+        (of("evaluation", namespace="elsewhere"), WORKER, 30000, False),
+        (OPERATOR, EVALUATION, 30000, False),
+        (STRANGER, EVALUATION, 8080, False),
+        (GATEWAY, ELSEWHERE, 30000, True),
+        (OPERATOR, ELSEWHERE, 30000, True),
+        (STRANGER, ELSEWHERE, 30000, False),
+        (WORKER, ELSEWHERE, 30000, False),
+        (OTHER_GATEWAY, ELSEWHERE, 30000, False),
+    ],
+)
+def test_flow(source: Pod, target: Pod, port: int, *, expected: bool) -> None:
+    assert allowed(source, target, port) is expected
+
+
+def reached(policy: dict[str, Any], target: Pod, port: int) -> bool:
+    """Say whether the evaluation's pod may open a connection to another pod of its namespace."""
+    return any(
+        port in [p["port"] for p in rule["ports"]]
+        and ("to" not in rule or any(matches(peer, target, EVALUATION) for peer in rule["to"]))
+        for rule in policy["spec"]["egress"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "target", "port", "expected"),
+    [
+        (GOLDEN, WORKER, 30000, True),
+        (GOLDEN, WORKER, 10002, False),
+        (GOLDEN, HEAD, 8265, False),
+        (GOLDEN, GATEWAY, 8080, False),
+        (GOLDEN, OTHER_OWNER, 30000, False),
+        (GOLDEN, STRANGER, 53, True),
+        (GOLDEN, STRANGER, 8443, False),
+        (JUDGED, STRANGER, 8443, True),
+        (JUDGED, STRANGER, 443, False),
+        (JUDGED, WORKER, 30000, True),
+    ],
+)
+def test_the_evaluation_reaches_replicas_names_and_the_judge(
+    evaluation: dict[str, Any], target: Pod, port: int, *, expected: bool
+) -> None:
+    policy, _ = build_evaluation_policies("chat", EvaluationSpec.model_validate(evaluation))
+    assert selects(policy["spec"]["podSelector"], EVALUATION.labels)
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert reached(policy, target, port) is expected
+
+
+def test_nothing_keeps_a_pod_from_an_api_elsewhere() -> None:
+    mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], ELSEWHERE.labels)]
+    assert "chat-xaaa" in [p["metadata"]["name"] for p in mine]
+    assert {kind for p in mine for kind in p["spec"]["policyTypes"]} == {"Ingress"}
+    assert "chat-xaaa-head" not in [p["metadata"]["name"] for p in POLICIES]

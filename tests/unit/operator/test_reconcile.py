@@ -1,0 +1,63 @@
+"""Names that a plan asks for are looked up until it has all, and never for ever."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from tests.support.world import SETTINGS, admitted, sample
+
+from llmdeployment_operator import reconcile
+from llmdeployment_operator.api.types import parse
+from llmdeployment_operator.plan.base.objects import Ref
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.plan import Plan
+
+FIRST: Ref = ("ConfigMap", "first")
+SECOND: Ref = ("StatefulSet", "second")
+DONE = Plan(status={"written": True})
+
+
+class Clock:
+    """Plans in a row, and the names that were looked up for them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, plans: Iterator[Plan]) -> None:
+        self.asked: list[frozenset[Ref]] = []
+
+        async def observe(*_: Any) -> ClusterState:
+            return ClusterState()
+
+        async def look_up(_: Any, __: Any, cluster: ClusterState, refs: frozenset[Ref]) -> Any:
+            self.asked.append(refs)
+            return cluster
+
+        monkeypatch.setattr(reconcile, "observe", observe)
+        monkeypatch.setattr(reconcile, "look_up", look_up)
+        monkeypatch.setattr(reconcile, "build_plan", lambda *_: next(plans))
+
+    async def plan(self) -> Plan:
+        operator: Any = reconcile.Operator(clients=None, settings=SETTINGS, metrics=None)  # type: ignore[arg-type]  # because nothing is called
+        made, _ = await reconcile._make_plan(operator, parse(admitted(sample("simulated"))), {})
+        return made
+
+
+async def test_a_plan_whose_names_are_known_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, iter([DONE]))
+    assert (await clock.plan(), clock.asked) == (DONE, [])
+
+
+async def test_an_answer_may_ask_for_other_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = [Plan(lookups=frozenset({FIRST})), Plan(lookups=frozenset({SECOND})), DONE]
+    clock = Clock(monkeypatch, iter(rounds))
+    assert await clock.plan() == DONE
+    assert clock.asked == [{FIRST}, {SECOND}]
+
+
+async def test_a_plan_that_never_has_enough_is_made_again_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock(monkeypatch, iter(lambda: Plan(lookups=frozenset({FIRST})), None))
+    made = await clock.plan()
+    assert made.requeue_after is not None
+    assert not made.lookups
+    assert len(clock.asked) == reconcile.LOOKUP_ROUNDS
+    assert "looking names up" in caplog.text
