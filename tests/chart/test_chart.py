@@ -17,6 +17,7 @@ from dev.cluster import tools
 from dev.cluster.stages import StageError
 
 from llmdeployment_operator.api.crd import build_crd
+from llmdeployment_operator.plan.base.leadership import Election
 from llmdeployment_operator.settings import plan_settings, runtime_settings
 
 pytestmark = pytest.mark.chart
@@ -120,9 +121,15 @@ def test_no_role_holds_more_than_it_says(helm: Helm, name: str) -> None:
 def test_without_rights_in_the_cluster_there_is_no_cluster_role(helm: Helm) -> None:
     documents = _rendered(helm, *NO_CRD, "-f", str(HERE / "values/confined.yaml"))
 
-    assert {d["kind"] for d in documents} == {"Deployment", "NetworkPolicy", "Role", "RoleBinding"}
+    assert {d["kind"] for d in documents} == {
+        "Deployment",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Role",
+        "RoleBinding",
+    }
     namespaces = [d["metadata"]["namespace"] for d in documents if d["kind"] == "Role"]
-    assert namespaces == ["team-a", "team-b"]
+    assert namespaces == ["team-a", "team-b", "llm-system"]
 
 
 def test_the_pod_is_restricted(helm: Helm) -> None:
@@ -130,7 +137,6 @@ def test_the_pod_is_restricted(helm: Helm) -> None:
 
     deployment = next(d for d in documents if d["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["containers"][0]["securityContext"] == {
@@ -140,9 +146,49 @@ def test_the_pod_is_restricted(helm: Helm) -> None:
     }
 
 
+def test_two_operators_elect_one_by_a_lease_they_have_the_rights_to(helm: Helm) -> None:
+    documents = _rendered(helm, *NO_CRD)
+
+    deployment = next(d for d in documents if d["kind"] == "Deployment")
+    env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
+    election = runtime_settings(env).election
+    assert election == Election("llm-system", "op-llmdeployment-operator", 15, 10, 2)
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
+    (spread,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    budget = next(d for d in documents if d["kind"] == "PodDisruptionBudget")
+    for selector in (spread["labelSelector"], budget["spec"]["selector"]):
+        assert selector == deployment["spec"]["selector"]
+    leases = [rule for rule in _rules(documents) if rule["resources"] == ["leases"]]
+    assert {verb for rule in leases for verb in rule["verbs"]} == {"get", "create", "update"}
+    for rule in leases:
+        assert rule["verbs"] == ["create"] or rule["resourceNames"] == [election.name]
+
+
+def test_without_an_election_there_is_one_operator_at_a_time(helm: Helm) -> None:
+    documents = _rendered(helm, *NO_CRD, "--set", "leaderElection.enabled=false")
+
+    deployment = next(d for d in documents if d["kind"] == "Deployment")
+    env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
+    assert runtime_settings(env).election is None
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    assert "topologySpreadConstraints" not in deployment["spec"]["template"]["spec"]
+    assert "PodDisruptionBudget" not in {d["kind"] for d in documents}
+    assert not [rule for rule in _rules(documents) if "leases" in rule["resources"]]
+
+
 REFUSED = {
     "an unknown value": ("watch.namespace=a", "namespace"),
-    "an unknown top-level value": ("replicas=2", "replicas"),
+    "an unknown top-level value": ("replica=2", "replica"),
+    "no replica": ("replicas=0", "replicas"),
+    "replicas as text": ("replicas=two", "replicas"),
+    "a lease shorter than its renewal": (
+        "leaderElection.leaseSeconds=10",
+        "leaderElection.renewSeconds, and that below leaderElection.leaseSeconds",
+    ),
+    "a lease of a day": ("leaderElection.leaseSeconds=86400", "leaseSeconds"),
     "an unknown storage": ("headStorage.kind=hostPath", "must be one of"),
     "a size with a space": ("headStorage.size=1 Gi", "size"),
     "no workers": ("workers=0", "workers"),

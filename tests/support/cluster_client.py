@@ -18,6 +18,7 @@ PATHS = {
     "ControllerRevision": "/apis/apps/v1/namespaces/{ns}/controllerrevisions",
     "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{ns}/networkpolicies",
     "PodDisruptionBudget": "/apis/policy/v1/namespaces/{ns}/poddisruptionbudgets",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases",
     "Job": "/apis/batch/v1/namespaces/{ns}/jobs",
     "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/roles",
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{ns}/rolebindings",
@@ -25,7 +26,7 @@ PATHS = {
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{ns}/httproutes",
 }
 # An HTTPRoute is one too, where its kind is installed.
-CHILD_KINDS = [k for k in PATHS if k not in {"Pod", "Event", "LLMDeployment", "HTTPRoute"}]
+CHILD_KINDS = [k for k in PATHS if k not in {"Pod", "Event", "Lease", "LLMDeployment", "HTTPRoute"}]
 
 Object = dict[str, Any]
 

@@ -45,10 +45,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
+{{/* Two operators without a Lease would both act. */}}
+{{- define "llmd.replicas" -}}
+{{- if .Values.leaderElection.enabled }}{{ .Values.replicas | int }}{{ else }}1{{ end -}}
+{{- end -}}
+
 {{/* What the schema cannot say. */}}
 {{- define "llmd.checked" -}}
 {{- if and .Values.watch.clusterWide .Values.watch.namespaces -}}
 {{- fail "watch.clusterWide watches every namespace: leave watch.namespaces empty" -}}
+{{- end -}}
+{{- $election := .Values.leaderElection -}}
+{{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}
+{{- fail "leaderElection.retrySeconds must be below leaderElection.renewSeconds, and that below leaderElection.leaseSeconds" -}}
 {{- end -}}
 {{- if ne .Values.image.gateway.pullPolicy .Values.image.serving.pullPolicy -}}
 {{- fail "image.gateway.pullPolicy and image.serving.pullPolicy must be the same: the operator knows one policy for what it makes" -}}

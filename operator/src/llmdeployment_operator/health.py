@@ -14,7 +14,7 @@ STUCK_SECONDS = 300.0
 
 @asynccontextmanager
 async def serve_health(
-    port: int, metrics: Metrics, stuck_for: Callable[[], float], ready: Callable[[], bool]
+    port: int, metrics: Metrics, stuck_for: Callable[[], float], ready: Callable[[], str | None]
 ) -> AsyncIterator[None]:
     """Serve the three paths on all addresses for as long as the context lasts.
 
@@ -22,7 +22,8 @@ async def serve_health(
         port: TCP port.
         metrics: what `/metrics` shows.
         stuck_for: seconds the oldest waiting or running pass has made no progress.
-        ready: whether the operator watches the cluster.
+        ready: what `/readyz` says, or None while the operator cannot do its part. An operator that stands by is ready: a
+            rollout of the operator's own Deployment goes on, and the PodDisruptionBudget counts it.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -32,11 +33,10 @@ async def serve_health(
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        return (
-            web.Response(text="ok\n")
-            if ready()
-            else web.Response(status=503, text="not watching yet\n")
-        )
+        text = ready()
+        if text is None:
+            return web.Response(status=503, text="not watching yet\n")
+        return web.Response(text=f"{text}\n")
 
     async def show_metrics(_: web.Request) -> web.Response:
         return web.Response(

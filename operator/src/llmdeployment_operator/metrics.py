@@ -69,5 +69,10 @@ class Metrics:
             "LLMDeployments that wait for a pass.",
             registry=self.registry,
         )
+        self.leader = Gauge(
+            "llmdeployment_operator_leader",
+            "1 while this operator acts, 0 while it stands by for another.",
+            registry=self.registry,
+        )
         for state in STATES:
             self.objects.labels(state=state).set(0)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
 from llmdeployment_operator.plan.base.settings import Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
@@ -23,12 +24,14 @@ class ProcessSettings:
         workers: passes at the same time.
         resync_seconds: every LLMDeployment is looked at at least this often.
         port: of `/healthz`, `/readyz` and `/metrics`.
+        election: how one of several operators is elected; None: this one is alone.
     """
 
     cluster_read: bool
     workers: int
     resync_seconds: float
     port: int
+    election: Election | None = None
 
 
 def plan_settings(env: Mapping[str, str]) -> Settings:
@@ -64,7 +67,27 @@ def runtime_settings(env: Mapping[str, str]) -> ProcessSettings:
         workers=_read_positive(env, "LLMD_WORKERS", 8),
         resync_seconds=float(_read_positive(env, "LLMD_RESYNC_SECONDS", 600)),
         port=_read_positive(env, "LLMD_PORT", 8080),
+        election=_read_election(env)
+        if env.get("LLMD_LEADER_ELECTION", "").lower() in _TRUE
+        else None,
     )
+
+
+def _read_election(env: Mapping[str, str]) -> Election:
+    found = Election(
+        namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
+        name=env.get("LLMD_LEASE_NAME") or "llmdeployment-operator",
+        lease_seconds=_read_positive(env, "LLMD_LEASE_SECONDS", 15),
+        renew_seconds=_read_positive(env, "LLMD_LEASE_RENEW_SECONDS", 10),
+        retry_seconds=_read_positive(env, "LLMD_LEASE_RETRY_SECONDS", 2),
+    )
+    lease, renew, retry = found.lease_seconds, found.renew_seconds, found.retry_seconds
+    if not retry < renew < lease <= LONGEST_SECONDS:
+        raise SettingsError(
+            f"LLMD_LEASE_RETRY_SECONDS ({retry}) must be below LLMD_LEASE_RENEW_SECONDS ({renew}), that below "
+            f"LLMD_LEASE_SECONDS ({lease}), and that at most {LONGEST_SECONDS}"
+        )
+    return found
 
 
 def _read_required(env: Mapping[str, str], name: str) -> str:

@@ -2,7 +2,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
@@ -14,6 +14,7 @@ from tests.support.ports import free_port
 
 from llmdeployment_operator.handlers.run import run
 from llmdeployment_operator.kube.client import access, api_client
+from llmdeployment_operator.kube.fence import Fence
 from llmdeployment_operator.kube.observe import Clients
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.settings import Settings
@@ -58,6 +59,7 @@ class RunningOperator:
     kubeconfig: str
     namespace: str
     port: int
+    fence: Fence = field(default_factory=Fence)
 
     def start(self) -> None:
         started: threading.Event = threading.Event()
@@ -69,7 +71,7 @@ class RunningOperator:
             runtime = ProcessSettings(
                 cluster_read=True, workers=4, resync_seconds=600, port=self.port
             )
-            await run(way, plan_settings(self.namespace), runtime, self._stop)
+            await run(way, plan_settings(self.namespace), runtime, self._stop, self.fence)
 
         def main() -> None:
             self._stopping = False

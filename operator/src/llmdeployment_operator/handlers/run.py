@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -21,6 +23,8 @@ from llmdeployment_operator.handlers.watch import (
 from llmdeployment_operator.health import serve_health
 from llmdeployment_operator.kube.client import Access, api_client
 from llmdeployment_operator.kube.errors import OperatorError
+from llmdeployment_operator.kube.fence import Fence, make_fenced_request
+from llmdeployment_operator.kube.lease import Leadership
 from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.kube.observe import Clients
 from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
@@ -41,15 +45,32 @@ PASS_SECONDS = 120.0
 
 
 async def run(
-    way: Access, settings: Settings, runtime: ProcessSettings, stop: asyncio.Event
+    way: Access,
+    settings: Settings,
+    runtime: ProcessSettings,
+    stop: asyncio.Event,
+    fence: Fence | None = None,
 ) -> None:
-    """Operate until `stop` is set.
+    """Operate until `stop` is set, after waiting for the Lease if several operators run.
+
+    Args:
+        way: how to reach the API server.
+        settings: of the plan.
+        runtime: of the operator itself.
+        stop: ends the operator.
+        fence: is open while this process may write.
 
     Raises:
+        LeaseLost: another operator may act now; the process should exit, and be started again.
         ExceptionGroup: a part that must not end has ended; the process should exit, and be started again.
     """
-    metrics = Metrics()
-    async with aiohttp.ClientSession() as session, api_client(way) as client:
+    metrics, fence = Metrics(), fence or Fence()
+    async with (
+        aiohttp.ClientSession(request_class=make_fenced_request(fence)) as session,
+        api_client(way, fence) as client,
+        api_client(way) as lease_client,
+    ):
+        leadership = Leadership(lease_client, runtime.election, fence)
         clients = Clients(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
         passes = Reconciler(Operator(clients, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
@@ -58,20 +79,39 @@ async def run(
             clients.read_cache.changed((key.namespace, key.name))
             queue.put(key)
 
-        metrics.queue.set_function(lambda: len(queue))
         watching = asyncio.Event()
-        async with serve_health(runtime.port, metrics, queue.stuck_for, watching.is_set):
+
+        def readiness() -> str | None:
+            if not leadership.leads:
+                return "standby"
+            return "ok" if watching.is_set() else None
+
+        metrics.queue.set_function(lambda: len(queue))
+        metrics.leader.set_function(lambda: float(leadership.leads))
+        async with serve_health(runtime.port, metrics, queue.stuck_for, readiness):
+            if not await leadership.acquire(stop):
+                return
+            watch = asyncio.create_task(
+                _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
+            )
             parts = [
                 asyncio.create_task(queue.run(runtime.workers), name="workers"),
-                asyncio.create_task(
-                    _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
-                ),
                 asyncio.create_task(
                     _resync_forever(client, settings, changed, runtime.resync_seconds),
                     name="resync",
                 ),
             ]
-            await _until_first_ends(parts)
+            keep = asyncio.create_task(leadership.keep(), name="lease")
+            try:
+                await _until_first_ends([watch, keep, *parts], stop)
+            finally:
+                # The Lease is renewed while passes end, and given up before kopf does, which only reads and takes seconds.
+                await _cancel(parts)
+                await _cancel([keep])
+                await leadership.release()
+                stop.set()
+                await asyncio.wait({watch}, timeout=2 * STOP_SECONDS)
+                await _cancel([watch])
 
 
 async def _watch(
@@ -86,19 +126,7 @@ async def _watch(
     kopf.on.login(registry=handlers)(make_login(way))
     places = tuple(namespaces)
     await _until_served(client, places[0] if places else None, stop)
-    kopf_task = asyncio.create_task(
-        kopf.operator(
-            registry=handlers,
-            settings=build_settings(),
-            # Named here, because kopf would ask for the user's name, and uid 1000 of a container has none.
-            identity=MANAGER,  # type: ignore[arg-type]  # because kopf exports no way to make one
-            standalone=True,
-            clusterwide=not places,
-            namespaces=places,
-            stop_flag=stop,
-            ready_flag=watching,
-        )
-    )
+    kopf_task = asyncio.create_task(_run_kopf(handlers, places, watching, stop))
     stop_task = asyncio.create_task(stop.wait())
     await asyncio.wait({kopf_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
     stop_task.cancel()
@@ -108,6 +136,36 @@ async def _watch(
         await asyncio.gather(kopf_task, return_exceptions=True)
     else:
         kopf_task.result()
+
+
+async def _run_kopf(
+    handlers: kopf.OperatorRegistry,
+    namespaces: tuple[str, ...],
+    watching: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers,
+        settings=build_settings(),
+        # Named here, because kopf would ask for the user's name, and uid 1000 of a container has none.
+        identity=MANAGER,  # type: ignore[arg-type]  # because kopf exports no way to make one
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+        ready_flag=watching,
+    )
+    # kopf has taken the signals, and would end by itself first: passes and the Lease come before it.
+    stop_on_signals(stop)
+    await kopf.run_tasks(tasks, ignored=others)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` at SIGTERM and SIGINT; in a thread, which gets no signals, do nothing."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def _until_served(client: ApiClient, namespace: str | None, stop: asyncio.Event) -> None:
@@ -139,15 +197,21 @@ async def _resync_forever(
                 changed(DeploymentKey(obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
 
-async def _until_first_ends(parts: list[asyncio.Task[None]]) -> None:
+async def _until_first_ends(parts: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Wait until `stop` is set or a part ends; raise what it ended with."""
+    stopping = asyncio.create_task(stop.wait())
     try:
-        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        done, _ = await asyncio.wait({*parts, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in parts:
-            task.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
+        stopping.cancel()
+    for task in done:
+        task.result()
+
+
+async def _cancel(parts: list[asyncio.Task[None]]) -> None:
+    for task in parts:
+        task.cancel()
+    await asyncio.gather(*parts, return_exceptions=True)
 
 
 class Reconciler:

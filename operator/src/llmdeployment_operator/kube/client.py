@@ -1,7 +1,9 @@
 """How the operator reaches the API server: from inside a pod, or by a kubeconfig."""
 
+import copy
 import os
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -11,6 +13,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from llmdeployment_operator.kube.errors import OperatorError
+from llmdeployment_operator.kube.fence import Fence, make_fenced_request
 
 
 class NoCluster(OperatorError):
@@ -45,22 +48,26 @@ async def access(kubeconfig: str | None = None, context: str | None = None) -> A
     return Access(configuration, inside)
 
 
-def api_client(way: Access) -> ApiClient:
-    """Return a client; close it after use.
+def api_client(way: Access, fence: Fence | None = None) -> ApiClient:
+    """Return a client; close it after use. With a fence, it sends writes only while that is open.
 
     A pass makes some twenty reads, and one that fails would end it: reads and deletions are tried three times, 0.2 s
     and 0.4 s apart. Writes are not: the work queue makes the whole pass again, from what it reads then.
     """
+    configuration = copy.copy(way.configuration)
     # Else aiohttp reads netrc and the proxies of the environment anew for every request, in a thread.
-    way.configuration.client_session_kwargs = {"trust_env": False}
-    way.configuration.proxy = way.configuration.proxy or _find_proxy(way.configuration.host)
-    way.configuration.retries = ExponentialRetry(
+    session: dict[str, Any] = {"trust_env": False}
+    if fence is not None:
+        session["request_class"] = make_fenced_request(fence)
+    configuration.client_session_kwargs = session
+    configuration.proxy = configuration.proxy or _find_proxy(configuration.host)
+    configuration.retries = ExponentialRetry(
         attempts=3,
         start_timeout=0.1,
         statuses={429},
         exceptions={aiohttp.ClientOSError, aiohttp.ServerDisconnectedError},
     )
-    return ApiClient(configuration=way.configuration)
+    return ApiClient(configuration=configuration)
 
 
 def _find_proxy(host: str) -> str | None:

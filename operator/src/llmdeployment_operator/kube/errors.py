@@ -7,6 +7,8 @@ OperatorError
   ApiUnavailable      no answer, a timeout, 429 or 5xx: try again later
   ServeUnavailable    Ray Serve's REST API does not answer yet
   ServeRefused        Ray Serve's REST API refused the configuration
+  NotLeader           this process may not write, because another operator may act
+  LeaseLost           this process does not lead any more and should end
 """
 
 
@@ -40,3 +42,11 @@ class ServeUnavailable(OperatorError):
 
 class ServeRefused(OperatorError):
     """Ray Serve's REST API refused the configuration."""
+
+
+class NotLeader(OperatorError):
+    """A write was not sent, because this process does not lead."""
+
+
+class LeaseLost(OperatorError):
+    """The Lease was not renewed in time, or somebody else holds it."""

@@ -116,6 +116,27 @@ async def apply_status(client: ApiClient, body: Object) -> Object:
     return await _apply(client, body, "status")
 
 
+async def create(client: ApiClient, body: Object) -> Object:
+    """Make an object.
+
+    Raises:
+        ApiConflict: there is one of that name.
+    """
+    path = BY_KIND[body["kind"]].path(body["metadata"]["namespace"])
+    return await _request(client, "POST", path, body=body)
+
+
+async def replace(client: ApiClient, body: Object) -> Object:
+    """Write an object over the one that was read.
+
+    Raises:
+        ApiConflict: it was changed since, or is another one: `metadata` holds the version and uid that were read.
+    """
+    meta = body["metadata"]
+    path = BY_KIND[body["kind"]].path(meta["namespace"], meta["name"])
+    return await _request(client, "PUT", path, body=body)
+
+
 async def delete(client: ApiClient, kind: str, namespace: str, name: str, uid: str) -> None:
     """Delete one object if it is still the one that was looked at; gone already is success."""
     body = {

@@ -32,6 +32,7 @@ SECRET = Resource("v1", "Secret", "secrets")
 NODE = Resource("v1", "Node", "nodes")
 STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses")
 EVENT = Resource("v1", "Event", "events")
+LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
 HTTP_ROUTE = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
 """A child too, but one whose kind may be missing: it is looked for by name, and not watched."""
 
@@ -52,5 +53,5 @@ CHILDREN = (
 
 BY_KIND = {
     r.kind: r
-    for r in (*CHILDREN, HTTP_ROUTE, LLMDEPLOYMENT, POD, SECRET, NODE, STORAGE_CLASS, EVENT)
+    for r in (*CHILDREN, HTTP_ROUTE, LLMDEPLOYMENT, POD, SECRET, NODE, STORAGE_CLASS, EVENT, LEASE)
 }
