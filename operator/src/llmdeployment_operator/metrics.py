@@ -74,5 +74,15 @@ class Metrics:
             "1 while this operator acts, 0 while it stands by for another.",
             registry=self.registry,
         )
+        self.store_objects = Gauge(
+            "llmdeployment_operator_store_objects",
+            "Objects of the API server that are kept in memory.",
+            registry=self.registry,
+        )
+        self.watches_broken = Gauge(
+            "llmdeployment_operator_watches_broken",
+            "Kinds and namespaces that cannot be watched now.",
+            registry=self.registry,
+        )
         for state in STATES:
             self.objects.labels(state=state).set(0)

@@ -5,30 +5,30 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
-from llmdeployment_operator.kube import objects, serve
+from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import (
     ApiError,
     ApiRefused,
     OperatorError,
-    ServeRefused,
-    ServeUnavailable,
 )
 from llmdeployment_operator.kube.observe import Clients, look_up, observe
-from llmdeployment_operator.kube.resources import HTTP_ROUTE, LLMDEPLOYMENT
+from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.names import MANAGER
+from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, refuse
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.scaling_status import read_scaling_state
-from llmdeployment_operator.plan.plan import Plan
+from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ LOOKUP_ROUNDS = 5
 LOOKUP_SECONDS = 5.0
 """When a pass is made again whose plan still asked for names after `LOOKUP_ROUNDS`."""
 
-_INVALID = frozenset({400, 422})
-_UNKNOWN_KIND = 404
+_INVALID = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
+_READ_BY_NAME = frozenset({SECRET.kind, HTTP_ROUTE.kind})
 _GATEWAY_API = (
     "install the CRDs of the Gateway API (standard channel, httproutes.gateway.networking.k8s.io v1) with a controller, "
     "or set spec.gateway.mode: Builtin"
@@ -86,17 +86,19 @@ class Operator:
     metrics: Metrics
 
 
-async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
+async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
     """Bring one LLMDeployment a step nearer to its spec.
+
+    Returns:
+        How the pass ended, or None: it waits for answers, and the poller calls for the next one.
 
     Raises:
         OperatorError: something could not be read or written now; the caller tries again later.
     """
-    raw = await objects.get(operator.clients.client, LLMDEPLOYMENT, key.namespace, key.name)
+    clients, owner = operator.clients, (key.namespace, key.name)
+    raw = clients.store.get(KIND, key.namespace, key.name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
-        operator.clients.counts_cache.forget((key.namespace, key.name))
-        operator.clients.scaling_cache.forget((key.namespace, key.name))
-        operator.clients.read_cache.forget((key.namespace, key.name))
+        clients.forget(owner)
         return PassResult(None, None)
     status = raw.get("status") or {}
     try:
@@ -106,12 +108,12 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
             raw["metadata"]["generation"], Finding(Reason.INVALID_SPEC, str(error)), status, _now()
         )
         return await _report(operator, raw, plan)
-    plan, cluster = await _make_plan(operator, deployment, status)
+    cluster = await observe(clients, deployment, status)
+    if cluster is None:
+        return None
+    plan, cluster = await _make_plan(operator, deployment, cluster)
     # Before anything is written: a decision that was carried out in part is the same at the next pass.
-    meta = deployment.metadata
-    operator.clients.scaling_cache.keep((meta.namespace, meta.name), meta.uid, plan.scaling)
-    if plan.apply or plan.remove:
-        operator.clients.read_cache.changed((meta.namespace, meta.name))
+    clients.scaling_cache.keep(owner, deployment.metadata.uid, plan.scaling)
     try:
         await _execute(operator, deployment, plan, cluster)
     except ApiRefused as error:
@@ -120,14 +122,13 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult:
 
 
 async def _make_plan(
-    operator: Operator, deployment: LLMDeployment, status: Mapping[str, Any]
+    operator: Operator, deployment: LLMDeployment, cluster: ClusterState
 ) -> tuple[Plan, ClusterState]:
     """Return the plan and what it was made from, once every name that it needs was looked up.
 
     An answer may ask for other names: whether the cluster has a default StorageClass changes what is rendered.
     Each round looks up names that no round before has, so a few are enough.
     """
-    cluster = await observe(operator.clients, deployment, status)
     for _ in range(LOOKUP_ROUNDS):
         plan = build_plan(deployment, cluster, operator.settings, _now())
         if not plan.lookups:
@@ -146,46 +147,66 @@ async def _make_plan(
 async def _execute(
     operator: Operator, deployment: LLMDeployment, plan: Plan, cluster: ClusterState
 ) -> None:
-    client, namespace = operator.clients.client, deployment.metadata.namespace
+    """Write what the plan says, and take each answer into the store: the next pass sees what this one wrote."""
+    clients, namespace = operator.clients, deployment.metadata.namespace
     key = f"{namespace}/{deployment.metadata.name}"
     for line in plan.details if not plan.quiet else ():
         log.info("%s: %s", key, line)
     for obj in plan.apply:
-        await _apply(client, obj)
+        _take(clients, await _apply(clients.client, obj))
         _count_write(operator, "apply", obj["kind"])
     for put in plan.serve:
-        await _declare(operator, cluster, put.runtime, put.body, put.pod)
+        _declare(operator, deployment, cluster, put)
     for gone in plan.remove:
-        await objects.delete(client, gone.kind, namespace, gone.name, gone.uid)
+        left = await objects.delete(clients.client, gone.kind, namespace, gone.name, gone.uid)
+        if left is not None:
+            _take(clients, left)
+        else:
+            clients.store.take_deletion(gone.kind, namespace, gone.name, gone.uid)
+            clients.names.drop(gone.kind, namespace, gone.name)
         _count_write(operator, "delete", gone.kind)
 
 
-async def _apply(client: ApiClient, obj: dict[str, Any]) -> None:
+def _take(clients: Clients, obj: Object) -> None:
+    if obj["kind"] in _READ_BY_NAME:
+        clients.names.put(obj)
+    else:
+        clients.store.put(obj)
+
+
+async def _apply(client: ApiClient, obj: Object) -> Object:
     where = f"{obj['kind']} {obj['metadata']['name']}"
     try:
-        await objects.apply(client, obj)
+        return await objects.apply(client, obj)
     except ApiRefused as error:
         raise ApiRefused(error.status, f"{where} is refused by the API server: {error}") from error
     except ApiError as error:
-        if error.status != _UNKNOWN_KIND or obj["kind"] != HTTP_ROUTE.kind:
+        if error.status != HTTPStatus.NOT_FOUND or obj["kind"] != HTTP_ROUTE.kind:
             raise
         why = f"{where} cannot be written, this cluster does not know the kind: {_GATEWAY_API}"
         raise ApiRefused(error.status, why) from error
 
 
-async def _declare(
-    operator: Operator, cluster: ClusterState, runtime: str, body: dict[str, Any], pod: str
+def _declare(
+    operator: Operator, deployment: LLMDeployment, cluster: ClusterState, put: ServePut
 ) -> None:
-    head = next(p for p in cluster.pods if p["metadata"]["name"] == pod)
-    try:
-        await serve.put_applications(
-            operator.clients.session, head["status"]["podIP"], cluster.tokens[runtime], body
-        )
-    except ServeUnavailable as error:
-        # The next pass reads Serve's state again and says so in a condition.
-        log.info("runtime %s: %s", runtime, error)
-    except ServeRefused as error:
-        raise ApiRefused(400, f"Ray Serve refused the configuration: {error}") from error
+    """Have Ray Serve told what to run.
+
+    Raises:
+        ApiRefused: it refused this very configuration before.
+    """
+    meta = deployment.metadata
+    head = next(p for p in cluster.pods if p["metadata"]["name"] == put.pod)
+    refused = operator.clients.poller.declare(
+        (meta.namespace, meta.name),
+        put.runtime,
+        head["status"]["podIP"],
+        cluster.tokens[put.runtime],
+        put.body,
+    )
+    if refused:
+        why = f"Ray Serve refused the configuration: {refused}"
+        raise ApiRefused(HTTPStatus.BAD_REQUEST, why)
     _count_write(operator, "declare", "ServeApplication")
 
 
@@ -213,12 +234,14 @@ async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict
         "status": status,
     }
     try:
-        await objects.apply_status(operator.clients.client, body)
+        operator.clients.store.put(await objects.apply_status(operator.clients.client, body))
     except ApiError as error:
-        # Gone meanwhile. Made anew meanwhile is a conflict of uids, and ends this pass: the next looks at the new one.
-        if error.status == 404:  # noqa: PLR2004  reason=an HTTP status is its own name
-            return
-        raise
+        # Made anew meanwhile is a conflict of uids, and ends this pass: the next looks at the new one.
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        # Gone, and no event has told of it yet.
+        operator.clients.store.take_deletion(KIND, meta["namespace"], meta["name"], meta["uid"])
+        return
     _count_write(operator, "status", KIND)
 
 
@@ -258,7 +281,7 @@ async def _post_event(operator: Operator, raw: Mapping[str, Any], event: Event) 
 
 def _plan_refusal(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
     reason = Reason.INVALID_SPEC if error.status in _INVALID else Reason.API_ERROR
-    if error.status == _UNKNOWN_KIND:
+    if error.status == HTTPStatus.NOT_FOUND:
         reason = Reason.CRD_MISSING
     plan = refuse(
         raw["metadata"]["generation"], Finding(reason, str(error)), raw.get("status") or {}, _now()

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import aiohttp
@@ -13,9 +13,10 @@ import kopf
 from kubernetes.aio.client import ApiClient
 from prometheus_client import Gauge
 
+from llmdeployment_operator.api.types import API_VERSION, KIND
 from llmdeployment_operator.handlers.queue import WorkQueue
 from llmdeployment_operator.handlers.watch import (
-    Enqueue,
+    Take,
     build_registry,
     build_settings,
     make_login,
@@ -27,9 +28,12 @@ from llmdeployment_operator.kube.fence import Fence, make_fenced_request
 from llmdeployment_operator.kube.lease import Leadership
 from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.kube.observe import Clients
-from llmdeployment_operator.kube.resources import LLMDEPLOYMENT
+from llmdeployment_operator.kube.poller import Poller
+from llmdeployment_operator.kube.reflector import Reflector, wait_until_synced
+from llmdeployment_operator.kube.resources import CHILDREN, LLMDEPLOYMENT, POD
+from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.metrics import STATES, Metrics
-from llmdeployment_operator.plan.base.names import MANAGER
+from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 from llmdeployment_operator.settings import ProcessSettings
@@ -71,15 +75,23 @@ async def run(
         api_client(way) as lease_client,
     ):
         leadership = Leadership(lease_client, runtime.election, fence)
-        clients = Clients(client, session, runtime.cluster_read, everywhere=not settings.namespaces)
+        store = Store()
+
+        def changed(owner: Owner) -> None:
+            queue.put(DeploymentKey(*owner))
+
+        poller = Poller(session, changed)
+        everywhere = not settings.namespaces
+        clients = Clients(client, store, poller, runtime.cluster_read, everywhere)
         passes = Reconciler(Operator(clients, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
-
-        def changed(key: DeploymentKey) -> None:
-            clients.read_cache.changed((key.namespace, key.name))
-            queue.put(key)
-
+        reflectors = _build_reflectors(client, settings.namespaces, store, changed)
         watching = asyncio.Event()
+
+        def take(event: str, obj: Mapping[str, Any]) -> None:
+            whole = {"apiVersion": API_VERSION, "kind": KIND, **obj}
+            if store.remove(whole) if event == "DELETED" else store.put(whole):
+                changed((obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
         def readiness() -> str | None:
             if not leadership.leads:
@@ -87,18 +99,20 @@ async def run(
             return "ok" if watching.is_set() else None
 
         metrics.queue.set_function(lambda: len(queue))
+        metrics.store_objects.set_function(lambda: len(store))
+        metrics.watches_broken.set_function(lambda: sum(bool(each.broken) for each in reflectors))
         metrics.leader.set_function(lambda: float(leadership.leads))
         async with serve_health(runtime.port, metrics, queue.stuck_for, readiness):
             if not await leadership.acquire(stop):
                 return
             watch = asyncio.create_task(
-                _watch(way, client, settings.namespaces, changed, watching, stop), name="watch"
+                _watch(way, client, settings.namespaces, take, watching, stop), name="watch"
             )
             parts = [
-                asyncio.create_task(queue.run(runtime.workers), name="workers"),
+                asyncio.create_task(_reflect(client, reflectors, stop), name="reflectors"),
+                asyncio.create_task(_work(queue, reflectors, runtime.workers), name="workers"),
                 asyncio.create_task(
-                    _resync_forever(client, settings, changed, runtime.resync_seconds),
-                    name="resync",
+                    _resync_forever(store, changed, runtime.resync_seconds), name="resync"
                 ),
             ]
             keep = asyncio.create_task(leadership.keep(), name="lease")
@@ -107,6 +121,7 @@ async def run(
             finally:
                 # The Lease is renewed while passes end, and given up before kopf does, which only reads and takes seconds.
                 await _cancel(parts)
+                await poller.close()
                 await _cancel([keep])
                 await leadership.release()
                 stop.set()
@@ -118,11 +133,11 @@ async def _watch(
     way: Access,
     client: ApiClient,
     namespaces: Iterable[str],
-    changed: Enqueue,
+    take: Take,
     watching: asyncio.Event,
     stop: asyncio.Event,
 ) -> None:
-    handlers = build_registry(changed)
+    handlers = build_registry(take)
     kopf.on.login(registry=handlers)(make_login(way))
     places = tuple(namespaces)
     await _until_served(client, places[0] if places else None, stop)
@@ -181,20 +196,41 @@ async def _until_served(client: ApiClient, namespace: str | None, stop: asyncio.
             await asyncio.wait_for(stop.wait(), CRD_SECONDS)
 
 
-async def _resync_forever(
-    client: ApiClient, settings: Settings, changed: Enqueue, seconds: float
-) -> None:
-    """List every LLMDeployment now and then: an event that was lost delays its object, and no more."""
+def _build_reflectors(
+    client: ApiClient,
+    namespaces: Iterable[str],
+    store: Store,
+    changed: Callable[[Owner], None],
+) -> list[Reflector]:
+    """Return what keeps the store like the API server: LLMDeployments, and what carries the operator's label."""
+    ours = {MANAGED_BY: MANAGER}
+    kinds = [(LLMDEPLOYMENT, {}), *((kind, ours) for kind in (*CHILDREN, POD))]
+    return [
+        Reflector(client, kind, namespace, selector, store, changed)
+        for namespace in tuple(namespaces) or (None,)
+        for kind, selector in kinds
+    ]
+
+
+async def _reflect(client: ApiClient, reflectors: list[Reflector], stop: asyncio.Event) -> None:
+    await _until_served(client, reflectors[0].namespace, stop)
+    async with asyncio.TaskGroup() as group:
+        for reflector in reflectors:
+            group.create_task(reflector.run())
+
+
+async def _work(queue: WorkQueue[DeploymentKey], reflectors: list[Reflector], workers: int) -> None:
+    """Make passes once everything is known: a child that is not in the store yet would be written again."""
+    await wait_until_synced(reflectors)
+    await queue.run(workers)
+
+
+async def _resync_forever(store: Store, changed: Callable[[Owner], None], seconds: float) -> None:
+    """Make a pass over every LLMDeployment now and then, though nothing tells of a change."""
     while True:
         await asyncio.sleep(seconds)  # why: the period of the resync itself
-        for namespace in settings.namespaces or (None,):
-            try:
-                found = await list_by_label(client, LLMDEPLOYMENT, namespace, {})
-            except OperatorError as error:
-                log.warning("resync: %s", error)
-                continue
-            for obj in found:
-                changed(DeploymentKey(obj["metadata"]["namespace"], obj["metadata"]["name"]))
+        for owner in store.list_owners(KIND):
+            changed(owner)
 
 
 async def _until_first_ends(parts: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
@@ -223,11 +259,13 @@ class Reconciler:
         self._shown: dict[tuple[Gauge, DeploymentKey], set[tuple[str, ...]]] = {}
 
     async def one(self, key: DeploymentKey) -> float | None:
-        """Make one pass and return when the next is due, or None: when something happens."""
+        """Make one pass and return when the next is due, or None: when something happens, or when those who are asked have answered."""
         metrics = self._operator.metrics
         with metrics.duration.time():
             async with asyncio.timeout(PASS_SECONDS):
                 outcome = await reconcile(self._operator, key)
+        if outcome is None:
+            return None
         metrics.reconciles.labels(result="success").inc()
         self._note(key, outcome.state)
         self._show(metrics.traffic, key, outcome.traffic)

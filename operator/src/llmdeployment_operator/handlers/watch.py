@@ -1,4 +1,4 @@
-"""kopf, as glue only: every event of an LLMDeployment or of a child becomes that LLMDeployment's key."""
+"""kopf, as glue only: events of LLMDeployments. What belongs to them is watched by `kube/reflector.py`, which says why."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,35 +7,26 @@ import kopf
 
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION
 from llmdeployment_operator.kube.client import Access
-from llmdeployment_operator.kube.resources import CHILDREN, POD, Resource
-from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER, OWNER
-from llmdeployment_operator.reconcile import DeploymentKey
 
-Enqueue = Callable[[DeploymentKey], None]
+Take = Callable[[str, Mapping[str, Any]], None]
 
 WATCH_SECONDS = 60
 """How long a watch lasts before it is opened anew."""
 
 
-def build_registry(put: Enqueue) -> kopf.OperatorRegistry:
-    """Return the handlers; `put` is given the key of whatever changed."""
+def build_registry(take: Take) -> kopf.OperatorRegistry:
+    """Return the handlers; `take` is given each event of an LLMDeployment: its type, and the object."""
     found = kopf.OperatorRegistry()
 
-    async def on_deployment(namespace: str | None, name: str, **_: Any) -> None:  # noqa: ANN401  because kopf fills them
-        put(DeploymentKey(namespace or "", name))
-
-    async def on_child(namespace: str | None, labels: Mapping[str, str], **_: Any) -> None:  # noqa: ANN401  because kopf fills them
-        if owner := labels.get(OWNER):
-            put(DeploymentKey(namespace or "", owner))
+    async def on_deployment(event: Mapping[str, Any], **_: Any) -> None:  # noqa: ANN401  # because kopf fills them
+        take(event.get("type") or "", event["object"])
 
     kopf.on.event(GROUP, VERSION, PLURAL, registry=found)(on_deployment)
-    for kind in (*CHILDREN, POD):
-        kopf.on.event(*_split_address(kind), registry=found, labels={OWNER: kopf.PRESENT})(on_child)
     return found
 
 
 def build_settings() -> kopf.OperatorSettings:
-    """Return kopf's settings: no peering, no Events of its own, children filtered by the API server."""
+    """Return kopf's settings: no peering, and no Events of its own."""
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.peering.standalone = True
@@ -45,8 +36,6 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.client_timeout = WATCH_SECONDS + 10
     settings.watching.connect_timeout = 10
-    for kind in (*CHILDREN, POD):
-        settings.watching.label_selectors[_split_address(kind)] = f"{MANAGED_BY}={MANAGER}"
     return settings
 
 
@@ -70,8 +59,3 @@ def make_login(way: Access) -> Callable[..., kopf.ConnectionInfo | None]:
         )
 
     return found
-
-
-def _split_address(kind: Resource) -> tuple[str, str, str]:
-    group, _, version = kind.api_version.rpartition("/")
-    return group, version, kind.plural

@@ -7,9 +7,7 @@ absence are missing on both sides of a comparison, which makes that take longer 
 from collections.abc import Iterable, Mapping
 
 from llmdeployment_operator.analysis.counts import CountKey, Counts, RevisionCounts
-
-Owner = tuple[str, str]
-"""Namespace and name of an LLMDeployment."""
+from llmdeployment_operator.kube.store import Owner
 
 
 class CountsCache:

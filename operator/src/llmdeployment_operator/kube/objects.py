@@ -137,8 +137,17 @@ async def replace(client: ApiClient, body: Object) -> Object:
     return await _request(client, "PUT", path, body=body)
 
 
-async def delete(client: ApiClient, kind: str, namespace: str, name: str, uid: str) -> None:
-    """Delete one object if it is still the one that was looked at; gone already is success."""
+async def delete(
+    client: ApiClient, kind: str, namespace: str, name: str, uid: str
+) -> Object | None:
+    """Delete one object if it is still the one that was looked at; gone already is success.
+
+    Returns:
+        The object while it still ends, or None when it is gone.
+
+    Raises:
+        ApiError: the API server refused.
+    """
     body = {
         "apiVersion": "v1",
         "kind": "DeleteOptions",
@@ -146,11 +155,13 @@ async def delete(client: ApiClient, kind: str, namespace: str, name: str, uid: s
         "propagationPolicy": "Background",
     }
     try:
-        await _request(client, "DELETE", BY_KIND[kind].path(namespace, name), body=body)
+        answer = await _request(client, "DELETE", BY_KIND[kind].path(namespace, name), body=body)
     except ApiError as error:
         # 409: an object of that name exists, but not the one the plan was about; the next pass sees it.
         if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
             raise
+        return None
+    return None if answer.get("kind") == "Status" else answer
 
 
 async def create_event(client: ApiClient, body: Object) -> None:

@@ -1,14 +1,12 @@
-"""One look at everything that concerns an LLMDeployment."""
+"""What a pass knows of an LLMDeployment: from the store, by name where nothing may be watched, and what the poller was told."""
 
 import asyncio
 import base64
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from llmdeployment_operator.analysis.counts import (
@@ -16,19 +14,15 @@ from llmdeployment_operator.analysis.counts import (
     read_gateway_counts,
     read_replica_counts,
 )
-from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.autoscaler.types import ReplicaSample
-from llmdeployment_operator.kube import capacity, objects, references, serve
+from llmdeployment_operator.api.types import KIND, LLMDeployment
+from llmdeployment_operator.kube import capacity, references, serve
 from llmdeployment_operator.kube.counts_cache import CountsCache
-from llmdeployment_operator.kube.errors import ApiRefused, ServeUnavailable
-from llmdeployment_operator.kube.read_cache import ReadCache
-from llmdeployment_operator.kube.resources import (
-    BY_KIND,
-    CHILDREN,
-    HTTP_ROUTE,
-    POD,
-)
+from llmdeployment_operator.kube.errors import ApiRefused
+from llmdeployment_operator.kube.name_cache import FOUND_SECONDS, MISSING_SECONDS, NameCache
+from llmdeployment_operator.kube.poller import LOAD_SECONDS, STATS_SECONDS, Answer, Poller, Target
+from llmdeployment_operator.kube.resources import HTTP_ROUTE, POD
 from llmdeployment_operator.kube.scaling_cache import ScalingCache
+from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
@@ -41,9 +35,6 @@ from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serv
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
 from llmdeployment_operator.plan.observed.replica_stats import read_gateway, read_sample
 
-STATS_SECONDS = 1.0
-"""How long a replica may take to say how it fares where autoscaling asks: one that takes longer did not answer."""
-
 
 @dataclass(frozen=True)
 class Clients:
@@ -51,99 +42,94 @@ class Clients:
 
     Attributes:
         client: of the API server.
-        session: for Ray's REST API and the gateways.
+        store: what the API server has.
+        poller: what heads, gateways and replicas say.
         cluster_read: whether nodes and StorageClasses may be listed.
         everywhere: whether pods of all namespaces may be listed.
-        collector: counts from look to look.
-        recall: what autoscaling remembers.
-        known: what the API server said last.
+        names: what was read by name.
+        counts_cache: counts from pass to pass.
+        scaling_cache: what autoscaling remembers.
     """
 
     client: ApiClient
-    session: aiohttp.ClientSession
+    store: Store
+    poller: Poller
     cluster_read: bool
     everywhere: bool
+    names: NameCache = field(default_factory=NameCache)
     counts_cache: CountsCache = field(default_factory=CountsCache)
     scaling_cache: ScalingCache = field(default_factory=ScalingCache)
-    read_cache: ReadCache = field(default_factory=ReadCache)
+
+    def forget(self, owner: Owner) -> None:
+        """Forget an LLMDeployment that is gone."""
+        self.counts_cache.forget(owner)
+        self.scaling_cache.forget(owner)
+        self.poller.forget(owner)
+        self.names.forget(*owner)
 
 
 async def observe(
     clients: Clients, deployment: LLMDeployment, status: Mapping[str, Any]
-) -> ClusterState:
-    """Return what is there now.
+) -> ClusterState | None:
+    """Return what is there now, or None: somebody is being asked, and another pass is called for when they have answered.
 
     Raises:
         ApiError: the API server refused a read.
         ApiUnavailable: it does not answer.
     """
     meta = deployment.metadata
-    owner, version = (meta.namespace, meta.name), (meta.uid, meta.generation)
-    read = clients.read_cache.of(owner, version)
-    if read is None:
-        begun = clients.read_cache.begin(owner)
-        read = await _read_all(clients, deployment)
-        # Only autoscaling looks so often; and what is missing is looked for every time, since nothing tells of its coming.
-        if deployment.spec.scaling and not (read.missing_secrets or read.missing_config_maps):
-            clients.read_cache.keep(owner, version, begun, read)
-    seen = replace(
+    owner = (meta.namespace, meta.name)
+    read = await _read_cluster(clients, deployment)
+    cluster = replace(
         read,
         status=status,
         new_token=secrets.token_hex(32),
         scaling=clients.scaling_cache.of(owner, meta.uid),
     )
-    return await _asked(clients, deployment, seen)
+    answers = clients.poller.answers(owner, _list_targets(deployment, cluster))
+    if answers is None:
+        return None
+    return await _add_answers(clients, deployment, cluster, answers)
 
 
-async def _read_all(clients: Clients, deployment: LLMDeployment) -> ClusterState:
+async def _read_cluster(clients: Clients, deployment: LLMDeployment) -> ClusterState:
     """Return what the API server has of it."""
     meta = deployment.metadata
-    mine = {names.OWNER: meta.name}
-    ours = {**mine, names.MANAGED_BY: names.MANAGER}
-    listings = (
-        objects.list_by_label(clients.client, kind, meta.namespace, ours) for kind in CHILDREN
-    )
-    pods, missing, missing_config_maps, lists = await asyncio.gather(
-        objects.list_by_label(clients.client, POD, meta.namespace, mine),
-        references.missing_secrets(clients.client, deployment),
-        references.missing_config_maps(clients.client, deployment),
-        asyncio.gather(*listings),
-    )
-    found = [obj for listed in lists for obj in listed]
-    children = {_ref(obj): obj for obj in found if _owned(obj, meta.uid)}
-    foreign = {_ref(obj): obj for obj in found if not _owned(obj, meta.uid)}
+    found = [o for o in clients.store.owned((meta.namespace, meta.name)) if o["kind"] != KIND]
+    kept = [obj for obj in found if obj["kind"] != POD.kind]
+    children = {_ref(obj): obj for obj in kept if _owned(obj, meta.uid)}
     runtimes = {
         runtime for obj in children.values() if (runtime := names.runtime_of(obj)) is not None
     }
-    seen = ClusterState(
+    cluster = ClusterState(
         status={},
         children=children,
-        foreign=foreign,
-        pods=tuple(pod for pod in pods if _believable(pod, children)),
-        missing_secrets=missing,
-        missing_config_maps=missing_config_maps,
-    )
-    wanted = [
-        (HTTP_ROUTE.kind, meta.name),
-        *(
-            ("Secret", names.runtime_names(meta.name, each).token)
-            for each in sorted(runtimes)
-            if not is_external(each)
+        foreign={_ref(obj): obj for obj in kept if not _owned(obj, meta.uid)},
+        pods=tuple(obj for obj in found if obj["kind"] == POD.kind and _believable(obj, children)),
+        missing_secrets=await references.missing_secrets(clients.client, clients.names, deployment),
+        missing_config_maps=await references.missing_config_maps(
+            clients.client, clients.names, deployment
         ),
-    ]
-    return await _with(clients.client, deployment, seen, wanted)
+    )
+    tokens = (
+        ("Secret", names.runtime_names(meta.name, each).token)
+        for each in sorted(runtimes)
+        if not is_external(each)
+    )
+    return await _add_named(clients, deployment, cluster, [(HTTP_ROUTE.kind, meta.name), *tokens])
 
 
 async def look_up(
     clients: Clients, deployment: LLMDeployment, cluster: ClusterState, refs: frozenset[Ref]
 ) -> ClusterState:
     """Return the observation with these names looked up: each is ours after all, somebody's, or free."""
-    found = await _with(clients.client, deployment, cluster, sorted(refs))
+    for kind, name in refs:
+        clients.names.drop(kind, deployment.metadata.namespace, name)
+    found = await _add_named(clients, deployment, cluster, sorted(refs))
     found = replace(found, looked_up=cluster.looked_up | refs)
     if any(kind == "StatefulSet" for kind, _ in refs) and clients.cluster_read:
         found = replace(
-            found,
-            default_storage_class=await capacity.has_default_storage_class(clients.client),
+            found, default_storage_class=await capacity.has_default_storage_class(clients.client)
         )
         return replace(found, capacity=await _before_a_change(clients, deployment, found))
     return found
@@ -167,14 +153,15 @@ async def _before_a_change(
     return {**{name: Capacity(0, 0, partial) for name in meant}, **found}
 
 
-async def _with(
-    client: ApiClient, deployment: LLMDeployment, cluster: ClusterState, refs: Iterable[Ref]
+async def _add_named(
+    clients: Clients, deployment: LLMDeployment, cluster: ClusterState, refs: Iterable[Ref]
 ) -> ClusterState:
+    """Return the observation with the objects of these names."""
     meta = deployment.metadata
+    wanted = list(refs)
+    read = await asyncio.gather(*(_get(clients, deployment, *ref) for ref in wanted))
     children, foreign = dict(cluster.children), dict(cluster.foreign)
-    for ref in refs:
-        kind, name = ref
-        obj = await _get(client, kind, meta.namespace, name)
+    for ref, obj in zip(wanted, read, strict=True):
         if obj is not None:
             (children if _owned(obj, meta.uid) else foreign)[ref] = obj
     tokens = {
@@ -186,9 +173,12 @@ async def _with(
     return replace(cluster, children=children, foreign=foreign, tokens=tokens)
 
 
-async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Object | None:
+async def _get(clients: Clients, deployment: LLMDeployment, kind: str, name: str) -> Object | None:
+    namespace = deployment.metadata.namespace
+    asked = kind != HTTP_ROUTE.kind or deployment.spec.gateway.http_route is not None
+    missing = MISSING_SECONDS if asked else FOUND_SECONDS
     try:
-        return await objects.get(client, BY_KIND[kind], namespace, name)
+        return await clients.names.get(clients.client, kind, namespace, name, missing)
     except ApiRefused:
         if kind != HTTP_ROUTE.kind:
             raise
@@ -196,82 +186,77 @@ async def _get(client: ApiClient, kind: str, namespace: str, name: str) -> Objec
         return None
 
 
-async def _asked(
-    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
+def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str, Target]:
+    """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
+
+    All replicas are asked for a comparison and for autoscaling, else those whose adapters are awaited.
+    """
+    heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
+    found = [
+        Target(_uid(pod), _ip(pod), token=token, seconds=serve.SECONDS) for pod, token in heads
+    ]
+    gateways = (pod for pod in select_pods(cluster, "gateway") if is_ready(pod))
+    found += [Target(_uid(pod), _ip(pod), names.AGENT_PORT) for pod in gateways]
+    asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
+    scales = deployment.spec.scaling is not None
+    everyone = scales or _compares(deployment, cluster)
+    seconds = LOAD_SECONDS if scales else STATS_SECONDS
+    found += [
+        Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds)
+        for pod in select_pods(cluster, "worker")
+        if is_ready(pod) and (everyone or names.runtime_of(pod) in asked)
+    ]
+    return {target.uid: target for target in found if target.host}
+
+
+async def _add_answers(
+    clients: Clients,
+    deployment: LLMDeployment,
+    cluster: ClusterState,
+    answers: Mapping[str, Answer],
 ) -> ClusterState:
     """Return the observation with the answers of those who send no events."""
-    runtimes = list(cluster.tokens)
-    gateways = [pod for pod in select_pods(cluster, "gateway") if is_ready(pod) and _ip(pod)]
-    free, states, answers, (replicas, samples) = await asyncio.gather(
-        _capacity(clients, deployment.metadata.namespace, cluster.pods),
-        asyncio.gather(*(_serve(clients, cluster, runtime) for runtime in runtimes)),
-        asyncio.gather(*(_stats(clients, pod, names.AGENT_PORT) for pod in gateways)),
-        _replicas(clients, deployment, cluster),
-    )
-    told = {
-        pod["metadata"]["uid"]: answer
-        for pod, answer in zip(gateways, answers, strict=True)
-        if answer is not None
+    gateways = [pod for pod in select_pods(cluster, "gateway") if _uid(pod) in answers]
+    workers = [pod for pod in select_pods(cluster, "worker") if _uid(pod) in answers]
+    scales = deployment.spec.scaling is not None
+    said = {uid: answer.body or {} for uid, answer in answers.items()}
+    samples = {
+        uid: sample
+        for pod in workers
+        if scales and (sample := read_sample(said[uid := _uid(pod)], answers[uid].at)) is not None
     }
+    counted = {_uid(pod): said[_uid(pod)] for pod in workers}
+    routed = {_uid(pod): said[_uid(pod)] for pod in gateways}
     return replace(
         cluster,
         samples=samples,
-        serve={
-            runtime: state
-            for runtime, state in zip(runtimes, states, strict=True)
-            if state is not None
-        },
-        gateways=tuple(
-            read_gateway(pod["metadata"]["name"], told[uid])
-            for pod in gateways
-            if (uid := pod["metadata"]["uid"]) in told
-        ),
-        capacity=free,
+        serve=_read_serve(cluster, answers),
+        gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
+        capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),
         adapters={
-            pod["metadata"]["name"]: adapters.read_adapters(replicas[uid])
-            for pod in cluster.pods
-            if (uid := pod["metadata"]["uid"]) in replicas
+            pod["metadata"]["name"]: adapters.read_adapters(said[_uid(pod)]) for pod in workers
         },
-        fresh=_fresh(clients, deployment, cluster, replicas, told),
+        fresh=_fresh(clients, deployment, cluster, counted, routed),
     )
+
+
+def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[str, ServeState]:
+    """Return what Ray Serve says, by runtime, of the heads that were asked."""
+    found = {}
+    for runtime in cluster.tokens:
+        head = find_ready_head(cluster, runtime)
+        answer = answers.get(_uid(head)) if head is not None else None
+        if answer is not None:
+            body = dict(answer.body or {})
+            found[runtime] = (
+                ServeState(error=answer.error) if answer.error else read_serve_state(body)
+            )
+    return found
 
 
 def _compares(deployment: LLMDeployment, cluster: ClusterState) -> bool:
     config_maps = (obj for (kind, _), obj in cluster.children.items() if kind == "ConfigMap")
     return deployment.spec.rollout.analysis is not None and has_canary(config_maps)
-
-
-async def _replicas(
-    clients: Clients, deployment: LLMDeployment, cluster: ClusterState
-) -> tuple[dict[str, dict[str, Any]], dict[str, ReplicaSample]]:
-    """Return the `/stats` of replicas by uid of their pods, and those of them that autoscaling can use.
-
-    All are asked for a comparison and for autoscaling, else those whose adapters are awaited. One that is asked and does not answer has
-    an empty answer.
-    """
-    asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
-    scales = deployment.spec.scaling is not None
-    everyone = scales or _compares(deployment, cluster)
-    workers = [
-        pod
-        for pod in select_pods(cluster, "worker")
-        if is_ready(pod) and _ip(pod) and (everyone or names.runtime_of(pod) in asked)
-    ]
-    answers = await asyncio.gather(*(_told(clients, pod, scales=scales) for pod in workers))
-    pairs = [(pod["metadata"]["uid"], *read) for pod, read in zip(workers, answers, strict=True)]
-    samples = {
-        uid: sample
-        for uid, stats, at in pairs
-        if scales and (sample := read_sample(stats, at)) is not None
-    }
-    return {uid: stats for uid, stats, _ in pairs}, samples
-
-
-async def _told(clients: Clients, pod: Object, *, scales: bool) -> tuple[dict[str, Any], float]:
-    """Return what a replica says, and when that was read."""
-    limit = {"seconds": STATS_SECONDS} if scales else {}
-    answer = await serve.get_stats(clients.session, _ip(pod), names.REPLICA_PORT, **limit)
-    return answer or {}, time.time()
 
 
 def _fresh(
@@ -289,23 +274,7 @@ def _fresh(
         return {}
     looked = {uid: read_replica_counts(stats, analysis.metrics) for uid, stats in replicas.items()}
     looked |= {uid: read_gateway_counts(stats, analysis.metrics) for uid, stats in gateways.items()}
-    return clients.counts_cache.add(owner, (pod["metadata"]["uid"] for pod in cluster.pods), looked)
-
-
-async def _serve(clients: Clients, cluster: ClusterState, runtime: str) -> ServeState | None:
-    head = find_ready_head(cluster, runtime)
-    if head is None or not _ip(head):
-        return None
-    try:
-        return read_serve_state(
-            await serve.get_applications(clients.session, _ip(head), cluster.tokens[runtime])
-        )
-    except ServeUnavailable as error:
-        return ServeState(error=str(error))
-
-
-async def _stats(clients: Clients, pod: Object, port: int) -> dict[str, Any] | None:
-    return await serve.get_stats(clients.session, _ip(pod), port)
+    return clients.counts_cache.add(owner, (_uid(pod) for pod in cluster.pods), looked)
 
 
 async def _capacity(
@@ -322,6 +291,10 @@ async def _capacity_now(
 ) -> dict[str, Capacity]:
     within = None if clients.everywhere else namespace
     return await capacity.read_capacity(clients.client, within, pods)
+
+
+def _uid(obj: Object) -> str:
+    return str(obj["metadata"]["uid"])
 
 
 def _ref(obj: Object) -> Ref:

@@ -5,13 +5,15 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.api.external import ApiKeyReference
 from llmdeployment_operator.api.model import SecretKeyReference
 from llmdeployment_operator.api.types import LLMDeployment, SecretReference, Spec
-from llmdeployment_operator.kube import objects
-from llmdeployment_operator.kube.resources import BY_KIND, SECRET
+from llmdeployment_operator.kube.name_cache import NameCache
+from llmdeployment_operator.kube.resources import SECRET
 
 _SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | None
 
 
-async def missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple[str, ...]:
+async def missing_secrets(
+    client: ApiClient, names: NameCache, deployment: LLMDeployment
+) -> tuple[str, ...]:
     """Return the Secrets that are named and do not exist, each with the field that names it. None is read."""
     evaluation = deployment.spec.rollout.evaluation
     judge = evaluation.judge if evaluation is not None else None
@@ -24,8 +26,8 @@ async def missing_secrets(client: ApiClient, deployment: LLMDeployment) -> tuple
     }
     missing = []
     for path, ref in refs.items():
-        if ref is not None and not await objects.exists(
-            client, SECRET, deployment.metadata.namespace, ref.name
+        if ref is not None and not await names.exists(
+            client, SECRET.kind, deployment.metadata.namespace, ref.name
         ):
             missing.append(f"Secret {ref.name} of {path}")
     return tuple(missing)
@@ -50,11 +52,13 @@ def _secrets_of(spec: Spec) -> dict[str, _SecretRef]:
     }
 
 
-async def missing_config_maps(client: ApiClient, deployment: LLMDeployment) -> frozenset[str]:
+async def missing_config_maps(
+    client: ApiClient, names: NameCache, deployment: LLMDeployment
+) -> frozenset[str]:
     """Return the ConfigMaps that are named and do not exist."""
     evaluation = deployment.spec.rollout.evaluation
     ref = evaluation.golden.config_map_ref if evaluation is not None else None
     namespace = deployment.metadata.namespace
-    if ref is None or await objects.exists(client, BY_KIND["ConfigMap"], namespace, ref.name):
+    if ref is None or await names.exists(client, "ConfigMap", namespace, ref.name):
         return frozenset()
     return frozenset({ref.name})

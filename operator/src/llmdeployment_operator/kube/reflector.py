@@ -138,7 +138,7 @@ def _delay(failures: int) -> float:
     return longest * (0.5 + random.random() / 2)  # noqa: S311  # because jitter is no secret
 
 
-async def synced(reflectors: Iterable[Reflector]) -> None:
+async def wait_until_synced(reflectors: Iterable[Reflector]) -> None:
     """Wait until every first list is in the store."""
     for each in reflectors:
         await each.synced.wait()

@@ -3,7 +3,7 @@
 `status.scaling` has the same, a minute older at most: an operator that starts again goes on from there.
 """
 
-from llmdeployment_operator.kube.counts_cache import Owner
+from llmdeployment_operator.kube.store import Owner
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 
 

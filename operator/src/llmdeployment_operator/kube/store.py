@@ -32,6 +32,7 @@ _DROPPED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration",)
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    uid: str
     version: int
     owner: Owner | None
     data: bytes
@@ -67,7 +68,9 @@ class Store:
             return False
         self._discard(address)
         owner = owner_of(obj)
-        self._entries[address] = _Entry(version, owner, _encode(obj))
+        self._entries[address] = _Entry(
+            obj["metadata"].get("uid", ""), version, owner, _encode(obj)
+        )
         if owner is not None:
             self._owned.setdefault(owner, {})[address] = None
         return True
@@ -81,6 +84,12 @@ class Store:
             return False
         self._bury(address, version)
         return known is not None
+
+    def take_deletion(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Take an object as gone that was just deleted, if it is still the one of this uid."""
+        known = self._entries.get((kind, namespace, name))
+        if known is not None and known.uid == uid:
+            self._bury((kind, namespace, name), known.version)
 
     def replace(
         self, kind: str, namespace: str | None, listed: Iterable[Mapping[str, Any]], version: int
@@ -109,12 +118,9 @@ class Store:
                     changed.add(entry.owner)
         return changed
 
-    def count(self) -> dict[str, int]:
-        """Return how many objects there are of each kind."""
-        found: dict[str, int] = {}
-        for kind, _, _ in self._entries:
-            found[kind] = found.get(kind, 0) + 1
-        return found
+    def list_owners(self, kind: str) -> list[Owner]:
+        """Return namespace and name of every object of a kind."""
+        return [address[1:] for address in self._entries if address[0] == kind]
 
     def _bury(self, address: Address, version: int) -> None:
         self._discard(address)
