@@ -145,6 +145,7 @@ async def measured(
         "crs": crs,
         "children": children,
         "writes_per_cr": writes / crs,
+        "passes_per_cr": passes / crs,
         "noop_writes": after_resync - writes,
         "idle_writes": writes_of(operator) - after_resync,
         "cpu_ms_per_cr": round(cpu * 1000 / crs, 1),

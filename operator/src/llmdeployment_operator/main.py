@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+import uvloop
+
 from llmdeployment_operator.handlers.run import run, stop_on_signals
 from llmdeployment_operator.kube.client import NoCluster, access
 from llmdeployment_operator.kube.errors import LeaseLost
@@ -26,7 +28,7 @@ def main() -> None:
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
-        asyncio.run(_operate())
+        uvloop.run(_operate())
     except (SettingsError, NoCluster, LeaseLost) as error:
         sys.exit(f"llmdeployment-operator: {error}")
 

@@ -7,8 +7,6 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohttp
-from aiohttp_retry import ExponentialRetry
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
@@ -49,11 +47,7 @@ async def access(kubeconfig: str | None = None, context: str | None = None) -> A
 
 
 def api_client(way: Access, fence: Fence | None = None) -> ApiClient:
-    """Return a client; close it after use. With a fence, it sends writes only while that is open.
-
-    A pass makes some twenty reads, and one that fails would end it: reads and deletions are tried three times, 0.2 s
-    and 0.4 s apart. Writes are not: the work queue makes the whole pass again, from what it reads then.
-    """
+    """Return a client; close it after use. With a fence, it sends writes only while that is open."""
     configuration = copy.copy(way.configuration)
     # Else aiohttp reads netrc and the proxies of the environment anew for every request, in a thread.
     session: dict[str, Any] = {"trust_env": False}
@@ -61,13 +55,11 @@ def api_client(way: Access, fence: Fence | None = None) -> ApiClient:
         session["request_class"] = make_fenced_request(fence)
     configuration.client_session_kwargs = session
     configuration.proxy = configuration.proxy or _find_proxy(configuration.host)
-    configuration.retries = ExponentialRetry(
-        attempts=3,
-        start_timeout=0.1,
-        statuses={429},
-        exceptions={aiohttp.ClientOSError, aiohttp.ServerDisconnectedError},
-    )
-    return ApiClient(configuration=configuration)
+    client = ApiClient(configuration=configuration)
+    # `kube/objects.py` sends on these connections itself; the client makes them at its own first request only.
+    rest = client.rest_client
+    rest.pool_manager = rest._create_pool_manager()  # noqa: SLF001  # because the client has no other way to have them made
+    return client
 
 
 def _find_proxy(host: str) -> str | None:

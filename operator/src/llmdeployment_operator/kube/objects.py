@@ -4,6 +4,7 @@ Objects go in and out as plain JSON dictionaries: the operator compares them wit
 the client's model classes would cost ten times the CPU for nothing.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
@@ -11,7 +12,9 @@ from typing import Any, cast
 from urllib.parse import urlencode
 
 import aiohttp
+import orjson
 from kubernetes.aio.client import ApiClient
+from yarl import URL
 
 from llmdeployment_operator.kube.bodies import read_bounded
 from llmdeployment_operator.kube.errors import ApiConflict, ApiError, ApiRefused, ApiUnavailable
@@ -19,6 +22,11 @@ from llmdeployment_operator.kube.resources import BY_KIND, Resource
 
 FIELD_MANAGER = "llmdeployment-operator"
 TIMEOUT_SECONDS = 15.0
+RETRIES = (0.2, 0.4)
+"""Seconds before a read or a deletion is tried again that broke off, or that met a busy API server. Writes are not tried again
+here: the work queue makes the whole pass again."""
+_RETRIED = frozenset({"GET", "DELETE"})
+
 PAGE = 500
 """Objects that a list asks for at a time."""
 LARGEST, LARGEST_ERROR = 1 << 26, 1 << 20
@@ -95,7 +103,7 @@ async def watch(
     try:
         await _check(response)
         async for line in response.content:
-            yield json.loads(line)
+            yield orjson.loads(line)
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         raise ApiUnavailable(f"watch of {path}: {error or type(error).__name__}") from error
     finally:
@@ -208,7 +216,7 @@ async def _request(client: ApiClient, method: str, path: str, **options: Any) ->
     response = await _send(client, method, path, **options)
     try:
         await _check(response)
-        return cast("Object", json.loads(await read_bounded(response.content, LARGEST)))
+        return cast("Object", orjson.loads(await read_bounded(response.content, LARGEST)))
     except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
         raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
     finally:
@@ -230,17 +238,37 @@ async def _send(  # noqa: PLR0913  # because each is a part of an HTTP request
 
     The client's generated methods would copy every body field by field, and encode it once more.
     """
-    configuration, rest = client.configuration, client.rest_client
-    url = f"{configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+    configuration = client.configuration
     headers = {"Accept": accept, "Content-Type": content_type}
     await client.update_params_for_auth(headers, [], ["BearerToken"], "", method, None)
-    try:
-        answer = await rest.request(  # type: ignore[no-untyped-call]  # because the client has no types here
-            method, url, headers=headers, body=body, _request_timeout=timeout
-        )
-    except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
-    return cast("aiohttp.ClientResponse", answer.response)
+    url = f"{configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
+    options: dict[str, Any] = {
+        "headers": headers,
+        "data": None if body is None else orjson.dumps(body),
+        "timeout": timeout,
+        "allow_redirects": False,
+        "proxy": configuration.proxy,
+        "server_hostname": configuration.tls_server_name,
+    }
+    session = client.rest_client.pool_manager
+    if session is None:
+        raise RuntimeError("make the client with kube.client.api_client")
+    for delay in (*RETRIES, None) if method in _RETRIED else (None,):
+        try:
+            response = await session.request(method, URL(url, encoded=True), **options)
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if delay is None:
+                raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise ApiUnavailable(f"{method} {path}: {error or type(error).__name__}") from error
+        else:
+            if delay is None or response.status != HTTPStatus.TOO_MANY_REQUESTS:
+                return response
+            response.close()
+        await asyncio.sleep(
+            delay
+        )  # why: an API server that is busy or starts again is not asked at once
+    raise AssertionError("the last try returns or raises")
 
 
 async def _check(response: aiohttp.ClientResponse) -> None:
@@ -249,7 +277,7 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     Raises:
         ApiError, ApiUnavailable: it did not; the message is its own.
     """
-    if response.status < HTTPStatus.BAD_REQUEST:
+    if response.status < HTTPStatus.MULTIPLE_CHOICES:
         return
     text = await read_bounded(response.content, LARGEST_ERROR)
     raise _translate_error(response.status, text.decode(errors="replace"))

@@ -8,12 +8,13 @@ only if its resourceVersion is higher. Kubernetes documents that resourceVersion
 An object is kept as compressed JSON, a tenth of the memory that its dictionaries take, and decoded for each pass.
 """
 
-import json
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from llmdeployment_operator.plan.base.names import OWNER
 from llmdeployment_operator.plan.base.objects import Object
@@ -159,11 +160,11 @@ def owner_of(obj: Mapping[str, Any]) -> Owner | None:
 
 
 def _encode(obj: Mapping[str, Any]) -> bytes:
-    return zlib.compress(json.dumps(_trim(obj), separators=(",", ":")).encode(), 1)
+    return zlib.compress(orjson.dumps(_trim(obj)), 1)
 
 
 def _decode(data: bytes) -> Object:
-    found: Object = json.loads(zlib.decompress(data))
+    found: Object = orjson.loads(zlib.decompress(data))
     return found
 
 
