@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
+from llmdeployment_operator.handlers.backlog import Backlog, Urgency
+
 log = logging.getLogger(__name__)
 
 K = TypeVar("K", bound=Hashable)
@@ -46,25 +48,28 @@ class WorkQueue(Generic[K]):
     ) -> None:
         self._work = work
         self._failed = failed
-        self._ready: asyncio.Queue[K] = asyncio.Queue()
+        self._backlog: Backlog[K] = Backlog()
+        self._places = asyncio.Semaphore(0)
         self._waiting: dict[K, float] = {}
         self._running: dict[K, float] = {}
-        self._again: set[K] = set()
+        self._again: dict[K, Urgency] = {}
         self._later: dict[K, asyncio.TimerHandle] = {}
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, key: K) -> None:
-        """Ask for a pass as soon as possible."""
+    def put(self, key: K, urgency: Urgency = Urgency.CHANGE) -> None:
+        """Ask for a pass as soon as it is the key's turn."""
         if (timer := self._later.pop(key, None)) is not None:
             timer.cancel()
         if key in self._running:
-            self._again.add(key)
-        elif key not in self._waiting:
+            self._again[key] = min(urgency, self._again.get(key, urgency))
+            return
+        self._backlog.add(key, urgency)
+        if key not in self._waiting:
             self._waiting[key] = time.monotonic()
-            self._ready.put_nowait(key)
+            self._places.release()
 
     def put_after(self, key: K, seconds: float) -> None:
         """Ask for a pass in some seconds, unless one is due before."""
@@ -91,16 +96,16 @@ class WorkQueue(Generic[K]):
 
     async def _worker(self) -> None:
         while True:
-            key = await self._ready.get()
+            await self._places.acquire()
+            key = self._backlog.pop()
             self._waiting.pop(key, None)
             self._running[key] = time.monotonic()
             try:
                 await self._pass(key)
             finally:
                 self._running.pop(key, None)
-            if key in self._again:
-                self._again.discard(key)
-                self.put(key)
+            if (urgency := self._again.pop(key, None)) is not None:
+                self.put(key, urgency)
 
     async def _pass(self, key: K) -> None:
         try:

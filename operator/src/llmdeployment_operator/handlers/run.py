@@ -14,6 +14,7 @@ from kubernetes.aio.client import ApiClient
 from prometheus_client import Gauge
 
 from llmdeployment_operator.api.types import API_VERSION, KIND
+from llmdeployment_operator.handlers.backlog import Urgency
 from llmdeployment_operator.handlers.queue import WorkQueue
 from llmdeployment_operator.handlers.watch import (
     Take,
@@ -80,18 +81,22 @@ async def run(
         def changed(owner: Owner) -> None:
             queue.put(DeploymentKey(*owner))
 
+        def edited(owner: Owner) -> None:
+            key = DeploymentKey(*owner)
+            queue.put(key, Urgency.EDIT if passes.has_passed(key) else Urgency.NEW)
+
         poller = Poller(session, changed)
         everywhere = not settings.namespaces
         clients = Clients(client, store, poller, runtime.cluster_read, everywhere)
         passes = Reconciler(Operator(clients, settings, metrics))
         queue = WorkQueue(passes.one, passes.failed)
-        reflectors = _build_reflectors(client, settings.namespaces, store, changed)
+        reflectors = _build_reflectors(client, settings.namespaces, store, changed, edited)
         watching = asyncio.Event()
 
         def take(event: str, obj: Mapping[str, Any]) -> None:
             whole = {"apiVersion": API_VERSION, "kind": KIND, **obj}
             if store.remove(whole) if event == "DELETED" else store.put(whole):
-                changed((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+                edited((obj["metadata"]["namespace"], obj["metadata"]["name"]))
 
         def readiness() -> str | None:
             if not leadership.leads:
@@ -201,14 +206,18 @@ def _build_reflectors(
     namespaces: Iterable[str],
     store: Store,
     changed: Callable[[Owner], None],
+    edited: Callable[[Owner], None],
 ) -> list[Reflector]:
     """Return what keeps the store like the API server: LLMDeployments, and what carries the operator's label."""
     ours = {MANAGED_BY: MANAGER}
-    kinds = [(LLMDEPLOYMENT, {}), *((kind, ours) for kind in (*CHILDREN, POD))]
+    places = tuple(namespaces) or (None,)
     return [
-        Reflector(client, kind, namespace, selector, store, changed)
-        for namespace in tuple(namespaces) or (None,)
-        for kind, selector in kinds
+        *(Reflector(client, LLMDEPLOYMENT, place, {}, store, edited) for place in places),
+        *(
+            Reflector(client, kind, place, ours, store, changed)
+            for place in places
+            for kind in (*CHILDREN, POD)
+        ),
     ]
 
 
@@ -257,6 +266,10 @@ class Reconciler:
         self._operator = operator
         self._states: dict[DeploymentKey, str] = {}
         self._shown: dict[tuple[Gauge, DeploymentKey], set[tuple[str, ...]]] = {}
+
+    def has_passed(self, key: DeploymentKey) -> bool:
+        """Say whether an LLMDeployment had a pass that ended well."""
+        return key in self._states
 
     async def one(self, key: DeploymentKey) -> float | None:
         """Make one pass and return when the next is due, or None: when something happens, or when those who are asked have answered."""
