@@ -10,12 +10,12 @@ from dev.cluster.control_plane import ControlPlane
 from tests.support.cluster_client import ClusterClient
 from tests.support.crd import install
 from tests.support.loops import run_as_process
+from tests.support.passes import clients_for_passes
 from tests.support.ports import free_port
 
 from llmdeployment_operator.handlers.run import run
 from llmdeployment_operator.kube.client import access, api_client
 from llmdeployment_operator.kube.fence import Fence
-from llmdeployment_operator.kube.observe import Clients
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.reconcile import Operator
@@ -47,8 +47,11 @@ def plan_settings(namespace: str) -> Settings:
 async def operator(control_plane: ControlPlane, cluster: ClusterClient) -> AsyncIterator[Operator]:
     """What a pass needs, for tests that make passes one by one."""
     way = await access(str(control_plane.kubeconfig))
-    async with aiohttp.ClientSession() as session, api_client(way) as client:
-        clients = Clients(client, session, cluster_read=True, everywhere=False)
+    async with (
+        aiohttp.ClientSession() as session,
+        api_client(way) as client,
+        clients_for_passes(client, session) as clients,
+    ):
         yield Operator(clients, plan_settings(cluster.namespace), Metrics())
 
 

@@ -7,8 +7,9 @@ from dev.cluster import api
 from dev.cluster.control_plane import ControlPlane
 from tests.component.operator.test_passes import conditions, simulated
 from tests.support.cluster_client import ClusterClient
+from tests.support.passes import make_pass
 
-from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator
 
 pytestmark = pytest.mark.component
 
@@ -35,7 +36,7 @@ async def test_a_revision_that_is_about_to_start_is_told_what_is_free(
 ) -> None:
     cluster.create(simulated(resources=ONE, replicas=4))
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     deployment = cluster.get("LLMDeployment", "chat")
     assert deployment is not None
     # Nothing runs pods here: that the first revision has answered is what the status remembers.
@@ -44,11 +45,11 @@ async def test_a_revision_that_is_about_to_start_is_told_what_is_free(
     cluster.patch("LLMDeployment", "chat", answered, "/status")
 
     cluster.patch("LLMDeployment", "chat", {"spec": {"engine": {"args": {"seed": 2}}}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     told = conditions(cluster)["Progressing"]
     assert told["reason"] == "AcceleratorsPlanned"
     assert "revision 2 needs 4 example.com/accelerator" in told["message"]
     assert "3 of the cluster's 3 are free" in told["message"]
     assert "spec.rollout.maxSurge: 3" in told["message"]
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert conditions(cluster)["Progressing"]["reason"] == "StartingRay"

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.component.operator.test_passes import Writes, conditions, simulated
 from tests.support.cluster_client import ClusterClient, Object
+from tests.support.passes import make_pass
 
 from llmdeployment_operator.kube import serve
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator
 
 pytestmark = pytest.mark.component
 
@@ -27,7 +28,7 @@ def _agreeable_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     async def put(_session: Any, host: str, _token: str, body: Object) -> None:
         told[host] = copy.deepcopy(body["applications"][0])
 
-    async def get(_session: Any, host: str, _token: str) -> Object:
+    async def get(_session: Any, host: str, _token: str, _seconds: float) -> Object:
         if host not in told:
             return {"applications": {}}
         return {"applications": {"llm": {"status": "RUNNING", "deployed_app_config": told[host]}}}
@@ -108,7 +109,7 @@ def job_of(cluster: ClusterClient, number: int, attempt: int = 1) -> Object:
 
 async def passes(operator: Operator, cluster: ClusterClient, count: int = 3) -> None:
     for _ in range(count):
-        await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
+        await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
 
 
 async def serving(cluster: ClusterClient, operator: Operator) -> None:

@@ -7,11 +7,12 @@ from tests.component.operator.test_passes import KINDS, Writes, conditions, simu
 from tests.support import crd as crds
 from tests.support import gateway_api
 from tests.support.cluster_client import ClusterClient, Object
+from tests.support.passes import make_pass
 
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.routes import Share, build_routes
 from llmdeployment_operator.plan.traffic.http_route import build_http_route
-from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator
 
 pytestmark = pytest.mark.component
 
@@ -75,7 +76,7 @@ async def test_a_route_is_written_once_and_kept_as_it_should_be(
 ) -> None:
     made = cluster.create(simulated(gateway=ROUTED))
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert of_the_gateway(cluster) == 0
     route = cluster.get("HTTPRoute", "chat")
     assert route is not None
@@ -85,14 +86,14 @@ async def test_a_route_is_written_once_and_kept_as_it_should_be(
 
     writes = Writes(monkeypatch)
     for _ in range(3):
-        await reconcile(operator, key)
+        await make_pass(operator, key)
     assert writes.made == []
 
     cluster.patch("HTTPRoute", "chat", {"spec": {"hostnames": ["evil.example.com"]}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert cluster.get("HTTPRoute", "chat")["spec"]["hostnames"] == ["chat.example.com"]  # type: ignore[index]  # because it exists
     cluster.delete("HTTPRoute", "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert cluster.get("HTTPRoute", "chat") is not None
 
 
@@ -102,23 +103,23 @@ async def test_the_gateway_stays_until_the_route_is_taken_up_and_comes_back_firs
 ) -> None:
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     whole = sum(OF_THE_GATEWAY.values())
     assert of_the_gateway(cluster) == whole
     cluster.patch("LLMDeployment", "chat", {"spec": {"gateway": ROUTED}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     answered(cluster, good=False)
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert of_the_gateway(cluster) == whole
     answered(cluster)
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert of_the_gateway(cluster) == 0
     assert "users do not stay" in conditions(cluster)["Accepted"]["message"]
 
     # Nobody runs the gateway's pods here: it never routes, so the route stays.
     cluster.patch("LLMDeployment", "chat", {"spec": {"gateway": {"mode": "Builtin", "httpRoute": None}}})  # fmt: skip
     for _ in range(2):
-        await reconcile(operator, key)
+        await make_pass(operator, key)
     assert of_the_gateway(cluster) == whole
     assert cluster.get("HTTPRoute", "chat") is not None
 
@@ -136,7 +137,7 @@ async def test_a_foreign_route_is_left_alone_and_named(
     theirs = cluster.create(foreign)
     cluster.create(simulated(gateway=ROUTED))
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert cluster.get("HTTPRoute", "chat") == theirs
     refused = conditions(cluster)["Accepted"]
     assert refused["reason"] == "NotOwned"
@@ -167,10 +168,10 @@ async def test_a_cluster_without_the_kind_is_told_what_to_install(
     gateway_api.remove(control_plane)
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert len(cluster.children("chat")) == sum(KINDS.values())
     cluster.patch("LLMDeployment", "chat", {"spec": {"gateway": ROUTED}})
-    outcome = await reconcile(operator, key)
+    outcome = await make_pass(operator, key)
     refused = conditions(cluster)["Accepted"]
     assert (refused["status"], refused["reason"]) == ("False", "CRDMissing")
     assert "httproutes.gateway.networking.k8s.io" in refused["message"]
@@ -178,5 +179,5 @@ async def test_a_cluster_without_the_kind_is_told_what_to_install(
     assert len(cluster.children("chat")) == sum(KINDS.values())
 
     cluster.patch("LLMDeployment", "chat", {"spec": {"gateway": {"mode": "Builtin", "httpRoute": None}}})  # fmt: skip
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert conditions(cluster)["Accepted"]["status"] == "True"

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from tests.support.cluster_client import ClusterClient, Object
+from tests.support.passes import make_pass
 
 from llmdeployment_operator.kube import objects
-from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator
 
 pytestmark = pytest.mark.component
 
@@ -69,7 +70,7 @@ async def test_the_first_pass_makes_everything_and_the_second_nothing(
 ) -> None:
     made = cluster.create(simulated())
     writes = Writes(monkeypatch)
-    await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
+    await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
     children = cluster.children("chat")
     assert {kind: sum(k == kind for k, _ in children) for kind in KINDS} == KINDS
     assert len(writes.made) <= len(children) + 2
@@ -80,7 +81,7 @@ async def test_the_first_pass_makes_everything_and_the_second_nothing(
 
     writes.made.clear()
     for _ in range(3):
-        await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
+        await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
     assert writes.made == []
     now = conditions(cluster)
     assert now["Accepted"]["status"] == "True"
@@ -92,7 +93,7 @@ async def test_a_pass_may_be_killed_before_any_of_its_writes(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.create(simulated("whole"))
-    await reconcile(operator, DeploymentKey(cluster.namespace, "whole"))
+    await make_pass(operator, DeploymentKey(cluster.namespace, "whole"))
     expected = {(kind, name.replace("whole", "chat")) for kind, name in cluster.children("whole")}
     cluster.create(simulated())
     writes = Writes(monkeypatch)
@@ -100,7 +101,7 @@ async def test_a_pass_may_be_killed_before_any_of_its_writes(
         writes.made.clear()
         writes.kill_at = 1 if cut else 0
         try:
-            await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
+            await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
         except Killed:
             continue
         break
@@ -127,11 +128,11 @@ async def test_drift_is_repaired(
 ) -> None:
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     before = {name: obj for (k, name), obj in cluster.children("chat").items() if k == kind}
     for name in before:
         cluster.patch(kind, name, change)
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     for name, old in before.items():
         new = cluster.get(kind, name)
         assert new is not None
@@ -145,11 +146,11 @@ async def test_a_deleted_child_comes_back(
 ) -> None:
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     names = [name for k, name in cluster.children("chat") if k == kind]
     for name in names:
         cluster.delete(kind, name)
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert names == [name for k, name in cluster.children("chat") if k == kind]
 
 
@@ -177,7 +178,7 @@ async def test_a_foreign_object_is_left_alone_and_named(
     theirs = cluster.create(copy.deepcopy(foreign))
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     name = foreign["metadata"]["name"]
     assert cluster.get(foreign["kind"], name) == theirs
     assert cluster.children("chat") == {}
@@ -186,7 +187,7 @@ async def test_a_foreign_object_is_left_alone_and_named(
     assert f"{foreign['kind']} {name}" in refused["message"]
 
     cluster.delete(foreign["kind"], name)
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert conditions(cluster)["Accepted"]["status"] == "True"
     assert len(cluster.children("chat")) == sum(KINDS.values())
 
@@ -194,14 +195,14 @@ async def test_a_foreign_object_is_left_alone_and_named(
 async def test_paused_means_hands_off(cluster: ClusterClient, operator: Operator) -> None:
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     cluster.patch("LLMDeployment", "chat", {"spec": {"paused": True}})
     cluster.delete("Service", "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert cluster.get("Service", "chat") is None
     assert conditions(cluster)["Progressing"]["reason"] == "Paused"
     cluster.patch("LLMDeployment", "chat", {"spec": {"paused": False}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert cluster.get("Service", "chat") is not None
 
 
@@ -210,7 +211,7 @@ async def test_what_the_api_server_refuses_ends_in_a_condition(
 ) -> None:
     overlay = {"spec": {"containers": [{"name": "ray", "imagePullPolicy": "Sometimes"}]}}
     cluster.create(simulated(podTemplate=overlay))
-    outcome = await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
+    outcome = await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
     refused = conditions(cluster)["Accepted"]
     assert (refused["status"], refused["reason"]) == ("False", "InvalidSpec")
     assert "imagePullPolicy" in refused["message"]
@@ -220,11 +221,11 @@ async def test_what_the_api_server_refuses_ends_in_a_condition(
 async def test_a_missing_secret_is_named(cluster: ClusterClient, operator: Operator) -> None:
     cluster.create(simulated(gateway={"apiKeysSecretRef": {"name": "keys"}}))
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert conditions(cluster)["Ready"]["reason"] == "SecretMissing"
     assert "Secret keys of spec.gateway.apiKeysSecretRef" in conditions(cluster)["Ready"]["message"]
     cluster.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert conditions(cluster)["Ready"]["reason"] == "StartingRay"
 
 
@@ -233,13 +234,13 @@ async def test_a_prompt_is_a_revision_without_pods_and_an_engine_flag_one_with(
 ) -> None:
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     cluster.patch("LLMDeployment", "chat", {"spec": {"prompt": {"system": "Be brief."}}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert len(cluster.items("ControllerRevision")) == 2
     assert len(cluster.items("StatefulSet")) == 1
     cluster.patch("LLMDeployment", "chat", {"spec": {"engine": {"args": {"seed": 2}}}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert len(cluster.items("ControllerRevision")) == 3
     # The first revision never answered anything, so the new runtime takes its place at once.
     traffic = cluster.get("LLMDeployment", "chat")
@@ -252,7 +253,7 @@ async def test_an_operator_of_another_version_restarts_no_runtime_pod(
 ) -> None:
     cluster.create(simulated())
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
 
     def pods() -> dict[tuple[str, str], Object]:
         return {
@@ -265,7 +266,7 @@ async def test_an_operator_of_another_version_restarts_no_runtime_pod(
     newer = copy.deepcopy(operator.settings)
     object.__setattr__(newer, "serving_image", "llmdeployment/serving:newer")
     object.__setattr__(newer, "gateway_image", "llmdeployment/gateway:newer")
-    await reconcile(Operator(operator.clients, newer, operator.metrics), key)
+    await make_pass(Operator(operator.clients, newer, operator.metrics), key)
     changed = [ref for ref, template in pods().items() if template != before[ref]]
     assert changed == [("Deployment", "chat-gateway")]
 
@@ -277,13 +278,13 @@ async def test_two_arms_are_two_revisions_and_a_second_pass_writes_nothing(
     cluster.create(simulated(arms=[{"name": "control", "weight": 90}, terse]))
     writes = Writes(monkeypatch)
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     obj = cluster.get("LLMDeployment", "chat")
     assert obj is not None
     assert obj["status"]["traffic"] == "control rev1 90% terse rev2 10%"
     assert len(cluster.items("StatefulSet")) == 1
     writes.made.clear()
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     assert writes.made == []
 
 
@@ -297,7 +298,7 @@ async def test_an_api_elsewhere_has_no_ray_and_names_its_missing_secret(
     }
     cluster.create(simulated(**spec))
     for _ in range(2):
-        await reconcile(operator, DeploymentKey(cluster.namespace, "chat"))
+        await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
     kinds = {kind for kind, _ in cluster.children("chat")}
     assert not {"StatefulSet", "Secret"} & kinds
     assert sum(kind == "Deployment" for kind, _ in cluster.children("chat")) == 2

@@ -9,10 +9,10 @@ import pytest
 from aiohttp import web
 from tests.component.operator.test_passes import Writes, conditions, simulated
 from tests.support.cluster_client import ClusterClient
+from tests.support.passes import make_pass
 from tests.support.ports import free_port
 
 from llmdeployment_operator.kube import objects, serve
-from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
 
 pytestmark = pytest.mark.component
@@ -25,9 +25,9 @@ async def test_a_second_pass_writes_nothing(
 ) -> None:
     cluster.create(simulated(replicas=2, scaling=SCALING))
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     writes = Writes(monkeypatch)
-    outcomes = [await reconcile(operator, key) for _ in range(3)]
+    outcomes = [await make_pass(operator, key) for _ in range(3)]
     assert writes.made == []
     assert {outcome.requeue_after for outcome in outcomes} == {2.0}
     assert list(outcomes[0].desired.values()) == [2.0]
@@ -38,25 +38,43 @@ async def test_a_second_pass_writes_nothing(
     assert runtime["desired"] == found["status"]["scaling"]["replicas"] == 2
 
 
-async def test_a_look_reads_the_deployment_alone_until_something_changes(
+async def test_a_pass_that_has_nothing_to_do_sends_no_request(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.create(simulated(replicas=2, scaling=SCALING))
     key = DeploymentKey(cluster.namespace, "chat")
     for _ in range(2):
-        await reconcile(operator, key)
-    listed: list[str] = []
-
-    async def counted(client: Any, kind: Any, *where: Any) -> Any:
-        listed.append(kind.plural)
-        return await list_by_label(client, kind, *where)
-
-    monkeypatch.setattr(objects, "list_by_label", counted)
+        await make_pass(operator, key)
+    # The first pass after its names were forgotten reads the Secret and the HTTPRoute.
     await reconcile(operator, key)
-    assert listed == []
-    operator.clients.read_cache.changed((key.namespace, key.name))
+    sent: list[str] = []
+
+    async def counted(_: Any, method: str, path: str, **__: Any) -> Any:
+        sent.append(f"{method} {path}")
+        raise AssertionError(sent)
+
+    monkeypatch.setattr(objects, "_send", counted)
+    for _ in range(3):
+        assert await reconcile(operator, key) is not None
+    assert sent == []
+
+
+async def test_a_pass_after_a_write_knows_it_though_no_event_came(
+    cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.create(simulated())
+    key = DeploymentKey(cluster.namespace, "chat")
+    await make_pass(operator, key)
+    written: list[str] = []
+    apply = objects.apply
+
+    async def counted(client: Any, body: Any) -> Any:
+        written.append(body["kind"])
+        return await apply(client, body)
+
+    monkeypatch.setattr(objects, "apply", counted)
     await reconcile(operator, key)
-    assert "pods" in listed
+    assert written == []
 
 
 async def test_a_decision_is_in_the_status_as_it_was_made(
@@ -64,9 +82,9 @@ async def test_a_decision_is_in_the_status_as_it_was_made(
 ) -> None:
     cluster.create(simulated(scaling=SCALING))
     key = DeploymentKey(cluster.namespace, "chat")
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     cluster.patch("LLMDeployment", "chat", {"spec": {"replicas": 3}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     (workers,) = (
         obj
         for (kind, name), obj in cluster.children("chat").items()
@@ -74,7 +92,7 @@ async def test_a_decision_is_in_the_status_as_it_was_made(
     )
     assert workers["spec"]["replicas"] == 1
     cluster.patch("LLMDeployment", "chat", {"spec": {"scaling": {"minReplicas": 2}}})
-    await reconcile(operator, key)
+    await make_pass(operator, key)
     found = cluster.get("LLMDeployment", "chat")
     assert found is not None
     (decision,) = found["status"]["scaling"]["decisions"]

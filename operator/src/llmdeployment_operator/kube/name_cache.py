@@ -10,15 +10,30 @@ from dataclasses import dataclass
 from kubernetes.aio.client import ApiClient
 
 from llmdeployment_operator.kube import objects
-from llmdeployment_operator.kube.resources import BY_KIND, HTTP_ROUTE
+from llmdeployment_operator.kube.resources import BY_KIND
 from llmdeployment_operator.kube.store import Address, address_of
 from llmdeployment_operator.plan.base.objects import Object
 
-FOUND_SECONDS, MISSING_SECONDS = 300.0, 5.0
-"""How long an answer is believed."""
 
-ROUTE_SECONDS = 1.0
-"""The same of an HTTPRoute that exists: its controller writes into its status, and it is not watched."""
+@dataclass(frozen=True)
+class Lasting:
+    """For how many seconds an answer is believed: that there is an object, and that there is none."""
+
+    found: float
+    missing: float
+
+
+REFERENCE = Lasting(found=300.0, missing=5.0)
+"""Of what a spec refers to, and of what the operator wrote itself: it stays, or is about to come."""
+
+NAME = Lasting(found=5.0, missing=5.0)
+"""Of a name that is about to be taken."""
+
+ROUTE = Lasting(found=1.0, missing=5.0)
+"""Of an HTTPRoute that is asked for: its controller writes into its status, and it is not watched."""
+
+NO_ROUTE = Lasting(found=1.0, missing=300.0)
+"""Of an HTTPRoute that nobody asks for, and that may be left from before."""
 
 
 @dataclass(frozen=True)
@@ -35,34 +50,21 @@ class NameCache:
         self._read: dict[Address, _Read] = {}
 
     async def get(
-        self,
-        client: ApiClient,
-        kind: str,
-        namespace: str,
-        name: str,
-        missing: float = MISSING_SECONDS,
+        self, client: ApiClient, kind: str, namespace: str, name: str, lasting: Lasting
     ) -> Object | None:
-        """Return the object, or None where there is none, as it was read at most a while ago.
-
-        Args:
-            client: of the API server.
-            kind: of the object.
-            namespace: of the object.
-            name: of the object.
-            missing: seconds for which it is believed that there is none.
-        """
+        """Return the object, or None where there is none, as it was read at most a while ago."""
         address = (kind, namespace, name)
-        known = self._read.get(address)
-        if known is None or self._clock() - known.at > self._lasts(known, kind, missing):
+        known = self._find(address, lasting)
+        if known is None:
             obj = await objects.get(client, BY_KIND[kind], namespace, name)
             known = self._read[address] = _Read(self._clock(), obj)
         return known.obj
 
     async def exists(self, client: ApiClient, kind: str, namespace: str, name: str) -> bool:
-        """Say whether there is an object, without reading what is in it."""
+        """Say whether there is an object that a spec refers to, without reading what is in it."""
         address = (f"{kind} exists", namespace, name)
-        known = self._read.get(address)
-        if known is None or self._clock() - known.at > self._lasts(known, kind, MISSING_SECONDS):
+        known = self._find(address, REFERENCE)
+        if known is None:
             there = await objects.exists(client, BY_KIND[kind], namespace, name)
             known = self._read[address] = _Read(self._clock(), {} if there else None)
         return known.obj is not None
@@ -80,7 +82,9 @@ class NameCache:
         for address in [a for a in self._read if a[1] == namespace and a[2].startswith(prefix)]:
             del self._read[address]
 
-    def _lasts(self, known: _Read, kind: str, missing: float) -> float:
-        if known.obj is None:
-            return missing
-        return ROUTE_SECONDS if kind == HTTP_ROUTE.kind else FOUND_SECONDS
+    def _find(self, address: Address, lasting: Lasting) -> _Read | None:
+        known = self._read.get(address)
+        if known is None:
+            return None
+        lasts = lasting.missing if known.obj is None else lasting.found
+        return known if self._clock() - known.at <= lasts else None

@@ -18,7 +18,14 @@ from llmdeployment_operator.api.types import KIND, LLMDeployment
 from llmdeployment_operator.kube import capacity, references, serve
 from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.kube.errors import ApiRefused
-from llmdeployment_operator.kube.name_cache import FOUND_SECONDS, MISSING_SECONDS, NameCache
+from llmdeployment_operator.kube.name_cache import (
+    NAME,
+    NO_ROUTE,
+    REFERENCE,
+    ROUTE,
+    Lasting,
+    NameCache,
+)
 from llmdeployment_operator.kube.poller import LOAD_SECONDS, STATS_SECONDS, Answer, Poller, Target
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, POD
 from llmdeployment_operator.kube.scaling_cache import ScalingCache
@@ -111,21 +118,22 @@ async def _read_cluster(clients: Clients, deployment: LLMDeployment) -> ClusterS
             clients.client, clients.names, deployment
         ),
     )
-    tokens = (
+    tokens = [
         ("Secret", names.runtime_names(meta.name, each).token)
         for each in sorted(runtimes)
         if not is_external(each)
-    )
-    return await _add_named(clients, deployment, cluster, [(HTTP_ROUTE.kind, meta.name), *tokens])
+    ]
+    cluster = await _add_named(clients, deployment, cluster, tokens, REFERENCE)
+    asked = deployment.spec.gateway.http_route is not None
+    route = [(HTTP_ROUTE.kind, meta.name)]
+    return await _add_named(clients, deployment, cluster, route, ROUTE if asked else NO_ROUTE)
 
 
 async def look_up(
     clients: Clients, deployment: LLMDeployment, cluster: ClusterState, refs: frozenset[Ref]
 ) -> ClusterState:
     """Return the observation with these names looked up: each is ours after all, somebody's, or free."""
-    for kind, name in refs:
-        clients.names.drop(kind, deployment.metadata.namespace, name)
-    found = await _add_named(clients, deployment, cluster, sorted(refs))
+    found = await _add_named(clients, deployment, cluster, sorted(refs), NAME)
     found = replace(found, looked_up=cluster.looked_up | refs)
     if any(kind == "StatefulSet" for kind, _ in refs) and clients.cluster_read:
         found = replace(
@@ -154,12 +162,17 @@ async def _before_a_change(
 
 
 async def _add_named(
-    clients: Clients, deployment: LLMDeployment, cluster: ClusterState, refs: Iterable[Ref]
+    clients: Clients,
+    deployment: LLMDeployment,
+    cluster: ClusterState,
+    refs: Iterable[Ref],
+    lasting: Lasting,
 ) -> ClusterState:
     """Return the observation with the objects of these names."""
     meta = deployment.metadata
     wanted = list(refs)
-    read = await asyncio.gather(*(_get(clients, deployment, *ref) for ref in wanted))
+    reads = (_get(clients, meta.namespace, *ref, lasting) for ref in wanted)
+    read = await asyncio.gather(*reads)
     children, foreign = dict(cluster.children), dict(cluster.foreign)
     for ref, obj in zip(wanted, read, strict=True):
         if obj is not None:
@@ -173,12 +186,11 @@ async def _add_named(
     return replace(cluster, children=children, foreign=foreign, tokens=tokens)
 
 
-async def _get(clients: Clients, deployment: LLMDeployment, kind: str, name: str) -> Object | None:
-    namespace = deployment.metadata.namespace
-    asked = kind != HTTP_ROUTE.kind or deployment.spec.gateway.http_route is not None
-    missing = MISSING_SECONDS if asked else FOUND_SECONDS
+async def _get(
+    clients: Clients, namespace: str, kind: str, name: str, lasting: Lasting
+) -> Object | None:
     try:
-        return await clients.names.get(clients.client, kind, namespace, name, missing)
+        return await clients.names.get(clients.client, kind, namespace, name, lasting)
     except ApiRefused:
         if kind != HTTP_ROUTE.kind:
             raise

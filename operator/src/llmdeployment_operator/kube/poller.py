@@ -150,17 +150,16 @@ class Poller:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run_round(self, owner: Owner, state: _State, targets: tuple[Target, ...]) -> None:
-        try:
-            asked = await asyncio.gather(*(self._ask(target) for target in targets))
-        finally:
-            state.task = None
-        answers = {
-            target.uid: answer
-            for target, answer in zip(targets, asked, strict=True)
-            if answer is not None
-        }
+        asked = await asyncio.gather(*map(self._ask, targets), return_exceptions=True)
+        answers = {}
+        for target, answer in zip(targets, asked, strict=True):
+            if isinstance(answer, Answer):
+                answers[target.uid] = answer
+            elif answer is not None:
+                log.error("%s/%s: a pod could not be asked", *owner, exc_info=answer)
         asked_uids = frozenset(target.uid for target in targets)
         state.round, state.unread = Round(self._clock(), asked_uids, answers), True
+        state.task = None
         self._call(owner)
 
     async def _ask(self, target: Target) -> Answer | None:
