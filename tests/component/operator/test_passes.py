@@ -305,3 +305,17 @@ async def test_an_api_elsewhere_has_no_ray_and_names_its_missing_secret(
     ready = conditions(cluster)["Ready"]
     assert ready["reason"] == "SecretMissing"
     assert "Secret absent of spec.engine.external.apiKeySecretRef" in ready["message"]
+
+
+async def test_a_deletion_is_of_the_object_that_was_looked_at_and_of_no_other(
+    cluster: ClusterClient, operator: Operator
+) -> None:
+    cluster.create(simulated())
+    await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
+    client = operator.clients.client
+    service = cluster.get("Service", "chat")
+    assert service is not None
+    await objects.delete(client, "Service", cluster.namespace, "chat", "uid-of-another")
+    assert cluster.get("Service", "chat") is not None
+    await objects.delete(client, "Service", cluster.namespace, "chat", service["metadata"]["uid"])
+    assert cluster.get("Service", "chat") is None

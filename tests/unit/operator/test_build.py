@@ -17,6 +17,7 @@ from tests.support.world import World, pod, sample
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.pods import Capacity
+from llmdeployment_operator.plan.build import POLL_SECONDS
 
 
 def test_the_life_of_a_first_revision() -> None:
@@ -364,3 +365,12 @@ def test_whatever_is_asked_for_the_writing_ends_and_nothing_serving_is_lost(
         raise AssertionError(
             f"revision {before} answered and lost its traffic to one that does not"
         )
+
+
+def test_whoever_sends_no_events_is_asked_until_the_last_pod_too_many_is_gone() -> None:
+    world = serving_world()
+    assert world.plan().requeue_after is None
+    (runtime,) = world.runtimes()
+    extra = pod("worker", "one-too-many", runtime)
+    world.pods(*world.cluster.pods, extra)
+    assert world.plan().requeue_after == POLL_SECONDS
