@@ -55,6 +55,7 @@ def test_the_life_of_a_first_revision() -> None:
         "Progressing": ("False", "Serving"),
         "Ready": ("True", "Serving"),
         "Degraded": ("False", "AsExpected"),
+        "Available": ("True", "Serving"),
     }
     assert plan.requeue_after is None
     assert world.cluster.status["traffic"] == "rev1 100%"
@@ -234,6 +235,7 @@ def test_no_replicas_is_rest_and_not_trouble() -> None:
         "Progressing": ("False", "ScaledToZero"),
         "Ready": ("False", "ScaledToZero"),
         "Degraded": ("False", "AsExpected"),
+        "Available": ("False", "ScaledToZero"),
     }
 
 

@@ -38,6 +38,7 @@ _OBJECT_RULES = [
 
 _COLUMNS = [
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("Available", "string", '.status.conditions[?(@.type=="Available")].status', 0),
     ("Model", "string", ".status.model", 0),
     ("Replicas", "integer", ".status.readyReplicas", 0),
     ("Traffic", "string", ".status.traffic", 0),

@@ -26,7 +26,7 @@ class Condition(_Status):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
-    """Accepted, Progressing, Ready, Degraded or, with spec.scaling, Scaling."""
+    """Accepted, Progressing, Available, Ready, Degraded or, with spec.scaling, Scaling."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
@@ -260,7 +260,7 @@ class Status(_Status):
             },
         ),
     ] = ()
-    """Accepted, Progressing, Ready, Degraded and, with spec.scaling, Scaling, each with a reason."""
+    """Accepted, Progressing, Available, Ready, Degraded and, with spec.scaling, Scaling, each with a reason."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(

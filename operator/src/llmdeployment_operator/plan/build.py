@@ -24,7 +24,7 @@ from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.removal import plan_removals
 from llmdeployment_operator.plan.repair import find_empty_worker
 from llmdeployment_operator.plan.scaling.report import report_scaling
-from llmdeployment_operator.plan.status.findings import find_problem
+from llmdeployment_operator.plan.status.findings import check_availability, find_problem
 from llmdeployment_operator.plan.status.status import (
     StatusReport,
     build_refusal,
@@ -113,6 +113,7 @@ def _build_status(
 ) -> dict[str, Any]:
     finding, serving = find_problem(deployment, decision, cluster, now)
     conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, cluster))
+    conditions = [*conditions, check_availability(deployment, cluster, finding)]
     conditions = front_door.add_note(conditions, deployment)
     if deployment.spec.paused:
         conditions = build_paused(conditions)

@@ -1,5 +1,8 @@
 """The conditions of an LLMDeployment.
 
+`Available` says whether requests are answered at all, by whichever revision. `Ready` says whether the newest spec is fully
+rolled out. The others say what the operator is doing about the difference.
+
 Ready, Progressing and Degraded are derived from the same findings, so they cannot contradict each other:
 
 | | Accepted | Progressing | Ready | Degraded |
@@ -7,10 +10,10 @@ Ready, Progressing and Degraded are derived from the same findings, so they cann
 | the spec cannot be acted on | False | False | False | False |
 | the current generation is coming up | True | True | False | False |
 | it cannot come up without somebody's help | True | True | False | True |
-| the current generation was given up | True | False | False | True |
+| the current generation was rolled back | True | False | False | True |
 | nothing is asked to serve | True | False | False | False |
 | no request, so that autoscaling keeps no replica | True | False | True | False |
-| it serves, all replicas answer | True | False | True | False |
+| it serves, all replicas are ready | True | False | True | False |
 | it serves, more replicas are coming | True | True | True | False |
 | it serves, something is wrong | True | False | True | True |
 """
@@ -25,10 +28,10 @@ from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, 
 
 @dataclass(frozen=True)
 class Condition:
-    """One condition before it is merged with what the object already says."""
+    """One condition before it is merged with what the object already says; a status of None is Unknown."""
 
     type: str
-    status: bool
+    status: bool | None
     reason: Reason
     message: str = ""
 
@@ -40,6 +43,12 @@ def build_refused(finding: Finding) -> list[Condition]:
         Condition("Progressing", False, finding.reason, "nothing is done until this is resolved"),
         Condition("Ready", False, finding.reason, finding.message),
         Condition("Degraded", False, finding.reason),
+        Condition(
+            "Available",
+            None,
+            finding.reason,
+            "Nobody looks while the spec is refused. What served before goes on serving.",
+        ),
     ]
 
 
@@ -107,7 +116,7 @@ def _summarize(condition: Mapping[str, Any]) -> tuple[Any, Any]:
 def _format_condition(
     condition: Condition, before: Mapping[str, Any] | None, generation: int, time: str
 ) -> dict[str, Any]:
-    status = "True" if condition.status else "False"
+    status = {True: "True", False: "False", None: "Unknown"}[condition.status]
     kept = before is not None and before.get("status") == status
     return {
         "type": condition.type,

@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.names import runtime_names
+from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
+from llmdeployment_operator.plan.base.routes import read_routes
 from llmdeployment_operator.plan.desired.desired import DesiredState
 from llmdeployment_operator.plan.observed.adapters import check_adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
-from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready
+from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready, select_pods
 from llmdeployment_operator.plan.rollout.accelerator_forecast import forecast_accelerators
 from llmdeployment_operator.plan.rollout.arms import ArmStep
 from llmdeployment_operator.plan.scaling.report import explain_zero
@@ -38,6 +42,39 @@ def find_problem(
         return gateway, answers
     stages = [name_arm(deployment, arm, arm.step.stage) for arm in arms.steps if arm.step.stage]
     return next(iter(stages), arms.waits or gateway), answers
+
+
+def check_availability(
+    deployment: LLMDeployment, cluster: ClusterState, finding: Finding | None
+) -> Condition:
+    """Return the condition Available: whether requests of every arm are answered now, by whichever revision has them.
+
+    Args:
+        deployment: the spec.
+        cluster: the cluster; the routes in it say who has the requests.
+        finding: what is not as the spec says, if anything; it is why nobody answers.
+    """
+    name = deployment.metadata.name
+    routes = read_routes(cluster.children.get(("ConfigMap", names.routes_name(name))))
+    services = {route.arm: route.service for route in routes}
+    runtimes = {service: service.removeprefix(f"{name}-") for service in services.values()}
+    ready = {service: count_ready(cluster, runtime) for service, runtime in runtimes.items()}
+    if deployment.spec.gateway.http_route is None:
+        gateways = [pod for pod in select_pods(cluster, "gateway") if is_ready(pod)]
+        if gateways and services and not cluster.gateways:
+            text = "No gateway pod has said which replicas it reaches. The operator asks again."
+            return Condition("Available", None, Reason.GATEWAY_SILENT, text)
+        reached = all(
+            any(gateway.up.get(service, 0) for gateway in cluster.gateways)
+            for service in services.values()
+        )
+    else:
+        reached = front_door.is_accepted(deployment, cluster)
+    if services and reached and all(ready.values()):
+        text = f"Requests are answered by {sum(ready.values())} ready replicas."
+        return Condition("Available", True, Reason.SERVING, text)
+    why = finding or Finding(Reason.STARTING_GATEWAY, "The gateway reaches no replica yet.")
+    return Condition("Available", False, why.reason, why.message)
 
 
 def _check_zero(

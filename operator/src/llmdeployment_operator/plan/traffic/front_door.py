@@ -52,6 +52,12 @@ def is_applied(deployment: LLMDeployment, cluster: ClusterState, config_map: Obj
     return http_route.check_acceptance(live) is None
 
 
+def is_accepted(deployment: LLMDeployment, cluster: ClusterState) -> bool:
+    """Say whether the Gateways have taken up the HTTPRoute that is there, whatever the spec asks for now."""
+    live = _find_live(deployment, cluster)
+    return live is not None and http_route.check_acceptance(live) is None
+
+
 def check_front_door(
     deployment: LLMDeployment,
     cluster: ClusterState,
