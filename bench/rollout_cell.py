@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.rollout_engine import Engine, Simulated, Vllm
-from bench.rollout_judge import Applied, judged
+from bench.rollout_judge import Applied, judge_cell
 from bench.rollout_site import PLAIN, Object, Site, reached
 from bench.rollout_traffic import Traffic, answers_as_gateway
 from dev.cluster.stages import StageError
@@ -133,7 +133,7 @@ class Run:
         await self._place.create(body)
         try:
             traffic = await self._changed_under_load(chance)
-            verdict = judged(traffic.answers, self._applied, await self._letters())
+            verdict = judge_cell(traffic.answers, self._applied, await self._letters())
         finally:
             await self._place.delete(self._name)
         begin = traffic.answers[0].started

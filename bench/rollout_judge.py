@@ -58,7 +58,7 @@ class Verdict:
         return not (self.failed or self.cut or self.wrong or self.moved_back)
 
 
-def judged(
+def judge_cell(
     answers: Sequence[Answer], applied: Sequence[Applied], letters: Mapping[str, str]
 ) -> Verdict:
     """Return the counts.

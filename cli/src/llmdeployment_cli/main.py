@@ -219,7 +219,7 @@ def converse(
         with way as base:
             door = chat.Door(base, model, key, user)
             if once is not None:
-                _answered(door, [_spoken("user", once)])
+                _ask(door, [_build_message("user", once)])
             else:
                 _conversation(door)
 
@@ -273,9 +273,9 @@ def _annotate(
 def _conversation(door: chat.Door) -> None:
     messages: list[chat.Message] = []
     while (text := _typed()) is not None:
-        question = _spoken("user", text)
+        question = _build_message("user", text)
         try:
-            messages += [question, _spoken("assistant", _answered(door, [*messages, question]))]
+            messages += [question, _build_message("assistant", _ask(door, [*messages, question]))]
         except Refusal as error:
             # What was said before is worth more than this one answer.
             complain(error)
@@ -291,7 +291,7 @@ def _typed() -> str | None:
     return text
 
 
-def _answered(door: chat.Door, messages: list[chat.Message]) -> str:
+def _ask(door: chat.Door, messages: list[chat.Message]) -> str:
     answer = chat.ask(door, messages)
     arm = f" {answer.arm}" if answer.arm not in {None, "main"} else ""
     typer.secho(f"[r{plain(answer.revision or '?')}{plain(arm)}] ", nl=False, dim=True)
@@ -305,7 +305,7 @@ def _answered(door: chat.Door, messages: list[chat.Message]) -> str:
     return whole
 
 
-def _spoken(role: str, content: str) -> chat.Message:
+def _build_message(role: str, content: str) -> chat.Message:
     return {"role": role, "content": content}
 
 

@@ -28,7 +28,7 @@ def picture(deployment: Object, now: datetime) -> RenderableType:
     if not status.get("conditions"):
         return words(f"{name_of(deployment)}: the operator has not looked at it yet", "yellow")
     arms = arms_of(deployment)
-    parts: list[RenderableType] = [_headline(deployment), _awaited(status)]
+    parts: list[RenderableType] = [_headline(deployment), _describe_wait(status)]
     parts += [_arm(arm, now) for arm in arms]
     parts += [Text(), _revisions(status, arms, now), Text(), _conditions(status, now)]
     return Group(*parts)
@@ -74,7 +74,7 @@ def _headline(deployment: Object) -> Text:
     return line
 
 
-def _awaited(status: Mapping[str, Any]) -> Text:
+def _describe_wait(status: Mapping[str, Any]) -> Text:
     """Return what it waits for, in the operator's words: what is wrong first, then what is under way."""
     found = {condition["type"]: condition for condition in status["conditions"]}
     for kind in ("Accepted", "Degraded", "Progressing", "Ready"):

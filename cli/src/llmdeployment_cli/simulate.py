@@ -16,7 +16,7 @@ MISSING = (
 
 
 @dataclass(frozen=True)
-class Wish:
+class SimulationOptions:
     """What was asked for."""
 
     file: Path
@@ -97,7 +97,7 @@ def simulate(  # noqa: PLR0913  because a command has options
 ) -> None:
     """Replay recorded traffic through the code that scales: latencies, replicas, costs, decisions."""
     with sentences():
-        wish = Wish(
+        options = SimulationOptions(
             file=file,
             trace=trace,
             profile=engine_profile,
@@ -114,4 +114,4 @@ def simulate(  # noqa: PLR0913  because a command has options
             from llmdeployment_cli.simulation import command  # noqa: PLC0415  because the extra may be missing
         except ImportError as error:
             raise Refusal(MISSING) from error
-        command.run(wish)
+        command.run(options)

@@ -42,7 +42,7 @@ class Agent:
 
     async def run(self, keys: dict[str, str], stop: asyncio.Event) -> None:
         """Work until told to stop, and then until HAProxy needs no one any more."""
-        self.steering.wishes.keys = keys
+        self.steering.desired.keys = keys
         async with asyncio.TaskGroup() as group, _log_lines(self._settings.run_dir, self.tally):
             jobs = [
                 group.create_task(self.steering.run()),
@@ -64,25 +64,25 @@ class Agent:
             if text is None:
                 _log.warning("ConfigMap %s has no %s; the routing stays as it is", name, KEY)
                 continue
-            self.steering.wishes.read(text)
+            self.steering.desired.read(text)
             self._watch_services(group)
             self.steering.changed()
 
     def _watch_services(self, group: asyncio.TaskGroup) -> None:
-        routes = self.steering.wishes.routes
+        routes = self.steering.desired.routes
         services = routes.services() if routes else ()
         for service in services:
             if service not in self._watches:
                 self._watches[service] = group.create_task(self._follow_endpoints(service))
         for service in set(self._watches) - set(services):
             self._watches.pop(service).cancel()
-            self.steering.wishes.endpoints.pop(service, None)
+            self.steering.desired.endpoints.pop(service, None)
 
     async def _follow_endpoints(self, service: str) -> None:
         path = f"/apis/discovery.k8s.io/v1/{self._root}/endpointslices"
         selector = {"labelSelector": f"kubernetes.io/service-name={service}"}
         async for found in self._kube.snapshots(path, selector):
-            self.steering.wishes.endpoints[service] = ready_addresses(found.values())
+            self.steering.desired.endpoints[service] = ready_addresses(found.values())
             self.steering.changed()
 
     async def _follow_keys(self) -> None:
@@ -93,9 +93,9 @@ class Agent:
             except KeysError as error:
                 _log.warning("%s; the keys stay as they are", error)
                 continue
-            if found != self.steering.wishes.keys:
+            if found != self.steering.desired.keys:
                 _log.info("API keys now: %s", ", ".join(sorted(found.values())) or "none")
-                self.steering.wishes.keys = found
+                self.steering.desired.keys = found
                 self.steering.changed()
 
     async def _until_haproxy_ends(self) -> None:

@@ -22,7 +22,7 @@ _STUCK_SECONDS = 30
 
 
 @dataclass
-class Wishes:
+class DesiredState:
     """What was last heard of the world.
 
     Attributes:
@@ -70,7 +70,7 @@ class Steering:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.api = RuntimeApi(settings.run_dir / "admin.sock")
-        self.wishes = Wishes()
+        self.desired = DesiredState()
         self.applied = Applied()
         self.wanted: Desired | None = None
         self.failures = 0
@@ -88,11 +88,11 @@ class Steering:
 
     def unready(self) -> str:
         """Return why this gateway should get no requests; empty when it should."""
-        if self.wishes.problem:
-            return self.wishes.problem
+        if self.desired.problem:
+            return self.desired.problem
         if not self.applied.process:
             return self._said or "HAProxy was not asked yet"
-        if self.applied.routes_hash != routes_hash(self.wishes.text or ""):
+        if self.applied.routes_hash != routes_hash(self.desired.text or ""):
             return self._said or "the routes ConfigMap is not applied yet"
         return ""
 
@@ -131,14 +131,14 @@ class Steering:
             RuntimeApiError: HAProxy does not answer or refuses.
             NoSlotError: the routes name more services than there are backends.
         """
-        wishes = self.wishes
-        text, routes, keys = wishes.text, wishes.routes, dict(wishes.keys)
-        endpoints = dict(wishes.endpoints)
+        desired = self.desired
+        text, routes, keys = desired.text, desired.routes, dict(desired.keys)
+        endpoints = dict(desired.endpoints)
         if routes is None or any(service not in endpoints for service in routes.services()):
             # Half the truth would take servers out that another agent, before this one, put in.
             await self._look()
             return
-        readable = not wishes.problem
+        readable = not desired.problem
         found = await self._found()
         before = rundir.assigned(self._settings)
         busy = [slot for slot, servers in found.items() if servers]

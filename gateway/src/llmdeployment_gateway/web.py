@@ -49,7 +49,7 @@ class Answers:
 
     async def _stats(self, _: web.Request) -> web.Response:
         held, refused = await self._steering.held()
-        routes = self._steering.wishes.routes
+        routes = self._steering.desired.routes
         rows = [(row.arm, str(row.revision)) for row in routes.routes] if routes else []
         return web.json_response(
             {

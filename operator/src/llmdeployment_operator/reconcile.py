@@ -213,7 +213,9 @@ def _declare(
 async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> PassResult:
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
-    operator.clients.counts_cache.taken((raw["metadata"]["namespace"], raw["metadata"]["name"]))
+    operator.clients.counts_cache.mark_reported(
+        (raw["metadata"]["namespace"], raw["metadata"]["name"])
+    )
     for event in plan.events:
         await _post_event(operator, raw, event)
     before = raw.get("status") or {}

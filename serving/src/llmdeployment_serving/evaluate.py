@@ -87,7 +87,7 @@ async def evaluate(examination: Examination, questions: Sequence[Question]) -> s
         EvaluationError: The revision or the judge cannot be asked.
         GoldenError: A question needs a judge and there is none.
     """
-    if examination.judge is None and (q := _judged(questions)) is not None:
+    if examination.judge is None and (q := _find_for_judge(questions)) is not None:
         raise GoldenError(
             f"question {quoted(q.id)} expects judge: set spec.rollout.evaluation.judge"
         )
@@ -132,7 +132,7 @@ def result(total: int, failures: Sequence[Failure]) -> str:
         shown.pop()
 
 
-def _judged(questions: Sequence[Question]) -> Question | None:
+def _find_for_judge(questions: Sequence[Question]) -> Question | None:
     return next((question for question in questions if "judge" in question.expect), None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from bench.plain_runtime import GONE_SECONDS, Cluster
 from bench.rollout import matrix, sample, total
 from bench.rollout_engine import Vllm, letters_in
-from bench.rollout_judge import Answer, Applied, judged
+from bench.rollout_judge import Answer, Applied, judge_cell
 
 LETTERS = {"1": "A", "2": "B"}
 APPLIED = [Applied("A", 0), Applied("B", 10), Applied("A", 30)]
@@ -44,7 +44,7 @@ NEW = Answer("ann", 11, 12, 200, "2", "B")
 def test_what_clients_saw_is_counted(
     answers: list[Answer], failed: int, cut: int, wrong: int, moved_back: int
 ) -> None:
-    found = judged(answers, APPLIED, LETTERS)
+    found = judge_cell(answers, APPLIED, LETTERS)
     assert (found.failed, found.cut, found.wrong, found.moved_back) == (
         failed,
         cut,

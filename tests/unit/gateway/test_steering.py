@@ -1,20 +1,20 @@
 from llmdeployment_gateway.front import connections
-from llmdeployment_gateway.steering import Wishes
+from llmdeployment_gateway.steering import DesiredState
 
 ROUTES = '{"deployment": "chat", "servedName": "chat", "salt": "x"}'
 
 
 def test_routes_that_cannot_be_read_leave_the_last_ones() -> None:
-    wishes = Wishes()
-    assert wishes.problem
-    wishes.read(ROUTES)
-    assert wishes.problem == ""
-    before = wishes.routes
+    desired = DesiredState()
+    assert desired.problem
+    desired.read(ROUTES)
+    assert desired.problem == ""
+    before = desired.routes
 
-    wishes.read("{")
+    desired.read("{")
 
-    assert wishes.problem.startswith("routes.json cannot be read: routes.json: Invalid JSON")
-    assert wishes.routes is before
+    assert desired.problem.startswith("routes.json cannot be read: routes.json: Invalid JSON")
+    assert desired.routes is before
 
 
 def test_connections_follow_from_the_limit_of_open_files() -> None:

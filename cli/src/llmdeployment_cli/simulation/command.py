@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from llmdeployment_cli.errors import Refusal
-from llmdeployment_cli.simulate import Wish
+from llmdeployment_cli.simulate import SimulationOptions
 from llmdeployment_cli.simulation import picture, plot
 from llmdeployment_cli.simulation.picture import Shown
 from llmdeployment_cli.terminal import words
@@ -30,34 +30,36 @@ OWN = "operator"
 """The operator's own law, in tables."""
 
 
-def run(wish: Wish) -> None:
+def run(options: SimulationOptions) -> None:
     """Simulate, and print what was found.
 
     Raises:
         Refusal: Something that was given cannot be used.
     """
     try:
-        _check(wish)
-        wanted = subject(_documents(wish.file), str(wish.file))
-        profile = _profile(wish, wanted)
+        _check(options)
+        wanted = subject(_documents(options.file), str(options.file))
+        profile = _profile(options, wanted)
         with _bar() as bar:
-            traffic = _Reading(wish, bar).traffic
-            setting = Setting(traffic, profile, wanted.policy, _floor(wish, wanted))
-            shown = _own(wish, wanted, setting)
+            traffic = _Reading(options, bar).traffic
+            setting = Setting(traffic, profile, wanted.policy, _floor(options, wanted))
+            shown = _own(options, wanted, setting)
             others = (
-                list(compare(setting, shown.own, find_rival(wanted.policy))) if wish.compare else []
+                list(compare(setting, shown.own, find_rival(wanted.policy)))
+                if options.compare
+                else []
             )
-            curves = dict(_curves(setting)) if wish.sweep else {}
+            curves = dict(_curves(setting)) if options.sweep else {}
     except InputError as error:
         raise Refusal(str(error)) from error
-    _print(wish, shown, others, curves)
+    _print(options, shown, others, curves)
 
 
 class _Reading:
     """The trace, as often as it is needed, and how far it is read."""
 
-    def __init__(self, wish: Wish, bar: Progress) -> None:
-        self._wish = wish
+    def __init__(self, options: SimulationOptions, bar: Progress) -> None:
+        self._wish = options
         self._bar = bar
         self._runs = 0
         self._task = bar.add_task("", total=None)
@@ -91,24 +93,26 @@ def _bar() -> Progress:
     )
 
 
-def _own(wish: Wish, wanted: Subject, setting: Setting) -> Shown:
+def _own(options: SimulationOptions, wanted: Subject, setting: Setting) -> Shown:
     """Return what the operator's law makes of it."""
     changes: list[MadeDecision] = []
     result = setting.run(setting.law(lambda one: changes.append(one) if one.acts else None))
     own = outcome(OWN, result, wanted.policy.targets)
-    return Shown(wanted.name, Path(wish.trace).name, wish.speed, result, own, changes, wish.price)
+    return Shown(
+        wanted.name, Path(options.trace).name, options.speed, result, own, changes, options.price
+    )
 
 
-def _floor(wish: Wish, wanted: Subject) -> Callable[[float], int] | None:
+def _floor(options: SimulationOptions, wanted: Subject) -> Callable[[float], int] | None:
     """Return the minimum that the schedules ask for at a time of the simulation."""
     if not wanted.schedules:
         return None
-    if wish.begins is None:
+    if options.begins is None:
         raise Refusal(
             "spec.scaling.schedules go by the time of day: say when the trace begins, such as --begins 2026-11-24T08:00:00+01:00"
         )
-    begins = wish.begins if wish.begins.tzinfo else wish.begins.replace(tzinfo=UTC)
-    return wanted.minimum_at(begins.timestamp(), wish.speed)
+    begins = options.begins if options.begins.tzinfo else options.begins.replace(tzinfo=UTC)
+    return wanted.minimum_at(begins.timestamp(), options.speed)
 
 
 def _curves(setting: Setting) -> Iterator[tuple[str, list[Outcome]]]:
@@ -117,29 +121,32 @@ def _curves(setting: Setting) -> Iterator[tuple[str, list[Outcome]]]:
 
 
 def _print(
-    wish: Wish, shown: Shown, others: Sequence[Outcome], curves: Mapping[str, Sequence[Outcome]]
+    options: SimulationOptions,
+    shown: Shown,
+    others: Sequence[Outcome],
+    curves: Mapping[str, Sequence[Outcome]],
 ) -> None:
     console = Console()
-    console.print(picture.picture(shown, wish.decisions))
+    console.print(picture.picture(shown, options.decisions))
     if others:
-        console.print(picture.table("scaler", [shown.own, *others], wish.price))
+        console.print(picture.table("scaler", [shown.own, *others], options.price))
     for metric, rows in curves.items():
-        console.print(picture.table(f"target on {metric}", rows, wish.price))
-    if wish.picture is not None:
+        console.print(picture.table(f"target on {metric}", rows, options.price))
+    if options.picture is not None:
         try:
-            plot.write(shown, wish.picture)
+            plot.write(shown, options.picture)
         except (OSError, ValueError) as error:
-            raise Refusal(f"{wish.picture} cannot be written: {error}") from error
-        console.print(words(f"The picture is in {wish.picture}."))
+            raise Refusal(f"{options.picture} cannot be written: {error}") from error
+        console.print(words(f"The picture is in {options.picture}."))
 
 
-def _check(wish: Wish) -> None:
-    if not 0 < wish.speed < math.inf:
-        raise Refusal(f"--speed is {wish.speed:g}; it is a number above 0, such as 4")
-    if wish.warm_up is not None and not 0 <= wish.warm_up < math.inf:
-        raise Refusal(f"--warm-up is {wish.warm_up:g}; it is a number of seconds from 0 on")
-    if wish.price is not None and not 0 <= wish.price < math.inf:
-        raise Refusal(f"--price-per-replica-hour is {wish.price:g}; it is a number from 0 on")
+def _check(options: SimulationOptions) -> None:
+    if not 0 < options.speed < math.inf:
+        raise Refusal(f"--speed is {options.speed:g}; it is a number above 0, such as 4")
+    if options.warm_up is not None and not 0 <= options.warm_up < math.inf:
+        raise Refusal(f"--warm-up is {options.warm_up:g}; it is a number of seconds from 0 on")
+    if options.price is not None and not 0 <= options.price < math.inf:
+        raise Refusal(f"--price-per-replica-hour is {options.price:g}; it is a number from 0 on")
 
 
 def _documents(path: Path) -> list[object]:
@@ -151,9 +158,9 @@ def _documents(path: Path) -> list[object]:
         raise Refusal(f"{path} is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _profile(wish: Wish, wanted: Subject) -> Profile:
-    forwarded = None if wish.profile is None else read_profile(wish.profile)
+def _profile(options: SimulationOptions, wanted: Subject) -> Profile:
+    forwarded = None if options.profile is None else read_profile(options.profile)
     profile = profile_for(wanted, forwarded)
-    if wish.warm_up is None:
+    if options.warm_up is None:
         return profile
-    return profile.model_copy(update={"warm_up_seconds": wish.warm_up})
+    return profile.model_copy(update={"warm_up_seconds": options.warm_up})

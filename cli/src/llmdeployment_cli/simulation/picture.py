@@ -62,7 +62,7 @@ def table(title: str, rows: Sequence[Outcome], price: float | None) -> Renderabl
         met = zip(row.targets, row.attainments, strict=True)
         found.add_row(
             words(row.name),
-            *(_judged(share, target.percentile) for target, share in met),
+            *(_judge_share(share, target.percentile) for target, share in met),
             *([percent(row.good)] if len(targets) > 1 else []),
             f"{row.mean_replicas:.2f}",
             *_costs(row, price),
@@ -101,7 +101,7 @@ def _costs(row: Outcome, price: float | None) -> tuple[str, ...]:
     return f"{row.replica_hours * price:.2f}", _tokens(row, price)
 
 
-def _judged(share: float, percentile: int) -> Text:
+def _judge_share(share: float, percentile: int) -> Text:
     return words(percent(share), "green" if share * 100 >= percentile else "red")
 
 

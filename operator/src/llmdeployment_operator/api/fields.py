@@ -65,9 +65,9 @@ class Text:
         """Return what turns `str` into this type for pydantic and for the schema."""
         rules = cel(*(_write_expression(*rule) for rule in self._rules)) if self._rules else {}
         field = Field(min_length=self.low, max_length=self.high, json_schema_extra=rules)
-        return field, AfterValidator(self._checked)
+        return field, AfterValidator(self._check)
 
-    def _checked(self, value: str) -> str:
+    def _check(self, value: str) -> str:
         for pattern, message, scheme in self._rules:
             if value.startswith(scheme) and not pattern.fullmatch(value):
                 raise ValueError(message)

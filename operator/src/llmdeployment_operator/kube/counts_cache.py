@@ -42,7 +42,7 @@ class CountsCache:
         self._last[owner] = {**kept, **told}
         return fresh
 
-    def taken(self, owner: Owner) -> None:
+    def mark_reported(self, owner: Owner) -> None:
         """Forget what is new: it was reported."""
         self._fresh.pop(owner, None)
 

@@ -132,7 +132,7 @@ def test_what_is_new_is_the_difference() -> None:
     # b does not answer once, and nothing is lost; what was not reported yet stays new
     assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10)}) == seen(11, 1)
     assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10), "b": seen(9)}) == seen(13, 1)
-    collector.taken(OWNER)
+    collector.mark_reported(OWNER)
     assert collector.add(OWNER, ["a", "b"], {"a": seen(112, 10)}) == seen(1)
 
 

@@ -53,25 +53,35 @@ def report_scaling(
     if spec is None or scaling.memory is None:
         return ScalingReport()
     condition = _build_condition(deployment, spec, scaling)
-    fresh = ScalingReport(
-        condition, format_scaling_state(scaling.memory, scaling.wanted.total, now)
-    )
     before = _read_previous(previous)
-    if before is None or before.condition is None or before.row is None:
-        return fresh
-    changed = previous.get("observedGeneration") != deployment.metadata.generation
-    if changed or _extract_substance(scaling.memory) != _extract_substance(
-        read_scaling_state(previous)
-    ):
-        return fresh
+    if before is not None and not _is_news(deployment, scaling, previous, before, condition, now):
+        return before
+    return ScalingReport(condition, format_scaling_state(scaling.memory, scaling.wanted.total, now))
+
+
+def _is_news(  # because it compares what is with what was
+    deployment: LLMDeployment,
+    scaling: ScalingPlan,
+    previous: Mapping[str, Any],
+    before: ScalingReport,
+    condition: Condition,
+    now: datetime,
+) -> bool:
+    """Say whether something happened that is worth a write."""
+    if before.condition is None or before.row is None or scaling.memory is None:
+        return True
+    if previous.get("observedGeneration") != deployment.metadata.generation:
+        return True
+    if _extract_substance(scaling.memory) != _extract_substance(read_scaling_state(previous)):
+        return True
     other = before.condition.reason is not condition.reason
     if deployment.spec.paused:
-        return fresh if other else before
+        return other
     if not scaling.recommendations:
-        # The law did not look: it was asked again too soon.
-        return before
+        # The autoscaler did not decide: it was asked again too soon.
+        return False
     age = (now - datetime.fromisoformat(before.row["writtenAt"])).total_seconds()
-    return before if 0 <= age < (REASON_SECONDS if other else LEARNED_SECONDS) else fresh
+    return not 0 <= age < (REASON_SECONDS if other else LEARNED_SECONDS)
 
 
 def list_scaling_events(
