@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import yaml
-from bench.rollout_judge import OK, Answer, Applied, judged
+from bench.rollout_judge import OK, Answer, Applied, judge_cell
 
 from dev.cluster.stages import StageError, wait_until
 from dev.demo import progress
@@ -184,7 +184,7 @@ def conclude(kube: Kube, answers: list[Answer], changes: list[Applied], say: Say
     """
     upgraded = [answer for answer in answers if answer.ended < changes[-1].at]
     revisions = {change.letter: change.letter for change in changes[:-1]}
-    moved = judged(upgraded, changes[:-1], revisions).moved_back
+    moved = judge_cell(upgraded, changes[:-1], revisions).moved_back
     failed = sum(answer.status != OK for answer in answers)
     slowest = max(answer.ended - answer.started for answer in answers)
     say(f"\n{kube.run('get', 'llm').rstrip()}\n")

@@ -14,7 +14,7 @@ from dev.cluster import tools
 from dev.cluster.stages import StageError
 from dev.images import VERSION
 
-from llmdeployment_operator.api.crd import crd
+from llmdeployment_operator.api.crd import build_crd
 
 pytestmark = pytest.mark.chart
 
@@ -83,7 +83,7 @@ def test_install_yaml_is_the_namespace_the_crd_and_the_operator(copy: Path) -> N
     namespaces = {each["metadata"].get("namespace") for each in others}
     assert namespaces == {None, namespace["metadata"]["name"]}
     found = next(each for each in others if each["kind"] == "CustomResourceDefinition")
-    assert found["spec"] == crd()["spec"]
+    assert found["spec"] == build_crd()["spec"]
     deployment = next(each for each in others if each["kind"] == "Deployment")
     container = deployment["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == f"{PREFIX}/operator:{VERSION}"
