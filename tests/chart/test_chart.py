@@ -185,7 +185,7 @@ REFUSED = {
     "no replica": ("replicas=0", "replicas"),
     "replicas as text": ("replicas=two", "replicas"),
     "a lease shorter than its renewal": (
-        "leaderElection.leaseSeconds=10",
+        "leaderElection.leaseSeconds=7",
         "leaderElection.renewSeconds, and that below leaderElection.leaseSeconds",
     ),
     "a lease of a day": ("leaderElection.leaseSeconds=86400", "leaseSeconds"),

@@ -77,8 +77,8 @@ def _read_election(env: Mapping[str, str]) -> Election:
     found = Election(
         namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
         name=env.get("LLMD_LEASE_NAME") or "llmdeployment-operator",
-        lease_seconds=_read_positive(env, "LLMD_LEASE_SECONDS", 15),
-        renew_seconds=_read_positive(env, "LLMD_LEASE_RENEW_SECONDS", 10),
+        lease_seconds=_read_positive(env, "LLMD_LEASE_SECONDS", 10),
+        renew_seconds=_read_positive(env, "LLMD_LEASE_RENEW_SECONDS", 7),
         retry_seconds=_read_positive(env, "LLMD_LEASE_RETRY_SECONDS", 2),
     )
     lease, renew, retry = found.lease_seconds, found.renew_seconds, found.retry_seconds

@@ -4,7 +4,7 @@ Every HTTP session that writes is made with `make_fenced_request`, so no caller 
 aiohttp allows: when the connection is there and the request is about to be sent, for each attempt of a retry.
 
 A request that is on its way when the lease is lost is cut off, because the process stops then (`kube/lease.py`). Between
-the leader's deadline and the moment at which another may take the Lease lie `lease_seconds - renew_seconds`, 5 s: the
+the leader's deadline and the moment at which another may take the Lease lie `lease_seconds - renew_seconds`, 3 s: the
 time the API server has to finish what it was sent.
 """
 

@@ -37,8 +37,8 @@ class Election:
 
     namespace: str
     name: str
-    lease_seconds: int = 15
-    renew_seconds: int = 10
+    lease_seconds: int = 10
+    renew_seconds: int = 7
     retry_seconds: int = 2
 
 
