@@ -152,7 +152,7 @@ def test_two_operators_elect_one_by_a_lease_they_have_the_rights_to(helm: Helm) 
     deployment = next(d for d in documents if d["kind"] == "Deployment")
     env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
     election = runtime_settings(env).election
-    assert election == Election("llm-system", "op-llmdeployment-operator", 15, 10, 2)
+    assert election == Election("llm-system", "op-llmdeployment-operator", 10, 7, 2)
     assert deployment["spec"]["replicas"] == 2
     assert deployment["spec"]["strategy"]["type"] == "RollingUpdate"
     (spread,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
