@@ -38,8 +38,8 @@ AFTER_UP = 30.0
 DRAIN = 30.0
 """Seconds within which requests in excess of what goes well are to be worked off."""
 
-QUEUE_LOOKS = 3
-"""Looks in a row with a queue that are evidence."""
+QUEUE_SECONDS = 3.0
+"""For how long every observation must have seen a queue before that is evidence, however often is looked."""
 
 CACHE_FULL = 0.9
 """Mean use of the KV caches that is evidence."""
@@ -225,7 +225,10 @@ def _step_up(signals: Signals) -> int:
 
 def _check_queue(signals: Signals) -> Recommendation | None:
     state, ready = signals.state, signals.observation.ready
-    if state.waiting_observations < QUEUE_LOOKS or not signals.delta.answered:
+    since = state.waiting_since
+    if since is None or state.at is None or not signals.delta.answered:
+        return None
+    if state.at - since < QUEUE_SECONDS:
         return None
     waiting = signals.delta.waiting
     running = max(1.0, signals.delta.in_flight - waiting)

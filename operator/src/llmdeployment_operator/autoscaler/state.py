@@ -65,8 +65,8 @@ class AutoscalerState:
     """Times the demand: what the model of a replica leaves out, learned from misses."""
     in_flight: float = 0.0
     """Of all replicas, smoothed over a few looks."""
-    waiting_observations: int = 0
-    """Looks in a row that saw a queue."""
+    waiting_since: float | None = None
+    """Since when every observation saw a queue; None when the last one saw none."""
     needs: tuple[int, ...] = ()
     """The largest number of replicas that may have been needed, per slot of `demand.SLOT` seconds, newest last."""
     needs_since: float = 0.0
@@ -178,13 +178,22 @@ def advance(
         recent_misses=_fade_misses(state.recent_misses, intervals, len(policy.targets), seconds),
         margin=_adjust_margin(policy, state, intervals, seconds),
         in_flight=in_flight,
-        waiting_observations=state.waiting_observations + 1 if queue else 0,
+        waiting_since=_since(state.waiting_since, observation.at) if queue else None,
         asked_at=now if asked else state.asked_at,
         regret=1.0 + (state.regret - 1.0) * 0.5 ** (seconds / FORGIVEN),
     )
     return _learn_warm_up(
         replace(state, answer_tokens=_estimate_answer_tokens(state)), observation, now
     ), delta
+
+
+def _since(before: float | None, now: float) -> float:
+    """Return since when something is so: since before, or since now; a clock that was put back begins anew.
+
+    >>> _since(None, 5.0), _since(3.0, 5.0), _since(9.0, 5.0)
+    (5.0, 3.0, 5.0)
+    """
+    return now if before is None or before > now else before
 
 
 def _count_arrivals(

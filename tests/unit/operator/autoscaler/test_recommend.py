@@ -10,6 +10,7 @@ import pytest
 from tests.support.observations import Site, sample
 
 from llmdeployment_operator.autoscaler.recommend import recommend
+from llmdeployment_operator.autoscaler.signals import QUEUE_SECONDS
 from llmdeployment_operator.autoscaler.state import AutoscalerState
 from llmdeployment_operator.autoscaler.types import (
     Observation,
@@ -105,6 +106,31 @@ def test_a_lasting_queue_moves_it() -> None:
 
     assert decisions[-1].replicas == 4
     assert ScalingReason.QUEUE_GREW in {decision.reason for decision in decisions}
+
+
+@pytest.mark.parametrize("period", [0.5, 1.0, 2.0])
+def test_a_queue_counts_by_its_seconds_and_not_by_how_often_is_looked(period: float) -> None:
+    """Within one period, replicas are ordered as late, whether one looks twice a second or every other second."""
+    state, now = AutoscalerState(), 100.0
+    began = now
+    while True:
+        full = sample(now, running=8, waiting=8)
+        seen = Observation(now, 2, 0, {"a": full, "b": full})
+        decision = recommend(POLICY, seen, state, now)
+        if decision.replicas > 2:
+            break
+        state, now = decision.state, now + period
+    assert decision.reason == ScalingReason.QUEUE_GREW
+    assert QUEUE_SECONDS <= now - began < QUEUE_SECONDS + period
+
+
+def test_a_queue_that_goes_begins_anew() -> None:
+    state = AutoscalerState()
+    for second, waiting in enumerate((8, 8, 0, 8, 8, 8)):
+        full = sample(float(second), running=8, waiting=waiting)
+        seen = Observation(float(second), 2, 0, {"a": full, "b": full})
+        state = recommend(POLICY, seen, state, float(second)).state
+    assert (state.waiting_since, state.desired) == (3.0, 2)
 
 
 def test_full_caches_move_it() -> None:
