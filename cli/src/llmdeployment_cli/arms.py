@@ -50,15 +50,15 @@ class Arm:
     analysis: Mapping[str, Any] | None = None
 
 
-def name_of(deployment: Object) -> str:
+def get_name(deployment: Object) -> str:
     """Return the name of an object."""
     return str(deployment["metadata"]["name"])
 
 
-def commanded(deployment: Object, name: str) -> dict[str, str]:
+def read_annotation(deployment: Object, name: str) -> dict[str, str]:
     """Return what the annotation `llmdeployment.dev/<name>` says, by revision.
 
-    >>> commanded({"metadata": {"annotations": {"llmdeployment.dev/promote": "3/2, 4"}}}, "promote")
+    >>> read_annotation({"metadata": {"annotations": {"llmdeployment.dev/promote": "3/2, 4"}}}, "promote")
     {'3': '3/2', '4': '4'}
     """
     found = (deployment["metadata"].get("annotations") or {}).get(f"llmdeployment.dev/{name}", "")
@@ -66,44 +66,46 @@ def commanded(deployment: Object, name: str) -> dict[str, str]:
     return {value.split("/")[0]: value for value in values if value}
 
 
-def arms_of(deployment: Object) -> tuple[Arm, ...]:
+def read_arms(deployment: Object) -> tuple[Arm, ...]:
     """Return the arms in the status, in its order; none before the operator has looked at the object.
 
-    >>> arms_of({"spec": {}, "status": {"arms": [{"name": "main", "stable": 3}]}})[0].stable
+    >>> read_arms({"spec": {}, "status": {"arms": [{"name": "main", "stable": 3}]}})[0].stable
     3
     """
     rollout = deployment.get("spec", {}).get("rollout") or {}
     steps = len(rollout.get("steps") or ()) + 1
     rows = (deployment.get("status") or {}).get("arms") or ()
-    return tuple(_arm(row, steps) for row in rows)
+    return tuple(_read_arm(row, steps) for row in rows)
 
 
-def arm_named(deployment: Object, name: str | None) -> Arm:
+def find_arm(deployment: Object, name: str | None) -> Arm:
     """Return the arm of a name; without a name the only one, or the only one with a canary.
 
     Raises:
         Refusal: there is none, or more than one.
     """
-    arms = arms_of(deployment)
+    arms = read_arms(deployment)
     if not arms:
         raise Refusal(
-            f"{name_of(deployment)} has no rollout yet: the operator has not looked at it, or refused its spec "
-            f"(kubectl llm status {name_of(deployment)})"
+            f"{get_name(deployment)} has no rollout yet: the operator has not looked at it, or refused its spec "
+            f"(kubectl llm status {get_name(deployment)})"
         )
     if name is not None:
         found = [arm for arm in arms if arm.name == name]
         if not found:
             known = ", ".join(arm.name for arm in arms)
-            raise Refusal(f"{name_of(deployment)} has no arm {name}; its arms: {known}")
+            raise Refusal(f"{get_name(deployment)} has no arm {name}; its arms: {known}")
         return found[0]
     moving = [arm for arm in arms if arm.canary is not None]
     if len(arms) > 1 and len(moving) != 1:
         known = ", ".join(arm.name for arm in moving or arms)
-        raise Refusal(f"{name_of(deployment)} has several arms: say which one with --arm ({known})")
+        raise Refusal(
+            f"{get_name(deployment)} has several arms: say which one with --arm ({known})"
+        )
     return moving[0] if moving else arms[0]
 
 
-def _arm(row: Mapping[str, Any], steps: int) -> Arm:
+def _read_arm(row: Mapping[str, Any], steps: int) -> Arm:
     return Arm(
         name=str(row.get("name", "main")),
         weight=int(row.get("weight", 100)),

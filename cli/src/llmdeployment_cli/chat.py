@@ -28,7 +28,7 @@ Message = dict[str, str]
 
 
 @dataclass(frozen=True)
-class Door:
+class Endpoint:
     """Where and as whom one asks.
 
     Attributes:
@@ -53,32 +53,32 @@ class Answer:
     pieces: Iterator[str]
 
 
-def request_of(door: Door, messages: Sequence[Message]) -> urllib.request.Request:
+def build_request(endpoint: Endpoint, messages: Sequence[Message]) -> urllib.request.Request:
     """Return the request of the next answer."""
-    if not door.url.startswith(("http://", "https://")):
-        raise Refusal(f"--url {door.url}: it must begin with http:// or https://")
-    body = {"model": door.model, "messages": list(messages), "stream": True}
-    base = door.url.rstrip("/").removesuffix("/v1")
+    if not endpoint.url.startswith(("http://", "https://")):
+        raise Refusal(f"--url {endpoint.url}: it must begin with http:// or https://")
+    body = {"model": endpoint.model, "messages": list(messages), "stream": True}
+    base = endpoint.url.rstrip("/").removesuffix("/v1")
     asked = urllib.request.Request(  # noqa: S310  because the scheme was looked at above
         f"{base}/v1/chat/completions",
         data=json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": "text/event-stream"},
     )
-    if door.user is not None:
-        asked.add_header("x-user", door.user)
-    if door.key is not None:
+    if endpoint.user is not None:
+        asked.add_header("x-user", endpoint.user)
+    if endpoint.key is not None:
         # Unredirected: it is this server's, and no other one's.
-        asked.add_unredirected_header("authorization", f"Bearer {door.key}")
+        asked.add_unredirected_header("authorization", f"Bearer {endpoint.key}")
     return asked
 
 
-def pieces(lines: Iterable[bytes]) -> Iterator[str]:
+def parse_stream(lines: Iterable[bytes]) -> Iterator[str]:
     """Yield the text of a stream of server-sent events, as chat completions come.
 
     Raises:
         Refusal: the stream holds an error, or ends before it says that it is done.
 
-    >>> list(pieces([b'data: {"choices": [{"delta": {"content": "Hi"}}]}', b"", b"data: [DONE]"]))
+    >>> list(parse_stream([b'data: {"choices": [{"delta": {"content": "Hi"}}]}', b"", b"data: [DONE]"]))
     ['Hi']
     """
     for line in lines:
@@ -88,34 +88,36 @@ def pieces(lines: Iterable[bytes]) -> Iterator[str]:
         data = text.removeprefix("data:").strip()
         if data == "[DONE]":
             return
-        yield from _delta(data)
+        yield from _parse_event(data)
     raise Refusal("the answer broke off: its replica ended, or the connection")
 
 
-def ask(door: Door, messages: Sequence[Message]) -> Answer:
+def ask(endpoint: Endpoint, messages: Sequence[Message]) -> Answer:
     """Send a conversation and return its answer, whose text may still be on its way.
 
     Raises:
         Refusal: the gateway does not answer, or refuses.
     """
     # A proxy for the outer world does not lead to a port of this machine.
-    local = door.url.startswith("http://127.0.0.1:")
+    local = endpoint.url.startswith("http://127.0.0.1:")
     handlers = [urllib.request.ProxyHandler({})] if local else []
     try:
         answer: HTTPResponse = urllib.request.build_opener(*handlers).open(
-            request_of(door, messages), timeout=_SECONDS
+            build_request(endpoint, messages), timeout=_SECONDS
         )
     except urllib.error.HTTPError as error:
         with error:
-            raise _refusal(error.code, error.read(), has_key=door.key is not None) from error
+            raise _explain_refusal(
+                error.code, error.read(), has_key=endpoint.key is not None
+            ) from error
     except (OSError, HTTPException) as error:
-        raise Refusal(f"{door.url} does not answer: {error}") from error
+        raise Refusal(f"{endpoint.url} does not answer: {error}") from error
     return Answer(
-        answer.headers.get("x-llm-revision"), answer.headers.get("x-llm-arm"), _read(answer)
+        answer.headers.get("x-llm-revision"), answer.headers.get("x-llm-arm"), _read_answer(answer)
     )
 
 
-def key_of(file: Path | None) -> str | None:
+def read_key(file: Path | None) -> str | None:
     """Return the API key of a file, else of the environment; never of an argument, which every user of the machine sees.
 
     Raises:
@@ -133,7 +135,7 @@ def key_of(file: Path | None) -> str | None:
 
 
 @contextmanager
-def forwarded(name: str, namespace: str, context: str | None) -> Iterator[str]:
+def forward_port(name: str, namespace: str, context: str | None) -> Iterator[str]:
     """Forward a free port of 127.0.0.1 to the gateway's Service while this is open; gives the base URL.
 
     Raises:
@@ -152,7 +154,7 @@ def forwarded(name: str, namespace: str, context: str | None) -> Iterator[str]:
         # kubectl says a line for each connection: a pipe that nobody reads would stop it in the end.
         drain = threading.Thread(target=deque, args=(lines, 0), daemon=True)
         try:
-            port = _port(lines)
+            port = _read_port(lines)
             drain.start()
             yield f"http://127.0.0.1:{port}"
         finally:
@@ -161,7 +163,7 @@ def forwarded(name: str, namespace: str, context: str | None) -> Iterator[str]:
                 drain.join()
 
 
-def _port(lines: Iterable[str]) -> str:
+def _read_port(lines: Iterable[str]) -> str:
     said: list[str] = []
     for line in lines:
         if found := _FORWARDING.match(line):
@@ -170,19 +172,19 @@ def _port(lines: Iterable[str]) -> str:
     raise Refusal(f"kubectl port-forward ended: {' '.join(said) or 'it said nothing'}")
 
 
-def _read(answer: HTTPResponse) -> Iterator[str]:
+def _read_answer(answer: HTTPResponse) -> Iterator[str]:
     with answer:
         try:
-            yield from pieces(answer)
+            yield from parse_stream(answer)
         except (OSError, HTTPException) as error:
             raise Refusal(f"the answer broke off: {error}") from error
 
 
-def _delta(data: str) -> Iterator[str]:
+def _parse_event(data: str) -> Iterator[str]:
     try:
         event: Any = json.loads(data)
         if "error" in event:
-            raise Refusal(f"the model's server says: {_error(event)}")
+            raise Refusal(f"the model's server says: {_extract_message(event)}")
         for choice in event.get("choices") or ():
             if content := (choice.get("delta") or {}).get("content"):
                 yield str(content)
@@ -190,9 +192,9 @@ def _delta(data: str) -> Iterator[str]:
         raise Refusal(f"this is no chat completion: {data[:200]}") from error
 
 
-def _refusal(status: int, body: bytes, *, has_key: bool) -> Refusal:
+def _explain_refusal(status: int, body: bytes, *, has_key: bool) -> Refusal:
     try:
-        message = _error(json.loads(body))
+        message = _extract_message(json.loads(body))
     except (ValueError, TypeError):
         message = body[:200].decode("utf-8", "replace")
     if status == _UNAUTHORIZED:
@@ -203,6 +205,6 @@ def _refusal(status: int, body: bytes, *, has_key: bool) -> Refusal:
     return Refusal(f"the gateway answers {status}: {message}")
 
 
-def _error(event: object) -> str:
+def _extract_message(event: object) -> str:
     found = event.get("error") if isinstance(event, dict) else None
     return str(found.get("message", found)) if isinstance(found, dict) else str(found or event)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-from llmdeployment_cli.terminal import plain
+from llmdeployment_cli.terminal import strip_controls
 
 
 class Refusal(Exception):
@@ -16,18 +16,18 @@ class Conflict(Refusal):
     """The object was changed by somebody else since it was read."""
 
 
-def complain(error: Refusal) -> None:
+def print_error(error: Refusal) -> None:
     """Say on stderr why it cannot be done."""
-    typer.echo(f"kubectl llm: {plain(str(error))}", err=True)
+    typer.echo(f"kubectl llm: {strip_controls(str(error))}", err=True)
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """End with a sentence and exit code 1 where a command is refused; quietly at Ctrl-C."""
     try:
         yield
     except Refusal as error:
-        complain(error)
+        print_error(error)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         raise typer.Exit(130) from None

@@ -13,11 +13,11 @@ _HELM = "A Helm release holds this object: a later `helm upgrade` that changes t
 _APPLY = "This object comes from `kubectl apply`: the next one puts the file's fields back. Change the file too."
 
 
-def caveat(deployment: Object) -> str:
+def find_caveat(deployment: Object) -> str:
     """Return what becomes of a change of the spec under the tool that keeps the object; empty when there is no sign of one."""
     metadata = deployment["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
-    managers = set(_appliers(deployment))
+    managers = set(_list_appliers(deployment))
     if "argocd.argoproj.io/tracking-id" in annotations or "argocd-controller" in managers:
         return _ARGO
     flux = {"kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name"}
@@ -36,7 +36,7 @@ def caveat(deployment: Object) -> str:
     return ""
 
 
-def _appliers(deployment: Object) -> Iterator[str]:
+def _list_appliers(deployment: Object) -> Iterator[str]:
     """Yield who applied fields of the object itself server-side; the operator only applies the status."""
     for entry in deployment["metadata"].get("managedFields") or ():
         if entry.get("operation") == "Apply" and not entry.get("subresource"):

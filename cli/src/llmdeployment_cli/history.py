@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from llmdeployment_cli.arms import Arm, Object, arm_named, arms_of, commanded, name_of
+from llmdeployment_cli.arms import Arm, Object, find_arm, get_name, read_annotation, read_arms
 from llmdeployment_cli.errors import Refusal
-from llmdeployment_cli.times import instant
+from llmdeployment_cli.times import parse_time
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Entry:
     role: str
 
 
-def records_of(objects: Iterable[Object]) -> tuple[Record, ...]:
+def read_records(objects: Iterable[Object]) -> tuple[Record, ...]:
     """Return what ControllerRevisions record, oldest first; those of a StatefulSet, which records pods, are left out."""
     found = [
         Record(
@@ -55,17 +55,17 @@ def records_of(objects: Iterable[Object]) -> tuple[Record, ...]:
     return tuple(sorted(found, key=lambda record: record.number))
 
 
-def entries(deployment: Object, records: Sequence[Record]) -> tuple[Entry, ...]:
+def list_entries(deployment: Object, records: Sequence[Record]) -> tuple[Entry, ...]:
     """Return the history, oldest first."""
     rows = (deployment.get("status") or {}).get("revisions") or ()
     traffic = {row["number"]: int(row.get("trafficPercent") or 0) for row in rows}
-    roles = _roles(deployment)
+    roles = _list_roles(deployment)
     befores: list[Record | None] = [None, *records[:-1]]
     return tuple(
         Entry(
             number=record.number,
             created=record.created,
-            changed=changed(before.template, record.template) if before is not None else None,
+            changed=list_changes(before.template, record.template) if before is not None else None,
             traffic=traffic.get(record.number, 0),
             role=", ".join(roles.get(record.number, ())),
         )
@@ -73,10 +73,10 @@ def entries(deployment: Object, records: Sequence[Record]) -> tuple[Entry, ...]:
     )
 
 
-def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+def list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the paths of the fields that differ: down to the last map, lists as a whole.
 
-    >>> changed({"engine": {"args": {"a": 1}}}, {"engine": {"args": {"a": 2}}, "prompt": {"system": "x"}})
+    >>> list_changes({"engine": {"args": {"a": 1}}}, {"engine": {"args": {"a": 2}}, "prompt": {"system": "x"}})
     ('engine.args.a', 'prompt.system')
     """
     found: list[str] = []
@@ -85,13 +85,13 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, .
         maps = [each for each in (one, other) if isinstance(each, Mapping)]
         # A map that one side lacks is an empty one there, so that its fields are named.
         if maps and all(isinstance(each, Mapping) or each is None for each in (one, other)):
-            found += [f"{key}.{path}" for path in changed(one or {}, other or {})]
+            found += [f"{key}.{path}" for path in list_changes(one or {}, other or {})]
         elif one != other:
             found.append(key)
     return tuple(found)
 
 
-def record_of(deployment: Object, records: Sequence[Record], number: int) -> Record:
+def find_record(deployment: Object, records: Sequence[Record], number: int) -> Record:
     """Return the record of a revision.
 
     Raises:
@@ -101,33 +101,37 @@ def record_of(deployment: Object, records: Sequence[Record], number: int) -> Rec
     if found is None:
         kept = ", ".join(str(record.number) for record in records) or "none"
         raise Refusal(
-            f"revision {number} of {name_of(deployment)} does not exist (spec.revisionHistoryLimit says how many are kept); "
+            f"revision {number} of {get_name(deployment)} does not exist (spec.revisionHistoryLimit says how many are kept); "
             f"there are: {kept}"
         )
     return found
 
 
-def serving(deployment: Object, arm: str | None) -> int:
+def find_serving(deployment: Object, arm: str | None) -> int:
     """Return the revision that serves.
 
     Raises:
         Refusal: none does yet.
     """
-    stable = arm_named(deployment, arm).stable
+    stable = find_arm(deployment, arm).stable
     if stable is None:
-        raise Refusal(f"no revision of {name_of(deployment)} serves yet")
+        raise Refusal(f"no revision of {get_name(deployment)} serves yet")
     return stable
 
 
-def difference(old: Record, new: Record) -> str:
+def format_diff(old: Record, new: Record) -> str:
     """Return the unified diff of two templates as YAML; empty when they are the same."""
     lines = difflib.unified_diff(
-        _yaml(old), _yaml(new), f"revision {old.number}", f"revision {new.number}", lineterm=""
+        _format_yaml(old),
+        _format_yaml(new),
+        f"revision {old.number}",
+        f"revision {new.number}",
+        lineterm="",
     )
     return "\n".join(lines)
 
 
-def way_back(deployment: Object, records: Sequence[Record], to: int | None) -> Record:
+def find_undo_record(deployment: Object, records: Sequence[Record], to: int | None) -> Record:
     """Return the record that `undo` goes back to: the one asked for, or the one that served before the stable.
 
     Raises:
@@ -135,15 +139,15 @@ def way_back(deployment: Object, records: Sequence[Record], to: int | None) -> R
     """
     if any(arm.get("overrides") for arm in deployment["spec"].get("arms") or ()):
         raise Refusal(
-            f"the arms of {name_of(deployment)} have overrides, which the records of their revisions hold too: undo would give them "
+            f"the arms of {get_name(deployment)} have overrides, which the records of their revisions hold too: undo would give them "
             "to every arm. Put the fields back into spec or spec.arms[].overrides by hand; `kubectl llm diff` shows them"
         )
     if to is not None:
-        return record_of(deployment, records, to)
-    arm = _leading(deployment)
-    stable = serving(deployment, arm.name)
-    before = _served_before(deployment, records, stable)
-    asked = _asked_beside(deployment, arm)
+        return find_record(deployment, records, to)
+    arm = _find_leading_arm(deployment)
+    stable = find_serving(deployment, arm.name)
+    before = _find_served_before(deployment, records, stable)
+    asked = _find_requested(deployment, arm)
     if asked is not None:
         beside = f", or --to {before.number} for the one before" if before is not None else ""
         raise Refusal(
@@ -157,7 +161,9 @@ def way_back(deployment: Object, records: Sequence[Record], to: int | None) -> R
     return before
 
 
-def _served_before(deployment: Object, records: Sequence[Record], stable: int) -> Record | None:
+def _find_served_before(
+    deployment: Object, records: Sequence[Record], stable: int
+) -> Record | None:
     """Return the record that was stable last, of those that ever answered; one that was given up never served."""
     rows = {row["number"]: row for row in deployment["status"].get("revisions") or ()}
     if not rows.get(stable, {}).get("promotedAt"):
@@ -173,12 +179,14 @@ def _served_before(deployment: Object, records: Sequence[Record], stable: int) -
     return max(served, default=(None, None, None))[2]
 
 
-def told(deployment: Object, record: Record, fields: Sequence[str], now: datetime) -> str:
+def describe_undo(deployment: Object, record: Record, fields: Sequence[str], now: datetime) -> str:
     """Return the sentence that says what an undo did, and how it takes effect."""
-    name, number = name_of(deployment), record.number
-    arms = arms_of(deployment)
+    name, number = get_name(deployment), record.number
+    arms = read_arms(deployment)
     warm = any(
-        w["revision"] == number and (until := instant(w.get("until"))) is not None and until > now
+        w["revision"] == number
+        and (until := parse_time(w.get("until"))) is not None
+        and until > now
         for arm in arms
         for w in arm.warm
     )
@@ -190,19 +198,19 @@ def told(deployment: Object, record: Record, fields: Sequence[str], now: datetim
         strategy = (deployment["spec"].get("rollout") or {}).get("strategy", "BlueGreen")
         how = f"it takes over as spec.rollout says ({strategy})"
     sentence = f"The spec of {name} asks for revision {number} again ({', '.join(fields)} put back): {how}."
-    if str(number) in commanded(deployment, "abort"):
+    if str(number) in read_annotation(deployment, "abort"):
         sentence += f" But it is aborted by annotation: `kubectl llm retry {name}` takes that away."
     return sentence
 
 
-def _leading(deployment: Object) -> Arm:
+def _find_leading_arm(deployment: Object) -> Arm:
     """Return the arm that speaks for all: without overrides they have the same revisions."""
-    arms = arms_of(deployment)
+    arms = read_arms(deployment)
     moving = next((arm for arm in arms if arm.canary is not None), None)
-    return moving or arm_named(deployment, arms[0].name if arms else None)
+    return moving or find_arm(deployment, arms[0].name if arms else None)
 
 
-def _asked_beside(deployment: Object, arm: Arm) -> int | None:
+def _find_requested(deployment: Object, arm: Arm) -> int | None:
     """Return the revision that the spec asks for if it is not the one that serves."""
     if arm.canary is not None:
         return arm.canary
@@ -210,12 +218,12 @@ def _asked_beside(deployment: Object, arm: Arm) -> int | None:
         return int(arm.rejected["revision"])
     rows = deployment["status"].get("revisions") or ()
     newest = max((row["number"] for row in rows), default=arm.stable)
-    aborted = str(newest) in commanded(deployment, "abort")
+    aborted = str(newest) in read_annotation(deployment, "abort")
     return newest if aborted and newest != arm.stable else None
 
 
-def _roles(deployment: Object) -> dict[int, list[str]]:
-    arms = arms_of(deployment)
+def _list_roles(deployment: Object) -> dict[int, list[str]]:
+    arms = read_arms(deployment)
     roles: dict[int, list[str]] = {}
     for arm in arms:
         named = f" of {arm.name}" if len(arms) > 1 else ""
@@ -228,5 +236,5 @@ def _roles(deployment: Object) -> dict[int, list[str]]:
     return roles
 
 
-def _yaml(record: Record) -> list[str]:
+def _format_yaml(record: Record) -> list[str]:
     return yaml.safe_dump(dict(record.template), sort_keys=True, width=120).splitlines()

@@ -64,12 +64,12 @@ def connect(context: str | None, namespace: str | None) -> Cluster:
     )
 
 
-def labels(name: str) -> dict[str, str]:
+def build_labels(name: str) -> dict[str, str]:
     """Return the labels of what the operator makes for an LLMDeployment."""
     return {f"{GROUP}/name": name, "app.kubernetes.io/managed-by": "llmdeployment-operator"}
 
 
-def deployment(cluster: Cluster, name: str) -> Object:
+def get_deployment(cluster: Cluster, name: str) -> Object:
     """Return an LLMDeployment.
 
     Raises:
@@ -81,11 +81,11 @@ def deployment(cluster: Cluster, name: str) -> Object:
             GROUP, VERSION, cluster.namespace, PLURAL, name, _request_timeout=_SECONDS
         )
     except (ApiException, urllib3.exceptions.HTTPError) as error:
-        raise _refusal(error, cluster, name) from error
-    return _object(found)
+        raise _explain_refusal(error, cluster, name) from error
+    return _require_object(found)
 
 
-def revisions(cluster: Cluster, name: str) -> list[Object]:
+def list_revisions(cluster: Cluster, name: str) -> list[Object]:
     """Return the ControllerRevisions of an LLMDeployment, as JSON.
 
     Raises:
@@ -100,12 +100,12 @@ def revisions(cluster: Cluster, name: str) -> list[Object]:
             "v1",
             cluster.namespace,
             "controllerrevisions",
-            label_selector=",".join(f"{key}={value}" for key, value in labels(name).items()),
+            label_selector=",".join(f"{key}={value}" for key, value in build_labels(name).items()),
             _request_timeout=_SECONDS,
         )
     except (ApiException, urllib3.exceptions.HTTPError) as error:
-        raise _refusal(error, cluster, name) from error
-    items: list[Object] = _object(answer)["items"]
+        raise _explain_refusal(error, cluster, name) from error
+    items: list[Object] = _require_object(answer)["items"]
     return items
 
 
@@ -131,23 +131,23 @@ def patch(cluster: Cluster, name: str, body: dict[str, Any]) -> Object:
             _content_type="application/merge-patch+json",
         )
     except (ApiException, urllib3.exceptions.HTTPError) as error:
-        raise _refusal(error, cluster, name) from error
-    return _object(found)
+        raise _explain_refusal(error, cluster, name) from error
+    return _require_object(found)
 
 
-def _object(found: object) -> Object:
+def _require_object(found: object) -> Object:
     if not isinstance(found, dict):
         raise Refusal("the API server's answer is no object")
     return found
 
 
-def _refusal(error: Exception, cluster: Cluster, name: str) -> Refusal:
+def _explain_refusal(error: Exception, cluster: Cluster, name: str) -> Refusal:
     if not isinstance(error, ApiException):
         host = cluster.api.configuration.host
         return Refusal(f"the API server {host} does not answer: {error}")
     if error.status == _CONFLICT:
         return Conflict(f"{name} is being changed by somebody else again and again; try once more")
-    message = _message(error)
+    message = _extract_message(error)
     if error.status == _NOT_FOUND and f'"{name}"' in message:
         return Refusal(f"no LLMDeployment {name} in namespace {cluster.namespace}")
     if error.status == _NOT_FOUND:
@@ -157,7 +157,7 @@ def _refusal(error: Exception, cluster: Cluster, name: str) -> Refusal:
     return Refusal(f"the API server refuses: {message}")
 
 
-def _message(error: ApiException) -> str:
+def _extract_message(error: ApiException) -> str:
     try:
         return str(json.loads(error.body or "")["message"])
     except (ValueError, KeyError, TypeError):

@@ -16,9 +16,9 @@ from rich.syntax import Syntax
 from llmdeployment_cli import chat, kube, patches, picture, simulate
 from llmdeployment_cli import history as past
 from llmdeployment_cli.arms import Object
-from llmdeployment_cli.errors import Conflict, Refusal, complain, sentences
-from llmdeployment_cli.gitops import caveat
-from llmdeployment_cli.terminal import plain, words
+from llmdeployment_cli.errors import Conflict, Refusal, print_error, report_errors
+from llmdeployment_cli.gitops import find_caveat
+from llmdeployment_cli.terminal import make_text, strip_controls
 
 app = typer.Typer(
     name="kubectl llm",
@@ -59,9 +59,9 @@ def status(
     context: Context = None,
 ) -> None:
     """Show arms, revisions and conditions, and what it waits for."""
-    with sentences():
+    with report_errors():
         cluster = kube.connect(context, namespace)
-        shown = picture.picture(kube.deployment(cluster, name), _now())
+        shown = picture.draw_status(kube.get_deployment(cluster, name), _now())
         if not watch:
             Console().print(shown)
             return
@@ -69,10 +69,10 @@ def status(
             while True:
                 time.sleep(_EVERY)
                 try:
-                    shown = picture.picture(kube.deployment(cluster, name), _now())
+                    shown = picture.draw_status(kube.get_deployment(cluster, name), _now())
                 except Refusal as error:
                     # An API server that restarts is no reason to go: the last picture stays.
-                    live.update(Group(shown, words(str(error), "red")), refresh=True)
+                    live.update(Group(shown, make_text(str(error), "red")), refresh=True)
                 else:
                     live.update(shown, refresh=True)
 
@@ -80,12 +80,12 @@ def status(
 @app.command()
 def history(name: Name, namespace: Namespace = None, context: Context = None) -> None:
     """List the revisions that are kept, and what changed from one to the next."""
-    with sentences():
+    with report_errors():
         cluster = kube.connect(context, namespace)
-        found, records = _read(cluster, name)
+        found, records = _read_history(cluster, name)
         if not records:
             raise Refusal(f"{name} has no revisions yet")
-        Console().print(picture.history(past.entries(found, records), _now()))
+        Console().print(picture.draw_history(past.list_entries(found, records), _now()))
 
 
 @app.command()
@@ -102,11 +102,11 @@ def diff(
     context: Context = None,
 ) -> None:
     """Show what differs from revision A to revision B."""
-    with sentences():
-        found, records = _read(kube.connect(context, namespace), name)
-        to = past.serving(found, arm) if other is None else other
-        old, new = (past.record_of(found, records, number) for number in (one, to))
-        lines = plain(past.difference(old, new))
+    with report_errors():
+        found, records = _read_history(kube.connect(context, namespace), name)
+        to = past.find_serving(found, arm) if other is None else other
+        old, new = (past.find_record(found, records, number) for number in (one, to))
+        lines = strip_controls(past.format_diff(old, new))
         if not lines:
             typer.echo(f"Revisions {one} and {to} are the same.")
         elif sys.stdout.isatty():
@@ -129,16 +129,16 @@ def undo(
     context: Context = None,
 ) -> None:
     """Put an earlier revision's fields back into the spec."""
-    with sentences():
+    with report_errors():
         cluster = kube.connect(context, namespace)
-        before, after, record = _undone(cluster, name, to)
+        before, after, record = _undo(cluster, name, to)
         if after["metadata"]["generation"] == before["metadata"]["generation"]:
             typer.echo(f"The spec of {name} asks for revision {record.number} already.")
             return
         old = {key: before["spec"].get(key, {}) for key in patches.TEMPLATE_FIELDS}
         new = {key: after["spec"].get(key, {}) for key in patches.TEMPLATE_FIELDS}
-        typer.echo(past.told(before, record, past.changed(old, new), _now()))
-        if who := caveat(before):
+        typer.echo(past.describe_undo(before, record, past.list_changes(old, new), _now()))
+        if who := find_caveat(before):
             typer.echo(who)
 
 
@@ -156,7 +156,7 @@ def promote(
     context: Context = None,
 ) -> None:
     """Let the canary pass its step."""
-    with sentences():
+    with report_errors():
         if full and step is not None:
             raise Refusal("--step and --full exclude each other")
         if full:
@@ -165,22 +165,24 @@ def promote(
             _annotate(name, namespace, context, lambda o: patches.promote(o, arm, step))
 
 
-def _by_annotation(change: Callable[[Object, str | None], patches.Change], said: str) -> None:
+def _add_annotation_command(
+    change: Callable[[Object, str | None], patches.Change], said: str
+) -> None:
     """Register a command that says something of the canary."""
 
     def command(
         name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
     ) -> None:
-        with sentences():
+        with report_errors():
             _annotate(name, namespace, context, lambda o: change(o, arm))
 
     app.command(name=change.__name__, help=said)(command)
 
 
-_by_annotation(patches.abort, "Take the canary's traffic away.")
-_by_annotation(patches.pause, "Keep the canary at its weight.")
-_by_annotation(patches.resume, "Let a paused canary go on.")
-_by_annotation(patches.retry, "Try a revision again that was given up or aborted.")
+_add_annotation_command(patches.abort, "Take the canary's traffic away.")
+_add_annotation_command(patches.pause, "Keep the canary at its weight.")
+_add_annotation_command(patches.resume, "Let a paused canary go on.")
+_add_annotation_command(patches.retry, "Try a revision again that was given up or aborted.")
 
 
 @app.command(name="chat")
@@ -210,18 +212,18 @@ def converse(
     context: Context = None,
 ) -> None:
     """Talk to the model through the gateway; each answer says which revision gave it."""
-    with sentences():
+    with report_errors():
         cluster = kube.connect(context, namespace)
-        found = kube.deployment(cluster, name)
+        found = kube.get_deployment(cluster, name)
         model = (found.get("status") or {}).get("model") or name
-        key = chat.key_of(key_file)
-        way = nullcontext(url) if url else chat.forwarded(name, cluster.namespace, context)
+        key = chat.read_key(key_file)
+        way = nullcontext(url) if url else chat.forward_port(name, cluster.namespace, context)
         with way as base:
-            door = chat.Door(base, model, key, user)
+            endpoint = chat.Endpoint(base, model, key, user)
             if once is not None:
-                _ask(door, [_build_message("user", once)])
+                _ask(endpoint, [_build_message("user", once)])
             else:
-                _conversation(door)
+                _converse(endpoint)
 
 
 app.command()(simulate.simulate)
@@ -232,17 +234,17 @@ def main() -> None:
     app()
 
 
-def _read(cluster: kube.Cluster, name: str) -> tuple[Object, tuple[past.Record, ...]]:
-    return kube.deployment(cluster, name), past.records_of(kube.revisions(cluster, name))
+def _read_history(cluster: kube.Cluster, name: str) -> tuple[Object, tuple[past.Record, ...]]:
+    return kube.get_deployment(cluster, name), past.read_records(kube.list_revisions(cluster, name))
 
 
-def _undone(cluster: kube.Cluster, name: str, to: int | None) -> tuple[Object, Object, past.Record]:
+def _undo(cluster: kube.Cluster, name: str, to: int | None) -> tuple[Object, Object, past.Record]:
     """Write the undo; returns the object before and after it, and the revision that it went back to."""
     for left in reversed(range(_TRIES)):
-        before, records = _read(cluster, name)
-        record = past.way_back(before, records, to)
+        before, records = _read_history(cluster, name)
+        record = past.find_undo_record(before, records, to)
         try:
-            after = kube.patch(cluster, name, patches.restored(before, record.template))
+            after = kube.patch(cluster, name, patches.build_undo(before, record.template))
         except Conflict:
             if not left:
                 raise
@@ -259,7 +261,7 @@ def _annotate(
 ) -> None:
     cluster = kube.connect(context, namespace)
     for left in reversed(range(_TRIES)):
-        wanted = change(kube.deployment(cluster, name))
+        wanted = change(kube.get_deployment(cluster, name))
         try:
             kube.patch(cluster, name, wanted.patch)
         except Conflict:
@@ -270,18 +272,21 @@ def _annotate(
             return
 
 
-def _conversation(door: chat.Door) -> None:
+def _converse(endpoint: chat.Endpoint) -> None:
     messages: list[chat.Message] = []
-    while (text := _typed()) is not None:
+    while (text := _read_line()) is not None:
         question = _build_message("user", text)
         try:
-            messages += [question, _build_message("assistant", _ask(door, [*messages, question]))]
+            messages += [
+                question,
+                _build_message("assistant", _ask(endpoint, [*messages, question])),
+            ]
         except Refusal as error:
             # What was said before is worth more than this one answer.
-            complain(error)
+            print_error(error)
 
 
-def _typed() -> str | None:
+def _read_line() -> str | None:
     """Return the next line that is not empty, or None at the end."""
     try:
         while not (text := input("> ").strip()):
@@ -291,15 +296,17 @@ def _typed() -> str | None:
     return text
 
 
-def _ask(door: chat.Door, messages: list[chat.Message]) -> str:
-    answer = chat.ask(door, messages)
+def _ask(endpoint: chat.Endpoint, messages: list[chat.Message]) -> str:
+    answer = chat.ask(endpoint, messages)
     arm = f" {answer.arm}" if answer.arm not in {None, "main"} else ""
-    typer.secho(f"[r{plain(answer.revision or '?')}{plain(arm)}] ", nl=False, dim=True)
+    typer.secho(
+        f"[r{strip_controls(answer.revision or '?')}{strip_controls(arm)}] ", nl=False, dim=True
+    )
     whole = ""
     try:
         for piece in answer.pieces:
             whole += piece
-            typer.echo(plain(piece), nl=False)
+            typer.echo(strip_controls(piece), nl=False)
     finally:
         typer.echo()
     return whole

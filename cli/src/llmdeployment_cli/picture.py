@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from llmdeployment_cli.arms import Arm, Object, arms_of, name_of
+from llmdeployment_cli.arms import Arm, Object, get_name, read_arms
 from llmdeployment_cli.history import Entry
-from llmdeployment_cli.terminal import words
-from llmdeployment_cli.times import age, instant, span
+from llmdeployment_cli.terminal import make_text
+from llmdeployment_cli.times import format_age, format_span, parse_time
 
 _BAR = 30
 """Cells of a bar."""
@@ -22,36 +22,36 @@ _SHOWN = 6
 """Changed fields named in a line of the history; the rest is counted."""
 
 
-def picture(deployment: Object, now: datetime) -> RenderableType:
+def draw_status(deployment: Object, now: datetime) -> RenderableType:
     """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its conditions."""
     status = deployment.get("status") or {}
     if not status.get("conditions"):
-        return words(f"{name_of(deployment)}: the operator has not looked at it yet", "yellow")
-    arms = arms_of(deployment)
-    parts: list[RenderableType] = [_headline(deployment), _describe_wait(status)]
-    parts += [_arm(arm, now) for arm in arms]
-    parts += [Text(), _revisions(status, arms, now), Text(), _conditions(status, now)]
+        return make_text(f"{get_name(deployment)}: the operator has not looked at it yet", "yellow")
+    arms = read_arms(deployment)
+    parts: list[RenderableType] = [_draw_headline(deployment), _describe_wait(status)]
+    parts += [_draw_arm(arm, now) for arm in arms]
+    parts += [Text(), _draw_revisions(status, arms, now), Text(), _draw_conditions(status, now)]
     return Group(*parts)
 
 
-def history(entries: Sequence[Entry], now: datetime) -> RenderableType:
+def draw_history(entries: Sequence[Entry], now: datetime) -> RenderableType:
     """Return the table of a history, oldest first."""
-    table = _table("REVISION", "AGE", "TRAFFIC", "ROLE", "CHANGED")
+    table = _make_table("REVISION", "AGE", "TRAFFIC", "ROLE", "CHANGED")
     for entry in entries:
         table.add_row(
             str(entry.number),
-            age(entry.created, now),
+            format_age(entry.created, now),
             f"{entry.traffic} %",
-            words(entry.role or "-", _style(entry.role)),
-            words(_changes(entry.changed)),
+            make_text(entry.role or "-", _choose_style(entry.role)),
+            make_text(_format_changes(entry.changed)),
         )
     return table
 
 
-def bar(percent: int) -> str:
+def draw_bar(percent: int) -> str:
     """Return a bar; a share of one percent is to be seen, and so is one that lacks to all.
 
-    >>> bar(50)[14:16], bar(0)[0], bar(1)[0], bar(99)[-1]
+    >>> draw_bar(50)[14:16], draw_bar(0)[0], draw_bar(1)[0], draw_bar(99)[-1]
     ('█░', '░', '█', '░')
     """
     filled = round(percent * _BAR / 100)
@@ -60,12 +60,12 @@ def bar(percent: int) -> str:
     return "█" * filled + "░" * (_BAR - filled)
 
 
-def _headline(deployment: Object) -> Text:
+def _draw_headline(deployment: Object) -> Text:
     status = deployment["status"]
-    line = words(name_of(deployment), "bold")
+    line = make_text(get_name(deployment), "bold")
     for part in (status.get("traffic") or "no traffic yet", status.get("endpoint")):
         if part:
-            line.append("  ").append(words(part))
+            line.append("  ").append(make_text(part))
     line.append(
         f"  {status.get('readyReplicas', 0)} of {status.get('replicas', 0)} replicas answer"
     )
@@ -81,13 +81,13 @@ def _describe_wait(status: Mapping[str, Any]) -> Text:
         condition = found.get(kind)
         if condition is not None and condition["status"] != _GOOD[kind]:
             style = "red" if kind in {"Accepted", "Degraded"} else "yellow"
-            line = words(condition["reason"], style)
-            return line.append(": ").append(words(condition.get("message") or ""))
+            line = make_text(condition["reason"], style)
+            return line.append(": ").append(make_text(condition.get("message") or ""))
     ready = found.get("Ready", {})
-    return words(ready.get("reason", "Serving"), "green")
+    return make_text(ready.get("reason", "Serving"), "green")
 
 
-def _arm(arm: Arm, now: datetime) -> RenderableType:
+def _draw_arm(arm: Arm, now: datetime) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
@@ -95,71 +95,75 @@ def _arm(arm: Arm, now: datetime) -> RenderableType:
     table.add_column(no_wrap=True, justify="right")
     table.add_column()
     if arm.stable is not None:
-        table.add_row("stable", *_share(arm.stable, 100 - arm.canary_weight, "green"), Text())
+        table.add_row("stable", *_draw_share(arm.stable, 100 - arm.canary_weight, "green"), Text())
     if arm.canary is not None:
-        table.add_row("canary", *_share(arm.canary, arm.canary_weight, "cyan"), _step(arm, now))
-    lines = [*_verdict(arm), *_warm(arm, now), *_rejected(arm, now)]
-    title = words(arm.name, "bold").append(f"  {arm.weight} % of the requests", "not bold")
+        table.add_row(
+            "canary", *_draw_share(arm.canary, arm.canary_weight, "cyan"), _describe_step(arm, now)
+        )
+    lines = [*_draw_verdict(arm), *_draw_warm(arm, now), *_draw_rejected(arm, now)]
+    title = make_text(arm.name, "bold").append(f"  {arm.weight} % of the requests", "not bold")
     return Group(Text(), title, Padding(Group(table, *lines), (0, 0, 0, 2)))
 
 
-def _share(revision: int, percent: int, style: str) -> tuple[Text, Text, Text]:
-    return words(f"r{revision}"), words(bar(percent), style), words(f"{percent} %")
+def _draw_share(revision: int, percent: int, style: str) -> tuple[Text, Text, Text]:
+    return make_text(f"r{revision}"), make_text(draw_bar(percent), style), make_text(f"{percent} %")
 
 
-def _step(arm: Arm, now: datetime) -> Text:
+def _describe_step(arm: Arm, now: datetime) -> Text:
     if arm.leaving:
-        return words("is being taken back", "yellow")
+        return make_text("is being taken back", "yellow")
     line = f"step {arm.step} of {arm.steps}"
     if arm.since is not None:
-        line += f" for {age(arm.since, now)}"
+        line += f" for {format_age(arm.since, now)}"
     line += f", {arm.canary_ready} {'replica' if arm.canary_ready == 1 else 'replicas'} ready"
-    return words(f"{line}, attempt {arm.attempt}" if arm.attempt > 1 else line)
+    return make_text(f"{line}, attempt {arm.attempt}" if arm.attempt > 1 else line)
 
 
-def _verdict(arm: Arm) -> Iterator[RenderableType]:
+def _draw_verdict(arm: Arm) -> Iterator[RenderableType]:
     if arm.analysis is None:
         return
     result = arm.analysis.get("result", "?")
     styles = {"Pass": "green", "Fail": "red"}
-    line = words("verdict ").append(words(result, styles.get(result, "yellow")))
+    line = make_text("verdict ").append(make_text(result, styles.get(result, "yellow")))
     if message := arm.analysis.get("message"):
-        line.append(": ").append(words(message))
+        line.append(": ").append(make_text(message))
     if (left := arm.analysis.get("requestsLeft")) is not None:
         line.append(f" (about {left} more requests of the canary)")
     yield line
-    table = _table("METRIC", "STABLE", "CANARY")
+    table = _make_table("METRIC", "STABLE", "CANARY")
     for metric in arm.analysis.get("metrics") or ():
-        shares = (_counted(metric, "stable"), _counted(metric, "canary"))
-        table.add_row(words(metric.get("name", "?")), *shares)
+        shares = (_format_counts(metric, "stable"), _format_counts(metric, "canary"))
+        table.add_row(make_text(metric.get("name", "?")), *shares)
     if table.row_count:
         yield Padding(table, (0, 0, 0, 2))
 
 
-def _counted(metric: Mapping[str, Any], side: str) -> str:
+def _format_counts(metric: Mapping[str, Any], side: str) -> str:
     total, bad = int(metric.get(side) or 0), int(metric.get(f"{side}Bad") or 0)
     return f"{bad} bad of {total} ({100 * bad / total:.1f} %)" if total else "none yet"
 
 
-def _warm(arm: Arm, now: datetime) -> Iterator[RenderableType]:
+def _draw_warm(arm: Arm, now: datetime) -> Iterator[RenderableType]:
     for warm in arm.warm:
-        until = instant(warm.get("until"))
-        left = span((until - now).total_seconds()) if until is not None else "?"
-        yield words(
+        until = parse_time(warm.get("until"))
+        left = format_span((until - now).total_seconds()) if until is not None else "?"
+        yield make_text(
             f"warm    r{warm['revision']} for {left}: going back to it takes effect at once"
         )
 
 
-def _rejected(arm: Arm, now: datetime) -> Iterator[RenderableType]:
+def _draw_rejected(arm: Arm, now: datetime) -> Iterator[RenderableType]:
     if arm.rejected is None:
         return
     gone = arm.rejected
-    line = words(f"r{gone['revision']} was given up {age(gone.get('at'), now)} ago", "red")
+    line = make_text(
+        f"r{gone['revision']} was given up {format_age(gone.get('at'), now)} ago", "red"
+    )
     yield line.append(f" (attempt {gone.get('attempt', 1)}); kubectl llm retry tries it again")
 
 
-def _revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetime) -> Table:
-    table = _table("REVISION", "AGE", "RUNTIME", "READY", "TRAFFIC", "ROLE")
+def _draw_revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetime) -> Table:
+    table = _make_table("REVISION", "AGE", "RUNTIME", "READY", "TRAFFIC", "ROLE")
     stable = {arm.stable for arm in arms}
     canary = {arm.canary for arm in arms}
     warm = {warm["revision"] for arm in arms for warm in arm.warm}
@@ -169,41 +173,41 @@ def _revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetime) ->
         role = next((name for name, numbers in groups if number in numbers), "")
         table.add_row(
             str(number),
-            age(row.get("createdAt"), now),
-            words(row.get("runtime", "-")),
+            format_age(row.get("createdAt"), now),
+            make_text(row.get("runtime", "-")),
             f"{row.get('ready', 0)}/{row.get('replicas', 0)}",
             f"{row.get('trafficPercent', 0)} %",
-            words(role or "-", _style(role)),
+            make_text(role or "-", _choose_style(role)),
         )
     return table
 
 
-def _conditions(status: Mapping[str, Any], now: datetime) -> Table:
-    table = _table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
+def _draw_conditions(status: Mapping[str, Any], now: datetime) -> Table:
+    table = _make_table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
     told: set[str] = set()
     for condition in status["conditions"]:
         wanted = _GOOD.get(condition["type"], condition["status"])
         style = "" if condition["status"] == wanted else "yellow"
         message = condition.get("message") or ""
         table.add_row(
-            words(condition["type"]),
-            words(condition["status"], style),
-            words(condition["reason"]),
-            age(condition.get("lastTransitionTime"), now),
-            words("the same" if message in told else message),
+            make_text(condition["type"]),
+            make_text(condition["status"], style),
+            make_text(condition["reason"]),
+            format_age(condition.get("lastTransitionTime"), now),
+            make_text("the same" if message in told else message),
         )
         told |= {message} - {""}
     return table
 
 
-def _changes(changed: Sequence[str] | None) -> str:
+def _format_changes(changed: Sequence[str] | None) -> str:
     if changed is None:
         return "- (no revision before it is kept)"
     more = f", and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
     return ", ".join(changed[:_SHOWN]) + more
 
 
-def _style(role: str) -> str:
+def _choose_style(role: str) -> str:
     """Return the colour of a role; that of the first, where a revision has several."""
     if not role:
         return "dim"
@@ -211,7 +215,7 @@ def _style(role: str) -> str:
     return next((style for name, style in styles.items() if role.startswith(name)), "")
 
 
-def _table(*columns: str) -> Table:
+def _make_table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name in columns:
         table.add_column(name, no_wrap=name not in {"MESSAGE", "CHANGED"})

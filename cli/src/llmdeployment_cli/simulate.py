@@ -1,35 +1,18 @@
 """`kubectl llm simulate`: its options. What it does is in the package `simulation`, which needs the extra of that name."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from llmdeployment_cli.errors import Refusal, sentences
+from llmdeployment_cli.errors import Refusal, report_errors
+from llmdeployment_cli.simulation.options import SimulationOptions
 
 MISSING = (
     "simulate runs the operator's own code, which is not installed: pip install 'llmdeployment-cli[simulate]' "
     "(in a clone: pip install ./operator './cli[simulate]')"
 )
-
-
-@dataclass(frozen=True)
-class SimulationOptions:
-    """What was asked for."""
-
-    file: Path
-    trace: str
-    profile: Path | None
-    speed: float
-    warm_up: float | None
-    begins: datetime | None
-    price: float | None
-    compare: bool
-    sweep: bool
-    picture: Path | None
-    decisions: int
 
 
 def simulate(  # noqa: PLR0913  because a command has options
@@ -96,7 +79,7 @@ def simulate(  # noqa: PLR0913  because a command has options
     decisions: Annotated[int, typer.Option("--decisions", help="How many to list.")] = 12,
 ) -> None:
     """Replay recorded traffic through the code that scales: latencies, replicas, costs, decisions."""
-    with sentences():
+    with report_errors():
         options = SimulationOptions(
             file=file,
             trace=trace,

@@ -3,15 +3,15 @@
 from rich.text import Text
 
 
-def plain(text: str) -> str:
+def strip_controls(text: str) -> str:
     r"""Return a text without what would steer the terminal: engines' messages and models' answers may hold anything.
 
-    >>> plain("one\ttwo\n\x1b[31mred\x07")
+    >>> strip_controls("one\ttwo\n\x1b[31mred\x07")
     'one\ttwo\n[31mred'
     """
     return "".join(char for char in text if char.isprintable() or char in "\n\t")
 
 
-def words(text: object, style: str = "") -> Text:
+def make_text(text: object, style: str = "") -> Text:
     """Return a text as it is: brackets in it are no markup."""
-    return Text(plain(str(text)), style=style)
+    return Text(strip_controls(str(text)), style=style)

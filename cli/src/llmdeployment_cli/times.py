@@ -5,10 +5,10 @@ from datetime import datetime
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
-def span(seconds: float) -> str:
+def format_span(seconds: float) -> str:
     """Return a length of time in its two largest units, as kubectl writes ages.
 
-    >>> span(45), span(754), span(7200), span(200_000), span(-3)
+    >>> format_span(45), format_span(754), format_span(7200), format_span(200_000), format_span(-3)
     ('45s', '12m34s', '2h', '2d7h', '0s')
     """
     left = max(0, int(seconds))
@@ -20,7 +20,7 @@ def span(seconds: float) -> str:
     return f"{left}s"
 
 
-def instant(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """Return the time in a status, or None when there is none that can be read."""
     try:
         found = datetime.fromisoformat(text or "")
@@ -29,12 +29,12 @@ def instant(text: str | None) -> datetime | None:
     return found if found.tzinfo is not None else None
 
 
-def age(text: str | None, now: datetime) -> str:
+def format_age(text: str | None, now: datetime) -> str:
     """Return how long ago a time in a status was; `-` when there is none.
 
     >>> from datetime import UTC
-    >>> age("2026-11-24T12:00:00Z", datetime(2026, 11, 24, 12, 5, tzinfo=UTC))
+    >>> format_age("2026-11-24T12:00:00Z", datetime(2026, 11, 24, 12, 5, tzinfo=UTC))
     '5m'
     """
-    found = instant(text)
-    return span((now - found).total_seconds()) if found is not None else "-"
+    found = parse_time(text)
+    return format_span((now - found).total_seconds()) if found is not None else "-"

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from llmdeployment_cli import kube
-from llmdeployment_cli.arms import arms_of
+from llmdeployment_cli.arms import read_arms
 from llmdeployment_cli.patches import TEMPLATE_FIELDS
 from llmdeployment_operator.api import arms
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
@@ -26,7 +26,7 @@ def test_template_fields() -> None:
 
 def test_names() -> None:
     assert (kube.GROUP, kube.VERSION, kube.PLURAL) == (GROUP, VERSION, PLURAL)
-    assert kube.labels("chat") == names.labels("chat")
+    assert kube.build_labels("chat") == names.labels("chat")
 
 
 def test_what_the_operator_remembers_is_read() -> None:
@@ -42,7 +42,9 @@ def test_what_the_operator_remembers_is_read() -> None:
         rejected=Rejection(4, 1, NOW, "no GPU"),
         warm=(WarmRevision(2, NOW),),
     )
-    (arm,) = arms_of({"spec": {}, "status": {"arms": [format_rollout_state(memory, "terse", 10)]}})
+    (arm,) = read_arms(
+        {"spec": {}, "status": {"arms": [format_rollout_state(memory, "terse", 10)]}}
+    )
     assert (arm.name, arm.weight) == ("terse", 10)
     assert (arm.stable, arm.canary, arm.canary_weight, arm.canary_ready) == (3, 4, 25, 2)
     assert (arm.step, arm.since, arm.attempt) == (2, "2026-11-24T12:00:00Z", 2)
@@ -59,5 +61,5 @@ def test_what_the_operator_remembers_is_read() -> None:
 def test_a_canary_that_is_taken_back_is_told_from_one_on_its_way() -> None:
     memory = RolloutState(stable=3, canary=4, step=1, weight=50, progress_at=NOW)
     row = format_rollout_state(memory.taken_back(4, 25), "main")
-    (arm,) = arms_of({"spec": {}, "status": {"arms": [row]}})
+    (arm,) = read_arms({"spec": {}, "status": {"arms": [row]}})
     assert (arm.leaving, arm.canary, arm.canary_weight) == (True, 4, 25)

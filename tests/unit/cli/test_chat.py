@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llmdeployment_cli.chat import Door, _port, key_of, pieces, request_of
+from llmdeployment_cli.chat import Endpoint, _read_port, build_request, parse_stream, read_key
 from llmdeployment_cli.errors import Refusal
 
 
@@ -26,7 +26,7 @@ DONE = b"data: [DONE]\n"
     ],
 )
 def test_a_stream_becomes_text(lines: list[bytes], text: list[str]) -> None:
-    assert list(pieces(lines)) == text
+    assert list(parse_stream(lines)) == text
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,16 @@ def test_a_stream_becomes_text(lines: list[bytes], text: list[str]) -> None:
 )
 def test_a_stream_that_ends_badly_says_why(lines: list[bytes], why: str) -> None:
     with pytest.raises(Refusal, match=why):
-        list(pieces(lines))
+        list(parse_stream(lines))
 
 
 @pytest.mark.parametrize(
     "url", ["http://llm.example", "http://llm.example/", "http://llm.example/v1"]
 )
 def test_a_request_goes_to_the_gateway(url: str) -> None:
-    asked = request_of(Door(url, "chat", "secret", "ada"), [{"role": "user", "content": "Hi"}])
+    asked = build_request(
+        Endpoint(url, "chat", "secret", "ada"), [{"role": "user", "content": "Hi"}]
+    )
     assert asked.full_url == "http://llm.example/v1/chat/completions"
     assert isinstance(asked.data, bytes)
     assert json.loads(asked.data) == {
@@ -59,35 +61,35 @@ def test_a_request_goes_to_the_gateway(url: str) -> None:
 
 
 def test_a_key_does_not_follow_a_redirect() -> None:
-    asked = request_of(Door("http://llm.example", "chat", "secret"), [])
+    asked = build_request(Endpoint("http://llm.example", "chat", "secret"), [])
     assert asked.unredirected_hdrs["Authorization"] == "Bearer secret"
     assert "Authorization" not in asked.headers
 
 
 def test_other_schemes_are_refused() -> None:
     with pytest.raises(Refusal, match="http"):
-        request_of(Door("file:///etc/passwd", "chat"), [])
+        build_request(Endpoint("file:///etc/passwd", "chat"), [])
 
 
 def test_a_key_comes_from_a_file_or_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LLMD_API_KEY", raising=False)
-    assert key_of(None) is None
+    assert read_key(None) is None
     monkeypatch.setenv("LLMD_API_KEY", "of the environment")
-    assert key_of(None) == "of the environment"
+    assert read_key(None) == "of the environment"
     file = tmp_path / "key"
     with pytest.raises(Refusal, match="No such file"):
-        key_of(file)
+        read_key(file)
     file.write_text("\n")
     with pytest.raises(Refusal, match="is empty"):
-        key_of(file)
+        read_key(file)
     file.write_text("of the file\n")
-    assert key_of(file) == "of the file"
+    assert read_key(file) == "of the file"
 
 
 def test_the_port_that_kubectl_forwards_is_read() -> None:
     said = ["Forwarding from 127.0.0.1:40123 -> 8080\n", "Forwarding from [::1]:40123 -> 8080\n"]
-    assert _port(iter(said)) == "40123"
+    assert _read_port(iter(said)) == "40123"
     with pytest.raises(Refusal, match=r"services .chat. not found"):
-        _port(['Error from server (NotFound): services "chat" not found\n'])
+        _read_port(['Error from server (NotFound): services "chat" not found\n'])

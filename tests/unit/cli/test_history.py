@@ -14,26 +14,26 @@ from tests.unit.cli.objects import (
 )
 
 from llmdeployment_cli.errors import Refusal
-from llmdeployment_cli.gitops import caveat
+from llmdeployment_cli.gitops import find_caveat
 from llmdeployment_cli.history import (
-    changed,
-    difference,
-    entries,
-    record_of,
-    records_of,
-    serving,
-    told,
-    way_back,
+    describe_undo,
+    find_record,
+    find_serving,
+    find_undo_record,
+    format_diff,
+    list_changes,
+    list_entries,
+    read_records,
 )
 
-KEPT = records_of(RECORDS)
+KEPT = read_records(RECORDS)
 REJECTED = {"revision": 4, "attempt": 1, "at": "2026-11-24T11:00:00Z", "message": "no GPU"}
 GIVEN_UP = deployment({"name": "main", "weight": 100, "stable": 3, "rejected": REJECTED})
 FIRST = deployment({"name": "main", "weight": 100, "stable": 2})
 
 
 def test_a_diff_reads_from_the_first_to_the_second() -> None:
-    assert difference(KEPT[1], KEPT[2]).splitlines() == [
+    assert format_diff(KEPT[1], KEPT[2]).splitlines() == [
         "--- revision 3",
         "+++ revision 4",
         "@@ -1,5 +1,8 @@",
@@ -47,7 +47,7 @@ def test_a_diff_reads_from_the_first_to_the_second() -> None:
         "+prompt:",
         "+  system: Be kind.",
     ]
-    assert difference(KEPT[1], KEPT[1]) == ""
+    assert format_diff(KEPT[1], KEPT[1]) == ""
 
 
 def test_what_a_stateful_set_records_of_its_pods_is_no_revision() -> None:
@@ -56,7 +56,7 @@ def test_what_a_stateful_set_records_of_its_pods_is_no_revision() -> None:
         "revision": 1,
         "data": {"spec": {"template": {}}},
     }
-    assert records_of([pods, *RECORDS]) == KEPT
+    assert read_records([pods, *RECORDS]) == KEPT
 
 
 @pytest.mark.parametrize(
@@ -71,18 +71,18 @@ def test_what_a_stateful_set_records_of_its_pods_is_no_revision() -> None:
     ],
 )
 def test_changed_fields_are_named(before: Object, after: Object, fields: tuple[str, ...]) -> None:
-    assert changed(before, after) == fields
+    assert list_changes(before, after) == fields
 
 
 def test_a_history_says_what_each_revision_is_now() -> None:
     arm = {"warm": [{"revision": 2, "until": "2026-11-24T12:04:05Z"}]}
-    found = entries(on_its_way(**arm), KEPT)
+    found = list_entries(on_its_way(**arm), KEPT)
     assert [(e.number, e.role, e.traffic) for e in found] == [
         (2, "warm", 0),
         (3, "stable", 75),
         (4, "canary", 25),
     ]
-    assert [e.role for e in entries(GIVEN_UP, KEPT)] == ["", "stable", "given up"]
+    assert [e.role for e in list_entries(GIVEN_UP, KEPT)] == ["", "stable", "given up"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_history_says_what_each_revision_is_now() -> None:
     [(deployment(), None, 2), (deployment(), 4, 4), (on_its_way(), 3, 3), (GIVEN_UP, 2, 2)],
 )
 def test_an_undo_goes_back(obj: Object, to: int | None, number: int) -> None:
-    assert way_back(obj, KEPT, to).number == number
+    assert find_undo_record(obj, KEPT, to).number == number
 
 
 def served(number: int, promoted: str | None, *, answered: bool = True) -> Object:
@@ -115,7 +115,7 @@ def served(number: int, promoted: str | None, *, answered: bool = True) -> Objec
 )
 def test_an_undo_goes_back_to_what_served(rows: list[Object], stable: int, number: int) -> None:
     obj = deployment({"name": "main", "weight": 100, "stable": stable}, revisions=rows)
-    assert way_back(obj, KEPT, None).number == number
+    assert find_undo_record(obj, KEPT, None).number == number
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_undo_goes_back_to_what_served(rows: list[Object], stable: int, numbe
 )
 def test_an_undo_that_is_not_clear_is_refused(obj: Object, to: int | None, why: str) -> None:
     with pytest.raises(Refusal) as error:
-        way_back(obj, KEPT, to)
+        find_undo_record(obj, KEPT, to)
     assert why in str(error.value)
 
 
@@ -141,7 +141,7 @@ def test_an_aborted_revision_is_still_what_the_spec_asks_for() -> None:
     obj = annotated(on_its_way(), abort="4")
     obj["status"]["arms"] = [{"name": "main", "weight": 100, "stable": 3}]
     with pytest.raises(Refusal, match="the spec asks for revision 4"):
-        way_back(obj, KEPT, None)
+        find_undo_record(obj, KEPT, None)
 
 
 def test_arms_with_fields_of_their_own_are_not_undone() -> None:
@@ -151,7 +151,7 @@ def test_arms_with_fields_of_their_own_are_not_undone() -> None:
         {"name": "terse", "weight": 10, "overrides": {"prompt": {"system": "x"}}},
     ]
     with pytest.raises(Refusal, match="to every arm"):
-        way_back(obj, KEPT, 2)
+        find_undo_record(obj, KEPT, 2)
 
 
 @pytest.mark.parametrize(
@@ -165,16 +165,16 @@ def test_arms_with_fields_of_their_own_are_not_undone() -> None:
     ],
 )
 def test_an_undo_says_how_it_takes_effect(obj: Object, number: int, how: str) -> None:
-    sentence = told(obj, record_of(obj, KEPT, number), ("prompt.system",), NOW)
+    sentence = describe_undo(obj, find_record(obj, KEPT, number), ("prompt.system",), NOW)
     assert f"asks for revision {number} again (prompt.system put back)" in sentence
     assert how in sentence
 
 
 def test_what_serves_is_asked_of_an_arm() -> None:
     arms = [{"name": "a", "weight": 50, "stable": 3}, {"name": "b", "weight": 50, "stable": 5}]
-    assert serving(deployment(*arms), "b") == 5
+    assert find_serving(deployment(*arms), "b") == 5
     with pytest.raises(Refusal, match="--arm"):
-        serving(deployment(*arms), None)
+        find_serving(deployment(*arms), None)
 
 
 def applied_by(manager: str, **more: str) -> list[Any]:
@@ -197,6 +197,6 @@ def applied_by(manager: str, **more: str) -> list[Any]:
     ],
 )
 def test_an_undo_says_who_may_take_it_back(metadata: Object, words: str) -> None:
-    found = caveat({"metadata": metadata})
+    found = find_caveat({"metadata": metadata})
     assert words in found
     assert bool(found) == bool(words)

@@ -200,7 +200,7 @@ def test_an_undo_writes_template_fields_alone() -> None:
         "model": {"source": "pvc://models/old"},
         "engine": {"args": {"max-model-len": 4096}},
     }
-    assert patches.restored(obj, template) == {
+    assert patches.build_undo(obj, template) == {
         "metadata": {"resourceVersion": "77"},
         "spec": {
             "engine": {"args": {"dtype": None, "max-model-len": 4096}, "name": None},

@@ -17,8 +17,8 @@ from tests.unit.cli.objects import (
     revision,
 )
 
-from llmdeployment_cli.history import entries, records_of
-from llmdeployment_cli.picture import history, picture
+from llmdeployment_cli.history import list_entries, read_records
+from llmdeployment_cli.picture import draw_history, draw_status
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -102,17 +102,17 @@ def same_as_golden(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", STATUSES)
 def test_the_picture_of_a_status(name: str) -> None:
-    same_as_golden(f"status-{name}", printed(picture(STATUSES[name], NOW)))
+    same_as_golden(f"status-{name}", printed(draw_status(STATUSES[name], NOW)))
 
 
 def test_the_table_of_a_history() -> None:
-    found = entries(on_its_way(), records_of(reversed(RECORDS)))
-    same_as_golden("history", printed(history(found, NOW)))
+    found = list_entries(on_its_way(), read_records(reversed(RECORDS)))
+    same_as_golden("history", printed(draw_history(found, NOW)))
 
 
 def test_a_message_cannot_steer_the_terminal() -> None:
     console = Console(width=100, file=io.StringIO(), force_terminal=False)
-    console.print(picture(STATUSES["given-up"], NOW))
+    console.print(draw_status(STATUSES["given-up"], NOW))
     assert isinstance(console.file, io.StringIO)
     assert "\x1b" not in console.file.getvalue()
 

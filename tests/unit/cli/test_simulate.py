@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
 from llmdeployment_cli.simulation import plot
-from llmdeployment_cli.simulation.picture import Shown, picture, table
+from llmdeployment_cli.simulation.picture import FinishedRun, draw_outcomes, draw_run
 from llmdeployment_operator.autoscaler.recommend import ScalingDecision
 from llmdeployment_operator.autoscaler.types import Observation, ScalingPolicy, Target
 from llmdeployment_operator.simulation import generators
@@ -42,7 +42,7 @@ def scaler(_: Observation, now: float) -> int:
     return 2 if now < 65 else 4 if now < 130 else 1
 
 
-def shown(price: float | None = 2.5, *targets: Target) -> Shown:
+def shown(price: float | None = 2.5, *targets: Target) -> FinishedRun:
     """A run of a scripted scaler: the law's own decisions are not this test's matter."""
     forwarded = setting(*targets)
     result = forwarded.run(scaler)
@@ -55,7 +55,7 @@ def shown(price: float | None = 2.5, *targets: Target) -> Shown:
         )
         for asked in result.decisions
     ]
-    return Shown("chat", "trace.csv", 4.0, result, own, made, price)
+    return FinishedRun("chat", "trace.csv", 4.0, result, own, made, price)
 
 
 def printed(renderable: RenderableType) -> str:
@@ -65,11 +65,11 @@ def printed(renderable: RenderableType) -> str:
 
 
 def test_the_picture_of_a_run() -> None:
-    same_as_golden("simulate", printed(picture(shown(2.5, *TARGETS), 2)))
+    same_as_golden("simulate", printed(draw_run(shown(2.5, *TARGETS), 2)))
 
 
 def test_the_picture_without_targets_and_price() -> None:
-    same_as_golden("simulate-bare", printed(picture(shown(None), 0)))
+    same_as_golden("simulate-bare", printed(draw_run(shown(None), 0)))
 
 
 def rows() -> list[Outcome]:
@@ -79,14 +79,16 @@ def rows() -> list[Outcome]:
 
 
 def test_scalers_side_by_side() -> None:
-    text = printed(table("scaler", rows(), 2.5)) + printed(table("scaler", rows()[:2], None))
+    text = printed(draw_outcomes("scaler", rows(), 2.5)) + printed(
+        draw_outcomes("scaler", rows()[:2], None)
+    )
     same_as_golden("simulate-compare", text)
 
 
 def test_the_png_has_an_axis_for_load_each_target_and_replicas(tmp_path: Path) -> None:
     run = shown(2.5, *TARGETS)
-    axes = plot.figure(run).axes
-    plot.write(run, tmp_path / "out.png")
+    axes = plot.draw_figure(run).axes
+    plot.write_png(run, tmp_path / "out.png")
 
     assert [axis.get_ylabel() for axis in axes] == [
         "requests/s",

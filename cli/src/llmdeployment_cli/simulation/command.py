@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from llmdeployment_cli.errors import Refusal
-from llmdeployment_cli.simulate import SimulationOptions
 from llmdeployment_cli.simulation import picture, plot
-from llmdeployment_cli.simulation.picture import Shown
-from llmdeployment_cli.terminal import words
+from llmdeployment_cli.simulation.options import SimulationOptions
+from llmdeployment_cli.simulation.picture import FinishedRun
+from llmdeployment_cli.terminal import make_text
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
 from llmdeployment_operator.simulation.recipes import is_recipe, make_trace
@@ -27,61 +27,61 @@ if TYPE_CHECKING:
     from llmdeployment_operator.simulation.scalers import MadeDecision
 
 OWN = "operator"
-"""The operator's own law, in tables."""
+"""The operator's own autoscaler, in tables."""
 
 
 def run(options: SimulationOptions) -> None:
     """Simulate, and print what was found.
 
     Raises:
-        Refusal: Something that was given cannot be used.
+        Refusal: a file or an option cannot be used.
     """
     try:
         _check(options)
-        wanted = subject(_documents(options.file), str(options.file))
-        profile = _profile(options, wanted)
-        with _bar() as bar:
-            traffic = _Reading(options, bar).traffic
-            setting = Setting(traffic, profile, wanted.policy, _floor(options, wanted))
-            shown = _own(options, wanted, setting)
+        wanted = subject(_read_documents(options.file), str(options.file))
+        profile = _choose_profile(options, wanted)
+        with _make_bar() as bar:
+            traffic = _TraceReader(options, bar).read_again
+            setting = Setting(traffic, profile, wanted.policy, _find_floor(options, wanted))
+            shown = _run_own(options, wanted, setting)
             others = (
                 list(compare(setting, shown.own, find_rival(wanted.policy)))
                 if options.compare
                 else []
             )
-            curves = dict(_curves(setting)) if options.sweep else {}
+            curves = dict(_sweep_targets(setting)) if options.sweep else {}
     except InputError as error:
         raise Refusal(str(error)) from error
     _print(options, shown, others, curves)
 
 
-class _Reading:
-    """The trace, as often as it is needed, and how far it is read."""
+class _TraceReader:
+    """Reads the trace as often as it is needed, and shows how far it is."""
 
     def __init__(self, options: SimulationOptions, bar: Progress) -> None:
-        self._wish = options
+        self._options = options
         self._bar = bar
         self._runs = 0
         self._task = bar.add_task("", total=None)
 
-    def traffic(self) -> Iterable[Request]:
-        """Begin it again."""
+    def read_again(self) -> Iterable[Request]:
+        """Start the trace from its first request."""
         self._runs += 1
-        self._bar.reset(self._task, description=f"run {self._runs}", total=self._size())
-        return faster(self._requests(), self._wish.speed)
+        self._bar.reset(self._task, description=f"run {self._runs}", total=self._find_size())
+        return faster(self._read_requests(), self._options.speed)
 
-    def _requests(self) -> Iterator[Request]:
-        trace = self._wish.trace
+    def _read_requests(self) -> Iterator[Request]:
+        trace = self._options.trace
         if is_recipe(trace):
             return make_trace(trace)
         return read_trace(Path(trace), lambda read: self._bar.update(self._task, completed=read))
 
-    def _size(self) -> int | None:
-        path = Path(self._wish.trace)
+    def _find_size(self) -> int | None:
+        path = Path(self._options.trace)
         return path.stat().st_size if path.is_file() else None
 
 
-def _bar() -> Progress:
+def _make_bar() -> Progress:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     return Progress(
@@ -93,17 +93,17 @@ def _bar() -> Progress:
     )
 
 
-def _own(options: SimulationOptions, wanted: Subject, setting: Setting) -> Shown:
-    """Return what the operator's law makes of it."""
+def _run_own(options: SimulationOptions, wanted: Subject, setting: Setting) -> FinishedRun:
+    """Run the operator's own autoscaler on the trace."""
     changes: list[MadeDecision] = []
     result = setting.run(setting.law(lambda one: changes.append(one) if one.acts else None))
     own = outcome(OWN, result, wanted.policy.targets)
-    return Shown(
+    return FinishedRun(
         wanted.name, Path(options.trace).name, options.speed, result, own, changes, options.price
     )
 
 
-def _floor(options: SimulationOptions, wanted: Subject) -> Callable[[float], int] | None:
+def _find_floor(options: SimulationOptions, wanted: Subject) -> Callable[[float], int] | None:
     """Return the minimum that the schedules ask for at a time of the simulation."""
     if not wanted.schedules:
         return None
@@ -115,29 +115,29 @@ def _floor(options: SimulationOptions, wanted: Subject) -> Callable[[float], int
     return wanted.minimum_at(begins.timestamp(), options.speed)
 
 
-def _curves(setting: Setting) -> Iterator[tuple[str, list[Outcome]]]:
+def _sweep_targets(setting: Setting) -> Iterator[tuple[str, list[Outcome]]]:
     for target in setting.policy.targets:
         yield target.metric, list(sweep(setting, target.metric))
 
 
 def _print(
     options: SimulationOptions,
-    shown: Shown,
+    shown: FinishedRun,
     others: Sequence[Outcome],
     curves: Mapping[str, Sequence[Outcome]],
 ) -> None:
     console = Console()
-    console.print(picture.picture(shown, options.decisions))
+    console.print(picture.draw_run(shown, options.decisions))
     if others:
-        console.print(picture.table("scaler", [shown.own, *others], options.price))
+        console.print(picture.draw_outcomes("scaler", [shown.own, *others], options.price))
     for metric, rows in curves.items():
-        console.print(picture.table(f"target on {metric}", rows, options.price))
+        console.print(picture.draw_outcomes(f"target on {metric}", rows, options.price))
     if options.picture is not None:
         try:
-            plot.write(shown, options.picture)
+            plot.write_png(shown, options.picture)
         except (OSError, ValueError) as error:
             raise Refusal(f"{options.picture} cannot be written: {error}") from error
-        console.print(words(f"The picture is in {options.picture}."))
+        console.print(make_text(f"The picture is in {options.picture}."))
 
 
 def _check(options: SimulationOptions) -> None:
@@ -149,7 +149,7 @@ def _check(options: SimulationOptions) -> None:
         raise Refusal(f"--price-per-replica-hour is {options.price:g}; it is a number from 0 on")
 
 
-def _documents(path: Path) -> list[object]:
+def _read_documents(path: Path) -> list[object]:
     try:
         return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError) as error:
@@ -158,7 +158,7 @@ def _documents(path: Path) -> list[object]:
         raise Refusal(f"{path} is no YAML: {' '.join(str(error).split())}") from error
 
 
-def _profile(options: SimulationOptions, wanted: Subject) -> Profile:
+def _choose_profile(options: SimulationOptions, wanted: Subject) -> Profile:
     forwarded = None if options.profile is None else read_profile(options.profile)
     profile = profile_for(wanted, forwarded)
     if options.warm_up is None:

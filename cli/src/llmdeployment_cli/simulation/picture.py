@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from llmdeployment_cli.terminal import words
-from llmdeployment_cli.times import span
+from llmdeployment_cli.terminal import make_text
+from llmdeployment_cli.times import format_span
 from llmdeployment_operator.simulation.result import Result
 from llmdeployment_operator.simulation.scalers import MadeDecision
 from llmdeployment_operator.simulation.series import latency, slots
@@ -21,7 +21,7 @@ _CELLS = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
-class Shown:
+class FinishedRun:
     """One run and what it was of."""
 
     name: str
@@ -34,20 +34,20 @@ class Shown:
     price: float | None
 
 
-def picture(shown: Shown, decisions: int) -> RenderableType:
+def draw_run(shown: FinishedRun, decisions: int) -> RenderableType:
     """Return the picture of one run; `decisions` of its decisions are listed."""
-    parts: list[RenderableType] = [_headline(shown), Text(), _targets(shown.own)]
-    parts += [*_money(shown), Text(), _over_time(shown)]
+    parts: list[RenderableType] = [_draw_headline(shown), Text(), _draw_targets(shown.own)]
+    parts += [*_draw_costs(shown), Text(), _draw_over_time(shown)]
     if shown.made and decisions > 0:
-        parts += [Text(), _decisions(shown.made, decisions)]
+        parts += [Text(), _draw_decisions(shown.made, decisions)]
     return Group(*parts)
 
 
-def table(title: str, rows: Sequence[Outcome], price: float | None) -> RenderableType:
+def draw_outcomes(title: str, rows: Sequence[Outcome], price: float | None) -> RenderableType:
     """Return outcomes side by side: one row a run; the first column's title says what differs."""
     refused = any(row.failed for row in rows)
     targets = rows[0].targets
-    found = _table(
+    found = _make_table(
         title,
         *(f"{target.metric} p{target.percentile}" for target in targets),
         *(["all"] if len(targets) > 1 else []),
@@ -61,21 +61,21 @@ def table(title: str, rows: Sequence[Outcome], price: float | None) -> Renderabl
     for row in rows:
         met = zip(row.targets, row.attainments, strict=True)
         found.add_row(
-            words(row.name),
-            *(_judge_share(share, target.percentile) for target, share in met),
-            *([percent(row.good)] if len(targets) > 1 else []),
+            make_text(row.name),
+            *(_color_share(share, target.percentile) for target, share in met),
+            *([format_percent(row.good)] if len(targets) > 1 else []),
             f"{row.mean_replicas:.2f}",
-            *_costs(row, price),
+            *_format_costs(row, price),
             str(row.decisions),
             *([str(row.failed)] if refused else []),
         )
     return Group(Text(), found)
 
 
-def line(values: Sequence[float | None], top: float) -> str:
+def draw_line(values: Sequence[float | None], top: float) -> str:
     """Return values as a line of blocks, `top` the highest; whatever is above 0 is seen, and no value is a blank.
 
-    >>> line([0.0, 0.1, 5.0, 10.0, 20.0, None], 10.0)
+    >>> draw_line([0.0, 0.1, 5.0, 10.0, 20.0, None], 10.0)
     ' ▁▄██ '
     """
     highest = len(_CELLS) - 1
@@ -86,77 +86,77 @@ def line(values: Sequence[float | None], top: float) -> str:
     )
 
 
-def percent(share: float) -> str:
+def format_percent(share: float) -> str:
     """Return a share so that what lacks to all is seen.
 
-    >>> percent(0.958), percent(1.0), percent(0.99999)
+    >>> format_percent(0.958), format_percent(1.0), format_percent(0.99999)
     ('95.8 %', '100 %', '99.9 %')
     """
     return "100 %" if share == 1 else f"{min(share * 100, 99.9):.1f} %"
 
 
-def _costs(row: Outcome, price: float | None) -> tuple[str, ...]:
+def _format_costs(row: Outcome, price: float | None) -> tuple[str, ...]:
     if price is None:
         return (f"{row.replica_hours:.2f}",)
-    return f"{row.replica_hours * price:.2f}", _tokens(row, price)
+    return f"{row.replica_hours * price:.2f}", _format_token_cost(row, price)
 
 
-def _judge_share(share: float, percentile: int) -> Text:
-    return words(percent(share), "green" if share * 100 >= percentile else "red")
+def _color_share(share: float, percentile: int) -> Text:
+    return make_text(format_percent(share), "green" if share * 100 >= percentile else "red")
 
 
-def _headline(shown: Shown) -> Text:
+def _draw_headline(shown: FinishedRun) -> Text:
     result, speed = shown.result, f", {shown.speed:g} times as fast," if shown.speed != 1 else ""
     each = result.requests / result.end if result.end else 0.0
-    told = f"  {result.requests:,} requests of {shown.trace}{speed} in {span(result.end)}: {each:.1f}/s"
-    return Text.assemble(words(shown.name, "bold"), words(told))
+    told = f"  {result.requests:,} requests of {shown.trace}{speed} in {format_span(result.end)}: {each:.1f}/s"
+    return Text.assemble(make_text(shown.name, "bold"), make_text(told))
 
 
-def _targets(own: Outcome) -> RenderableType:
-    found = _table("target", "within it", "")
+def _draw_targets(own: Outcome) -> RenderableType:
+    found = _make_table("target", "within it", "")
     for target, share in zip(own.targets, own.attainments, strict=True):
         met = share * 100 >= target.percentile
         found.add_row(
             find_scaler(target),
-            percent(share),
-            words("kept" if met else "missed", "green" if met else "red"),
+            format_percent(share),
+            make_text("kept" if met else "missed", "green" if met else "red"),
         )
     if len(own.targets) > 1:
-        found.add_row("all of them", percent(own.good), "")
-    return found if own.targets else words("spec.scaling has no targets", "yellow")
+        found.add_row("all of them", format_percent(own.good), "")
+    return found if own.targets else make_text("spec.scaling has no targets", "yellow")
 
 
-def _money(shown: Shown) -> Iterator[RenderableType]:
+def _draw_costs(shown: FinishedRun) -> Iterator[RenderableType]:
     own, result = shown.own, shown.result
     most = max(change.existing for change in result.changes)
     least = min(change.ready for change in result.changes)
     yield Text()
-    yield words(
+    yield make_text(
         f"{own.mean_replicas:.2f} replicas on average (from {least} ready to {most} paid), {own.replica_hours:.2f} replica-hours, "
         f"{len(shown.made)} changes"
     )
     if shown.price is not None:
-        yield words(
+        yield make_text(
             f"cost {own.replica_hours * shown.price:.2f}: {own.mean_replicas * shown.price:.2f} an hour, "
-            f"{_tokens(own, shown.price)} per 1,000 tokens"
+            f"{_format_token_cost(own, shown.price)} per 1,000 tokens"
         )
     if result.failed:
-        yield words(_refused(result), "red")
+        yield make_text(_describe_refusals(result), "red")
 
 
-def _refused(result: Result) -> str:
+def _describe_refusals(result: Result) -> str:
     large = f", {result.too_large} of them since they exceed a replica's KV cache"
     return f"{result.failed} requests were refused{large if result.too_large else ''}"
 
 
-def _over_time(shown: Shown) -> RenderableType:
+def _draw_over_time(shown: FinishedRun) -> RenderableType:
     result = shown.result
     over = slots(result, _WIDTH)
     found = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for _ in range(3):
         found.add_column(no_wrap=True)
     top = max(over.load)
-    found.add_row("requests/s", Text(line(over.load, top), "cyan"), f"{top:.1f} at most")
+    found.add_row("requests/s", Text(draw_line(over.load, top), "cyan"), f"{top:.1f} at most")
     for target in shown.own.targets:
         values = latency(result, target.metric, target.percentile, _WIDTH)
         known = [value for value in values if value is not None]
@@ -164,45 +164,49 @@ def _over_time(shown: Shown) -> RenderableType:
         bars = Text()
         for value in values:
             missed = value is not None and value > target.seconds
-            bars.append(line([value], target.seconds * 2), "red" if missed else "green")
-        found.add_row(f"{target.metric} p{target.percentile}", bars, f"{_seconds(worst)} at worst")
+            bars.append(draw_line([value], target.seconds * 2), "red" if missed else "green")
+        found.add_row(
+            f"{target.metric} p{target.percentile}", bars, f"{_format_seconds(worst)} at worst"
+        )
     most = max(over.existing)
-    found.add_row("replicas", Text(line(over.ready, most), "blue"), f"{most:.0f} at most")
-    end = span(result.end)
+    found.add_row("replicas", Text(draw_line(over.ready, most), "blue"), f"{most:.0f} at most")
+    end = format_span(result.end)
     found.add_row(
-        "", Text("0" + end.rjust(_WIDTH - 1), "dim"), Text(f"a cell is {span(over.seconds)}", "dim")
+        "",
+        Text("0" + end.rjust(_WIDTH - 1), "dim"),
+        Text(f"a cell is {format_span(over.seconds)}", "dim"),
     )
     return found
 
 
-def _seconds(value: float) -> str:
+def _format_seconds(value: float) -> str:
     if value == inf:
         return "refused"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"
 
 
-def _decisions(made: Sequence[MadeDecision], number: int) -> RenderableType:
-    found = _table("at", "replicas", "reason", "why")
+def _draw_decisions(made: Sequence[MadeDecision], number: int) -> RenderableType:
+    found = _make_table("at", "replicas", "reason", "why")
     found.columns[-1].no_wrap = False
     for one in made[:number]:
         found.add_row(
-            span(one.at),
+            format_span(one.at),
             f"{one.before} to {one.decision.replicas}",
-            words(one.decision.reason),
-            words(one.decision.message),
+            make_text(one.decision.reason),
+            make_text(one.decision.message),
         )
     left = len(made) - number
     if left <= 0:
         return found
-    return Group(found, words(f"and {left} more (--decisions {len(made)} lists all)", "dim"))
+    return Group(found, make_text(f"and {left} more (--decisions {len(made)} lists all)", "dim"))
 
 
-def _tokens(row: Outcome, price: float) -> str:
+def _format_token_cost(row: Outcome, price: float) -> str:
     cost = row.per_1000_tokens(price)
     return "-" if cost is None else f"{cost:.5f}"
 
 
-def _table(*columns: str) -> Table:
+def _make_table(*columns: str) -> Table:
     found = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         found.add_column(column.upper(), no_wrap=True)

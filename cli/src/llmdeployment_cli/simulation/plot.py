@@ -8,14 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from llmdeployment_cli.simulation.picture import Shown, percent
+from llmdeployment_cli.simulation.picture import FinishedRun, format_percent
 from llmdeployment_operator.simulation.series import latency, slots
 from llmdeployment_operator.simulation.study import find_scaler
 
 _SLOTS = 200
 
 
-def figure(shown: Shown) -> Figure:
+def draw_figure(shown: FinishedRun) -> Figure:
     """Return the figure: requests a second, one axis for each target, replicas."""
     targets = shown.own.targets
     found = Figure(figsize=(10, 2.2 * (2 + len(targets))), layout="constrained")
@@ -30,9 +30,9 @@ def figure(shown: Shown) -> Figure:
     axes[0].set_title(f"{shown.name}: {shown.trace}{speed}")
     for index, (target, share) in enumerate(zip(targets, shown.own.attainments, strict=True)):
         axis = axes[1 + index]
-        _latency(axis, shown, index, minutes)
+        _draw_latency(axis, shown, index, minutes)
         axis.set_title(
-            f"{percent(share)} within {find_scaler(target)}", fontsize="small", loc="right"
+            f"{format_percent(share)} within {find_scaler(target)}", fontsize="small", loc="right"
         )
     axes[-1].step(minutes, over.existing, where="post", color="tab:gray", label="paid")
     axes[-1].step(minutes, over.ready, where="post", color="tab:blue", label="ready")
@@ -43,12 +43,12 @@ def figure(shown: Shown) -> Figure:
     return found
 
 
-def write(shown: Shown, path: Path) -> None:
+def write_png(shown: FinishedRun, path: Path) -> None:
     """Write the figure as a PNG, whatever the file is called."""
-    figure(shown).savefig(path, format="png", dpi=120)
+    draw_figure(shown).savefig(path, format="png", dpi=120)
 
 
-def _latency(axis: Axes, shown: Shown, index: int, minutes: Sequence[float]) -> None:
+def _draw_latency(axis: Axes, shown: FinishedRun, index: int, minutes: Sequence[float]) -> None:
     """Draw a percentile by slot, and the target; a slot whose requests were refused is a gap."""
     target = shown.own.targets[index]
     values = latency(shown.result, target.metric, target.percentile, _SLOTS)
