@@ -187,4 +187,6 @@ def test_a_table_has_the_columns_people_look_for(installed: ControlPlane, namesp
     _, table = crd.request(installed, crd.collection(namespace), accept=accept)
 
     names = [column["name"] for column in table["columnDefinitions"] if column["priority"] == 0]
-    assert names == ["Name", "Ready", "Model", "Replicas", "Traffic", "Reason", "Age"]
+    assert names == [
+        *("Name", "Ready", "Available", "Model", "Replicas", "Traffic", "Reason", "Age"),
+    ]

@@ -1,1 +1,1 @@
-"""How many replicas keep the latency targets: pure, without Kubernetes, the same code in the operator and in the simulator."""
+"""How many replicas keep the latency targets: pure, and the same code in operator and simulator."""

@@ -1,7 +1,11 @@
 """The fence: no request that writes leaves this process unless it leads.
 
 Every HTTP session that writes is made with `make_fenced_request`, so no caller can forget the check. It is made as late as
-aiohttp allows: when the connection is there and the request is about to be sent, for each attempt of a retry.
+aiohttp allows, for each attempt of a retry: when the connection is there, and again before the body is written, which aiohttp
+does in a task of its own. Headers are sent with the body, so a request that is stopped there sends nothing.
+
+No process can check and send in one step. What the event loop has already given to the system when its process is paused is
+sent when the process goes on: at most one request for each connection. The next leader's passes put it right.
 
 A request that is on its way when the lease is lost is cut off, because the process stops then (`kube/lease.py`). Between
 the leader's deadline and the moment at which another may take the Lease lie `lease_seconds - renew_seconds`, 3 s: the
@@ -11,6 +15,7 @@ time the API server has to finish what it was sent.
 import time
 
 from aiohttp import ClientRequest, ClientResponse
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.connector import Connection
 from typing_extensions import override
 
@@ -65,5 +70,22 @@ def make_fenced_request(fence: Fence) -> type[ClientRequest]:
             if self.method not in _READS:
                 fence.check()
             return await super().send(conn)
+
+        @override
+        async def write_bytes(
+            self,
+            writer: AbstractStreamWriter,
+            conn: Connection,
+            content_length: int | None = None,
+        ) -> None:
+            try:
+                if self.method not in _READS:
+                    fence.check()
+            except NotLeader as error:
+                # Whoever waits for the answer gets the error: nobody waits for this task.
+                if conn.protocol is not None:
+                    conn.protocol.set_exception(error)
+                return
+            await super().write_bytes(writer, conn, content_length)
 
     return FencedRequest

@@ -1,5 +1,6 @@
 """No write leaves a process whose time is over, whatever client sends it; reads do."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -63,6 +64,23 @@ async def test_the_api_servers_client_reads_always_and_writes_while_the_fence_is
         fence.open_until(fences.read_clock() + 60)
         await objects.apply(client, BODY)
         assert seen == ["GET", "PATCH"]
+
+
+async def test_a_process_that_stood_still_before_it_wrote_the_body_sends_nothing(
+    server: tuple[int, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, seen = server
+    fence, checks = Fence(), iter((60, -1))
+    monkeypatch.setattr(fence, "seconds_left", lambda: next(checks))
+    async with (
+        api_client(
+            Access(Configuration(host=f"http://127.0.0.1:{port}"), inside=False), fence
+        ) as client,
+        asyncio.timeout(10),
+    ):
+        with pytest.raises(NotLeader):
+            await objects.apply(client, BODY)
+    assert (seen, list(checks)) == ([], [])
 
 
 async def test_ray_serve_is_declared_to_only_while_the_fence_is_open(
