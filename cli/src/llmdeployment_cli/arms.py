@@ -1,6 +1,6 @@
-"""An LLMDeployment's arms, as its status tells of them.
+"""An LLMDeployment's arms, as its status describes them.
 
-Read leniently: what an operator of another version wrote there is left out, and not an error.
+Reads leniently: leaves out what an operator of another version wrote there, and raises no error for it.
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ class Arm:
 
     Attributes:
         name: its name; `main` where none is named.
-        weight: its percent of all requests.
+        weight: its share of all requests, in percent.
         stable: the revision that serves.
         canary: the revision on its way, or None.
-        leaving: whether the canary is being taken back.
-        canary_weight: the canary's percent of the arm's requests.
-        canary_ready: replicas of the canary that answered, at most.
+        leaving: whether the canary is being rolled back.
+        canary_weight: the canary's share of the arm's requests, in percent.
+        canary_ready: replicas of the canary that were ready, at most.
         step: the canary's step, from 1.
         steps: how many there are, the promotion being the last.
-        since: when every gateway had the step's weight.
-        attempt: how often this canary was begun.
-        rejected: `revision`, `attempt`, `at`, `message` of the revision that was given up, or None.
-        warm: `revision` and `until` of those kept warm.
+        since: when every gateway had applied the step's weight.
+        attempt: how often this canary was started.
+        rejected: `revision`, `attempt`, `at`, `message` of the revision that was rolled back, or None.
+        warm: `revision` and `until` of the revisions that are kept warm.
         analysis: `result`, `message`, `requestsLeft`, `metrics`, or None.
     """
 
@@ -56,7 +56,7 @@ def get_name(deployment: Object) -> str:
 
 
 def read_annotation(deployment: Object, name: str) -> dict[str, str]:
-    """Return what the annotation `llmdeployment.dev/<name>` says, by revision.
+    """Return the values of the annotation `llmdeployment.dev/<name>`, by revision.
 
     >>> read_annotation({"metadata": {"annotations": {"llmdeployment.dev/promote": "3/2, 4"}}}, "promote")
     {'3': '3/2', '4': '4'}
@@ -67,7 +67,7 @@ def read_annotation(deployment: Object, name: str) -> dict[str, str]:
 
 
 def read_arms(deployment: Object) -> tuple[Arm, ...]:
-    """Return the arms in the status, in its order; none before the operator has looked at the object.
+    """Return the arms in the status, in its order; none before the operator's first pass over the object.
 
     >>> read_arms({"spec": {}, "status": {"arms": [{"name": "main", "stable": 3}]}})[0].stable
     3
@@ -82,26 +82,24 @@ def find_arm(deployment: Object, name: str | None) -> Arm:
     """Return the arm of a name; without a name the only one, or the only one with a canary.
 
     Raises:
-        Refusal: there is none, or more than one.
+        Refusal: no arm matches, or more than one.
     """
     arms = read_arms(deployment)
     if not arms:
         raise Refusal(
-            f"{get_name(deployment)} has no rollout yet: the operator has not looked at it, or refused its spec "
-            f"(kubectl llm status {get_name(deployment)})"
+            f"{get_name(deployment)} has no rollout yet. Either the operator has not seen it, or it refused the spec. "
+            f"`kubectl llm status {get_name(deployment)}` shows which."
         )
     if name is not None:
         found = [arm for arm in arms if arm.name == name]
         if not found:
             known = ", ".join(arm.name for arm in arms)
-            raise Refusal(f"{get_name(deployment)} has no arm {name}; its arms: {known}")
+            raise Refusal(f"{get_name(deployment)} has no arm {name}. Its arms are: {known}.")
         return found[0]
     moving = [arm for arm in arms if arm.canary is not None]
     if len(arms) > 1 and len(moving) != 1:
         known = ", ".join(arm.name for arm in moving or arms)
-        raise Refusal(
-            f"{get_name(deployment)} has several arms: say which one with --arm ({known})"
-        )
+        raise Refusal(f"{get_name(deployment)} has several arms. Choose one with --arm: {known}.")
     return moving[0] if moving else arms[0]
 
 

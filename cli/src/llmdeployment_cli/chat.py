@@ -1,4 +1,4 @@
-"""A conversation through the gateway, answers as they come."""
+"""A conversation through the gateway, with streamed answers."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,19 @@ from llmdeployment_cli.errors import Refusal
 KEY_VARIABLE = "LLMD_API_KEY"
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:([0-9]+) ")
 _SECONDS = 600
-"""How long the gateway may stay silent: it holds requests while no replica is ready."""
-_UNAUTHORIZED = 401
+"""How long the gateway may send nothing, in seconds: it holds requests while no replica is ready."""
 
 Message = dict[str, str]
-"""`role` and `content`, as OpenAI has it."""
+"""`role` and `content`, as in OpenAI's API."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where and as whom one asks.
+    """Where requests go, and who sends them.
 
     Attributes:
         url: base URL, without `/v1`.
-        model: what goes into `model`.
+        model: value of the field `model`.
         key: API key, or None.
         user: value of `x-user`, by which the gateway chooses the revision, or None.
     """
@@ -46,7 +46,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer on its way: who gives it, and its text piece by piece."""
+    """An answer that is being streamed: the revision and arm that give it, and its text piece by piece."""
 
     revision: str | None
     arm: str | None
@@ -56,24 +56,24 @@ class Answer:
 def build_request(endpoint: Endpoint, messages: Sequence[Message]) -> urllib.request.Request:
     """Return the request of the next answer."""
     if not endpoint.url.startswith(("http://", "https://")):
-        raise Refusal(f"--url {endpoint.url}: it must begin with http:// or https://")
+        raise Refusal(f"--url is {endpoint.url}. It must begin with http:// or https://.")
     body = {"model": endpoint.model, "messages": list(messages), "stream": True}
     base = endpoint.url.rstrip("/").removesuffix("/v1")
-    asked = urllib.request.Request(  # noqa: S310  because the scheme was looked at above
+    request = urllib.request.Request(  # noqa: S310  because the scheme is checked above
         f"{base}/v1/chat/completions",
         data=json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": "text/event-stream"},
     )
     if endpoint.user is not None:
-        asked.add_header("x-user", endpoint.user)
+        request.add_header("x-user", endpoint.user)
     if endpoint.key is not None:
-        # Unredirected: it is this server's, and no other one's.
-        asked.add_unredirected_header("authorization", f"Bearer {endpoint.key}")
-    return asked
+        # Unredirected: the key is for this server and no other.
+        request.add_unredirected_header("authorization", f"Bearer {endpoint.key}")
+    return request
 
 
 def parse_stream(lines: Iterable[bytes]) -> Iterator[str]:
-    """Yield the text of a stream of server-sent events, as chat completions come.
+    """Yield the text of a chat completion that is streamed as server-sent events.
 
     Raises:
         Refusal: the stream holds an error, or ends before it says that it is done.
@@ -89,14 +89,14 @@ def parse_stream(lines: Iterable[bytes]) -> Iterator[str]:
         if data == "[DONE]":
             return
         yield from _parse_event(data)
-    raise Refusal("the answer broke off: its replica ended, or the connection")
+    raise Refusal("the answer was cut off: the replica or the connection ended. Ask again.")
 
 
 def ask(endpoint: Endpoint, messages: Sequence[Message]) -> Answer:
     """Send a conversation and return its answer, whose text may still be on its way.
 
     Raises:
-        Refusal: the gateway does not answer, or refuses.
+        Refusal: the gateway does not answer, or refuses the request.
     """
     # A proxy for the outer world does not lead to a port of this machine.
     local = endpoint.url.startswith("http://127.0.0.1:")
@@ -111,35 +111,39 @@ def ask(endpoint: Endpoint, messages: Sequence[Message]) -> Answer:
                 error.code, error.read(), has_key=endpoint.key is not None
             ) from error
     except (OSError, HTTPException) as error:
-        raise Refusal(f"{endpoint.url} does not answer: {error}") from error
+        raise Refusal(
+            f"{endpoint.url} does not answer ({error}). Check --url and whether the gateway runs."
+        ) from error
     return Answer(
         answer.headers.get("x-llm-revision"), answer.headers.get("x-llm-arm"), _read_answer(answer)
     )
 
 
 def read_key(file: Path | None) -> str | None:
-    """Return the API key of a file, else of the environment; never of an argument, which every user of the machine sees.
+    """Return the API key from a file, else from the environment.
+
+    There is no argument for the key: every user of the machine sees the arguments of a process.
 
     Raises:
-        Refusal: the file cannot be read, or holds none.
+        Refusal: the file cannot be read, or holds no key.
     """
     if file is None:
         return os.environ.get(KEY_VARIABLE, "").strip() or None
     try:
         found = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(f"--key-file {file}: {error}") from error
+        raise Refusal(f"--key-file {file} cannot be read: {error}") from error
     if not found:
-        raise Refusal(f"--key-file {file} is empty")
+        raise Refusal(f"--key-file {file} is empty. Write the API key into it.")
     return found
 
 
 @contextmanager
 def forward_port(name: str, namespace: str, context: str | None) -> Iterator[str]:
-    """Forward a free port of 127.0.0.1 to the gateway's Service while this is open; gives the base URL.
+    """Forward a free port of 127.0.0.1 to the gateway's Service, and yield the base URL.
 
     Raises:
-        Refusal: kubectl is not there, or cannot forward.
+        Refusal: kubectl is missing, or cannot forward.
     """
     chosen = ["--context", context] if context is not None else []
     command = ["kubectl", *chosen, "-n", namespace, "port-forward", f"svc/{name}", ":80"]
@@ -148,10 +152,12 @@ def forward_port(name: str, namespace: str, context: str | None) -> Iterator[str
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     except OSError as error:
-        raise Refusal(f"kubectl cannot be started ({error}): say where with --url") from error
+        raise Refusal(
+            f"kubectl cannot be started ({error}). Install it, or give the gateway's address with --url."
+        ) from error
     with child:
         lines = child.stdout or ()
-        # kubectl says a line for each connection: a pipe that nobody reads would stop it in the end.
+        # kubectl prints a line for each connection, and blocks once the pipe is full.
         drain = threading.Thread(target=deque, args=(lines, 0), daemon=True)
         try:
             port = _read_port(lines)
@@ -164,12 +170,13 @@ def forward_port(name: str, namespace: str, context: str | None) -> Iterator[str
 
 
 def _read_port(lines: Iterable[str]) -> str:
-    said: list[str] = []
+    printed: list[str] = []
     for line in lines:
         if found := _FORWARDING.match(line):
             return found.group(1)
-        said.append(line.strip())
-    raise Refusal(f"kubectl port-forward ended: {' '.join(said) or 'it said nothing'}")
+        printed.append(line.strip())
+    reason = " ".join(printed) or "it printed nothing"
+    raise Refusal(f"kubectl port-forward ended: {reason}. --url reaches the gateway without it.")
 
 
 def _read_answer(answer: HTTPResponse) -> Iterator[str]:
@@ -177,19 +184,21 @@ def _read_answer(answer: HTTPResponse) -> Iterator[str]:
         try:
             yield from parse_stream(answer)
         except (OSError, HTTPException) as error:
-            raise Refusal(f"the answer broke off: {error}") from error
+            raise Refusal(f"the answer was cut off ({error}). Ask again.") from error
 
 
 def _parse_event(data: str) -> Iterator[str]:
     try:
         event: Any = json.loads(data)
         if "error" in event:
-            raise Refusal(f"the model's server says: {_extract_message(event)}")
+            raise Refusal(f"the model's server failed: {_extract_message(event)}")
         for choice in event.get("choices") or ():
             if content := (choice.get("delta") or {}).get("content"):
                 yield str(content)
     except (ValueError, TypeError, AttributeError) as error:
-        raise Refusal(f"this is no chat completion: {data[:200]}") from error
+        raise Refusal(
+            f"the answer is not a chat completion: {data[:200]}. Check that the URL is that of a gateway."
+        ) from error
 
 
 def _explain_refusal(status: int, body: bytes, *, has_key: bool) -> Refusal:
@@ -197,12 +206,13 @@ def _explain_refusal(status: int, body: bytes, *, has_key: bool) -> Refusal:
         message = _extract_message(json.loads(body))
     except (ValueError, TypeError):
         message = body[:200].decode("utf-8", "replace")
-    if status == _UNAUTHORIZED:
-        how = (
-            "is not one of the gateway's" if has_key else f"is needed: --key-file or {KEY_VARIABLE}"
+    if status == HTTPStatus.UNAUTHORIZED:
+        if has_key:
+            return Refusal(f"the gateway does not know this API key ({message})")
+        return Refusal(
+            f"the gateway requires an API key. Give it with --key-file or {KEY_VARIABLE} ({message})"
         )
-        return Refusal(f"an API key {how} ({message})")
-    return Refusal(f"the gateway answers {status}: {message}")
+    return Refusal(f"the gateway answered {status}: {message}")
 
 
 def _extract_message(event: object) -> str:

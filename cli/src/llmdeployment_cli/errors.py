@@ -1,4 +1,4 @@
-"""What ends a command with a sentence instead of a traceback."""
+"""Errors that end a command with a sentence instead of a traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,21 +9,21 @@ from llmdeployment_cli.terminal import strip_controls
 
 
 class Refusal(Exception):
-    """The command cannot be done; the message says why and what to do."""
+    """The command cannot be carried out; the message says why and what to do."""
 
 
 class Conflict(Refusal):
-    """The object was changed by somebody else since it was read."""
+    """Somebody else changed the object after it was read."""
 
 
 def print_error(error: Refusal) -> None:
-    """Say on stderr why it cannot be done."""
+    """Print an error to stderr."""
     typer.echo(f"kubectl llm: {strip_controls(str(error))}", err=True)
 
 
 @contextmanager
 def report_errors() -> Iterator[None]:
-    """End with a sentence and exit code 1 where a command is refused; quietly at Ctrl-C."""
+    """End the program with a sentence and exit code 1 at a `Refusal`, and silently with 130 at Ctrl-C."""
     try:
         yield
     except Refusal as error:

@@ -1,4 +1,4 @@
-"""Who else writes an LLMDeployment's spec, and what that means for a change by hand."""
+"""Tools that write an LLMDeployment's spec, and what they do to a change by hand."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ from llmdeployment_cli.arms import Object
 MANAGER = "kubectl-llm"
 """The name under which this command writes."""
 
-_ARGO = "Argo CD keeps this object: with self-heal it puts its own spec back at once, else at its next sync. Change the source too."
-_FLUX = "Flux keeps this object and puts its own spec back at its next reconciliation. Suspend it, or change the source too."
-_HELM = "A Helm release holds this object: a later `helm upgrade` that changes these fields writes them anew. Change its values too."
-_APPLY = "This object comes from `kubectl apply`: the next one puts the file's fields back. Change the file too."
+_ARGO = "Argo CD manages this object. It restores its own spec at once with self-heal, otherwise at its next sync. Change the source too."
+_FLUX = "Flux manages this object. It restores its own spec at its next reconciliation. Suspend Flux, or change the source too."
+_HELM = "A Helm release manages this object. A later `helm upgrade` that sets these fields overwrites them. Change its values too."
+_APPLY = "This object was created with `kubectl apply`. The next apply restores the fields of the file. Change the file too."
 
 
 def find_caveat(deployment: Object) -> str:
-    """Return what becomes of a change of the spec under the tool that keeps the object; empty when there is no sign of one."""
+    """Return what the tool that manages the object does to a change of the spec; empty when no tool is found."""
     metadata = deployment["metadata"]
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     managers = set(_list_appliers(deployment))
@@ -30,14 +30,14 @@ def find_caveat(deployment: Object) -> str:
     if managers:
         who = ", ".join(sorted(managers))
         return (
-            f"{who} applies this object server-side: its next apply is refused as a conflict with {MANAGER}, or, if forced, puts its "
-            "own fields back. Change its source too."
+            f"{who} applies this object server-side. Its next apply conflicts with {MANAGER}; a forced one restores its own fields. "
+            "Change its source too."
         )
     return ""
 
 
 def _list_appliers(deployment: Object) -> Iterator[str]:
-    """Yield who applied fields of the object itself server-side; the operator only applies the status."""
+    """Yield the managers that applied fields of the object itself; the operator applies only the status."""
     for entry in deployment["metadata"].get("managedFields") or ():
         if entry.get("operation") == "Apply" and not entry.get("subresource"):
             yield str(entry.get("manager", "somebody"))

@@ -15,7 +15,7 @@ from llmdeployment_cli.times import parse_time
 
 @dataclass(frozen=True)
 class Record:
-    """One ControllerRevision: a revision's number, its template fields and when it was made."""
+    """One ControllerRevision: a revision's number, its template fields and when it was created."""
 
     number: int
     template: Mapping[str, Any]
@@ -28,10 +28,10 @@ class Entry:
 
     Attributes:
         number: the revision's.
-        created: when it was made.
+        created: when it was created.
         changed: fields that differ from the recorded revision before; None where there is none.
-        traffic: its percent of the requests.
-        role: what it is now: stable, canary, warm, given up, or nothing.
+        traffic: its share of the requests, in percent.
+        role: stable, canary, kept warm, rolled back, or empty.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Entry:
 
 
 def read_records(objects: Iterable[Object]) -> tuple[Record, ...]:
-    """Return what ControllerRevisions record, oldest first; those of a StatefulSet, which records pods, are left out."""
+    """Return the records in ControllerRevisions, oldest first; leaves out those of a StatefulSet, which record pods."""
     found = [
         Record(
             int(obj["revision"]),
@@ -83,7 +83,7 @@ def list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[s
     for key in sorted(before.keys() | after.keys()):
         one, other = before.get(key), after.get(key)
         maps = [each for each in (one, other) if isinstance(each, Mapping)]
-        # A map that one side lacks is an empty one there, so that its fields are named.
+        # A map that one side lacks counts as empty, so that its fields are listed.
         if maps and all(isinstance(each, Mapping) or each is None for each in (one, other)):
             found += [f"{key}.{path}" for path in list_changes(one or {}, other or {})]
         elif one != other:
@@ -95,14 +95,14 @@ def find_record(deployment: Object, records: Sequence[Record], number: int) -> R
     """Return the record of a revision.
 
     Raises:
-        Refusal: it is not kept, or never was.
+        Refusal: the revision is no longer kept, or never existed.
     """
     found = next((record for record in records if record.number == number), None)
     if found is None:
         kept = ", ".join(str(record.number) for record in records) or "none"
         raise Refusal(
-            f"revision {number} of {get_name(deployment)} does not exist (spec.revisionHistoryLimit says how many are kept); "
-            f"there are: {kept}"
+            f"revision {number} of {get_name(deployment)} does not exist. Revisions that are kept: {kept}. "
+            "spec.revisionHistoryLimit sets how many."
         )
     return found
 
@@ -111,11 +111,13 @@ def find_serving(deployment: Object, arm: str | None) -> int:
     """Return the revision that serves.
 
     Raises:
-        Refusal: none does yet.
+        Refusal: no revision serves yet.
     """
     stable = find_arm(deployment, arm).stable
     if stable is None:
-        raise Refusal(f"no revision of {get_name(deployment)} serves yet")
+        raise Refusal(
+            f"no revision of {get_name(deployment)} serves yet. `kubectl llm status {get_name(deployment)}` shows what it waits for."
+        )
     return stable
 
 
@@ -132,42 +134,40 @@ def format_diff(old: Record, new: Record) -> str:
 
 
 def find_undo_record(deployment: Object, records: Sequence[Record], to: int | None) -> Record:
-    """Return the record that `undo` goes back to: the one asked for, or the one that served before the stable.
+    """Return the record that `undo` goes back to: that of revision `to`, or the one that served before the stable revision.
 
     Raises:
-        Refusal: it does not exist; it is not clear which one is meant; or arms have fields of their own.
+        Refusal: the record does not exist, more than one could be meant, or arms have overrides.
     """
     if any(arm.get("overrides") for arm in deployment["spec"].get("arms") or ()):
         raise Refusal(
-            f"the arms of {get_name(deployment)} have overrides, which the records of their revisions hold too: undo would give them "
-            "to every arm. Put the fields back into spec or spec.arms[].overrides by hand; `kubectl llm diff` shows them"
+            f"the arms of {get_name(deployment)} have overrides, and the records of their revisions include them. Undo would copy them "
+            "to every arm. Restore the fields in spec or spec.arms[].overrides by hand. `kubectl llm diff` shows them."
         )
     if to is not None:
         return find_record(deployment, records, to)
     arm = _find_leading_arm(deployment)
     stable = find_serving(deployment, arm.name)
     before = _find_served_before(deployment, records, stable)
-    asked = _find_requested(deployment, arm)
-    if asked is not None:
+    requested = _find_requested(deployment, arm)
+    if requested is not None:
         beside = f", or --to {before.number} for the one before" if before is not None else ""
         raise Refusal(
-            f"revision {stable} serves and the spec asks for revision {asked}: say --to {stable} to go back to what serves{beside}"
+            f"revision {stable} serves and the spec asks for revision {requested}. Use --to {stable} to go back to what serves{beside}."
         )
     if before is None:
         kept = ", ".join(str(record.number) for record in records) or "none"
-        raise Refusal(
-            f"no revision served before {stable}, which serves; say --to with one of: {kept}"
-        )
+        raise Refusal(f"no revision served before revision {stable}. Choose one with --to: {kept}.")
     return before
 
 
 def _find_served_before(
     deployment: Object, records: Sequence[Record], stable: int
 ) -> Record | None:
-    """Return the record that was stable last, of those that ever answered; one that was given up never served."""
+    """Return the record that was the stable revision last, of those that were ever ready; one that was rolled back never served."""
     rows = {row["number"]: row for row in deployment["status"].get("revisions") or ()}
     if not rows.get(stable, {}).get("promotedAt"):
-        # A status from before this was told: the numbers are all there is.
+        # An older operator wrote this status without `promotedAt`: only the numbers are known.
         return next((record for record in reversed(records) if record.number < stable), None)
     served = [
         (row["promotedAt"], record.number, record)
@@ -180,7 +180,7 @@ def _find_served_before(
 
 
 def describe_undo(deployment: Object, record: Record, fields: Sequence[str], now: datetime) -> str:
-    """Return the sentence that says what an undo did, and how it takes effect."""
+    """Return what an undo did, and how it takes effect."""
     name, number = get_name(deployment), record.number
     arms = read_arms(deployment)
     warm = any(
@@ -191,27 +191,29 @@ def describe_undo(deployment: Object, record: Record, fields: Sequence[str], now
         for w in arm.warm
     )
     if any(arm.stable == number for arm in arms):
-        how = "it serves already, what was on its way goes back"
+        how = "It serves already; the canary is rolled back"
     elif warm:
-        how = "it is still warm and takes over at once"
+        how = "It is kept warm and takes over at once"
     else:
         strategy = (deployment["spec"].get("rollout") or {}).get("strategy", "BlueGreen")
-        how = f"it takes over as spec.rollout says ({strategy})"
-    sentence = f"The spec of {name} asks for revision {number} again ({', '.join(fields)} put back): {how}."
+        how = f"It takes over according to spec.rollout ({strategy})"
+    sentence = f"The spec of {name} asks for revision {number} again ({', '.join(fields)} restored). {how}."
     if str(number) in read_annotation(deployment, "abort"):
-        sentence += f" But it is aborted by annotation: `kubectl llm retry {name}` takes that away."
+        sentence += (
+            f" But an annotation aborts it. `kubectl llm retry {name}` removes the annotation."
+        )
     return sentence
 
 
 def _find_leading_arm(deployment: Object) -> Arm:
-    """Return the arm that speaks for all: without overrides they have the same revisions."""
+    """Return the arm that represents all: without overrides they have the same revisions."""
     arms = read_arms(deployment)
     moving = next((arm for arm in arms if arm.canary is not None), None)
     return moving or find_arm(deployment, arms[0].name if arms else None)
 
 
 def _find_requested(deployment: Object, arm: Arm) -> int | None:
-    """Return the revision that the spec asks for if it is not the one that serves."""
+    """Return the revision that the spec asks for, or None if that one serves."""
     if arm.canary is not None:
         return arm.canary
     if arm.rejected is not None:
@@ -228,8 +230,8 @@ def _list_roles(deployment: Object) -> dict[int, list[str]]:
     for arm in arms:
         named = f" of {arm.name}" if len(arms) > 1 else ""
         found = [(arm.stable, "stable"), (arm.canary, "canary")]
-        found += [(warm["revision"], "warm") for warm in arm.warm]
-        found += [(arm.rejected["revision"], "given up")] if arm.rejected is not None else []
+        found += [(warm["revision"], "kept warm") for warm in arm.warm]
+        found += [(arm.rejected["revision"], "rolled back")] if arm.rejected is not None else []
         for number, role in found:
             if number is not None:
                 roles.setdefault(number, []).append(role + named)

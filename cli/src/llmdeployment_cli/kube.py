@@ -1,8 +1,9 @@
-"""What is read from and written to the API server, with the user's own kubeconfig."""
+"""Reads and writes of the API server, with the user's own kubeconfig."""
 
 import json
 import os
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import urllib3
@@ -20,18 +21,17 @@ from llmdeployment_cli.gitops import MANAGER
 
 GROUP, VERSION, PLURAL = "llmdeployment.dev", "v1alpha1", "llmdeployments"
 _SECONDS = 30
-"""How long a call may take."""
-_NOT_FOUND, _CONFLICT = 404, 409
+"""How long a call may take, in seconds."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The way to the objects of one namespace.
+    """A connection to one namespace of a cluster.
 
     Attributes:
         api: the client; closed with the process.
-        namespace: the one asked for, else the context's.
-        context: the one asked for, or None: the kubeconfig's current one.
+        namespace: the one that was given, else the context's.
+        context: the one that was given, or None for the kubeconfig's current one.
     """
 
     api: ApiClient
@@ -40,10 +40,10 @@ class Cluster:
 
 
 def connect(context: str | None, namespace: str | None) -> Cluster:
-    """Return the way to the cluster that kubectl would use: $KUBECONFIG or ~/.kube/config, its current context.
+    """Return a connection to the cluster that kubectl would use: $KUBECONFIG or ~/.kube/config, and its current context.
 
     Raises:
-        Refusal: there is no kubeconfig, or none with this context.
+        Refusal: there is no kubeconfig, or it does not have this context.
     """
     path = os.environ.get("KUBECONFIG") or "~/.kube/config"
     configuration = Configuration()
@@ -53,8 +53,10 @@ def connect(context: str | None, namespace: str | None) -> Cluster:
         )
         known, current = config.list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call]  # because the client has no types here
     except (config.ConfigException, OSError) as error:
-        raise Refusal(f"no way to a cluster by {path}: {error}") from error
-    # One answer is enough for a person who waits at a terminal.
+        raise Refusal(
+            f"{path} leads to no cluster: {error}. Check $KUBECONFIG and --context."
+        ) from error
+    # A person waits at the terminal, so one retry is enough.
     configuration.retries = urllib3.Retry(1, redirect=0, backoff_factor=0.2)
     chosen = next((each for each in known if each["name"] == context), current)
     return Cluster(
@@ -65,7 +67,7 @@ def connect(context: str | None, namespace: str | None) -> Cluster:
 
 
 def build_labels(name: str) -> dict[str, str]:
-    """Return the labels of what the operator makes for an LLMDeployment."""
+    """Return the labels of the objects that the operator creates for an LLMDeployment."""
     return {f"{GROUP}/name": name, "app.kubernetes.io/managed-by": "llmdeployment-operator"}
 
 
@@ -92,7 +94,7 @@ def list_revisions(cluster: Cluster, name: str) -> list[Object]:
         Refusal: they may not be read, or the API server does not answer.
     """
     # The Ray head's StatefulSet has ControllerRevisions too, with its pods' labels: the manager's is not among them.
-    # Not by the client's own types: they rename fields, and `data` would be no JSON any more.
+    # The client's own types rename fields, so `data` would not be the JSON that was stored.
     api = CustomObjectsApi(cluster.api)
     try:
         answer = api.list_namespaced_custom_object(
@@ -110,10 +112,10 @@ def list_revisions(cluster: Cluster, name: str) -> list[Object]:
 
 
 def patch(cluster: Cluster, name: str, body: dict[str, Any]) -> Object:
-    """Write a JSON merge patch and return the object as it is then.
+    """Apply a JSON merge patch and return the patched object.
 
     Raises:
-        Conflict: the patch names a resourceVersion that is not the object's any more.
+        Conflict: the object no longer has the resourceVersion that the patch names.
         Refusal: the API server refuses it, or does not answer.
     """
     api = CustomObjectsApi(cluster.api)
@@ -137,24 +139,30 @@ def patch(cluster: Cluster, name: str, body: dict[str, Any]) -> Object:
 
 def _require_object(found: object) -> Object:
     if not isinstance(found, dict):
-        raise Refusal("the API server's answer is no object")
+        raise Refusal(
+            "the API server's answer is not a JSON object. Check that the kubeconfig names an API server."
+        )
     return found
 
 
 def _explain_refusal(error: Exception, cluster: Cluster, name: str) -> Refusal:
     if not isinstance(error, ApiException):
         host = cluster.api.configuration.host
-        return Refusal(f"the API server {host} does not answer: {error}")
-    if error.status == _CONFLICT:
-        return Conflict(f"{name} is being changed by somebody else again and again; try once more")
-    message = _extract_message(error)
-    if error.status == _NOT_FOUND and f'"{name}"' in message:
-        return Refusal(f"no LLMDeployment {name} in namespace {cluster.namespace}")
-    if error.status == _NOT_FOUND:
         return Refusal(
-            f"the cluster does not know LLMDeployments: is the operator installed? ({message})"
+            f"the API server {host} does not answer ({error}). Check the kubeconfig and the network."
         )
-    return Refusal(f"the API server refuses: {message}")
+    if error.status == HTTPStatus.CONFLICT:
+        return Conflict(f"somebody else keeps changing {name}, so nothing was written. Try again.")
+    message = _extract_message(error)
+    if error.status == HTTPStatus.NOT_FOUND and f'"{name}"' in message:
+        return Refusal(
+            f"no LLMDeployment {name} in namespace {cluster.namespace}. Choose another namespace with -n."
+        )
+    if error.status == HTTPStatus.NOT_FOUND:
+        return Refusal(
+            f"the cluster does not know LLMDeployments ({message}). Install the operator's CRD first."
+        )
+    return Refusal(f"the API server refused the request: {message}")
 
 
 def _extract_message(error: ApiException) -> str:

@@ -22,43 +22,51 @@ from llmdeployment_cli.terminal import make_text, strip_controls
 
 app = typer.Typer(
     name="kubectl llm",
-    help="What an LLMDeployment does, and its rollouts by hand.",
+    help="Show LLMDeployments and control their rollouts.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The LLMDeployment.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the LLMDeployment.", show_default=False)
+]
 Namespace = Annotated[
     str | None,
     typer.Option(
-        "--namespace", "-n", help="Its namespace; else the context's.", show_default=False
+        "--namespace", "-n", help="Namespace (default: the context's).", show_default=False
     ),
 ]
 Context = Annotated[
     str | None,
-    typer.Option("--context", help="Context of the kubeconfig.", show_default=False),
+    typer.Option(
+        "--context",
+        help="Context of the kubeconfig (default: the current one).",
+        show_default=False,
+    ),
 ]
 ArmName = Annotated[
     str | None,
-    typer.Option("--arm", help="The arm, where there are several.", show_default=False),
+    typer.Option("--arm", help="Arm; needed if there are several.", show_default=False),
 ]
 
 _EVERY = 1.0
-"""Seconds between two looks of --watch."""
+"""Seconds between two reads of --watch."""
 _TRIES = 5
-"""How often an undo is computed anew when somebody else writes at the same time."""
+"""How often a change is computed at most, when somebody else writes at the same time."""
 
 
 @app.command()
 def status(
     name: Name,
     *,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Refresh every second until Ctrl-C.")
+    ] = False,
     namespace: Namespace = None,
     context: Context = None,
 ) -> None:
-    """Show arms, revisions and conditions, and what it waits for."""
+    """Show what an LLMDeployment waits for, its arms, revisions and conditions."""
     with report_errors():
         cluster = kube.connect(context, namespace)
         shown = picture.draw_status(kube.get_deployment(cluster, name), _now())
@@ -71,7 +79,7 @@ def status(
                 try:
                     shown = picture.draw_status(kube.get_deployment(cluster, name), _now())
                 except Refusal as error:
-                    # An API server that restarts is no reason to go: the last picture stays.
+                    # The API server may only be restarting: keep the last picture.
                     live.update(Group(shown, make_text(str(error), "red")), refresh=True)
                 else:
                     live.update(shown, refresh=True)
@@ -79,12 +87,14 @@ def status(
 
 @app.command()
 def history(name: Name, namespace: Namespace = None, context: Context = None) -> None:
-    """List the revisions that are kept, and what changed from one to the next."""
+    """List the kept revisions and what changed from one to the next."""
     with report_errors():
         cluster = kube.connect(context, namespace)
         found, records = _read_history(cluster, name)
         if not records:
-            raise Refusal(f"{name} has no revisions yet")
+            raise Refusal(
+                f"{name} has no revisions yet. `kubectl llm status {name}` shows what it waits for."
+            )
         Console().print(picture.draw_history(past.list_entries(found, records), _now()))
 
 
@@ -94,14 +104,16 @@ def diff(
     one: Annotated[int, typer.Argument(metavar="A", help="A revision.", show_default=False)],
     other: Annotated[
         int | None,
-        typer.Argument(metavar="[B]", help="Another one; else what serves.", show_default=False),
+        typer.Argument(
+            metavar="[B]", help="Another revision (default: the stable one).", show_default=False
+        ),
     ] = None,
     *,
     arm: ArmName = None,
     namespace: Namespace = None,
     context: Context = None,
 ) -> None:
-    """Show what differs from revision A to revision B."""
+    """Show the difference between revisions A and B."""
     with report_errors():
         found, records = _read_history(kube.connect(context, namespace), name)
         to = past.find_serving(found, arm) if other is None else other
@@ -122,18 +134,20 @@ def undo(
     to: Annotated[
         int | None,
         typer.Option(
-            "--to", help="The revision; else the one that served before.", show_default=False
+            "--to", help="Revision (default: the one that served before).", show_default=False
         ),
     ] = None,
     namespace: Namespace = None,
     context: Context = None,
 ) -> None:
-    """Put an earlier revision's fields back into the spec."""
+    """Restore an earlier revision's fields in the spec."""
     with report_errors():
         cluster = kube.connect(context, namespace)
         before, after, record = _undo(cluster, name, to)
         if after["metadata"]["generation"] == before["metadata"]["generation"]:
-            typer.echo(f"The spec of {name} asks for revision {record.number} already.")
+            typer.echo(
+                f"The spec of {name} already asks for revision {record.number}. Nothing changed."
+            )
             return
         old = {key: before["spec"].get(key, {}) for key in patches.TEMPLATE_FIELDS}
         new = {key: after["spec"].get(key, {}) for key in patches.TEMPLATE_FIELDS}
@@ -148,17 +162,21 @@ def promote(
     *,
     step: Annotated[
         int | None,
-        typer.Option("--step", help="Up to this step; else the present one.", show_default=False),
+        typer.Option(
+            "--step",
+            help="Pass steps up to this one (default: the current step).",
+            show_default=False,
+        ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Skip what is left of its steps.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Skip all remaining steps.")] = False,
     arm: ArmName = None,
     namespace: Namespace = None,
     context: Context = None,
 ) -> None:
-    """Let the canary pass its step."""
+    """Let the canary pass its current step."""
     with report_errors():
         if full and step is not None:
-            raise Refusal("--step and --full exclude each other")
+            raise Refusal("--step and --full cannot be combined. Use one of them.")
         if full:
             _annotate(name, namespace, context, lambda o: patches.promote_fully(o, arm))
         else:
@@ -166,9 +184,9 @@ def promote(
 
 
 def _add_annotation_command(
-    change: Callable[[Object, str | None], patches.Change], said: str
+    change: Callable[[Object, str | None], patches.Change], description: str
 ) -> None:
-    """Register a command that says something of the canary."""
+    """Register a command that annotates the object."""
 
     def command(
         name: Name, *, arm: ArmName = None, namespace: Namespace = None, context: Context = None
@@ -176,13 +194,15 @@ def _add_annotation_command(
         with report_errors():
             _annotate(name, namespace, context, lambda o: change(o, arm))
 
-    app.command(name=change.__name__, help=said)(command)
+    app.command(name=change.__name__, help=description)(command)
 
 
-_add_annotation_command(patches.abort, "Take the canary's traffic away.")
-_add_annotation_command(patches.pause, "Keep the canary at its weight.")
-_add_annotation_command(patches.resume, "Let a paused canary go on.")
-_add_annotation_command(patches.retry, "Try a revision again that was given up or aborted.")
+_add_annotation_command(
+    patches.abort, "Abort the rollout: return the canary's traffic to the stable revision."
+)
+_add_annotation_command(patches.pause, "Keep the canary at its current weight.")
+_add_annotation_command(patches.resume, "Resume a canary that was paused with `pause`.")
+_add_annotation_command(patches.retry, "Retry a revision that was rolled back or aborted.")
 
 
 @app.command(name="chat")
@@ -190,28 +210,31 @@ def converse(
     name: Name,
     *,
     once: Annotated[
-        str | None, typer.Option("--once", help="Say this, and end.", show_default=False)
+        str | None,
+        typer.Option(
+            "--once", help="Send this one message, print the answer and exit.", show_default=False
+        ),
     ] = None,
     url: Annotated[
         str | None,
         typer.Option(
-            "--url", help="The gateway; else by kubectl port-forward.", show_default=False
+            "--url", help="URL of the gateway (default: kubectl port-forward).", show_default=False
         ),
     ] = None,
     key_file: Annotated[
         Path | None,
         typer.Option(
-            "--key-file", help="Holds the API key; else LLMD_API_KEY.", show_default=False
+            "--key-file", help="File with the API key (default: $LLMD_API_KEY).", show_default=False
         ),
     ] = None,
     user: Annotated[
         str | None,
-        typer.Option("--user", help="Ask as this user (x-user).", show_default=False),
+        typer.Option("--user", help="Send this user in the header x-user.", show_default=False),
     ] = None,
     namespace: Namespace = None,
     context: Context = None,
 ) -> None:
-    """Talk to the model through the gateway; each answer says which revision gave it."""
+    """Talk to the model through the gateway; each answer shows its revision."""
     with report_errors():
         cluster = kube.connect(context, namespace)
         found = kube.get_deployment(cluster, name)
@@ -239,7 +262,7 @@ def _read_history(cluster: kube.Cluster, name: str) -> tuple[Object, tuple[past.
 
 
 def _undo(cluster: kube.Cluster, name: str, to: int | None) -> tuple[Object, Object, past.Record]:
-    """Write the undo; returns the object before and after it, and the revision that it went back to."""
+    """Write the undo, and return the object before and after it and the record that was restored."""
     for left in reversed(range(_TRIES)):
         before, records = _read_history(cluster, name)
         record = past.find_undo_record(before, records, to)
@@ -282,7 +305,7 @@ def _converse(endpoint: chat.Endpoint) -> None:
                 _build_message("assistant", _ask(endpoint, [*messages, question])),
             ]
         except Refusal as error:
-            # What was said before is worth more than this one answer.
+            # Keep the conversation so far: only this answer is lost.
             print_error(error)
 
 

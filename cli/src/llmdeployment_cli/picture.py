@@ -1,4 +1,4 @@
-"""A status as a picture: pure, from the object and the time to what rich prints."""
+"""The picture of a status: pure functions from the object and the time to what rich prints."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -17,16 +17,17 @@ from llmdeployment_cli.times import format_age, format_span, parse_time
 _BAR = 30
 """Cells of a bar."""
 _GOOD = {"Accepted": "True", "Ready": "True", "Progressing": "False", "Degraded": "False"}
-"""What the operator's conditions say when nothing is to be done."""
+"""Status of each condition when nothing is to be done."""
 _SHOWN = 6
-"""Changed fields named in a line of the history; the rest is counted."""
+"""Changed fields that a line of the history names; the rest is counted."""
 
 
 def draw_status(deployment: Object, now: datetime) -> RenderableType:
     """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its conditions."""
     status = deployment.get("status") or {}
     if not status.get("conditions"):
-        return make_text(f"{get_name(deployment)}: the operator has not looked at it yet", "yellow")
+        line = f"{get_name(deployment)}: the operator has not seen it yet. Check that it runs and watches this namespace."
+        return make_text(line, "yellow")
     arms = read_arms(deployment)
     parts: list[RenderableType] = [_draw_headline(deployment), _describe_wait(status)]
     parts += [_draw_arm(arm, now) for arm in arms]
@@ -49,13 +50,13 @@ def draw_history(entries: Sequence[Entry], now: datetime) -> RenderableType:
 
 
 def draw_bar(percent: int) -> str:
-    """Return a bar; a share of one percent is to be seen, and so is one that lacks to all.
+    """Return a bar for a share in percent; 1 % is visible, and so is the missing 1 % of 99 %.
 
     >>> draw_bar(50)[14:16], draw_bar(0)[0], draw_bar(1)[0], draw_bar(99)[-1]
     ('█░', '░', '█', '░')
     """
     filled = round(percent * _BAR / 100)
-    if 0 < percent < 100:  # noqa: PLR2004  because percent
+    if 0 < percent < 100:  # noqa: PLR2004  because the value is in percent
         filled = min(max(filled, 1), _BAR - 1)
     return "█" * filled + "░" * (_BAR - filled)
 
@@ -66,16 +67,14 @@ def _draw_headline(deployment: Object) -> Text:
     for part in (status.get("traffic") or "no traffic yet", status.get("endpoint")):
         if part:
             line.append("  ").append(make_text(part))
-    line.append(
-        f"  {status.get('readyReplicas', 0)} of {status.get('replicas', 0)} replicas answer"
-    )
+    line.append(f"  {status.get('readyReplicas', 0)} of {status.get('replicas', 0)} replicas ready")
     if deployment["spec"].get("paused"):
         line.append("  spec.paused", "yellow")
     return line
 
 
 def _describe_wait(status: Mapping[str, Any]) -> Text:
-    """Return what it waits for, in the operator's words: what is wrong first, then what is under way."""
+    """Return what the LLMDeployment waits for, in the operator's words: problems first, then progress."""
     found = {condition["type"]: condition for condition in status["conditions"]}
     for kind in ("Accepted", "Degraded", "Progressing", "Ready"):
         condition = found.get(kind)
@@ -111,7 +110,7 @@ def _draw_share(revision: int, percent: int, style: str) -> tuple[Text, Text, Te
 
 def _describe_step(arm: Arm, now: datetime) -> Text:
     if arm.leaving:
-        return make_text("is being taken back", "yellow")
+        return make_text("is being rolled back", "yellow")
     line = f"step {arm.step} of {arm.steps}"
     if arm.since is not None:
         line += f" for {format_age(arm.since, now)}"
@@ -148,7 +147,7 @@ def _draw_warm(arm: Arm, now: datetime) -> Iterator[RenderableType]:
         until = parse_time(warm.get("until"))
         left = format_span((until - now).total_seconds()) if until is not None else "?"
         yield make_text(
-            f"warm    r{warm['revision']} for {left}: going back to it takes effect at once"
+            f"kept warm  r{warm['revision']} for {left}: a rollback to it takes effect at once"
         )
 
 
@@ -157,9 +156,9 @@ def _draw_rejected(arm: Arm, now: datetime) -> Iterator[RenderableType]:
         return
     gone = arm.rejected
     line = make_text(
-        f"r{gone['revision']} was given up {format_age(gone.get('at'), now)} ago", "red"
+        f"r{gone['revision']} was rolled back {format_age(gone.get('at'), now)} ago", "red"
     )
-    yield line.append(f" (attempt {gone.get('attempt', 1)}); kubectl llm retry tries it again")
+    yield line.append(f" (attempt {gone.get('attempt', 1)}). `kubectl llm retry` retries it.")
 
 
 def _draw_revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetime) -> Table:
@@ -169,7 +168,7 @@ def _draw_revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetim
     warm = {warm["revision"] for arm in arms for warm in arm.warm}
     for row in status.get("revisions") or ():
         number = row["number"]
-        groups = (("stable", stable), ("canary", canary), ("warm", warm))
+        groups = (("stable", stable), ("canary", canary), ("kept warm", warm))
         role = next((name for name, numbers in groups if number in numbers), "")
         table.add_row(
             str(number),
@@ -184,7 +183,7 @@ def _draw_revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetim
 
 def _draw_conditions(status: Mapping[str, Any], now: datetime) -> Table:
     table = _make_table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
-    told: set[str] = set()
+    printed: set[str] = set()
     for condition in status["conditions"]:
         wanted = _GOOD.get(condition["type"], condition["status"])
         style = "" if condition["status"] == wanted else "yellow"
@@ -194,9 +193,9 @@ def _draw_conditions(status: Mapping[str, Any], now: datetime) -> Table:
             make_text(condition["status"], style),
             make_text(condition["reason"]),
             format_age(condition.get("lastTransitionTime"), now),
-            make_text("the same" if message in told else message),
+            make_text("the same" if message in printed else message),
         )
-        told |= {message} - {""}
+        printed |= {message} - {""}
     return table
 
 
@@ -208,10 +207,10 @@ def _format_changes(changed: Sequence[str] | None) -> str:
 
 
 def _choose_style(role: str) -> str:
-    """Return the colour of a role; that of the first, where a revision has several."""
+    """Return the color of a role; of the first one if a revision has several."""
     if not role:
         return "dim"
-    styles = {"stable": "green", "canary": "cyan", "given up": "red"}
+    styles = {"stable": "green", "canary": "cyan", "rolled back": "red"}
     return next((style for name, style in styles.items() if role.startswith(name)), "")
 
 

@@ -1,4 +1,4 @@
-"""`kubectl llm simulate`: its options. What it does is in the package `simulation`, which needs the extra of that name."""
+"""The command `kubectl llm simulate`. The package `simulation` does the work, and needs the extra `simulate`."""
 
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from llmdeployment_cli.errors import Refusal, report_errors
 from llmdeployment_cli.simulation.options import SimulationOptions
 
 MISSING = (
-    "simulate runs the operator's own code, which is not installed: pip install 'llmdeployment-cli[simulate]' "
+    "simulate runs the operator's own code, which is not installed. Run: pip install 'llmdeployment-cli[simulate]' "
     "(in a clone: pip install ./operator './cli[simulate]')"
 )
 
@@ -19,14 +19,16 @@ def simulate(  # noqa: PLR0913  because a command has options
     *,
     file: Annotated[
         Path,
-        typer.Option("--filename", "-f", help="YAML with the LLMDeployment.", show_default=False),
+        typer.Option(
+            "--filename", "-f", help="YAML file with the LLMDeployment.", show_default=False
+        ),
     ],
     trace: Annotated[
         str,
         typer.Option(
             "--trace",
             help="Requests over time: Azure CSV, Mooncake JSON lines, or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
-            "Or made-up ones: poisson:rate=5,seconds=3600 (bursts, ramp, steps, diurnal).",
+            "Or generated ones: poisson:rate=5,seconds=3600 (bursts, ramp, steps, diurnal).",
             show_default=False,
         ),
     ],
@@ -34,18 +36,18 @@ def simulate(  # noqa: PLR0913  because a command has options
         Path | None,
         typer.Option(
             "--engine-profile",
-            help="JSON that says what one replica can do; else a simulated engine's own flags do.",
+            help="JSON file with the speed of one replica (default: the flags of a simulated engine).",
             show_default=False,
         ),
     ] = None,
     speed: Annotated[
-        float, typer.Option("--speed", help="Replay the trace so many times as fast.")
+        float, typer.Option("--speed", help="Replay the trace this many times faster.")
     ] = 1.0,
     warm_up: Annotated[
         float | None,
         typer.Option(
             "--warm-up",
-            help="Seconds from a replica's order to its first request; else the profile's.",
+            help="Seconds from a replica's order to its first request (default: the profile's).",
             show_default=False,
         ),
     ] = None,
@@ -54,21 +56,24 @@ def simulate(  # noqa: PLR0913  because a command has options
         typer.Option(
             "--begins",
             formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S"],
-            help="When the trace begins, for schedules; UTC unless it says otherwise.",
+            help="When the trace begins, for schedules; UTC unless an offset is given.",
             show_default=False,
         ),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Also fixed numbers and other autoscalers.")
+        bool,
+        typer.Option(
+            "--compare", help="Also simulate fixed numbers of replicas and other autoscalers."
+        ),
     ] = False,
     sweep: Annotated[
-        bool, typer.Option("--sweep", help="Also what other targets would cost.")
+        bool, typer.Option("--sweep", help="Also simulate other targets, to compare their costs.")
     ] = False,
     price_per_replica_hour: Annotated[
         float | None,
         typer.Option(
             "--price-per-replica-hour",
-            help="In any currency; the costs are in the same.",
+            help="Price in any currency; costs are printed in the same one.",
             show_default=False,
         ),
     ] = None,
@@ -76,9 +81,11 @@ def simulate(  # noqa: PLR0913  because a command has options
         Path | None,
         typer.Option("--picture", help="Write a PNG of the run.", show_default=False),
     ] = None,
-    decisions: Annotated[int, typer.Option("--decisions", help="How many to list.")] = 12,
+    decisions: Annotated[
+        int, typer.Option("--decisions", help="Number of decisions to list.")
+    ] = 12,
 ) -> None:
-    """Replay recorded traffic through the code that scales: latencies, replicas, costs, decisions."""
+    """Replay recorded traffic through the autoscaler: latencies, replicas, costs, decisions."""
     with report_errors():
         options = SimulationOptions(
             file=file,

@@ -1,10 +1,10 @@
-"""Text that others wrote, made fit for a terminal."""
+"""Text from others, made safe for a terminal."""
 
 from rich.text import Text
 
 
 def strip_controls(text: str) -> str:
-    r"""Return a text without what would steer the terminal: engines' messages and models' answers may hold anything.
+    r"""Return a text without control characters: engines' messages and models' answers may hold any.
 
     >>> strip_controls("one\ttwo\n\x1b[31mred\x07")
     'one\ttwo\n[31mred'
@@ -13,5 +13,5 @@ def strip_controls(text: str) -> str:
 
 
 def make_text(text: object, style: str = "") -> Text:
-    """Return a text as it is: brackets in it are no markup."""
+    """Return a text for rich that takes brackets literally."""
     return Text(strip_controls(str(text)), style=style)

@@ -1,4 +1,4 @@
-"""Times for people."""
+"""Times in a form for people."""
 
 from datetime import datetime
 
@@ -6,7 +6,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
 def format_span(seconds: float) -> str:
-    """Return a length of time in its two largest units, as kubectl writes ages.
+    """Return a duration in seconds as its two largest units, as kubectl writes ages.
 
     >>> format_span(45), format_span(754), format_span(7200), format_span(200_000), format_span(-3)
     ('45s', '12m34s', '2h', '2d7h', '0s')
@@ -21,7 +21,7 @@ def format_span(seconds: float) -> str:
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Return the time in a status, or None when there is none that can be read."""
+    """Return the time in a status, or None if it is missing or unreadable."""
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:
@@ -30,7 +30,7 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def format_age(text: str | None, now: datetime) -> str:
-    """Return how long ago a time in a status was; `-` when there is none.
+    """Return how long ago a time in a status was; `-` if it is missing.
 
     >>> from datetime import UTC
     >>> format_age("2026-11-24T12:00:00Z", datetime(2026, 11, 24, 12, 5, tzinfo=UTC))

@@ -202,7 +202,7 @@ def test_an_undo_to_a_revision_that_is_gone_names_those_that_are_there(
 
     assert result.exit_code == 1
     assert "revision 1 of chat does not exist" in result.output
-    assert "there are: 2, 3" in result.output
+    assert "kept: 2, 3" in result.output
     assert story.object == before
 
 

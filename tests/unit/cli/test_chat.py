@@ -32,10 +32,10 @@ def test_a_stream_becomes_text(lines: list[bytes], text: list[str]) -> None:
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
-        ([event("half")], "broke off"),
+        ([event("half")], "was cut off"),
         ([b'data: {"error": {"message": "engine dead"}}'], "engine dead"),
-        ([b"data: <html>"], "no chat completion"),
-        ([b'data: ["x"]'], "no chat completion"),
+        ([b"data: <html>"], "not a chat completion"),
+        ([b'data: ["x"]'], "not a chat completion"),
     ],
 )
 def test_a_stream_that_ends_badly_says_why(lines: list[bytes], why: str) -> None:
@@ -47,23 +47,23 @@ def test_a_stream_that_ends_badly_says_why(lines: list[bytes], why: str) -> None
     "url", ["http://llm.example", "http://llm.example/", "http://llm.example/v1"]
 )
 def test_a_request_goes_to_the_gateway(url: str) -> None:
-    asked = build_request(
+    request = build_request(
         Endpoint(url, "chat", "secret", "ada"), [{"role": "user", "content": "Hi"}]
     )
-    assert asked.full_url == "http://llm.example/v1/chat/completions"
-    assert isinstance(asked.data, bytes)
-    assert json.loads(asked.data) == {
+    assert request.full_url == "http://llm.example/v1/chat/completions"
+    assert isinstance(request.data, bytes)
+    assert json.loads(request.data) == {
         "model": "chat",
         "messages": [{"role": "user", "content": "Hi"}],
         "stream": True,
     }
-    assert asked.get_header("X-user") == "ada"
+    assert request.get_header("X-user") == "ada"
 
 
 def test_a_key_does_not_follow_a_redirect() -> None:
-    asked = build_request(Endpoint("http://llm.example", "chat", "secret"), [])
-    assert asked.unredirected_hdrs["Authorization"] == "Bearer secret"
-    assert "Authorization" not in asked.headers
+    request = build_request(Endpoint("http://llm.example", "chat", "secret"), [])
+    assert request.unredirected_hdrs["Authorization"] == "Bearer secret"
+    assert "Authorization" not in request.headers
 
 
 def test_other_schemes_are_refused() -> None:

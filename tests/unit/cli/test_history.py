@@ -78,11 +78,11 @@ def test_a_history_says_what_each_revision_is_now() -> None:
     arm = {"warm": [{"revision": 2, "until": "2026-11-24T12:04:05Z"}]}
     found = list_entries(on_its_way(**arm), KEPT)
     assert [(e.number, e.role, e.traffic) for e in found] == [
-        (2, "warm", 0),
+        (2, "kept warm", 0),
         (3, "stable", 75),
         (4, "canary", 25),
     ]
-    assert [e.role for e in list_entries(GIVEN_UP, KEPT)] == ["", "stable", "given up"]
+    assert [e.role for e in list_entries(GIVEN_UP, KEPT)] == ["", "stable", "rolled back"]
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_an_undo_goes_back_to_what_served(rows: list[Object], stable: int, numbe
     ("obj", "to", "why"),
     [
         (deployment(), 1, "revision 1 of chat does not exist"),
-        (deployment(), 1, "there are: 2, 3, 4"),
-        (FIRST, None, "no revision served before 2, which serves; say --to with one of: 2, 3, 4"),
-        (on_its_way(), None, "the spec asks for revision 4: say --to 3 to go back to what serves"),
+        (deployment(), 1, "kept: 2, 3, 4"),
+        (FIRST, None, "no revision served before revision 2. Choose one with --to: 2, 3, 4."),
+        (on_its_way(), None, "the spec asks for revision 4. Use --to 3 to go back to what serves"),
         (on_its_way(), None, "or --to 2 for the one before"),
         (GIVEN_UP, None, "the spec asks for revision 4"),
         (deployment({"name": "main", "weight": 100}), None, "no revision of chat serves yet"),
@@ -157,16 +157,20 @@ def test_arms_with_fields_of_their_own_are_not_undone() -> None:
 @pytest.mark.parametrize(
     ("obj", "number", "how"),
     [
-        (deployment(), 2, "takes over as spec.rollout says (Canary)"),
-        (on_its_way(), 3, "it serves already"),
-        (on_its_way(warm=[{"revision": 2, "until": "2026-11-24T12:04:05Z"}]), 2, "still warm"),
-        (on_its_way(warm=[{"revision": 2, "until": "2026-11-24T11:59:59Z"}]), 2, "takes over as"),
-        (annotated(deployment(), abort="2"), 2, "`kubectl llm retry chat` takes that away"),
+        (deployment(), 2, "It takes over according to spec.rollout (Canary)"),
+        (on_its_way(), 3, "It serves already"),
+        (on_its_way(warm=[{"revision": 2, "until": "2026-11-24T12:04:05Z"}]), 2, "kept warm"),
+        (
+            on_its_way(warm=[{"revision": 2, "until": "2026-11-24T11:59:59Z"}]),
+            2,
+            "takes over according to",
+        ),
+        (annotated(deployment(), abort="2"), 2, "`kubectl llm retry chat` removes the annotation"),
     ],
 )
 def test_an_undo_says_how_it_takes_effect(obj: Object, number: int, how: str) -> None:
     sentence = describe_undo(obj, find_record(obj, KEPT, number), ("prompt.system",), NOW)
-    assert f"asks for revision {number} again (prompt.system put back)" in sentence
+    assert f"asks for revision {number} again (prompt.system restored)" in sentence
     assert how in sentence
 
 

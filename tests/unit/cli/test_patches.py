@@ -70,7 +70,7 @@ WRITTEN = [
     (promote(), annotated(on_its_way(), pause="4"), Commands(promote={4: 2}), "resume chat"),
     (promote_fully, on_its_way(), Commands(promote={4: None}), "takes over"),
     (promote_fully, LAST, Commands(promote={4: None}), "takes over"),
-    (abort, on_its_way(), Commands(abort={4}), "back to revision 3"),
+    (abort, on_its_way(), Commands(abort={4}), "to revision 3"),
     (pause, on_its_way(), Commands(pause={4}), "stays at 25 %"),
     (pause, PAUSED, Commands(pause={4}), "spec.paused is true"),
     (retry, GIVEN_UP, Commands(retry={4: 2}), "attempt 2"),
@@ -118,21 +118,29 @@ REFUSED = [
     (abort, IDLE, "no canary"),
     (pause, IDLE, "no canary"),
     (resume, IDLE, "no canary"),
-    (retry, IDLE, "no revision of chat was given up"),
-    (retry, annotated(IDLE, abort="3"), "no revision of chat was given up"),
-    (retry, annotated(GIVEN_UP, retry="4/2"), "is being tried again"),
-    (lambda obj: patches.retry(obj, "terse"), annotated(NEW_ARM, retry="4/2"), "tried again"),
-    (lambda obj: patches.retry(obj, "control"), NEW_ARM, "no revision of chat was given up"),
+    (retry, IDLE, "no revision of chat was rolled back"),
+    (retry, annotated(IDLE, abort="3"), "no revision of chat was rolled back"),
+    (retry, annotated(GIVEN_UP, retry="4/2"), "is already being retried"),
+    (
+        lambda obj: patches.retry(obj, "terse"),
+        annotated(NEW_ARM, retry="4/2"),
+        "being evaluated again",
+    ),
+    (lambda obj: patches.retry(obj, "control"), NEW_ARM, "no revision of chat was rolled back"),
     (resume, on_its_way(), "not paused by annotation"),
     (resume, annotated(on_its_way(), pause="3"), "not paused by annotation"),
     (promote(step=1), on_its_way(), "--step takes 2 to 3"),
     (promote(step=4), on_its_way(), "--step takes 2 to 3"),
-    (promote(), LAST, "past its steps"),
+    (promote(), LAST, "past its last step"),
     (promote(), annotated(on_its_way(), promote="4"), "already skips"),
-    (promote(), LEAVING, "revision 4 is being taken back, 25 % are left; `kubectl llm retry chat`"),
-    (abort, LEAVING, "is being taken back"),
-    (promote(), TWO, "say which one with --arm (control, terse)"),
-    (promote(arm="other"), TWO, "no arm other; its arms: control, terse"),
+    (
+        promote(),
+        LEAVING,
+        "revision 4 is being rolled back and still gets 25 % of the requests. `kubectl llm retry chat`",
+    ),
+    (abort, LEAVING, "is being rolled back"),
+    (promote(), TWO, "Choose one with --arm: control, terse."),
+    (promote(arm="other"), TWO, "no arm other. Its arms are: control, terse."),
     (promote(), {"metadata": {"name": "chat"}, "spec": {}}, "has no rollout yet"),
 ]
 
@@ -174,7 +182,7 @@ def test_one_of_several_arms_is_tried_again() -> None:
         "llmdeployment.dev/retry": "6/1,5/1",
         "llmdeployment.dev/abort": "6",
     }
-    with pytest.raises(Refusal, match="revisions 5, 6 are aborted: take the one that is meant out"):
+    with pytest.raises(Refusal, match="revisions 5, 6 are aborted, and their arms are unknown"):
         patches.retry(found, "terse")
 
 

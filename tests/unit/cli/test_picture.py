@@ -51,7 +51,7 @@ STATUSES: dict[str, Object] = {
     "serving": deployment(),
     "canary": on_its_way(analysis=analysis()),
     "passed": on_its_way(analysis=analysis("Pass", None)),
-    "given-up": deployment(
+    "rolled-back": deployment(
         {
             "name": "main",
             "weight": 100,
@@ -70,7 +70,7 @@ STATUSES: dict[str, Object] = {
             condition("Degraded", "True", "RolledBack", GIVEN_UP),
         ],
     ),
-    "taken-back": deployment(
+    "leaving": deployment(
         {"name": "main", "weight": 100, "stable": 3, "canary": 4, "canaryWeight": 25}
     ),
     "arms": deployment(
@@ -112,7 +112,7 @@ def test_the_table_of_a_history() -> None:
 
 def test_a_message_cannot_steer_the_terminal() -> None:
     console = Console(width=100, file=io.StringIO(), force_terminal=False)
-    console.print(draw_status(STATUSES["given-up"], NOW))
+    console.print(draw_status(STATUSES["rolled-back"], NOW))
     assert isinstance(console.file, io.StringIO)
     assert "\x1b" not in console.file.getvalue()
 

@@ -141,7 +141,7 @@ def test_a_run(simulate: Simulate) -> None:
     assert "requests of trace.csv, 2 times as fast, in 1m" in ran.stdout
     assert "ttft p90 500 ms" in ran.stdout
     assert "per 1,000 tokens" in ran.stdout
-    assert "The picture is in out.png." in ran.stdout
+    assert "Wrote the picture to out.png." in ran.stdout
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -172,7 +172,7 @@ def test_without_the_time_of_day_schedules_are_refused(simulate: Simulate) -> No
     ran = simulate()
 
     assert ran.exit_code == 1
-    assert "say when the trace begins, such as --begins 2026-11-24T08" in ran.stderr
+    assert "Give the start of the trace, such as --begins 2026-11-24T08" in ran.stderr
 
 
 def test_made_up_traffic(simulate: Simulate) -> None:
@@ -206,7 +206,7 @@ def test_a_profile_and_a_warm_up_are_taken(simulate: Simulate) -> None:
     ("files", "words", "sentence"),
     [
         ({}, ("--trace", "none.csv"), "none.csv cannot be read: [Errno 2] No such file"),
-        ({"llm.yaml": "a: ["}, (), "llm.yaml is no YAML: while parsing"),
+        ({"llm.yaml": "a: ["}, (), "llm.yaml is not valid YAML: while parsing"),
         ({"llm.yaml": "kind: Secret"}, (), "llm.yaml holds no LLMDeployment"),
         (
             {"trace.csv": "seconds,prompt_tokens,output_tokens\n1,,2"},
@@ -218,10 +218,10 @@ def test_a_profile_and_a_warm_up_are_taken(simulate: Simulate) -> None:
         ({"p.json": '{"max_num_seqs": 0}'}, ("--engine-profile", "p.json"), "p.json: max_num_seqs"),
         ({}, ("--engine-profile", "p.json"), "p.json cannot be read"),
         ({}, ("--trace", "poisson:rate=0,seconds=9"), "rate is 0, which is not above 0"),
-        ({}, ("--speed", "0"), "--speed is 0; it is a number above 0"),
-        ({}, ("--speed", "nan"), "--speed is nan; it is a number above 0"),
-        ({}, ("--warm-up", "-1"), "--warm-up is -1; it is a number of seconds from 0 on"),
-        ({}, ("--price-per-replica-hour", "inf"), "--price-per-replica-hour is inf; it is"),
+        ({}, ("--speed", "0"), "--speed is 0; it must be a number above 0"),
+        ({}, ("--speed", "nan"), "--speed is nan; it must be a number above 0"),
+        ({}, ("--warm-up", "-1"), "--warm-up is -1; it must be a number of seconds, 0 or more"),
+        ({}, ("--price-per-replica-hour", "inf"), "--price-per-replica-hour is inf; it must be"),
         ({}, ("--picture", "no/folder/out.png"), "no/folder/out.png cannot be written"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What `kubectl llm simulate` does: files in, runs, a picture out."""
+"""The work of `kubectl llm simulate`: read files, run simulations, print a picture."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ OWN = "operator"
 
 
 def run(options: SimulationOptions) -> None:
-    """Simulate, and print what was found.
+    """Simulate, and print the results.
 
     Raises:
         Refusal: a file or an option cannot be used.
@@ -109,7 +109,7 @@ def _find_floor(options: SimulationOptions, wanted: Subject) -> Callable[[float]
         return None
     if options.begins is None:
         raise Refusal(
-            "spec.scaling.schedules go by the time of day: say when the trace begins, such as --begins 2026-11-24T08:00:00+01:00"
+            "spec.scaling.schedules depend on the time of day. Give the start of the trace, such as --begins 2026-11-24T08:00:00+01:00."
         )
     begins = options.begins if options.begins.tzinfo else options.begins.replace(tzinfo=UTC)
     return wanted.minimum_at(begins.timestamp(), options.speed)
@@ -136,17 +136,23 @@ def _print(
         try:
             plot.write_png(shown, options.picture)
         except (OSError, ValueError) as error:
-            raise Refusal(f"{options.picture} cannot be written: {error}") from error
-        console.print(make_text(f"The picture is in {options.picture}."))
+            raise Refusal(
+                f"{options.picture} cannot be written: {error}. Choose another path with --picture."
+            ) from error
+        console.print(make_text(f"Wrote the picture to {options.picture}."))
 
 
 def _check(options: SimulationOptions) -> None:
     if not 0 < options.speed < math.inf:
-        raise Refusal(f"--speed is {options.speed:g}; it is a number above 0, such as 4")
+        raise Refusal(f"--speed is {options.speed:g}; it must be a number above 0, such as 4.")
     if options.warm_up is not None and not 0 <= options.warm_up < math.inf:
-        raise Refusal(f"--warm-up is {options.warm_up:g}; it is a number of seconds from 0 on")
+        raise Refusal(
+            f"--warm-up is {options.warm_up:g}; it must be a number of seconds, 0 or more."
+        )
     if options.price is not None and not 0 <= options.price < math.inf:
-        raise Refusal(f"--price-per-replica-hour is {options.price:g}; it is a number from 0 on")
+        raise Refusal(
+            f"--price-per-replica-hour is {options.price:g}; it must be a number, 0 or more."
+        )
 
 
 def _read_documents(path: Path) -> list[object]:
@@ -155,7 +161,7 @@ def _read_documents(path: Path) -> list[object]:
     except (OSError, UnicodeDecodeError) as error:
         raise Refusal(f"{path} cannot be read: {error}") from error
     except yaml.YAMLError as error:
-        raise Refusal(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise Refusal(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _choose_profile(options: SimulationOptions, wanted: Subject) -> Profile:

@@ -1,4 +1,4 @@
-"""A simulation as a picture: pure, from what was found to what rich prints."""
+"""The picture of a simulation: pure functions from results to what rich prints."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from llmdeployment_operator.simulation.series import latency, slots
 from llmdeployment_operator.simulation.study import Outcome, find_scaler
 
 _WIDTH = 44
-"""Cells of a line over time."""
+"""Cells of a line that shows values over time."""
 _CELLS = " ▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One run and what it was of."""
+    """One simulated run, and what was simulated."""
 
     name: str
     trace: str
@@ -35,7 +35,7 @@ class FinishedRun:
 
 
 def draw_run(shown: FinishedRun, decisions: int) -> RenderableType:
-    """Return the picture of one run; `decisions` of its decisions are listed."""
+    """Return the picture of one run, with at most `decisions` of its decisions."""
     parts: list[RenderableType] = [_draw_headline(shown), Text(), _draw_targets(shown.own)]
     parts += [*_draw_costs(shown), Text(), _draw_over_time(shown)]
     if shown.made and decisions > 0:
@@ -44,7 +44,7 @@ def draw_run(shown: FinishedRun, decisions: int) -> RenderableType:
 
 
 def draw_outcomes(title: str, rows: Sequence[Outcome], price: float | None) -> RenderableType:
-    """Return outcomes side by side: one row a run; the first column's title says what differs."""
+    """Return a table with one row per run; `title` heads the first column and says what differs."""
     refused = any(row.failed for row in rows)
     targets = rows[0].targets
     found = _make_table(
@@ -73,7 +73,7 @@ def draw_outcomes(title: str, rows: Sequence[Outcome], price: float | None) -> R
 
 
 def draw_line(values: Sequence[float | None], top: float) -> str:
-    """Return values as a line of blocks, `top` the highest; whatever is above 0 is seen, and no value is a blank.
+    """Return values as a line of blocks; `top` is the highest. Every value above 0 is visible, and None is a blank.
 
     >>> draw_line([0.0, 0.1, 5.0, 10.0, 20.0, None], 10.0)
     ' ▁▄██ '
@@ -87,7 +87,7 @@ def draw_line(values: Sequence[float | None], top: float) -> str:
 
 
 def format_percent(share: float) -> str:
-    """Return a share so that what lacks to all is seen.
+    """Return a share (0 to 1) in percent; only 1 itself becomes 100 %.
 
     >>> format_percent(0.958), format_percent(1.0), format_percent(0.99999)
     ('95.8 %', '100 %', '99.9 %')
@@ -108,8 +108,8 @@ def _color_share(share: float, percentile: int) -> Text:
 def _draw_headline(shown: FinishedRun) -> Text:
     result, speed = shown.result, f", {shown.speed:g} times as fast," if shown.speed != 1 else ""
     each = result.requests / result.end if result.end else 0.0
-    told = f"  {result.requests:,} requests of {shown.trace}{speed} in {format_span(result.end)}: {each:.1f}/s"
-    return Text.assemble(make_text(shown.name, "bold"), make_text(told))
+    summary = f"  {result.requests:,} requests of {shown.trace}{speed} in {format_span(result.end)}: {each:.1f}/s"
+    return Text.assemble(make_text(shown.name, "bold"), make_text(summary))
 
 
 def _draw_targets(own: Outcome) -> RenderableType:
@@ -145,7 +145,7 @@ def _draw_costs(shown: FinishedRun) -> Iterator[RenderableType]:
 
 
 def _describe_refusals(result: Result) -> str:
-    large = f", {result.too_large} of them since they exceed a replica's KV cache"
+    large = f", {result.too_large} of them because they exceed a replica's KV cache"
     return f"{result.failed} requests were refused{large if result.too_large else ''}"
 
 

@@ -1,4 +1,4 @@
-"""A simulation as a PNG: load, latency and replicas over the same time."""
+"""A simulation as a PNG: load, latency and replicas over time."""
 
 from collections.abc import Sequence
 from math import inf, nan
@@ -16,7 +16,7 @@ _SLOTS = 200
 
 
 def draw_figure(shown: FinishedRun) -> Figure:
-    """Return the figure: requests a second, one axis for each target, replicas."""
+    """Return the figure: requests per second, one axis per target, replicas."""
     targets = shown.own.targets
     found = Figure(figsize=(10, 2.2 * (2 + len(targets))), layout="constrained")
     FigureCanvasAgg(found)
@@ -44,12 +44,12 @@ def draw_figure(shown: FinishedRun) -> Figure:
 
 
 def write_png(shown: FinishedRun, path: Path) -> None:
-    """Write the figure as a PNG, whatever the file is called."""
+    """Write the figure as a PNG, whatever the suffix of the file."""
     draw_figure(shown).savefig(path, format="png", dpi=120)
 
 
 def _draw_latency(axis: Axes, shown: FinishedRun, index: int, minutes: Sequence[float]) -> None:
-    """Draw a percentile by slot, and the target; a slot whose requests were refused is a gap."""
+    """Draw a percentile per slot, in milliseconds, and the target. A slot with refused requests is a gap."""
     target = shown.own.targets[index]
     values = latency(shown.result, target.metric, target.percentile, _SLOTS)
     drawn = [nan if value is None or value == inf else value * 1000 for value in values]
