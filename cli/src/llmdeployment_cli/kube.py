@@ -54,7 +54,7 @@ def connect(context: str | None, namespace: str | None) -> Cluster:
         known, current = config.list_kube_config_contexts(config_file=path)  # type: ignore[no-untyped-call]  # because the client has no types here
     except (config.ConfigException, OSError) as error:
         raise Refusal(
-            f"{path} leads to no cluster: {error}. Check $KUBECONFIG and --context."
+            f"{path} leads to no cluster: {str(error).rstrip('.')}. Check $KUBECONFIG and --context."
         ) from error
     # A person waits at the terminal, so one retry is enough.
     configuration.retries = urllib3.Retry(1, redirect=0, backoff_factor=0.2)

@@ -165,7 +165,7 @@ def test_an_undo_asks_for_the_very_revision_again(story: Story, kubectl_llm: Kub
     again = kubectl_llm("undo", "chat", "--to", "1")
     assert (again.exit_code, again.output) == (
         0,
-        "The spec of chat asks for revision 1 already.\n",
+        "The spec of chat already asks for revision 1. Nothing changed.\n",
     )
     assert kubectl_llm("undo", "chat", "--to", "2").exit_code == 0
     assert story.template == story.templates[1]
@@ -242,7 +242,7 @@ def test_history_and_diff(kubectl_llm: KubectlLlm) -> None:
     assert "-    max-model-len: 4096" in lines
     assert "+    max-model-len: 8192" in lines
     assert kubectl_llm("diff", "chat", "2", "2").output == "Revisions 2 and 2 are the same.\n"
-    assert "there are: 1, 2" in kubectl_llm("diff", "chat", "9").output
+    assert "Revisions that are kept: 1, 2." in kubectl_llm("diff", "chat", "9").output
 
 
 def test_a_canary_by_hand(story: Story, kubectl_llm: KubectlLlm) -> None:
@@ -287,7 +287,7 @@ def test_what_is_not_there_is_said(
     assert result.exit_code == 1
     assert "mars" in result.output
     environment.setenv("KUBECONFIG", "/none")
-    assert "no way to a cluster by /none" in kubectl_llm("status", "other").output
+    assert "/none leads to no cluster" in kubectl_llm("status", "other").output
 
 
 def test_a_watched_picture_follows_the_status(
