@@ -101,7 +101,7 @@ def per_request(port: int, pid: int, body: bytes, headers: dict[str, str], count
 
 
 def gateway(run: Path, port: int, replica: int) -> Path:
-    """Write a gateway's files; returns the configuration."""
+    """Write a gateway's files, and return the configuration."""
     settings = Settings("bench", "chat", "none", run_dir=run, bind=f"127.0.0.1:{port}")
     settings = replace(settings, assignment_keys=parse_keys("Header/x-user,Body/user"))
     routes = Routes.model_validate(ROUTES)

@@ -120,7 +120,7 @@ class Agent:
                 await asyncio.sleep(
                     0.1
                 )  # why: the other container may get its signal a moment later
-            while await self._is_stopping():  # noqa: ASYNC110  because HAProxy does not announce the end of its last stream
+            while await self._is_stopping():  # noqa: ASYNC110  # because HAProxy does not announce the end of its last stream
                 await asyncio.sleep(0.5)  # why: see above
 
     async def _is_stopping(self) -> bool:

@@ -14,7 +14,7 @@ class HAProxyState:
     """Everything that HAProxy should know.
 
     Attributes:
-        slots: Service to slot.
+        slots: service to slot.
         maps: name of a map file to its text.
         servers: slot to the addresses that should get requests.
     """
@@ -34,9 +34,9 @@ def build_state(
 
     Args:
         routes: the routing that the operator wrote.
-        endpoints: Service to its ready addresses.
+        endpoints: service to its ready addresses.
         keys: sha256 (hex) of an API key to its name.
-        assigned: Service to slot.
+        assigned: service to slot.
     """
     return HAProxyState(
         slots=assigned,

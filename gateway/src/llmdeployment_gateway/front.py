@@ -40,7 +40,7 @@ def become_haproxy(settings: Settings) -> NoReturn:
         time.sleep(0.05)  # why: another container writes the file, without a notice
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     command = [settings.haproxy, "-db", "-n", str(count_connections(limit)), "-f", str(file)]
-    os.execvp(command[0], command)  # noqa: S606  because HAProxy replaces this process
+    os.execvp(command[0], command)  # noqa: S606  # because HAProxy replaces this process
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

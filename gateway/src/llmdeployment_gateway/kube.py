@@ -60,7 +60,7 @@ class Kube:
             ) as error:
                 self.failures += 1
                 _log.warning("watching %s failed (%r). Trying again in %.1f s.", path, error, pause)
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  because it is jitter  # why: backoff
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # because it is jitter  # why: backoff
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _follow(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Snapshot]:

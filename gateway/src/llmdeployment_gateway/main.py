@@ -29,8 +29,8 @@ def main() -> None:
 
 def _start_agent() -> None:
     # HAProxy's container waits in this same program, and should not load the agent for that.
-    from llmdeployment_gateway.agent import run_agent, stop_on_signals  # noqa: PLC0415  because see above
-    from llmdeployment_gateway.keys import KeysError  # noqa: PLC0415  because see above
+    from llmdeployment_gateway.agent import run_agent, stop_on_signals  # noqa: PLC0415  # because see above
+    from llmdeployment_gateway.keys import KeysError  # noqa: PLC0415  # because see above
 
     async def body() -> None:
         stop = asyncio.Event()

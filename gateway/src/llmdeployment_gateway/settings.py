@@ -60,7 +60,7 @@ class Settings:
     run_dir: Path = Path("/run/llmd")
     keys_dir: Path = Path("/etc/llmd/keys")
     bind: str = ":8080"
-    agent_host: str = "0.0.0.0"  # noqa: S104  because kubelet and operator connect from outside the pod
+    agent_host: str = "0.0.0.0"  # noqa: S104  # because kubelet and operator connect from outside the pod
     agent_port: int = 9090
     haproxy: str = "haproxy"
     replica_requests: int = REPLICA_REQUESTS

@@ -21,7 +21,7 @@ def assign(
 
     Args:
         services: the Services that need a slot.
-        before: Service to slot, so far.
+        before: service to slot, so far.
         busy: slots that still have servers. A new Service gets one of them only if no other is free, because the streams that
             end there would count as its own.
 
@@ -44,4 +44,4 @@ def assign(
 def parse_slots(text: str) -> dict[str, str]:
     """Return the assignment in a map file; leaves out lines that name no slot."""
     pairs = (line.split() for line in text.splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[1] in NAMES}  # noqa: PLR2004  because a line is a pair
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[1] in NAMES}  # noqa: PLR2004  # because a line is a pair

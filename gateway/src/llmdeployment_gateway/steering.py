@@ -30,7 +30,7 @@ class Inputs:
         text: the latest `routes.json` of the ConfigMap; None before the first.
         routes: the latest text that was valid.
         problem: why `text` cannot be used, as a message; empty if it can.
-        endpoints: Service to its ready addresses, for every Service that was read.
+        endpoints: service to its ready addresses, for every Service that was read.
         keys: sha256 of an API key to its name.
     """
 
