@@ -43,7 +43,7 @@ def routes(weight: int) -> list[dict[str, Any]]:
     """Return the operator's rows for a canary of this percent; of 100 it is the stable one."""
     whole = Share("main", 100, CANARY)
     ramp = Share("main", 100, STABLE, CANARY, weight)
-    return [vars(row) for row in build_routes([whole if weight == 100 else ramp])]  # noqa: PLR2004  reason=percent
+    return [vars(row) for row in build_routes([whole if weight == 100 else ramp])]  # noqa: PLR2004  # because the weight is in percent
 
 
 def start_replicas(folder: Path) -> subprocess.Popen[bytes]:
@@ -144,7 +144,7 @@ async def changes(pod: Pod, count: int) -> dict[str, Any]:
         while (await _on_one_connection(pod.port, [None]))[0] != wanted[0]:
             continue
         took.append(time.monotonic() - started)
-        if number % 100 == 99:  # noqa: PLR2004  reason=a line now and then
+        if number % 100 == 99:  # noqa: PLR2004  # because every 100th prints a line
             say(f"{number + 1} changes, the slowest took {max(took) * 1000:.0f} ms")
     cuts = quantiles(took, n=100)
     return {

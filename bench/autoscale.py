@@ -28,7 +28,7 @@ PARTS: dict[str, Callable[[bool], Any]] = {
 
 
 def main() -> None:
-    """Runs what was asked for."""
+    """Run what was asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

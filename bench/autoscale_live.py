@@ -62,7 +62,7 @@ def main() -> None:
     )
     parser.add_argument("--speed", type=float, default=6.0)
     parser.add_argument("--keep", type=int, default=16, help="every so many-th request")
-    parser.add_argument("--log", type=Path, default=Path("/tmp/llmd-autoscale-live.log"))  # noqa: S108  because it is a log for people
+    parser.add_argument("--log", type=Path, default=Path("/tmp/llmd-autoscale-live.log"))  # noqa: S108  # because it is a log for people
     options = parser.parse_args()
     trace = requests(options.speed, options.keep)
     say(f"{len(trace)} requests in {trace[-1].at:.0f} s; the operator's log is in {options.log}")
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def requests(speed: float, keep: int) -> list[Request]:
-    """Returns the conversations, faster, fewer and shorter."""
+    """Return the conversations, faster, fewer and shorter."""
     rows = list(read_trace(DATA / "azure2023_conv.csv.gz"))[::keep]
     return [
         Request(
@@ -88,7 +88,7 @@ def requests(speed: float, keep: int) -> list[Request]:
 
 
 def spec() -> dict[str, Any]:
-    """Returns the spec of the LLMDeployment."""
+    """Return the spec of the LLMDeployment."""
     rates = ENGINE.model_dump(exclude={"warm_up_seconds"})
     targets = {
         target.metric: {
@@ -130,7 +130,7 @@ async def replayed(trace: Sequence[Request], log: Path) -> Live:
     """Replay the trace on the cluster.
 
     Raises:
-        StageError: There is no cluster, or the deployment does not get ready.
+        StageError: there is no cluster, or the deployment does not get ready.
     """
     async with site(log) as place:
         await place.create(
@@ -201,7 +201,7 @@ async def _one(
 ) -> Answer | None:
     """Ask one question at its time; None and one more error where the answer does not come whole."""
     await asyncio.sleep(max(0.0, begin + request.at - endpoint.clock()))  # why: the trace's time
-    source = random.Random(request.at)  # noqa: S311  because questions are no secret
+    source = random.Random(request.at)  # noqa: S311  # because questions are no secret
     try:
         found = await endpoint.ask(request.prompt_tokens, request.output_tokens, source)
     except (ProbeError, aiohttp.ClientError, TimeoutError) as error:
@@ -214,7 +214,7 @@ async def _one(
 
 
 def simulation(trace: Sequence[Request], warm_up: float) -> Result:
-    """Returns what the simulator makes of it."""
+    """Return what the simulator makes of it."""
     law = own_law(ScalingPolicy(1, MOST, TARGETS))
     return simulate(
         trace,
@@ -228,7 +228,7 @@ def simulation(trace: Sequence[Request], warm_up: float) -> Result:
 
 
 def compared(trace: Sequence[Request], live: Live, simulated: Result) -> dict[str, Any]:
-    """Returns both side by side, and the difference in points."""
+    """Return both side by side, and the difference in points."""
     ours = {target.metric: _share(live.answers, [target]) for target in TARGETS}
     theirs = {target.metric: simulated.attainment(target) for target in TARGETS}
     both = {
@@ -262,7 +262,7 @@ def compared(trace: Sequence[Request], live: Live, simulated: Result) -> dict[st
 
 
 def _share(answers: Sequence[Answer | None], targets: Sequence[Target]) -> float:
-    """Returns the share of requests within all of `targets`; one that failed is not."""
+    """Return the share of requests within all of `targets`; one that failed is not."""
     kept = sum(
         answer is not None
         and all(
@@ -275,7 +275,7 @@ def _share(answers: Sequence[Answer | None], targets: Sequence[Target]) -> float
 
 
 def say(text: str) -> None:
-    """Tells on standard error how far it is."""
+    """Tell on standard error how far it is."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -42,12 +42,12 @@ LEARNED, END = 1_200.0, 4_800.0
 
 
 def say(text: str) -> None:
-    """Tells on standard error how far it is."""
+    """Tell on standard error how far it is."""
     print(text, file=sys.stderr, flush=True)
 
 
 def row(result: Result, targets: Sequence[Target]) -> dict[str, Any]:
-    """Returns what a run comes down to."""
+    """Return what a run comes down to."""
     return {
         "attainment": round(result.within_all(targets) / max(1, result.requests), 4),
         "meanReplicas": round(result.mean_replicas, 3),
@@ -58,7 +58,7 @@ def row(result: Result, targets: Sequence[Target]) -> dict[str, Any]:
 
 
 def run(case: scenarios.Case, trace: Sequence[Request], scaler: Scaler) -> dict[str, Any]:
-    """Returns what `scaler` makes of `trace` under the settings of `case`."""
+    """Return what `scaler` makes of `trace` under the settings of `case`."""
     result = simulate(
         trace,
         scenarios.ENGINE,
@@ -71,7 +71,7 @@ def run(case: scenarios.Case, trace: Sequence[Request], scaler: Scaler) -> dict[
 
 
 def recorded(name: str, *, quick: bool) -> list[dict[str, Any]]:
-    """Returns a recorded trace under the law, the rivals as documented and tuned, and the bound; then paired re-samples."""
+    """Return a recorded trace under the law, the rivals as documented and tuned, and the bound; then paired re-samples."""
     tables: dict[int, Any] = {}
     samples = 2 if quick else SAMPLES[name]
     return [_case(case, tables, samples) for case in scenarios.cases(name, quick=quick)]
@@ -116,7 +116,7 @@ def _bound(case: scenarios.Case, tables: dict[int, Any]) -> dict[str, Any]:
 
 
 def _tuned(case: scenarios.Case, policy: ScalingPolicy, name: str) -> dict[str, Any]:
-    """Returns the knob with the most goodput among those that keep the bar; if none does, the one that comes nearest."""
+    """Return the knob with the most goodput among those that keep the bar; if none does, the one that comes nearest."""
     tried = [
         {"knob": knob, **run(case, case.trace, MAKERS[name](knob, policy))} for knob in GRID[name]
     ]
@@ -149,7 +149,7 @@ def _resamples(
 
 
 def ramp(*, quick: bool) -> list[dict[str, Any]]:
-    """Returns llm-d's scenario under its law and ours."""
+    """Return llm-d's scenario under its law and ours."""
     found = []
     for seed in range(1 if quick else 5):
         say(f"llm-d's ramp, seed {seed}")
@@ -174,7 +174,7 @@ def ramp(*, quick: bool) -> list[dict[str, Any]]:
 
 
 def step(*, quick: bool) -> list[dict[str, Any]]:
-    """Returns, for steps to five times the rate, seconds from the first look after the step to the order."""
+    """Return, for steps to five times the rate, seconds from the first look after the step to the order."""
     found = []
     for rate in (1.0, 2.0, 4.0, 8.0):
         for seed in range(2 if quick else 10):
@@ -206,7 +206,7 @@ def step(*, quick: bool) -> list[dict[str, Any]]:
 
 
 def constant(*, quick: bool) -> list[dict[str, Any]]:
-    """Returns how often the law changes its mind in an hour of constant Poisson load, after 20 minutes to learn."""
+    """Return how often the law changes its mind in an hour of constant Poisson load, after 20 minutes to learn."""
     found = []
     for level in range(4 if quick else 20):
         rate = 0.5 + 0.75 * level
@@ -241,7 +241,7 @@ KINDS: dict[str, Callable[[int], faults.Fault]] = {
 
 
 def broken(*, quick: bool) -> dict[str, Any]:
-    """Returns what wrong or missing data cost.
+    """Return what wrong or missing data cost.
 
     That is scale-downs while a sample was missing, and attainment lost against the same seed unharmed.
     """
@@ -260,7 +260,7 @@ def broken(*, quick: bool) -> dict[str, Any]:
 
 
 def _seed(seed: int) -> dict[str, tuple[float, int]]:
-    """Returns per kind of fault the attainment lost with this seed, and its scale-downs while a sample was missing."""
+    """Return per kind of fault the attainment lost with this seed, and its scale-downs while a sample was missing."""
     trace = list(steps([(300.0, 3.0), (300.0, 6.0), (300.0, 3.0)], TOKENS, seed=seed))
     sound, _ = _faulty(trace, None)
     harmed = {kind: _faulty(trace, make(seed)) for kind, make in KINDS.items()}
@@ -295,7 +295,7 @@ def _faulty(trace: Iterable[Request], fault: faults.Fault | None) -> tuple[float
 
 
 def cost() -> dict[str, Any]:
-    """Returns the CPU of a decision and of a simulation."""
+    """Return the CPU of a decision and of a simulation."""
     trace = scenarios.recorded("conv", 1)
     begin = time.process_time()
     simulate(trace, scenarios.ENGINE, fixed(6), warm_up=18.0, initial=6)

@@ -41,13 +41,13 @@ class Case:
 
 
 def recorded(name: str, speed: int) -> list[Request]:
-    """Returns an Azure trace with its times divided by `speed`."""
+    """Return an Azure trace with its times divided by `speed`."""
     rows = read_trace(DATA / f"azure2023_{name}.csv.gz")
     return [Request(row.at / speed, row.prompt_tokens, row.output_tokens) for row in rows]
 
 
 def cases(trace_name: str, *, quick: bool) -> list[Case]:
-    """Returns a recorded trace in all variants; `quick`: at its own speed alone."""
+    """Return a recorded trace in all variants; `quick`: at its own speed alone."""
     found = []
     for name, speed, initial, maximum, bar in (
         ("conv", 1, 4, 32, 0.99),
@@ -66,11 +66,11 @@ def cases(trace_name: str, *, quick: bool) -> list[Case]:
 
 
 def resample(trace: Sequence[Request], seed: int) -> list[Request]:
-    """Returns a bootstrap re-sample that keeps the rate's course.
+    """Return a bootstrap re-sample that keeps the rate's course.
 
     Each request comes Poisson(1) times, up to 5 s earlier or later, with the tokens of a request drawn from the 60 s around it.
     """
-    source = random.Random(seed)  # noqa: S311  because a benchmark keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a benchmark keeps no secret
     times = [request.at for request in trace]
     made = []
     for request in trace:
@@ -109,7 +109,7 @@ RAMP_TARGETS = (Target("ttft", 95, 3.0), Target("itl", 90, 0.1))
 
 
 def ramp(seed: int) -> list[Request]:
-    """Returns llm-d's load: constant rates, 4,000 tokens in and 1,000 out."""
+    """Return llm-d's load: constant rates, 4,000 tokens in and 1,000 out."""
 
     def tokens(source: random.Random) -> tuple[int, int]:
         prompt = min(4_500.0, max(3_500.0, source.gauss(4_000, 300)))

@@ -20,7 +20,7 @@ from tests.component.gateway.conftest import haproxy_binary
 from tests.support.ports import free_port
 
 from llmdeployment_gateway import config, maps
-from llmdeployment_gateway.assignment import parse
+from llmdeployment_gateway.assignment import parse_keys
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import Routes
 from llmdeployment_gateway.settings import Settings
@@ -101,17 +101,17 @@ def per_request(port: int, pid: int, body: bytes, headers: dict[str, str], count
 
 
 def gateway(run: Path, port: int, replica: int) -> Path:
-    """Write a gateway's files; returns the configuration."""
+    """Write a gateway's files, and return the configuration."""
     settings = Settings("bench", "chat", "none", run_dir=run, bind=f"127.0.0.1:{port}")
-    settings = replace(settings, assignment_keys=parse("Header/x-user,Body/user"))
+    settings = replace(settings, assignment_keys=parse_keys("Header/x-user,Body/user"))
     routes = Routes.model_validate(ROUTES)
     files = {
-        **config.programs(),
+        **config.read_programs(),
         CONFIG: config.render(settings, {"slot0": [Address("127.0.0.1", replica)]}),
         maps.KEYS: "",
-        maps.SETTINGS: maps.settings(routes),
-        maps.FORCED: maps.forced(routes, {"chat-1": "slot0"}),
-        maps.BUCKETS: maps.buckets(routes, {"chat-1": "slot0"}),
+        maps.SETTINGS: maps.format_settings(routes),
+        maps.FORCED: maps.format_choices(routes, {"chat-1": "slot0"}),
+        maps.BUCKETS: maps.format_buckets(routes, {"chat-1": "slot0"}),
     }
     for name, text in files.items():
         (run / name).write_text(text)

@@ -83,7 +83,7 @@ async def arrived(session: aiohttp.ClientSession, url: str, user: str, arm: str)
 
 
 async def changes(place: Site, url: str, count: int) -> list[float]:
-    """Change the weights so many times; returns the seconds from each patch to the first request it routes."""
+    """Change the weights so many times, and return the seconds from each patch to the first request it routes."""
     took: list[float] = []
     async with aiohttp.ClientSession() as session:
         user = await between(place, session, url)
@@ -93,7 +93,7 @@ async def changes(place: Site, url: str, count: int) -> list[float]:
             await place.patch(NAME, {"arms": arms(one)})
             await arrived(session, url, user, arm)
             took.append(time.monotonic() - started)
-            if number % 50 == 49:  # noqa: PLR2004  because a line now and then is enough
+            if number % 50 == 49:  # noqa: PLR2004  # because a line now and then is enough
                 say(f"{number + 1} changes, the slowest took {max(took) * 1000:.0f} ms")
     return took
 
@@ -158,7 +158,7 @@ def _report(took: list[float], traffic: Traffic) -> dict[str, Any]:
         "streams": len(streams),
         "streams_cut": sum(not answer.whole for answer in streams),
         "requests": len(short),
-        "failed": sum(answer.status != 200 for answer in short),  # noqa: PLR2004  because an HTTP status is its own name
+        "failed": sum(answer.status != 200 for answer in short),  # noqa: PLR2004  # because an HTTP status is its own name
     }
 
 

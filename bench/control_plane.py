@@ -125,7 +125,7 @@ class Operator(Process):
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
-async def reached(ask: Any, seconds: float, what: str, every: float = 0.2) -> None:  # noqa: ANN401  because any predicate will do
+async def reached(ask: Any, seconds: float, what: str, every: float = 0.2) -> None:  # noqa: ANN401  # because any predicate will do
     """Wait until `ask` is true."""
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(ask):

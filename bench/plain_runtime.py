@@ -168,7 +168,7 @@ def head() -> None:
 class Replica:
     """The front behind Ray Serve's health path."""
 
-    def __init__(self, front: Any) -> None:  # noqa: ANN401  because a head has no serving package to import
+    def __init__(self, front: Any) -> None:  # noqa: ANN401  # because a head has no serving package to import
         self.front = front
         self.draining = False
 
@@ -190,18 +190,18 @@ class Replica:
 async def worker() -> None:
     """Serve what the head declares until SIGTERM, then end the streams that are under way."""
     # why: a head has none of them to import, and starts in a tenth of the time without.
-    import uvicorn  # noqa: PLC0415  because only a worker needs it
+    import uvicorn  # noqa: PLC0415  # because only a worker needs it
 
-    from llmdeployment_serving.asgi import Front  # noqa: PLC0415  because only a worker needs it
-    from llmdeployment_serving.config import ServingConfig, UserConfig, parse  # noqa: PLC0415  because only a worker needs it
-    from llmdeployment_serving.start import start_engine  # noqa: PLC0415  because only a worker needs it
+    from llmdeployment_serving.asgi import ReplicaApp  # noqa: PLC0415  # because only a worker needs it
+    from llmdeployment_serving.config import ServingConfig, UserConfig, parse  # noqa: PLC0415  # because only a worker needs it
+    from llmdeployment_serving.start import start_engine  # noqa: PLC0415  # because only a worker needs it
 
-    while not (told := await ask("idle", 0)).get("run"):  # noqa: ASYNC110  because a head announces itself in no other way
+    while not (told := await ask("idle", 0)).get("run"):  # noqa: ASYNC110  # because a head announces itself in no other way
         await asyncio.sleep(ASK_SECONDS)  # why: polling a head that may not run yet
     config = parse(ServingConfig, told["app"]["args"])
     await ask("starting", 0)
     engine = await start_engine(config)
-    front = Front(config, engine, await engine.build_app())
+    front = ReplicaApp(config, engine, await engine.build_app())
     replica = Replica(front)
 
     def take(app: Message) -> None:
@@ -220,7 +220,7 @@ async def worker() -> None:
 
 async def follow(
     replica: Replica,
-    server: Any,  # noqa: ANN401  because a head has no uvicorn to import
+    server: Any,  # noqa: ANN401  # because a head has no uvicorn to import
     version: int,
     take: Callable[[Message], None],
 ) -> None:
@@ -244,7 +244,7 @@ async def follow(
 
 
 async def ask(state: str, version: int) -> Message:
-    """Tell the head how far this worker is; returns what it says, nothing while it does not answer."""
+    """Tell the head how far this worker is, and return what it says, nothing while it does not answer."""
     host = os.environ["LLMD_HEAD_ADDRESS"].rsplit(":", 1)[0]
     said = {"address": os.environ["POD_IP"], "state": state, "version": version}
     url = f"http://{host}:{DASHBOARD_PORT}/worker?{urllib.parse.urlencode(said)}"
@@ -253,7 +253,7 @@ async def ask(state: str, version: int) -> Message:
     def call() -> Message:
         request = urllib.request.Request(url, headers=token)
         try:
-            with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310  because the address is the pod's own head
+            with urllib.request.urlopen(request, timeout=2) as answer:  # noqa: S310  # because the address is the pod's own head
                 return dict(json.loads(answer.read()))
         except (OSError, ValueError):
             return {}

@@ -55,7 +55,7 @@ async def measure(endpoint: Endpoint, plan: Plan, limits: Limits) -> dict[str, A
     """Return the profile, what it was fitted to, and its error on a load that the fit never saw.
 
     Raises:
-        ProbeError: The endpoint does not answer as an OpenAI API does.
+        ProbeError: the endpoint does not answer as an OpenAI API does.
     """
     single = await alone(endpoint, plan.lengths, 2, plan.rounds)
     batches: list[fit.Batch] = []

@@ -58,7 +58,7 @@ class Endpoint:
         """Ask for exactly `tokens` tokens with a prompt of so many random words, which no prefix cache knows.
 
         Raises:
-            ProbeError: The answer has no text, or no usage.
+            ProbeError: the answer has no text, or no usage.
         """
         text = " ".join(f"{source.choice('bcdfg')}{source.randrange(10)}" for _ in range(words))
         body = {
@@ -95,7 +95,7 @@ async def alone(
 
     A first question, which wakes the engine, is not counted.
     """
-    source = random.Random(1)  # noqa: S311  because questions are no secret
+    source = random.Random(1)  # noqa: S311  # because questions are no secret
     await endpoint.ask(lengths[0], tokens, source)
     found: list[list[Answer]] = [[] for _ in lengths]
     for _ in range(rounds):
@@ -106,13 +106,13 @@ async def alone(
 
 async def together(endpoint: Endpoint, number: int, words: int, tokens: int) -> list[Answer]:
     """Ask `number` short questions at once."""
-    source = random.Random(number)  # noqa: S311  because questions are no secret
+    source = random.Random(number)  # noqa: S311  # because questions are no secret
     return list(await asyncio.gather(*(endpoint.ask(words, tokens, source) for _ in range(number))))
 
 
 async def replay(endpoint: Endpoint, trace: Sequence[Request]) -> list[Answer]:
     """Ask what `trace` says when it says it; a request's prompt tokens are taken for words."""
-    source = random.Random(2)  # noqa: S311  because questions are no secret
+    source = random.Random(2)  # noqa: S311  # because questions are no secret
     begin = endpoint.clock()
 
     async def one(request: Request) -> Answer:

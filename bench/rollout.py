@@ -71,7 +71,7 @@ def sample(cells: list[Cell], number: int, seed: int) -> list[Cell]:
     >>> [sum(c.strategy == s for c in chosen) for s in STRATEGIES], sum(c.kill for c in chosen)
     ([4, 4, 4], 6)
     """
-    chance = random.Random(seed)  # noqa: S311  because a sample is no secret
+    chance = random.Random(seed)  # noqa: S311  # because a sample is no secret
     tries = (_spread(chance.sample(cells, len(cells)), number) for _ in range(TRIES))
     return min(tries, key=_unevenness)
 
@@ -110,7 +110,7 @@ def finished(path: Path | None) -> dict[str, dict[str, Any]]:
 async def run_all(
     cells: list[Cell], size: Size, seed: int, path: Path | None
 ) -> list[dict[str, Any]]:
-    """Run the cells that are not finished yet, one after the other; returns the rows of all."""
+    """Run the cells that are not finished yet, one after the other, and return the rows of all."""
     done = finished(path)
     todo = [cell for cell in cells if cell.name not in done]
     rows = [done[cell.name] for cell in cells if cell.name in done]
@@ -123,7 +123,7 @@ async def run_all(
     say(f"{len(todo)} cells, {len(rows)} finished before; the operator's log: {log}")
     async with site(log, models=cells[0].pods == "vLLM") as place:
         for number, cell in enumerate(todo):
-            chance = random.Random(f"{seed}:{cell.name}")  # noqa: S311  because a moment is no secret
+            chance = random.Random(f"{seed}:{cell.name}")  # noqa: S311  # because a moment is no secret
             try:
                 found = await Run(place, cell, size, f"cell-{number}").run(chance)
             except StageError as error:

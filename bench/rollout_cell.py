@@ -30,7 +30,7 @@ class Cell:
     """What is tried.
 
     Attributes:
-        strategy: Canary, BlueGreen or Recreate.
+        strategy: canary, BlueGreen or Recreate.
         sequence: the versions of the spec, such as A->B->C.
         moment: when each next change comes; a key of `MOMENTS`.
         kill: whether the operator is killed at a random moment.
@@ -120,7 +120,7 @@ class Run:
         """Run the cell and return its counts.
 
         Raises:
-            StageError: A rollout did not end in time.
+            StageError: a rollout did not end in time.
         """
         started = time.monotonic()
         body = {
@@ -160,7 +160,7 @@ class Run:
         )
         # kube-proxy makes a new address known in its own time; until then it leads out of this machine.
         await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
-        alone = len(self._cell.letters) == 2  # noqa: PLR2004  because A->B has two versions
+        alone = len(self._cell.letters) == 2  # noqa: PLR2004  # because A->B has two versions
         held = alone and self._cell.moment == "before traffic"
         if not held:
             await reached(self._settled, ROLLOUT_SECONDS, "the first version is ready")

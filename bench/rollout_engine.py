@@ -43,7 +43,7 @@ class Simulated:
     """The product's simulated engine."""
 
     tokens_per_second = TOKENS_PER_SECOND
-    stream_options: Object = {}  # noqa: RUF012  because nobody writes to it
+    stream_options: Object = {}  # noqa: RUF012  # because nobody writes to it
 
     def version(self, letter: str) -> Object:
         """Return a word for a prompt, and a seed of its own."""
@@ -71,7 +71,7 @@ class Vllm:
     """vLLM with a real model on a CPU."""
 
     tokens_per_second = VLLM_TOKENS_PER_SECOND
-    stream_options: Object = {"stream_options": {"include_usage": True}}  # noqa: RUF012  because nobody writes to it
+    stream_options: Object = {"stream_options": {"include_usage": True}}  # noqa: RUF012  # because nobody writes to it
 
     def __init__(self) -> None:
         self.first: int | None = None

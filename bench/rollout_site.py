@@ -41,7 +41,7 @@ PLAIN = {
                 "command": ["/opt/llmdeployment/venv/bin/python", "/opt/bench/plain_runtime.py"],
                 "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
                 "volumeMounts": [
-                    *ENVIRONMENT["spec"]["containers"][0]["volumeMounts"],  # type: ignore[misc]  because the shape is a pod's
+                    *ENVIRONMENT["spec"]["containers"][0]["volumeMounts"],  # type: ignore[misc]  # because the shape is a pod's
                     {"name": STAND_IN, "mountPath": "/opt/bench", "readOnly": True},
                 ],
             }
@@ -72,7 +72,7 @@ class Operator:
         }
 
     async def start(self) -> None:
-        """Start it; returns once there is a process."""
+        """Start it, and return once there is a process."""
         self._process = await self._spawn()
         self._keeper = asyncio.create_task(self._keep())
 
@@ -119,7 +119,7 @@ class Site:
     async def get(self, path: str) -> Object:
         """Return an object or a list; empty when there is none."""
         async with self.api.get(path) as answer:
-            if answer.status == 404:  # noqa: PLR2004  because an HTTP status is its own name
+            if answer.status == 404:  # noqa: PLR2004  # because an HTTP status is its own name
                 return {}
             answer.raise_for_status()
             return dict(await answer.json())
@@ -131,14 +131,14 @@ class Site:
     async def create(self, body: Object) -> None:
         """Create an LLMDeployment."""
         async with self.api.post(LLMS, json=body) as answer:
-            if answer.status >= 300:  # noqa: PLR2004  because an HTTP status is its own name
+            if answer.status >= 300:  # noqa: PLR2004  # because an HTTP status is its own name
                 raise StageError(await answer.text())
 
     async def patch(self, name: str, spec: Object) -> None:
         """Merge into an LLMDeployment's spec."""
         headers = {"content-type": "application/merge-patch+json"}
         async with self.api.patch(f"{LLMS}/{name}", json={"spec": spec}, headers=headers) as answer:
-            if answer.status >= 300:  # noqa: PLR2004  because an HTTP status is its own name
+            if answer.status >= 300:  # noqa: PLR2004  # because an HTTP status is its own name
                 raise StageError(await answer.text())
 
     async def delete(self, name: str) -> None:
@@ -160,7 +160,7 @@ async def site(log: Path, *, models: bool = False) -> AsyncIterator[Site]:
     """Prepare the namespace, with a real model if it is asked for, and remove it at the end.
 
     Raises:
-        StageError: There is no cluster.
+        StageError: there is no cluster.
     """
     kube = local.cluster(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is not None:
@@ -212,7 +212,7 @@ async def reached(ask: Callable[[], Awaitable[object]], seconds: float, what: st
     """Wait until `ask` returns something true.
 
     Raises:
-        StageError: It did not in time.
+        StageError: it did not in time.
     """
     deadline = asyncio.get_running_loop().time() + seconds
     while not await ask():

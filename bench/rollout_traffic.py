@@ -56,7 +56,7 @@ class Traffic:
     def start(self) -> None:
         """Begin to ask."""
         self._stopping = asyncio.Event()
-        self._random = random.Random(1)  # noqa: S311  because users are no secret
+        self._random = random.Random(1)  # noqa: S311  # because users are no secret
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)

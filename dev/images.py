@@ -50,10 +50,10 @@ class Image:
     """One image of the project.
 
     Attributes:
-        name: Its folder and its name.
-        requirements: The file its packages come from, part of what decides whether to build.
-        arguments: Build arguments.
-        variant: The end of the tag, for a second image of one name.
+        name: its folder and its name.
+        requirements: the file its packages come from, part of what decides whether to build.
+        arguments: build arguments.
+        variant: the end of the tag, for a second image of one name.
     """
 
     name: str
@@ -104,7 +104,7 @@ def build(image: Image) -> Path:
     """Return the image's archive, built when there is none for today's sources.
 
     Raises:
-        StageError: It cannot be built here; the message says why.
+        StageError: it cannot be built here; the message says why.
     """
     by_docker = docker_answers()
     digest = sources_digest(image, f"docker {docker_base(image)}" if by_docker else base_key())
@@ -245,7 +245,7 @@ def base_image() -> str:
     """Return the base image's reference in buildah's store, making what is missing.
 
     Raises:
-        StageError: It cannot be made here; the message says why.
+        StageError: it cannot be made here; the message says why.
     """
     if os.geteuid() != 0:
         advice = "run this as root, or start Docker"
@@ -327,7 +327,7 @@ def output(command: list[str]) -> str:
     """What a program prints.
 
     Raises:
-        StageError: It failed.
+        StageError: it failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -76,7 +76,7 @@ def ensure() -> Path:
     """Return the folder, making it when it is missing or damaged.
 
     Raises:
-        StageError: It cannot be made here; the message says why.
+        StageError: it cannot be made here; the message says why.
     """
     with locked(cache() / "locks" / "model.lock"):
         if folder := ready():

@@ -62,13 +62,13 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     """Write dist/ and the changelog.
 
     Args:
-        root: The checkout.
-        version: The version to release.
-        image_prefix: What stands before an image's name in the chart and in install.yaml.
-        dry_run: Build no images, do not validate the SBOMs, and leave the changelog as it is.
+        root: the checkout.
+        version: the version to release.
+        image_prefix: what stands before an image's name in the chart and in install.yaml.
+        dry_run: build no images, do not validate the SBOMs, and leave the changelog as it is.
 
     Raises:
-        StageError: The tree is not ready, or a step failed.
+        StageError: the tree is not ready, or a step failed.
     """
     check_versions(root, version)
     check_tree(root)
@@ -116,7 +116,7 @@ def check_versions(root: Path, version: str) -> None:
     """Compare the version with each one that the checkout states.
 
     Raises:
-        StageError: One differs.
+        StageError: one differs.
     """
     others = {place: each for place, each in versions(root).items() if each != version}
     if others:
@@ -134,7 +134,7 @@ def check_tree(root: Path) -> None:
     """Check that the checkout is what is committed.
 
     Raises:
-        StageError: It is not.
+        StageError: it is not.
     """
     if found := changes(root):
         raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove this")
@@ -144,7 +144,7 @@ def release_notes(root: Path, version: str) -> str:
     """Return the version's section of the changelog, rendered from fragments unless it is written already.
 
     Raises:
-        StageError: There is nothing to release, or the version was released before.
+        StageError: there is nothing to release, or the version was released before.
     """
     written = section((root / "CHANGELOG.md").read_text(), version)
     waiting = fragments(root)
@@ -243,7 +243,7 @@ def run(command: list[str], root: Path) -> str:
     """Run a program in the checkout and return what it prints.
 
     Raises:
-        StageError: It failed.
+        StageError: it failed.
     """
     try:
         done = subprocess.run(

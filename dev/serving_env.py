@@ -69,7 +69,7 @@ def ensure() -> Path:
     """Return the folder, making what is missing of it.
 
     Raises:
-        StageError: It cannot be made here; the message says why.
+        StageError: it cannot be made here; the message says why.
     """
     if folder := ready():
         return folder

@@ -35,11 +35,11 @@ class Result:
     """What came of a stage.
 
     Attributes:
-        name: The stage.
-        counts: Tests by outcome.
-        reasons: Why tests were skipped, and how many.
-        failures: What failed, one line each.
-        seconds: How long it took.
+        name: the stage.
+        counts: tests by outcome.
+        reasons: why tests were skipped, and how many.
+        failures: what failed, one line each.
+        seconds: how long it took.
     """
 
     name: str
@@ -104,7 +104,7 @@ def no_cluster() -> str | None:
 
 
 def prepare() -> str | None:
-    """Make what end-to-end tests stand on; returns what did not work."""
+    """Make what end-to-end tests stand on, and return what did not work."""
     for title, (module, *rest) in PREPARATIONS:
         say(f"-- {title}")
         command = [sys.executable, "-m", module, *rest]

@@ -121,7 +121,7 @@ def kubeconfig_path() -> Path:
     """The kubeconfig of the cluster that runs.
 
     Raises:
-        StageError: There is none yet.
+        StageError: there is none yet.
     """
     places = {
         Kind.CONTEXT: existing.kubeconfig(),

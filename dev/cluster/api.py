@@ -17,9 +17,9 @@ class Access:
     """How to reach an API server.
 
     Attributes:
-        url: Its base URL.
-        ca: The file with its certificate authority.
-        token: A bearer token.
+        url: its base URL.
+        ca: the file with its certificate authority.
+        token: a bearer token.
     """
 
     url: str
@@ -41,13 +41,13 @@ def call(
     path: str,
     body: object = None,
     content_type: str = "application/json",
-) -> Any:  # noqa: ANN401  reason=JSON is anything
+) -> Any:  # noqa: ANN401  # because JSON may be anything
     """Make one request and decode the answer; `/readyz` and the like come back as text.
 
     Raises:
-        ApiError: Any answer but 2xx, or none.
+        ApiError: any answer but 2xx, or none.
     """
-    request = urllib.request.Request(  # noqa: S310  reason=our own https address
+    request = urllib.request.Request(  # noqa: S310  # because the address is our own and https
         access.url + path,
         method=method,
         data=None if body is None else json.dumps(body).encode(),
@@ -55,7 +55,7 @@ def call(
     )
     try:
         context = ssl.create_default_context(cafile=str(access.ca))
-        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS, context=context) as answer:  # noqa: S310  reason=our own https address
+        with urllib.request.urlopen(request, timeout=REQUEST_SECONDS, context=context) as answer:  # noqa: S310  # because the address is our own and https
             text = answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

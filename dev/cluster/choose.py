@@ -24,9 +24,9 @@ class Choice:
     """A cluster and the reason for it.
 
     Attributes:
-        kind: Which of the three.
-        reason: One clause for a person.
-        context: The kubeconfig context, for an existing cluster.
+        kind: which of the three.
+        reason: one clause for a person.
+        context: the kubeconfig context, for an existing cluster.
     """
 
     kind: Kind
@@ -49,7 +49,7 @@ def choose(
     """Decide. A node that already exists wins over Docker, so that a choice never flips midway.
 
     Raises:
-        NoClusterError: Nothing fits.
+        NoClusterError: nothing fits.
     """
     if context := environment.get("LLMD_KUBE_CONTEXT"):
         return Choice(Kind.CONTEXT, "LLMD_KUBE_CONTEXT is set", context)

@@ -25,11 +25,11 @@ class ControlPlane:
     """A running control plane.
 
     Attributes:
-        directory: Holds its data, certificates, logs and process records.
-        url: The API server's base URL, on 127.0.0.1.
-        kubeconfig: A kubeconfig of an administrator.
-        ca: The API server's certificate authority, PEM.
-        token: The administrator's bearer token (group system:masters).
+        directory: holds its data, certificates, logs and process records.
+        url: the API server's base URL, on 127.0.0.1.
+        kubeconfig: a kubeconfig of an administrator.
+        ca: the API server's certificate authority, PEM.
+        token: the administrator's bearer token (group system:masters).
         etcd_url: etcd's client URL.
     """
 
@@ -68,7 +68,7 @@ def start(directory: Path) -> ControlPlane:
     """Start a control plane with its data in a directory; the processes end with the caller.
 
     Raises:
-        StageError: A program cannot be had or did not become ready.
+        StageError: a program cannot be had or did not become ready.
     """
     programs = {name: tools.path(name) for name in ("etcd", "kube-apiserver")}
     directory = directory.resolve()
@@ -184,7 +184,7 @@ def kubectl(plane: ControlPlane, *arguments: str) -> str:
     """Run kubectl against the control plane and return what it printed.
 
     Raises:
-        subprocess.CalledProcessError: It failed.
+        subprocess.CalledProcessError: it failed.
     """
     done = subprocess.run(
         [tools.path("kubectl"), f"--kubeconfig={plane.kubeconfig}", *arguments],

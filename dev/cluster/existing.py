@@ -17,7 +17,7 @@ def up(context: str) -> Path:
     """Write a kubeconfig with this context alone, and check that its cluster answers.
 
     Raises:
-        StageError: There is no such context, or its cluster does not answer.
+        StageError: there is no such context, or its cluster does not answer.
     """
     command = [tools.path("kubectl"), "config", "view", "--minify", "--flatten"]
     done = run([*command, "--raw", f"--context={context}"], f"no context {context!r}")
@@ -31,7 +31,7 @@ def run(command: list[str], otherwise: str) -> str:
     """Run a program and return its output.
 
     Raises:
-        StageError: It failed.
+        StageError: it failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

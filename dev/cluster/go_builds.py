@@ -29,10 +29,10 @@ def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) ->
     """The finished folder of a build, building it first when it is missing.
 
     Args:
-        name: What is built.
-        version: Its version, for the folder's name.
-        recipe: Everything else that decides the result.
-        make: Fills the folder it is given.
+        name: what is built.
+        version: its version, for the folder's name.
+        recipe: everything else that decides the result.
+        make: fills the folder it is given.
     """
     key = hashlib.sha256(recipe.encode()).hexdigest()[:8]
     final = cache() / f"{name}-{version}-{key}"
@@ -97,10 +97,10 @@ def build_source(name: str, version: str, module: str, ldflags: str = "") -> Pat
     """Build one of our own main packages against a go.mod.
 
     Args:
-        name: The folder below embedded/go, and the binary's name.
-        version: The version of what it wraps.
-        module: The text of go.mod, or a command's worth of requirements already resolved.
-        ldflags: Values for the linker beside the stripping of symbols.
+        name: the folder below embedded/go, and the binary's name.
+        version: the version of what it wraps.
+        module: the text of go.mod, or a command's worth of requirements already resolved.
+        ldflags: values for the linker beside the stripping of symbols.
     """
     source = SOURCES / name / "main.go"
     recipe = source.read_text() + module + ldflags + FLAGS
@@ -117,11 +117,11 @@ def build_source(name: str, version: str, module: str, ldflags: str = "") -> Pat
 
 
 def install(package: str, version: str) -> Path:
-    """Install a published command; returns the folder that holds its binary.
+    """Install a published command, and return the folder that holds its binary.
 
     Args:
-        package: Its import path.
-        version: Its version.
+        package: its import path.
+        version: its version.
     """
     name = package.rsplit("/", 1)[-1]
 
@@ -137,8 +137,8 @@ def module(path: str, version: str) -> Path:
     """The sources of a published Go module, for its files that are no programs.
 
     Args:
-        path: Its import path.
-        version: Its version.
+        path: its import path.
+        version: its version.
     """
     name = path.rsplit("/", 1)[-1]
 

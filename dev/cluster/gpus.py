@@ -20,7 +20,7 @@ def patch_for(count: int) -> list[dict[str, str]]:
 
 
 def pretend(kubeconfig: Path, count: int) -> list[str]:
-    """Give every node this many; returns the nodes' names.
+    """Give every node this many, and return the nodes' names.
 
     Raises:
         StageError: kubectl failed.

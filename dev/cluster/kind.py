@@ -47,7 +47,7 @@ def exists() -> bool:
 
 
 def up() -> Path:
-    """Make the cluster unless it exists; returns its kubeconfig."""
+    """Make the cluster unless it exists, and return its kubeconfig."""
     program, options = tools.path("kind"), ["--name", NAME, "--kubeconfig", str(kubeconfig())]
     with locked(lock()):
         if exists():

@@ -16,8 +16,8 @@ class Record:
     """A process as it was started.
 
     Attributes:
-        pid: Its process id.
-        started: Its start time in clock ticks since boot: a pid is used again, the pair is not.
+        pid: its process id.
+        started: its start time in clock ticks since boot: a pid is used again, the pair is not.
     """
 
     pid: int
@@ -64,11 +64,11 @@ def start(
     """Start a process in a session of its own, unless it already runs.
 
     Args:
-        folder: Where its record goes.
-        name: What it is called.
-        command: The program and its arguments.
-        log: Where its output goes, appended.
-        end_with_parent: Let the kernel end it when the calling process dies, however it dies.
+        folder: where its record goes.
+        name: what it is called.
+        command: the program and its arguments.
+        log: where its output goes, appended.
+        end_with_parent: let the kernel end it when the calling process dies, however it dies.
     """
     if running(folder, name):
         return

@@ -15,8 +15,8 @@ class StageError(Exception):
     """A stage failed. Carries the log to show and a sentence on what to do next.
 
     Attributes:
-        advice: What the reader can do about it.
-        log: The file whose last lines explain the failure.
+        advice: what the reader can do about it.
+        log: the file whose last lines explain the failure.
     """
 
     def __init__(self, message: str, *, advice: str = "", log: Path | None = None) -> None:
@@ -59,7 +59,7 @@ def wait_until(
     """Poll until the predicate holds.
 
     Raises:
-        StageError: It did not hold in time.
+        StageError: it did not hold in time.
     """
     deadline = time.monotonic() + seconds
     while not predicate():
@@ -79,7 +79,7 @@ def run_logged(
     """Run a program with its output in a log file.
 
     Raises:
-        StageError: It could not be started or did not exit with 0.
+        StageError: it could not be started or did not exit with 0.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:

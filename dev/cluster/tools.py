@@ -49,7 +49,7 @@ def path(name: str) -> str:
     enough, the cache.
 
     Raises:
-        StageError: It cannot be had; the message says why.
+        StageError: it cannot be had; the message says why.
     """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and name in {"etcd", "kube-apiserver", "kubectl"}:

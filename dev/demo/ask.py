@@ -21,10 +21,10 @@ class Answer:
     """What came back.
 
     Attributes:
-        text: The answer.
-        first: Seconds until its first piece.
-        tokens: How many tokens the server counted.
-        seconds: Until its end.
+        text: the answer.
+        first: seconds until its first piece.
+        tokens: how many tokens the server counted.
+        seconds: until its end.
     """
 
     text: str

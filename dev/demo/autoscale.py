@@ -45,7 +45,7 @@ def autoscale(kube: Kube, name: str, sample: str, say: Say) -> None:
     """Let the running demo scale by a load that comes and goes.
 
     Raises:
-        StageError: It did not scale, or requests failed.
+        StageError: it did not scale, or requests failed.
     """
     spec: Object = yaml.safe_load(sample)["spec"]
     engine = {**spec["engine"], "env": [*spec["engine"]["env"], *ONE_CORE]}
@@ -97,7 +97,7 @@ class Watch:
         """Look until it is so.
 
         Raises:
-            StageError: It is not in time.
+            StageError: it is not in time.
         """
         deadline = time.monotonic() + SECONDS
         while True:
@@ -154,7 +154,7 @@ def conclude(answers: list[Answer], say: Say) -> None:
     """Say what was lost: nothing, if all is well.
 
     Raises:
-        StageError: Requests failed, or streams were cut.
+        StageError: requests failed, or streams were cut.
     """
     slowest = max(answer.ended - answer.started for answer in answers)
     say(f"\n  {lost(answers)}; the slowest took {slowest:.1f} s")

@@ -45,7 +45,7 @@ def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
     """Change the running demo three times under load.
 
     Raises:
-        StageError: A rollout did not end as it should.
+        StageError: a rollout did not end as it should.
     """
     body: Object = yaml.safe_load(sample)
     begin = {**body["spec"], "rollout": {**ROLLOUT, "steps": STEPS}}
@@ -106,7 +106,7 @@ def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say
     """Show a rollout until it is done: a line when shares, reason or verdict change, and now and then in between.
 
     Raises:
-        StageError: It is not done in time, or ended otherwise.
+        StageError: it is not done in time, or ended otherwise.
     """
     started, known, said_at = time.monotonic(), "", 0.0
     while True:
@@ -180,7 +180,7 @@ def conclude(kube: Kube, answers: list[Answer], changes: list[Applied], say: Say
     """Say what was lost: nothing, if all is well.
 
     Raises:
-        StageError: Requests failed, or users lost a revision they had.
+        StageError: requests failed, or users lost a revision they had.
     """
     upgraded = [answer for answer in answers if answer.ended < changes[-1].at]
     revisions = {change.letter: change.letter for change in changes[:-1]}

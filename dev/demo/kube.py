@@ -30,8 +30,8 @@ class Kube:
     """One namespace of the local cluster.
 
     Attributes:
-        kubeconfig: How to reach it.
-        namespace: Where names without a namespace are.
+        kubeconfig: how to reach it.
+        namespace: where names without a namespace are.
     """
 
     kubeconfig: Path
@@ -41,7 +41,7 @@ class Kube:
         """Run kubectl and return its output.
 
         Raises:
-            KubeError: It failed or took too long.
+            KubeError: it failed or took too long.
         """
         return self._run(self.kubectl(*arguments), stdin, seconds)
 
@@ -120,10 +120,10 @@ def cluster(namespace: str) -> Kube:
 
 
 def run_module(*arguments: str) -> str:
-    """Run one of this project's own programs with its progress on the terminal; returns its last line.
+    """Run one of this project's own programs with its progress on the terminal, and return its last line.
 
     Raises:
-        StageError: It failed; it said itself why.
+        StageError: it failed; it said itself why.
     """
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False)

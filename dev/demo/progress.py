@@ -17,7 +17,7 @@ def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]
     """Wait until the LLMDeployment is Ready for its newest generation.
 
     Raises:
-        StageError: It is not in time.
+        StageError: it is not in time.
     """
     started, known = time.monotonic(), dict[str, str]()
     while True:

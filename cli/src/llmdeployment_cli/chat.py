@@ -59,7 +59,7 @@ def build_request(endpoint: Endpoint, messages: Sequence[Message]) -> urllib.req
         raise Refusal(f"--url is {endpoint.url}. It must begin with http:// or https://.")
     body = {"model": endpoint.model, "messages": list(messages), "stream": True}
     base = endpoint.url.rstrip("/").removesuffix("/v1")
-    request = urllib.request.Request(  # noqa: S310  because the scheme is checked above
+    request = urllib.request.Request(  # noqa: S310  # because the scheme is checked above
         f"{base}/v1/chat/completions",
         data=json.dumps(body).encode(),
         headers={"content-type": "application/json", "accept": "text/event-stream"},

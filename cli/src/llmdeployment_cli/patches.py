@@ -259,7 +259,7 @@ def _write_annotation(
 def _list_other_commands(deployment: Object, name: str) -> dict[str, str]:
     """Return the commands that may be for other arms; with one arm there are none, and a stable revision needs none."""
     arms = read_arms(deployment)
-    if len(arms) < 2:  # noqa: PLR2004  because two are several
+    if len(arms) < 2:  # noqa: PLR2004  # because two are several
         return {}
     serving = {str(arm.stable) for arm in arms if arm.weight}
     found = read_annotation(deployment, name)

@@ -56,7 +56,7 @@ def draw_bar(percent: int) -> str:
     ('█░', '░', '█', '░')
     """
     filled = round(percent * _BAR / 100)
-    if 0 < percent < 100:  # noqa: PLR2004  because the value is in percent
+    if 0 < percent < 100:  # noqa: PLR2004  # because the value is in percent
         filled = min(max(filled, 1), _BAR - 1)
     return "█" * filled + "░" * (_BAR - filled)
 

@@ -15,7 +15,7 @@ MISSING = (
 )
 
 
-def simulate(  # noqa: PLR0913  because a command has options
+def simulate(  # noqa: PLR0913  # because a command has options
     *,
     file: Annotated[
         Path,
@@ -101,7 +101,7 @@ def simulate(  # noqa: PLR0913  because a command has options
             decisions=decisions,
         )
         try:
-            from llmdeployment_cli.simulation import command  # noqa: PLC0415  because the extra may be missing
+            from llmdeployment_cli.simulation import command  # noqa: PLC0415  # because the extra may be missing
         except ImportError as error:
             raise Refusal(MISSING) from error
         command.run(options)

@@ -28,8 +28,8 @@ def mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
     """The mount points at or below some folders, innermost first.
 
     Args:
-        mounts: The text of /proc/mounts.
-        folders: Where to look.
+        mounts: the text of /proc/mounts.
+        folders: where to look.
     """
     points = [unescape(line.split()[1]) for line in mounts.splitlines() if line.strip()]
     ours = [p for p in points if any(Path(p).is_relative_to(folder) for folder in folders)]
@@ -50,7 +50,7 @@ def rules_to_remove(saved: str) -> str:
     `-D PREROUTING -j KUBE-SERVICES`, then `-F KUBE-SERVICES`, then `-X KUBE-SERVICES`.
 
     Args:
-        saved: The text of `iptables-save`.
+        saved: the text of `iptables-save`.
     """
     parts = []
     for table, body in re.findall(r"^\*(\w+)\n(.*?)^COMMIT$", saved, re.MULTILINE | re.DOTALL):

@@ -38,7 +38,7 @@ def exists() -> bool:
 
 
 def up() -> Path:
-    """Start the node, or what of it does not run; returns the administrator's kubeconfig."""
+    """Start the node, or what of it does not run, and return the administrator's kubeconfig."""
     with locked(LOCK):
         packages.ensure()
         for name in BUILT:

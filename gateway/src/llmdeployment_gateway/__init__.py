@@ -1,1 +1,1 @@
-"""The front door of one LLMDeployment: HAProxy and the agent that steers it."""
+"""The gateway of one LLMDeployment: HAProxy, and the agent that controls it."""

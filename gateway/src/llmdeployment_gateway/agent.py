@@ -1,4 +1,4 @@
-"""The agent: hears of routes, endpoints and keys, and has HAProxy follow."""
+"""The agent: watches routes, endpoints and keys, and changes HAProxy accordingly."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from aiohttp import web
 from typing_extensions import override
 
 from llmdeployment_gateway import rundir
-from llmdeployment_gateway.endpoints import ready_addresses
+from llmdeployment_gateway.endpoints import find_ready
 from llmdeployment_gateway.keys import KeysError, read_keys
 from llmdeployment_gateway.kube import Kube
 from llmdeployment_gateway.routes import KEY
@@ -21,16 +21,19 @@ from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
 from llmdeployment_gateway.steering import Steering
 from llmdeployment_gateway.tally import Tally
-from llmdeployment_gateway.web import Answers
+from llmdeployment_gateway.web import AgentServer
 
 _log = logging.getLogger(__name__)
 _LONGEST_LINE = 4 * 1024 * 1024
+"""Bytes of one line of a watch."""
 _KEYS_SECONDS = 1.0
+"""Seconds between two reads of the API keys."""
 _NOTICE_SECONDS = 2.0
+"""Seconds that the agent waits for HAProxy to begin to stop, after its own signal."""
 
 
 class Agent:
-    """One agent, for one gateway pod."""
+    """The agent of one gateway pod."""
 
     def __init__(self, settings: Settings, kube: Kube) -> None:
         self._settings = settings
@@ -41,9 +44,9 @@ class Agent:
         self.steering = Steering(settings)
 
     async def run(self, keys: dict[str, str], stop: asyncio.Event) -> None:
-        """Work until told to stop, and then until HAProxy needs no one any more."""
-        self.steering.desired.keys = keys
-        async with asyncio.TaskGroup() as group, _log_lines(self._settings.run_dir, self.tally):
+        """Work until `stop` is set, and then until HAProxy has ended."""
+        self.steering.inputs.keys = keys
+        async with asyncio.TaskGroup() as group, _receive_log(self._settings.run_dir, self.tally):
             jobs = [
                 group.create_task(self.steering.run()),
                 group.create_task(self._follow_routes(group)),
@@ -51,7 +54,7 @@ class Agent:
             if self._settings.auth == "apikey":
                 jobs.append(group.create_task(self._follow_keys()))
             await stop.wait()
-            await self._until_haproxy_ends()
+            await self._wait_for_haproxy()
             for job in (*jobs, *self._watches.values()):
                 job.cancel()
 
@@ -59,81 +62,91 @@ class Agent:
         name = f"{self._settings.name}-routes"
         path = f"/api/v1/{self._root}/configmaps"
         # By name and with no other selector: RBAC lets this agent watch only the one object.
-        async for found in self._kube.snapshots(path, {"fieldSelector": f"metadata.name={name}"}):
+        async for found in self._kube.watch(path, {"fieldSelector": f"metadata.name={name}"}):
             text = (found.get(name) or {}).get("data", {}).get(KEY)
             if text is None:
-                _log.warning("ConfigMap %s has no %s; the routing stays as it is", name, KEY)
+                _log.warning(
+                    "ConfigMap %s has no key %s, so the routing stays as it is. The operator writes it.",
+                    name,
+                    KEY,
+                )
                 continue
-            self.steering.desired.read(text)
+            self.steering.inputs.read(text)
             self._watch_services(group)
-            self.steering.changed()
+            self.steering.wake()
 
     def _watch_services(self, group: asyncio.TaskGroup) -> None:
-        routes = self.steering.desired.routes
+        routes = self.steering.inputs.routes
         services = routes.services() if routes else ()
         for service in services:
             if service not in self._watches:
                 self._watches[service] = group.create_task(self._follow_endpoints(service))
         for service in set(self._watches) - set(services):
             self._watches.pop(service).cancel()
-            self.steering.desired.endpoints.pop(service, None)
+            self.steering.inputs.endpoints.pop(service, None)
 
     async def _follow_endpoints(self, service: str) -> None:
         path = f"/apis/discovery.k8s.io/v1/{self._root}/endpointslices"
         selector = {"labelSelector": f"kubernetes.io/service-name={service}"}
-        async for found in self._kube.snapshots(path, selector):
-            self.steering.desired.endpoints[service] = ready_addresses(found.values())
-            self.steering.changed()
+        async for found in self._kube.watch(path, selector):
+            self.steering.inputs.endpoints[service] = find_ready(found.values())
+            self.steering.wake()
 
     async def _follow_keys(self) -> None:
         while True:
-            await asyncio.sleep(_KEYS_SECONDS)  # why: kubelet swaps a link and tells nobody
+            await asyncio.sleep(
+                _KEYS_SECONDS
+            )  # why: kubelet replaces a symbolic link without a notice
             try:
                 found = read_keys(self._settings.keys_dir)
             except KeysError as error:
-                _log.warning("%s; the keys stay as they are", error)
+                _log.warning("%s. The keys stay as they are.", error)
                 continue
-            if found != self.steering.desired.keys:
+            if found != self.steering.inputs.keys:
                 _log.info("API keys now: %s", ", ".join(sorted(found.values())) or "none")
-                self.steering.desired.keys = found
-                self.steering.changed()
+                self.steering.inputs.keys = found
+                self.steering.wake()
 
-    async def _until_haproxy_ends(self) -> None:
-        """Return when HAProxy is gone, or at once when nobody told it to stop.
+    async def _wait_for_haproxy(self) -> None:
+        """Wait until HAProxy has ended; return at once if it is not stopping.
 
-        Both containers are told together when the pod goes, and requests that still come need the truth about their
-        replicas. An agent that is restarted alone has no reason to stay.
+        When the pod ends, both containers get the signal at the same time, and HAProxy still needs current endpoints for its
+        last requests. An agent that is restarted alone does not wait.
         """
         with contextlib.suppress(RuntimeApiError):
             for _ in range(int(_NOTICE_SECONDS / 0.1)):
-                if await self._stopping():
+                if await self._is_stopping():
                     break
-                await asyncio.sleep(0.1)  # why: the other container hears of it a moment later
-            while await self._stopping():  # noqa: ASYNC110  because HAProxy tells nobody that its last stream ended
+                await asyncio.sleep(
+                    0.1
+                )  # why: the other container may get its signal a moment later
+            while await self._is_stopping():  # noqa: ASYNC110  # because HAProxy does not announce the end of its last stream
                 await asyncio.sleep(0.5)  # why: see above
 
-    async def _stopping(self) -> bool:
+    async def _is_stopping(self) -> bool:
         return "\nStopping: 1" in await self.steering.api.ask("show info")
 
 
 async def run_agent(settings: Settings, access: KubeAccess, stop: asyncio.Event) -> None:
-    """Be the agent until told to stop.
+    """Run the agent until `stop` is set.
 
     Raises:
-        KeysError: clients must bring a key and there is none.
+        KeysError: clients must send a key and there is none.
     """
     keys = read_keys(settings.keys_dir) if settings.auth == "apikey" else {}
     if settings.auth == "apikey" and not keys:
         raise KeysError(
-            f"LLMD_AUTH=apikey and no API key in {settings.keys_dir}: "
-            "put at least one key into the Secret of spec.gateway.apiKeysSecretRef"
+            f"LLMD_AUTH is apikey, but there is no API key in {settings.keys_dir}, so nobody could send requests. "
+            "Add at least one key to the Secret of spec.gateway.apiKeysSecretRef."
         )
     rundir.prepare(settings, keys)
-    # A watch is read by lines, and an EndpointSlice of 1,000 endpoints is a long one.
+    # A watch is read line by line, and the line of an EndpointSlice with 1,000 endpoints is long.
     async with aiohttp.ClientSession(read_bufsize=_LONGEST_LINE) as session:
         kube = Kube(access, session)
         agent = Agent(settings, kube)
-        runner = web.AppRunner(Answers(agent.steering, agent.tally, kube).app(), access_log=None)
+        runner = web.AppRunner(
+            AgentServer(agent.steering, agent.tally, kube).build_app(), access_log=None
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, settings.agent_host, settings.agent_port).start()
@@ -143,33 +156,33 @@ async def run_agent(settings: Settings, access: KubeAccess, stop: asyncio.Event)
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
-    """Have SIGTERM, SIGINT and SIGUSR1 (the image's stop signal, which is HAProxy's soft stop) end this process."""
+    """Set `stop` at SIGTERM, SIGINT or SIGUSR1 (the image's stop signal, which is HAProxy's soft stop)."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         loop.add_signal_handler(number, stop.set)
 
 
-class _Lines(asyncio.DatagramProtocol):
+class _LogProtocol(asyncio.DatagramProtocol):
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
 
     @override
     def datagram_received(self, data: bytes, addr: object) -> None:
-        if not self._tally.line(data):
+        if not self._tally.count_line(data):
             _log.info("haproxy: %s", data.decode(errors="replace").strip())
 
 
 @contextlib.asynccontextmanager
-async def _log_lines(run_dir: Path, tally: Tally) -> AsyncIterator[None]:
+async def _receive_log(run_dir: Path, tally: Tally) -> AsyncIterator[None]:
     path = run_dir / "log.sock"
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    # Requests end in bursts, and HAProxy drops what does not fit.
+    # Requests end in bursts, and HAProxy drops log lines that do not fit.
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
     listening.setblocking(False)
     listening.bind(str(path))
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _Lines(tally), sock=listening
+        lambda: _LogProtocol(tally), sock=listening
     )
     try:
         yield

@@ -1,4 +1,4 @@
-"""What is wanted of HAProxy, and the commands that lead there. Pure."""
+"""The desired state of HAProxy, and the commands that lead to it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from llmdeployment_gateway.runtime_api import Server
 
 
 @dataclass(frozen=True)
-class Desired:
-    """Everything HAProxy should know.
+class HAProxyState:
+    """Everything that HAProxy should know.
 
     Attributes:
-        slots: Service to slot.
-        maps: map file's name to its text.
-        servers: slot to the addresses that get requests.
+        slots: service to slot.
+        maps: name of a map file to its text.
+        servers: slot to the addresses that should get requests.
     """
 
     slots: Mapping[str, str]
@@ -24,45 +24,45 @@ class Desired:
     servers: Mapping[str, frozenset[Address]]
 
 
-def desired(
+def build_state(
     routes: Routes,
     endpoints: Mapping[str, frozenset[Address]],
     keys: Mapping[str, str],
     assigned: Mapping[str, str],
-) -> Desired:
-    """Return what HAProxy should know.
+) -> HAProxyState:
+    """Return the desired state of HAProxy.
 
     Args:
-        routes: the routing asked for.
-        endpoints: Service to its ready addresses.
-        keys: sha256 of a key to its name.
-        assigned: Service to slot.
+        routes: the routing that the operator wrote.
+        endpoints: service to its ready addresses.
+        keys: sha256 (hex) of an API key to its name.
+        assigned: service to slot.
     """
-    return Desired(
+    return HAProxyState(
         slots=assigned,
         maps={
-            maps.SLOTS: maps.lines(assigned),
-            maps.SETTINGS: maps.settings(routes),
-            maps.KEYS: maps.lines(keys),
-            maps.FORCED: maps.forced(routes, assigned),
-            # Last: nothing is routed to a slot before its servers and settings are there.
-            maps.BUCKETS: maps.buckets(routes, assigned),
+            maps.SLOTS: maps.format_map(assigned),
+            maps.SETTINGS: maps.format_settings(routes),
+            maps.KEYS: maps.format_map(keys),
+            maps.FORCED: maps.format_choices(routes, assigned),
+            # Last, so that nothing is routed to a slot before its servers and settings are in place.
+            maps.BUCKETS: maps.format_buckets(routes, assigned),
         },
         servers={slot: endpoints.get(service, frozenset()) for service, slot in assigned.items()},
     )
 
 
-def additions(
+def list_additions(
     wanted: Mapping[str, frozenset[Address]],
     found: Mapping[str, Mapping[str, Server]],
     requests: int,
 ) -> list[tuple[str, str]]:
-    """Return the commands that bring servers in, each with the start of the answer that means it was done.
+    """Return the commands that add servers, each with the start of the answer that means success.
 
     Args:
-        wanted: slot to the addresses that get requests.
+        wanted: slot to the addresses that should get requests.
         found: slot to the servers that HAProxy has.
-        requests: how many a new server gets at once.
+        requests: how many requests a new server gets at once.
     """
     commands: list[tuple[str, str]] = []
     for slot, addresses in wanted.items():
@@ -73,19 +73,19 @@ def additions(
             if known is not None and not known.maintenance:
                 continue
             if known is None:
-                add = f"add server {server} {address.text} {config.server(requests)}"
+                add = f"add server {server} {address.text} {config.build_server_options(requests)}"
                 commands.append((add, "New server registered"))
             commands.append((f"enable health {server}", ""))
             commands.append((f"set server {server} state ready", ""))
     return commands
 
 
-def removals(
+def list_removals(
     wanted: Mapping[str, frozenset[Address]], found: Mapping[str, Mapping[str, Server]]
 ) -> tuple[list[str], list[str]]:
-    """Return the commands that take servers out, and those that then forget them.
+    """Return the commands that put servers into maintenance, and those that then delete them.
 
-    Maintenance stops new requests and cuts none; HAProxy refuses to forget a server until its last request ended.
+    Maintenance stops new requests and cuts off none. HAProxy refuses to delete a server until its last request has ended.
     """
     out, forget = [], []
     for slot in slots.NAMES:

@@ -1,4 +1,4 @@
-"""EndpointSlices, read as the addresses that may get requests."""
+"""Addresses that may get requests, read from EndpointSlices."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,41 +7,41 @@ from typing import Any
 
 @dataclass(frozen=True, order=True)
 class Address:
-    """Where a replica answers."""
+    """Host and port of a replica."""
 
     host: str
     port: int
 
     @property
     def server(self) -> str:
-        """HAProxy's name of it, unique within a backend."""
+        """The server's name in HAProxy, unique within a backend."""
         return f"r-{self.host.replace(':', '_')}-{self.port}"
 
     @property
     def text(self) -> str:
-        """As HAProxy reads it."""
+        """The address in HAProxy's notation."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def ready_addresses(slices: Iterable[dict[str, Any]]) -> frozenset[Address]:
-    """Return the addresses that are ready, of all slices of one Service.
+def find_ready(slices: Iterable[dict[str, Any]]) -> frozenset[Address]:
+    """Return the ready addresses in all slices of one Service.
 
-    An endpoint that terminates is not ready, whatever it still answers: what it has under way may end there.
+    A terminating endpoint is not ready, even if it still answers: only its current requests may end there.
     """
     found: set[Address] = set()
     for piece in slices:
-        port = _port(piece)
+        port = _find_port(piece)
         if port is None or piece.get("addressType") == "FQDN":
             continue
         for endpoint in piece.get("endpoints") or ():
             conditions = endpoint.get("conditions") or {}
             if conditions.get("ready") is not False and not conditions.get("terminating"):
-                # All addresses of an endpoint are the same pod: consumers take the first.
+                # All addresses of an endpoint belong to the same pod, so the first is enough.
                 found.update(Address(host, port) for host in endpoint.get("addresses", ())[:1])
     return frozenset(found)
 
 
-def _port(piece: dict[str, Any]) -> int | None:
+def _find_port(piece: dict[str, Any]) -> int | None:
     ports = [port for port in piece.get("ports") or () if port.get("port")]
     named = [port for port in ports if port.get("name") == "http"]
     chosen = (named or ports)[:1]

@@ -1,4 +1,4 @@
-"""The other container: becomes HAProxy as soon as there is something to start from."""
+"""The container of HAProxy: waits for the agent's first files, then becomes HAProxy."""
 
 import logging
 import os
@@ -16,20 +16,20 @@ _log = logging.getLogger(__name__)
 _MOST_CONNECTIONS = 8000
 _SPARE_FILES = 512
 _FILES_PER_CONNECTION = 4
-"""Of a request that was held: client, both ends of the way into the hold, replica."""
+"""Open files of a request that was held: client, both ends of the connection to the hold, replica."""
 
 
-def connections(open_files: int) -> int:
-    """Return how many connections HAProxy may take with a limit of open files (-1: none)."""
+def count_connections(open_files: int) -> int:
+    """Return how many connections HAProxy may take with a limit of open files (-1: no limit)."""
     if open_files < 0:
         return _MOST_CONNECTIONS
     return max(100, min(_MOST_CONNECTIONS, (open_files - _SPARE_FILES) // _FILES_PER_CONNECTION))
 
 
 def become_haproxy(settings: Settings) -> NoReturn:
-    """Wait for the agent's first files, then be replaced by HAProxy; returns only as an exit.
+    """Wait for the agent's first files, then replace this process by HAProxy.
 
-    HAProxy takes SIGUSR1 as "finish what you have" and SIGTERM as "drop everything", so the image's STOPSIGNAL is SIGUSR1.
+    HAProxy finishes its requests at SIGUSR1 and drops them at SIGTERM, so the image's STOPSIGNAL is SIGUSR1.
     """
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _leave)
@@ -37,10 +37,10 @@ def become_haproxy(settings: Settings) -> NoReturn:
     if not file.exists():
         _log.info("waiting for %s, which the agent writes", file)
     while not file.exists():
-        time.sleep(0.05)  # why: the file comes from another container, unannounced
+        time.sleep(0.05)  # why: another container writes the file, without a notice
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    command = [settings.haproxy, "-db", "-n", str(connections(limit)), "-f", str(file)]
-    os.execvp(command[0], command)  # noqa: S606  because this is the purpose
+    command = [settings.haproxy, "-db", "-n", str(count_connections(limit)), "-f", str(file)]
+    os.execvp(command[0], command)  # noqa: S606  # because HAProxy replaces this process
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

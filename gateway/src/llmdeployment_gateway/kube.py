@@ -1,4 +1,4 @@
-"""Objects of the API server, watched: list, watch, and list again when the server forgot where we were."""
+"""Watches of the API server: list, watch, and list again when the server no longer knows the resource version."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -18,18 +19,19 @@ Snapshot = dict[str, Object]
 
 _log = logging.getLogger(__name__)
 _WATCH_SECONDS = 240
+"""Seconds until the server ends a watch and a new one begins."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+"""Seconds between two tries: at first, and at most."""
 _LONGEST_EVENT = 4 * 1024 * 1024
 """Bytes of one line of a watch; an object is at most 1.5 MiB."""
-_GONE = 410
 
 
 class _ListAgainError(Exception):
-    """The watch cannot go on from where it was."""
+    """The watch cannot continue from its resource version."""
 
 
 class Kube:
-    """The API server, for reading."""
+    """A read-only client of the API server."""
 
     def __init__(self, access: KubeAccess, session: aiohttp.ClientSession) -> None:
         self._access = access
@@ -38,10 +40,10 @@ class Kube:
         self.failures = 0
         """Lists and watches that failed."""
 
-    async def snapshots(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Snapshot]:
-        """Yield all objects a query finds, by name, at first and after every change; never ends.
+    async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Snapshot]:
+        """Yield all objects of a query, by name: once at first and again after every change. Never ends.
 
-        An API server that is away is asked again and again; what was last yielded stays true until it is back.
+        While the API server does not answer, this retries. The latest yield remains the best knowledge until then.
         """
         pause = _FIRST_PAUSE
         while True:
@@ -57,8 +59,8 @@ class Kube:
                 ValueError,
             ) as error:
                 self.failures += 1
-                _log.warning("%s: %r; next try in %.1f s", path, error, pause)
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  because it is jitter  # why: backoff
+                _log.warning("watching %s failed (%r). Trying again in %.1f s.", path, error, pause)
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311  # because it is jitter  # why: backoff
                 pause = min(2 * pause, _LONGEST_PAUSE)
 
     async def _follow(self, path: str, params: Mapping[str, str]) -> AsyncIterator[Snapshot]:
@@ -82,9 +84,9 @@ class Kube:
             async with self._get(path, query, timeout) as answer:
                 async for line in answer.content:
                     event = json.loads(line)
-                    version = _version(event)
+                    version = _read_version(event)
                     if event["type"] != "BOOKMARK":
-                        _put(objects, event)
+                        _apply_event(objects, event)
                         yield dict(objects)
 
     @asynccontextmanager
@@ -100,7 +102,7 @@ class Kube:
             ssl=self._trust(),
             read_bufsize=_LONGEST_EVENT,
         ) as answer:
-            if answer.status == _GONE:
+            if answer.status == HTTPStatus.GONE:
                 raise _ListAgainError("410 Gone")
             answer.raise_for_status()
             yield answer
@@ -111,14 +113,14 @@ class Kube:
         return self._ssl or True
 
 
-def _version(event: Object) -> str:
+def _read_version(event: Object) -> str:
     if event["type"] == "ERROR":
-        # 410 or anything else the server has to say against this watch: start over.
+        # Whatever the server reports against this watch, such as 410: list again.
         raise _ListAgainError(event["object"].get("message", "watch ended"))
     return str(event["object"]["metadata"]["resourceVersion"])
 
 
-def _put(objects: Snapshot, event: Object) -> None:
+def _apply_event(objects: Snapshot, event: Object) -> None:
     name = event["object"]["metadata"]["name"]
     if event["type"] == "DELETED":
         objects.pop(name, None)

@@ -7,11 +7,11 @@ import os
 import sys
 
 from llmdeployment_gateway.front import become_haproxy
-from llmdeployment_gateway.settings import SettingsError, kube_access_of, settings_of
+from llmdeployment_gateway.settings import SettingsError, read_kube_access, read_settings
 
 
 def main() -> None:
-    """Be what the first argument says; everything else is in the environment (docs/gateway.md)."""
+    """Run the role of the first argument. The environment sets everything else (docs/gateway.md)."""
     parser = argparse.ArgumentParser(prog="llmdeployment-gateway", description=__doc__)
     parser.add_argument("role", choices=("haproxy", "agent"))
     role = parser.parse_args().role
@@ -21,21 +21,21 @@ def main() -> None:
     )
     try:
         if role == "haproxy":
-            become_haproxy(settings_of())
-        _agent()
+            become_haproxy(read_settings())
+        _start_agent()
     except SettingsError as error:
         sys.exit(f"llmdeployment-gateway: {error}")
 
 
-def _agent() -> None:
-    # HAProxy's container waits as this same program: it should not load all of the agent for that.
-    from llmdeployment_gateway.agent import run_agent, stop_on_signals  # noqa: PLC0415  because see above
-    from llmdeployment_gateway.keys import KeysError  # noqa: PLC0415  because see above
+def _start_agent() -> None:
+    # HAProxy's container waits in this same program, and should not load the agent for that.
+    from llmdeployment_gateway.agent import run_agent, stop_on_signals  # noqa: PLC0415  # because see above
+    from llmdeployment_gateway.keys import KeysError  # noqa: PLC0415  # because see above
 
     async def body() -> None:
         stop = asyncio.Event()
         stop_on_signals(stop)
-        await run_agent(settings_of(), kube_access_of(), stop)
+        await run_agent(read_settings(), read_kube_access(), stop)
 
     try:
         asyncio.run(body())

@@ -1,4 +1,4 @@
-"""HAProxy's map files, as text: a key, a space, a value per line."""
+"""HAProxy's map files as text: a key, a space and a value per line."""
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
@@ -12,35 +12,39 @@ SETTINGS = "settings.map"
 SLOTS = "slots.map"
 
 
-def lines(pairs: Mapping[str, str]) -> str:
-    """Return pairs as a map file; neither side may hold white space, which nothing that gets here does."""
+def format_map(pairs: Mapping[str, str]) -> str:
+    """Return pairs as a map file. Callers pass no white space in keys or values."""
     return "".join(f"{key} {value}\n" for key, value in pairs.items())
 
 
-def buckets(routes: Routes, slots: Mapping[str, str]) -> str:
-    """Return bucket ranges (`0:499`, both inclusive) to `arm|revision|slot`."""
-    return lines(
-        {f"{first}:{route.below - 1}": _row(route, slots) for first, route in _with_buckets(routes)}
+def format_buckets(routes: Routes, slots: Mapping[str, str]) -> str:
+    """Return the map from bucket ranges (`0:499`, both inclusive) to `arm|revision|slot`."""
+    return format_map(
+        {
+            f"{first}:{route.below - 1}": _format_row(route, slots)
+            for first, route in _list_ranges(routes)
+        }
     )
 
 
-def forced(routes: Routes, slots: Mapping[str, str]) -> str:
-    """Return what a client may ask for by name.
+def format_choices(routes: Routes, slots: Mapping[str, str]) -> str:
+    """Return the map of what a client may choose.
 
-    `revision:<N>` to a row, as `buckets` has it: of the first arm that has the revision. `arm:<name>` to `low|width`, the
-    buckets of the arm, whose rows follow one another. `revisions` and `arms` list what there is; without rows the map is empty.
+    `revision:<N>` leads to a row as in `format_buckets`, of the first arm that has the revision. `arm:<name>` leads to
+    `low|width`: the first bucket of the arm and how many it has. `revisions` and `arms` list all names. Without rows the map
+    is empty.
     """
     revisions: dict[str, str] = {}
     arms: dict[str, str] = {}
-    by_arm = groupby(_with_buckets(routes), key=lambda pair: pair[1].arm)
+    by_arm = groupby(_list_ranges(routes), key=lambda pair: pair[1].arm)
     for arm, (*rows,) in by_arm:
         low, below = rows[0][0], rows[-1][1].below
         arms.setdefault(arm, f"{low}|{below - low}")
         for _, route in rows:
-            revisions.setdefault(str(route.revision), _row(route, slots))
+            revisions.setdefault(str(route.revision), _format_row(route, slots))
     if not arms:
         return ""
-    return lines(
+    return format_map(
         {
             "revisions": ",".join(sorted(revisions, key=int)),
             "arms": ",".join(arms),
@@ -50,10 +54,10 @@ def forced(routes: Routes, slots: Mapping[str, str]) -> str:
     )
 
 
-def _with_buckets(routes: Routes) -> Iterator[tuple[int, Route]]:
-    """Yield the rows that have buckets, each with its first one.
+def _list_ranges(routes: Routes) -> Iterator[tuple[int, Route]]:
+    """Yield each row that has buckets, with its first bucket.
 
-    A row of no bucket is left out: HAProxy would read `500:499` as it likes.
+    Rows without buckets are left out: HAProxy does not define what `500:499` means.
     """
     first = 0
     for route in routes.routes:
@@ -62,13 +66,13 @@ def _with_buckets(routes: Routes) -> Iterator[tuple[int, Route]]:
         first = route.below
 
 
-def _row(route: Route, slots: Mapping[str, str]) -> str:
+def _format_row(route: Route, slots: Mapping[str, str]) -> str:
     return f"{route.arm}|{route.revision}|{slots[route.service]}"
 
 
-def settings(routes: Routes) -> str:
-    """Return what the configuration looks up by name."""
-    return lines(
+def format_settings(routes: Routes) -> str:
+    """Return the map of settings that the configuration looks up by name."""
+    return format_map(
         {
             "salt": routes.salt,
             "hold.maxRequests": str(routes.hold.max_requests),

@@ -1,4 +1,4 @@
-"""The routing the operator asks for: `routes.json` of the ConfigMap `<name>-routes`."""
+"""The routing that the operator writes: `routes.json` in the ConfigMap `<name>-routes`."""
 
 import hashlib
 from typing import Annotated, Self
@@ -13,23 +13,23 @@ Label = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_le
 
 
 class RoutesError(Exception):
-    """The text is not a routes document; the message says where."""
+    """The text is not a routes document; the message names the field."""
 
 
 class _Model(BaseModel):
-    # An operator newer than this gateway may say more.
+    # A newer operator may write more fields.
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore")
 
 
 class Hold(_Model):
-    """The bounds of waiting: requests at once, and seconds each."""
+    """Limits of waiting: requests at once, and seconds of each."""
 
     max_requests: Annotated[int, Field(ge=0)] = 64
     seconds: Annotated[int, Field(ge=0)] = 120
 
 
 class Route(_Model):
-    """Buckets up to `below` (exclusive) from the previous row's go to this revision."""
+    """A revision and its buckets: from the previous row's `below` up to its own `below` (exclusive)."""
 
     arm: Label
     revision: Annotated[int, Field(ge=1)]
@@ -50,19 +50,19 @@ class Routes(_Model):
     def _covers_every_bucket_once(self) -> Self:
         ends = [route.below for route in self.routes]
         if ends and (ends != sorted(ends) or ends[-1] != BUCKETS):
-            raise ValueError(f"`below` must rise to {BUCKETS}: {ends}")
+            raise ValueError(f"`below` must rise from row to row up to {BUCKETS}, but is {ends}")
         return self
 
     def services(self) -> tuple[str, ...]:
-        """Return the services that have a row, each once, in the order of the rows."""
+        """Return the Services that have a row, each once, in the order of the rows."""
         return tuple(dict.fromkeys(route.service for route in self.routes))
 
 
-def parse(text: str) -> Routes:
-    """Return what a `routes.json` says.
+def parse_routes(text: str) -> Routes:
+    """Return the routes of a `routes.json`.
 
     Raises:
-        RoutesError: it is not JSON, or not a routes document.
+        RoutesError: the text is not JSON, or not a routes document.
     """
     try:
         return Routes.model_validate_json(text)
@@ -72,6 +72,6 @@ def parse(text: str) -> Routes:
         raise RoutesError(f"{where or KEY}: {first['msg']}") from error
 
 
-def routes_hash(text: str) -> str:
-    """Return what `/stats` says as `routesHash` once this text is applied: 16 hex digits."""
+def hash_routes(text: str) -> str:
+    """Return the `routesHash` of this text in `/stats` once it is applied: 16 hex digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,10 +1,10 @@
-"""The files in the folder the two containers share: HAProxy starts from them, at any time."""
+"""The files in the folder that both containers share. HAProxy can start from them at any time."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from llmdeployment_gateway import config, maps, slots
-from llmdeployment_gateway.changes import Desired
+from llmdeployment_gateway.changes import HAProxyState
 from llmdeployment_gateway.settings import Settings
 
 CONFIG = "haproxy.cfg"
@@ -12,16 +12,16 @@ MAPS = (maps.SLOTS, maps.SETTINGS, maps.KEYS, maps.FORCED, maps.BUCKETS)
 
 
 def prepare(settings: Settings, keys: Mapping[str, str]) -> None:
-    """Write what is not there yet, the configuration last: HAProxy waits for it.
+    """Write the files that are missing, the configuration last because HAProxy waits for it.
 
-    Files of an agent that ran before stay as they are: they are what HAProxy knows.
+    Files of an earlier agent stay as they are, because HAProxy runs with them.
     """
     run = settings.run_dir
     run.mkdir(parents=True, exist_ok=True)
     first = {
         **dict.fromkeys(MAPS, ""),
-        maps.KEYS: maps.lines(keys),
-        **config.programs(),
+        maps.KEYS: maps.format_map(keys),
+        **config.read_programs(),
         CONFIG: config.render(settings, {}),
     }
     for name, text in first.items():
@@ -29,22 +29,22 @@ def prepare(settings: Settings, keys: Mapping[str, str]) -> None:
             _write(run / name, text)
 
 
-def keep(settings: Settings, wanted: Desired) -> None:
-    """Write what HAProxy should start from."""
+def write_state(settings: Settings, wanted: HAProxyState) -> None:
+    """Write the files that HAProxy would start from."""
     for name, text in wanted.maps.items():
         _write(settings.run_dir / name, text)
     _write(settings.run_dir / CONFIG, config.render(settings, wanted.servers))
 
 
-def assigned(settings: Settings) -> dict[str, str]:
-    """Return Service to slot as it was last written."""
-    return slots.read((settings.run_dir / maps.SLOTS).read_text())
+def read_slots(settings: Settings) -> dict[str, str]:
+    """Return the latest assignment of Services to slots that was written."""
+    return slots.parse_slots((settings.run_dir / maps.SLOTS).read_text())
 
 
 def _write(file: Path, text: str) -> None:
     if file.exists() and file.read_text() == text:
         return
-    # A reader sees the old file or the new one, never a part; and nobody but this uid reads hashes.
+    # A reader sees the old file or the new one, never a part. Only this uid may read the hashes.
     new = file.with_suffix(".new")
     new.touch(mode=0o600)
     new.write_text(text)

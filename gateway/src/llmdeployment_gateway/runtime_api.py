@@ -1,4 +1,4 @@
-"""HAProxy's runtime API: its unix socket and the tables it answers with."""
+"""HAProxy's runtime API: commands over its Unix socket, and parsers of the answers."""
 
 import asyncio
 import csv
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SECONDS = 5
+"""Seconds that an answer may take."""
 _MAINTENANCE = 0b111
 """srv_admin_state bits: forced, inherited and configured maintenance."""
 _RUNNING = 2
 _PAYLOAD_BYTES = 8192
-"""A command and its payload must fit HAProxy's buffer, 16 KiB unless configured; a longer one is refused whole."""
+"""Bytes. A command and its payload must fit HAProxy's buffer, which has 16 KiB by default; HAProxy refuses a longer one."""
 
 
 class RuntimeApiError(Exception):
@@ -19,11 +20,11 @@ class RuntimeApiError(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A server as HAProxy has it.
+    """A server in HAProxy.
 
     Attributes:
-        up: it gets requests.
-        maintenance: it was taken out.
+        up: whether it gets requests.
+        maintenance: whether it is in maintenance.
     """
 
     name: str
@@ -32,11 +33,11 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Hold:
-    """What `hold.lua` says.
+class HoldCounts:
+    """The counts of `hold.lua`.
 
     Attributes:
-        process: tells one HAProxy process from the next.
+        process: id of the HAProxy process.
         held: requests that wait now.
         full: requests refused because too many waited, since the process started.
         timeout: requests refused because they waited too long, since the process started.
@@ -58,7 +59,7 @@ class RuntimeApi:
         """Send one command and return its answer.
 
         Raises:
-            RuntimeApiError: no answer within a few seconds, or no HAProxy.
+            RuntimeApiError: HAProxy does not answer within 5 s.
         """
         try:
             async with asyncio.timeout(_SECONDS):
@@ -70,51 +71,53 @@ class RuntimeApi:
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
-            raise RuntimeApiError(f"HAProxy does not answer: {error!r}") from error
+            raise RuntimeApiError(
+                f"HAProxy does not answer on {self._socket}: {error!r}"
+            ) from error
 
     async def order(self, command: str, expect: str = "") -> None:
         """Send a command that changes something.
 
         Args:
             command: one line, or a line and its payload.
-            expect: how the answer starts when HAProxy did it.
+            expect: start of the answer that means success.
 
         Raises:
-            RuntimeApiError: it answered something else, or not at all.
+            RuntimeApiError: HAProxy refused the command, or does not answer.
         """
         answer = (await self.ask(command)).strip()
         if not answer.startswith(expect) or (not expect and answer):
-            raise RuntimeApiError(f"{command.splitlines()[0]}: {answer}")
+            raise RuntimeApiError(f"HAProxy refused `{command.splitlines()[0]}`: {answer}")
 
     async def replace_map(self, file: Path, text: str) -> None:
-        """Replace all of a map at once: every request sees the old one or the new one.
+        """Replace a whole map at once: every request sees the old one or the new one.
 
         Raises:
-            RuntimeApiError: HAProxy does not answer or does not know the map.
+            RuntimeApiError: HAProxy does not answer, or does not know the map.
         """
         answer = (await self.ask(f"prepare map {file}")).strip()
         version = answer.removeprefix("New version created: ")
         if not version.isdigit():
-            raise RuntimeApiError(f"prepare map {file}: {answer}")
-        for part in parts(text):
+            raise RuntimeApiError(f"HAProxy refused `prepare map {file}`: {answer}")
+        for part in split_lines(text):
             await self.order(f"add map @{version} {file} <<\n{part}")
         await self.order(f"commit map @{version} {file}")
 
-    async def hold(self) -> Hold:
-        """Return what `hold.lua` says."""
-        return hold_of(await self.ask("show hold"))
+    async def hold(self) -> HoldCounts:
+        """Return the counts of `hold.lua`."""
+        return parse_hold(await self.ask("show hold"))
 
     async def servers(self) -> dict[str, dict[str, Server]]:
-        """Return the servers of every backend by backend and name, without the hold."""
-        return servers_of(await self.ask("show servers state"))
+        """Return the servers by backend and name, without the hold."""
+        return parse_servers(await self.ask("show servers state"))
 
     async def requests(self) -> dict[str, int]:
-        """Return, by backend, the requests it was given since the process started, those under way among them."""
-        return requests_of(await self.ask("show stat -1 2 -1"))
+        """Return, by backend, how many requests it got since the process started, with those in progress."""
+        return parse_requests(await self.ask("show stat -1 2 -1"))
 
 
-def parts(text: str) -> list[str]:
-    """Return lines in pieces that a command's buffer (tune.bufsize) takes."""
+def split_lines(text: str) -> list[str]:
+    """Return the lines in pieces that fit the buffer of a command (tune.bufsize)."""
     found: list[str] = []
     for line in text.splitlines(keepends=True):
         if found and len(found[-1]) + len(line) <= _PAYLOAD_BYTES:
@@ -124,20 +127,24 @@ def parts(text: str) -> list[str]:
     return found
 
 
-def hold_of(answer: str) -> Hold:
+def parse_hold(answer: str) -> HoldCounts:
     """Read `show hold`.
 
     Raises:
-        RuntimeApiError: it is not that.
+        RuntimeApiError: the answer has another form.
     """
     rows = dict(line.split(" ", 1) for line in answer.splitlines() if " " in line)
     try:
-        return Hold(rows["process"], int(rows["held"]), int(rows["full"]), int(rows["timeout"]))
+        return HoldCounts(
+            rows["process"], int(rows["held"]), int(rows["full"]), int(rows["timeout"])
+        )
     except (KeyError, ValueError) as error:
-        raise RuntimeApiError(f"show hold: {answer.strip()[:200]}") from error
+        raise RuntimeApiError(
+            f"HAProxy answered `show hold` with something else: {answer.strip()[:200]}"
+        ) from error
 
 
-def servers_of(table: str) -> dict[str, dict[str, Server]]:
+def parse_servers(table: str) -> dict[str, dict[str, Server]]:
     """Read `show servers state`."""
     lines = [line for line in table.splitlines() if line]
     header = next((line[2:].split() for line in lines if line.startswith("# ")), [])
@@ -157,7 +164,7 @@ def servers_of(table: str) -> dict[str, dict[str, Server]]:
     return found
 
 
-def requests_of(table: str) -> dict[str, int]:
-    """Read `show stat` of backends: comma separated, `stot` counts what each was given."""
+def parse_requests(table: str) -> dict[str, int]:
+    """Read `show stat` of backends: comma-separated; `stot` counts the requests that each got."""
     rows = csv.DictReader(table.removeprefix("# ").splitlines())
     return {row["pxname"]: int(row["stot"]) for row in rows if (row.get("stot") or "").isdigit()}

@@ -1,4 +1,4 @@
-"""What the environment says."""
+"""Settings from the environment."""
 
 import os
 from collections.abc import Mapping
@@ -9,14 +9,12 @@ from typing import Literal
 from llmdeployment_gateway import assignment
 
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
-
-
 REPLICA_REQUESTS = 256
-"""What a replica takes at once (its `maxOngoingRequests`); it refuses what is more with a 503."""
+"""Requests that a replica takes at once (its `maxOngoingRequests`); it refuses more with a 503."""
 
 
 class SettingsError(Exception):
-    """The environment does not say what the gateway must know. The message is for whoever set it."""
+    """A variable of the environment is missing or invalid. The message is for whoever set it."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +23,8 @@ class KubeAccess:
 
     Attributes:
         url: its base URL.
-        token_file: a bearer token; read again for every request, because kubelet rotates it.
-        ca_file: the certificate authority of an https url; None for http.
+        token_file: holds a bearer token; read for every request, because kubelet rotates it.
+        ca_file: certificate authority of an https URL; None for http.
     """
 
     url: str
@@ -36,22 +34,22 @@ class KubeAccess:
 
 @dataclass(frozen=True)
 class Settings:
-    """What both containers of a gateway pod know.
+    """Settings of both containers of a gateway pod.
 
     Attributes:
         namespace: of the LLMDeployment.
         name: of the LLMDeployment.
-        auth: `apikey` asks every client for one.
-        assignment_keys: where a request's key is; the first that is there counts.
+        auth: with `apikey` every client must send an API key.
+        assignment_keys: where a request's key is looked for; the first one that is found counts.
         forcing: whether clients may choose their revision or arm.
-        run_dir: what the two containers share; a path of at most 80 bytes, because it holds sockets.
-        keys_dir: one file per API key: its name is the key's name, its content the key.
-        bind: HAProxy's address, as its `bind` takes it.
+        run_dir: folder that both containers share; a path of at most 80 bytes, because it holds sockets.
+        keys_dir: folder with one file per API key; the file's name is the key's name, its content the key.
+        bind: HAProxy's address, in the notation of its `bind`.
         agent_host: the agent's address.
         agent_port: the agent's port.
-        haproxy: the HAProxy program.
-        replica_requests: how many requests a replica gets at once from this pod; more wait their turn here.
-        grace_seconds: how long a gateway that was told to stop goes on accepting, so that who still knows it is answered.
+        haproxy: HAProxy's executable.
+        replica_requests: how many requests a replica gets at once from this pod; more wait in HAProxy's queue.
+        grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
     """
 
     namespace: str
@@ -62,34 +60,36 @@ class Settings:
     run_dir: Path = Path("/run/llmd")
     keys_dir: Path = Path("/etc/llmd/keys")
     bind: str = ":8080"
-    agent_host: str = "0.0.0.0"  # noqa: S104  because the kubelet and the operator ask from outside the pod
+    agent_host: str = "0.0.0.0"  # noqa: S104  # because kubelet and operator connect from outside the pod
     agent_port: int = 9090
     haproxy: str = "haproxy"
     replica_requests: int = REPLICA_REQUESTS
     grace_seconds: int = 5
 
 
-def settings_of(env: Mapping[str, str] = os.environ) -> Settings:
-    """Return the settings an environment describes.
+def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings in the environment.
 
     Raises:
-        SettingsError: a variable is missing or makes no sense.
+        SettingsError: a variable is missing or invalid.
     """
     auth = env.get("LLMD_AUTH", "none")
     if auth not in {"none", "apikey"}:
-        raise SettingsError(f"LLMD_AUTH is {auth!r}; it must be none or apikey")
+        raise SettingsError(f"LLMD_AUTH is {auth!r}; it must be none or apikey.")
     forcing = env.get("LLMD_FORCING", "false")
     if forcing not in {"true", "false"}:
-        raise SettingsError(f"LLMD_FORCING is {forcing!r}; it must be true or false")
+        raise SettingsError(f"LLMD_FORCING is {forcing!r}; it must be true or false.")
     missing = [name for name in ("LLMD_NAMESPACE", "LLMD_NAME") if not env.get(name)]
     if missing:
-        raise SettingsError(f"{' and '.join(missing)} must be set")
+        raise SettingsError(
+            f"{' and '.join(missing)} must be set. The operator sets them in the pods that it creates."
+        )
     try:
         return Settings(
             namespace=env["LLMD_NAMESPACE"],
             name=env["LLMD_NAME"],
             auth="apikey" if auth == "apikey" else "none",
-            assignment_keys=_assignment_keys(env),
+            assignment_keys=_read_assignment_keys(env),
             forcing=forcing == "true",
             run_dir=Path(env.get("LLMD_RUN_DIR", "/run/llmd")),
             keys_dir=Path(env.get("LLMD_KEYS_DIR", "/etc/llmd/keys")),
@@ -106,20 +106,20 @@ def settings_of(env: Mapping[str, str] = os.environ) -> Settings:
         ) from error
 
 
-def _assignment_keys(env: Mapping[str, str]) -> tuple[assignment.Key, ...]:
+def _read_assignment_keys(env: Mapping[str, str]) -> tuple[assignment.Key, ...]:
     if not (text := env.get("LLMD_ASSIGNMENT_KEYS")):
         return assignment.DEFAULT
     try:
-        return assignment.parse(text)
+        return assignment.parse_keys(text)
     except ValueError as error:
         raise SettingsError(f"LLMD_ASSIGNMENT_KEYS: {error}") from error
 
 
-def kube_access_of(env: Mapping[str, str] = os.environ) -> KubeAccess:
-    """Return how this pod reaches the API server: by LLMD_KUBE_*, or as every pod does.
+def read_kube_access(env: Mapping[str, str] = os.environ) -> KubeAccess:
+    """Return how to reach the API server: by LLMD_KUBE_*, or by the service account as in every pod.
 
     Raises:
-        SettingsError: neither is there.
+        SettingsError: neither is set.
     """
     if url := env.get("LLMD_KUBE_URL"):
         ca = env.get("LLMD_KUBE_CA_FILE")
@@ -128,7 +128,9 @@ def kube_access_of(env: Mapping[str, str] = os.environ) -> KubeAccess:
         )
     host, port = env.get("KUBERNETES_SERVICE_HOST"), env.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise SettingsError("not in a pod (no KUBERNETES_SERVICE_HOST) and no LLMD_KUBE_URL")
+        raise SettingsError(
+            "the API server's address is unknown: not in a pod (no KUBERNETES_SERVICE_HOST) and no LLMD_KUBE_URL. Set LLMD_KUBE_URL."
+        )
     host = f"[{host}]" if ":" in host else host
     account = Path(_SERVICE_ACCOUNT)
     return KubeAccess(f"https://{host}:{port}", account / "token", account / "ca.crt")

@@ -1,4 +1,4 @@
-"""Requests that ended, counted from the lines HAProxy logs: one datagram each, `status milliseconds flags arm revision`."""
+"""Counts of requests that ended, from HAProxy's log lines: one datagram each, `status milliseconds flags arm revision`."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the duration histogram, in seconds."""
 UNASSIGNED = ("", "")
-"""Arm and revision of a request that was refused before it had any."""
+"""Arm and revision of a request that was refused before it was assigned."""
 _FIELDS = 5
 _CLASSES = ("2xx", "4xx", "5xx")
 
 
 @dataclass(frozen=True)
-class Ended:
-    """One request.
+class EndedRequest:
+    """A request that ended.
 
     Attributes:
-        status: of the answer; -1 when there was none because the client left.
-        seconds: from the request's first byte to the answer's last.
-        cut: who ended it before its time: `client`, `replica` or nobody (empty).
-        arm: the assignment, or empty.
-        revision: the assignment, or empty.
+        status: HTTP status of the answer; -1 if the client left before there was one.
+        seconds: from the request's first byte to the answer's last one.
+        cut: who cut the answer off: `client`, `replica` or nobody (empty).
+        arm: the arm that it was assigned to, or empty.
+        revision: the revision that it was assigned to, or empty.
     """
 
     status: int
@@ -33,7 +33,7 @@ class Ended:
 
 @dataclass
 class Row:
-    """What happened to the requests of one arm and revision."""
+    """Counts of the requests of one arm and revision."""
 
     statuses: dict[int, int] = field(default_factory=dict)
     cuts: dict[str, int] = field(default_factory=dict)
@@ -41,8 +41,8 @@ class Row:
     count: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
 
-    def add(self, ended: Ended) -> None:
-        """Count one more."""
+    def add(self, ended: EndedRequest) -> None:
+        """Count a request."""
         self.statuses[ended.status] = self.statuses.get(ended.status, 0) + 1
         self.count += 1
         self.seconds += ended.seconds
@@ -50,8 +50,8 @@ class Row:
         if ended.cut:
             self.cuts[ended.cut] = self.cuts.get(ended.cut, 0) + 1
 
-    def classes(self) -> dict[str, int]:
-        """Return requests by class of status. A client that left without an answer is in none."""
+    def count_classes(self) -> dict[str, int]:
+        """Return requests by class of status; a request without an answer is in none."""
         found = dict.fromkeys(_CLASSES, 0)
         for status, count in self.statuses.items():
             if (name := f"{status // 100}xx") in found:
@@ -60,26 +60,26 @@ class Row:
 
 
 class Tally:
-    """Every request that ended since the agent started."""
+    """Counts of all requests that ended since the agent started."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
 
-    def line(self, datagram: bytes) -> bool:
-        """Count the request of one log line; False when the line is about something else."""
-        ended = parse(datagram)
+    def count_line(self, datagram: bytes) -> bool:
+        """Count the request of one log line, and return whether the line is about a request."""
+        ended = parse_line(datagram)
         if ended is not None:
             self.rows.setdefault((ended.arm, ended.revision), Row()).add(ended)
         return ended is not None
 
     def stats(self, routed: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
-        """Return `routes` of `/stats`: those that have a row first, then those that once had."""
+        """Return `routes` of `/stats`: first the routed arms and revisions, then those that were routed before."""
         seen = dict.fromkeys((*routed, *self.rows))
         return [
             {
                 "arm": arm,
                 "revision": int(revision),
-                "requests": row.classes(),
+                "requests": row.count_classes(),
                 "durationSeconds": {"sum": round(row.seconds, 3), "count": row.count},
             }
             for arm, revision in seen
@@ -88,18 +88,18 @@ class Tally:
         ]
 
 
-def parse(datagram: bytes) -> Ended | None:
-    """Return what a log line says; None when it says something else."""
+def parse_line(datagram: bytes) -> EndedRequest | None:
+    """Return the request of a log line, or None if the line is about something else."""
     words = datagram.decode(errors="replace").split()
     if len(words) != _FIELDS:
         return None
     status, milliseconds, flags, arm, revision = words
     assigned = revision.isdigit()
     try:
-        return Ended(
+        return EndedRequest(
             status=int(status),
             seconds=max(int(milliseconds), 0) / 1000,
-            cut=_cut(flags),
+            cut=_read_cut(flags),
             arm=arm if assigned else "",
             revision=revision if assigned else "",
         )
@@ -107,5 +107,5 @@ def parse(datagram: bytes) -> Ended | None:
         return None
 
 
-def _cut(flags: str) -> str:
+def _read_cut(flags: str) -> str:
     return {"C": "client", "c": "client", "S": "replica", "s": "replica"}.get(flags[:1], "")

@@ -1,6 +1,7 @@
-"""What the agent answers on its own port: `/healthz`, `/readyz`, `/stats` and `/metrics`."""
+"""The agent's HTTP server: `/healthz`, `/readyz`, `/stats` and `/metrics`."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from itertools import accumulate
 
 from aiohttp import web
@@ -21,15 +22,15 @@ from llmdeployment_gateway.tally import BOUNDS, Tally
 PREFIX = "llmdeployment_gateway_"
 
 
-class Answers:
-    """The agent's side for kubelet, operator and Prometheus."""
+class AgentServer:
+    """Answers kubelet, operator and Prometheus."""
 
     def __init__(self, steering: Steering, tally: Tally, kube: Kube) -> None:
         self._steering = steering
         self._tally = tally
         self._kube = kube
 
-    def app(self) -> web.Application:
+    def build_app(self) -> web.Application:
         """Return the application."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
@@ -39,52 +40,61 @@ class Answers:
         return app
 
     async def _healthz(self, _: web.Request) -> web.Response:
-        if self._steering.stuck():
-            return web.Response(status=503, text="the agent's loop is stuck\n")
+        if self._steering.is_stuck():
+            return web.Response(
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
+                text="the agent's loop is stuck; kubelet restarts the container\n",
+            )
         return web.Response(text="ok\n")
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        why = self._steering.unready()
-        return web.Response(status=503 if why else 200, text=f"{why or 'ok'}\n")
+        why = self._steering.explain_unready()
+        return web.Response(
+            status=HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK, text=f"{why or 'ok'}\n"
+        )
 
     async def _stats(self, _: web.Request) -> web.Response:
-        held, refused = await self._steering.held()
-        routes = self._steering.desired.routes
+        held, refused = await self._steering.count_held()
+        routes = self._steering.inputs.routes
         rows = [(row.arm, str(row.revision)) for row in routes.routes] if routes else []
         return web.json_response(
             {
                 "routesHash": self._steering.applied.routes_hash,
                 "held": held,
                 "refused": refused,
-                "services": await self._steering.services(),
+                "services": await self._steering.count_services(),
                 "routes": self._tally.stats(rows),
             }
         )
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        held, refused = await self._steering.held()
+        held, refused = await self._steering.count_held()
         steering, kube = self._steering, self._kube
         registry = CollectorRegistry()
         registry.register(
             _Page(
                 [
-                    _gauge(
+                    _build_gauge(
                         "ready",
                         "1 when this gateway should get requests.",
-                        int(not steering.unready()),
+                        int(not steering.explain_unready()),
                     ),
-                    _gauge("held_requests", "Requests that wait for a replica.", held),
-                    _counter(
-                        "refused_requests", "Requests that could not wait, or no longer.", refused
+                    _build_gauge("held_requests", "Requests that wait for a replica.", held),
+                    _build_counter(
+                        "refused_requests",
+                        "Requests that were refused because too many waited, or because they waited too long.",
+                        refused,
                     ),
-                    _counter(
+                    _build_counter(
                         "steering_failures",
-                        "Times HAProxy did not do as it was told.",
+                        "Turns of the loop in which HAProxy did not answer or refused a command.",
                         steering.failures,
                     ),
-                    _counter("kube_failures", "Lists and watches that failed.", kube.failures),
-                    *_servers(await steering.services()),
-                    *_requests(self._tally),
+                    _build_counter(
+                        "kube_failures", "Lists and watches that failed.", kube.failures
+                    ),
+                    *_count_servers(await steering.count_services()),
+                    *_count_requests(self._tally),
                 ]
             )
         )
@@ -92,7 +102,7 @@ class Answers:
 
 
 class _Page(Collector):
-    """Metrics of one moment."""
+    """The metrics at one moment."""
 
     def __init__(self, found: list[Metric]) -> None:
         self._found = found
@@ -102,36 +112,38 @@ class _Page(Collector):
         yield from self._found
 
 
-def _gauge(name: str, what: str, value: float) -> Metric:
+def _build_gauge(name: str, what: str, value: float) -> Metric:
     return GaugeMetricFamily(PREFIX + name, what, value=value)
 
 
-def _counter(name: str, what: str, value: float) -> Metric:
+def _build_counter(name: str, what: str, value: float) -> Metric:
     return CounterMetricFamily(PREFIX + name, what, value=value)
 
 
-def _servers(services: dict[str, dict[str, int]]) -> Iterator[Metric]:
+def _count_servers(services: dict[str, dict[str, int]]) -> Iterator[Metric]:
     servers = GaugeMetricFamily(PREFIX + "servers", "Ready endpoints.", labels=["service"])
-    up = GaugeMetricFamily(PREFIX + "servers_up", "Endpoints that answer.", labels=["service"])
+    up = GaugeMetricFamily(
+        PREFIX + "servers_up", "Endpoints that get requests.", labels=["service"]
+    )
     for service, count in services.items():
         servers.add_metric([service], count["servers"])
         up.add_metric([service], count["up"])
     yield from (servers, up)
 
 
-def _requests(tally: Tally) -> Iterator[Metric]:
+def _count_requests(tally: Tally) -> Iterator[Metric]:
     labels = ["arm", "revision"]
     requests = CounterMetricFamily(
         PREFIX + "requests", "Requests that ended.", labels=[*labels, "code"]
     )
     cuts = CounterMetricFamily(
         PREFIX + "cut_requests",
-        "Requests that ended before their answer did, by who ended them.",
+        "Requests whose answer was cut off, by which side ended them.",
         labels=[*labels, "by"],
     )
     durations = HistogramMetricFamily(
         PREFIX + "request_seconds",
-        "From a request's first byte to the last of its answer.",
+        "Seconds from a request's first byte to the last byte of its answer.",
         labels=labels,
     )
     for key, row in tally.rows.items():

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from llmdeployment_serving.config import AdapterConfig, UserConfig
 from llmdeployment_serving.engine import Engine
-from llmdeployment_serving.errors import AdapterError, one_line
+from llmdeployment_serving.errors import AdapterError, join_lines
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +27,10 @@ RETRY_SECONDS = 30.0
 _longest_reason = 300
 
 
-def internal_name(adapter: AdapterConfig) -> str:
-    """Returns the name the engine knows an adapter by.
+def make_internal_name(adapter: AdapterConfig) -> str:
+    """Return the name the engine knows an adapter by.
 
-    >>> internal_name(AdapterConfig(name="legal", path="/adapters/team/legal"))
+    >>> make_internal_name(AdapterConfig(name="legal", path="/adapters/team/legal"))
     'legal@d6b3a7771b56'
     """
     return f"{adapter.name}@{hashlib.sha256(adapter.path.encode()).hexdigest()[:12]}"
@@ -41,43 +41,43 @@ class Adapters:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._wanted: dict[str, AdapterConfig] = {}
+        self._desired: dict[str, AdapterConfig] = {}
         self._states: dict[str, str] = {}
         self._changed = asyncio.Event()
-        self._at_rest = asyncio.Event()
+        self._settled = asyncio.Event()
 
-    def want(self, config: UserConfig) -> None:
-        """Takes the adapters of all listed revisions; those of none are unloaded."""
-        self._wanted = {
-            internal_name(adapter): adapter
+    def set_desired(self, config: UserConfig) -> None:
+        """Take the adapters of all listed revisions; those of none are unloaded."""
+        self._desired = {
+            make_internal_name(adapter): adapter
             for revision in config.revisions.values()
             for adapter in revision.adapters
         }
-        self._at_rest.clear()
+        self._settled.clear()
         self._changed.set()
 
-    def state(self, adapter: AdapterConfig) -> str:
-        """Returns `loaded`, `loading`, or `failed: ` and why."""
-        return self._states.get(internal_name(adapter), LOADING)
+    def get_state(self, adapter: AdapterConfig) -> str:
+        """Return `loaded`, `loading`, or `failed: ` and why."""
+        return self._states.get(make_internal_name(adapter), LOADING)
 
-    async def at_rest(self) -> None:
-        """Returns once everything wanted is loaded or has failed."""
-        await self._at_rest.wait()
+    async def wait_until_settled(self) -> None:
+        """Return once everything wanted is loaded or has failed."""
+        await self._settled.wait()
 
     async def run(self) -> None:
-        """Works until it is cancelled."""
+        """Work until it is cancelled."""
         while True:
             self._changed.clear()
             await self._settle()
             if self._changed.is_set():
                 continue
-            self._at_rest.set()
+            self._settled.set()
             failed = any(state.startswith(FAILED) for state in self._states.values())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), RETRY_SECONDS if failed else None)
 
     async def _settle(self) -> None:
-        wanted = self._wanted
+        wanted = self._desired
         for name in self._states.keys() - wanted.keys():
             if self._states.pop(name) == LOADED:
                 await self._unload(name)
@@ -85,7 +85,7 @@ class Adapters:
             if self._changed.is_set():
                 return
             if self._states.get(name) != LOADED:
-                self._states[name] = await self._loaded(name, adapter.path)
+                self._states[name] = await self._load(name, adapter.path)
                 logger.info("adapter %s from %s: %s", name, adapter.path, self._states[name])
 
     async def _unload(self, name: str) -> None:
@@ -96,11 +96,11 @@ class Adapters:
         else:
             logger.info("adapter %s is unloaded: no revision has it", name)
 
-    async def _loaded(self, name: str, path: str) -> str:
+    async def _load(self, name: str, path: str) -> str:
         try:
             await self._engine.load_adapter(name, path)
         except AdapterError as error:
             return FAILED + str(error)[:_longest_reason]
         except Exception as error:  # noqa: BLE001  # because whatever it is concerns this adapter alone
-            return FAILED + one_line(f"{type(error).__name__}: {error}")[:_longest_reason]
+            return FAILED + join_lines(f"{type(error).__name__}: {error}")[:_longest_reason]
         return LOADED

@@ -11,7 +11,7 @@ from typing import Any
 from ray import serve
 from ray.serve import Application
 
-from llmdeployment_serving.asgi import Front
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import (
     DEPLOYMENT_NAME,
     REPLICA_PORT,
@@ -23,7 +23,7 @@ from llmdeployment_serving.config import (
 from llmdeployment_serving.engine import ASGIApp
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
-from llmdeployment_serving.serve_log import log_targets, restore_log_targets
+from llmdeployment_serving.serve_log import list_log_targets, restore_log_targets
 from llmdeployment_serving.start import start_engine
 
 logger = logging.getLogger(__name__)
@@ -45,27 +45,27 @@ class Replica:
         self, document: dict[str, Any]
     ) -> None:
         self._config = parse(ServingConfig, document)
-        self._log_targets = log_targets()
+        self._log_targets = list_log_targets()
         self._engine = await start_engine(self._config)
-        self._front: Front | None = None
+        self._replica_app: ReplicaApp | None = None
         self._user_config: UserConfig | None = None
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Returns the ASGI application Ray Serve puts behind the replica's port."""
+        """Return the ASGI application Ray Serve puts behind the replica's port."""
         app = await self._engine.build_app()
         restore_log_targets(self._log_targets)
         port = int(os.environ.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
         allow_rebinding(port)
         if not await wait_until_free(port, timeout_seconds=PORT_WAIT_SECONDS):
             logger.error("port %d is taken by another process of this pod", port)
-        self._front = Front(self._config, self._engine, app)
-        self._front.take(self._user_config or UserConfig())
-        self._loading = asyncio.create_task(self._front.adapters.run(), name="adapters")
+        self._replica_app = ReplicaApp(self._config, self._engine, app)
+        self._replica_app.take(self._user_config or UserConfig())
+        self._loading = asyncio.create_task(self._replica_app.adapters.run(), name="adapters")
         self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
-        return self._front
+        return self._replica_app
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Takes new revisions; requests that are under way keep theirs.
+        """Take new revisions; requests that are under way keep theirs.
 
         Only a replica's first config may fail it. Ray Serve replaces a replica whose `reconfigure`
         raises, so a bad change would end every running replica at once: it is refused and logged
@@ -81,23 +81,23 @@ class Replica:
             return
         born = self._user_config is None
         self._user_config = taken
-        if self._front is not None:
-            self._front.take(taken)
+        if self._replica_app is not None:
+            self._replica_app.take(taken)
             if born:
-                await self._front.adapters.at_rest()
+                await self._replica_app.adapters.wait_until_settled()
 
     def check_health(self) -> None:
-        """Raises when the engine is dead."""
-        if reason := self._engine.failure():
+        """Raise when the engine is dead."""
+        if reason := self._engine.find_failure():
             raise EngineDeadError(reason)
 
     async def _exit_when_dead(self) -> None:
-        """Ends the process soon after its engine.
+        """End the process soon after its engine.
 
         A replica that merely fails its health checks is drained like a healthy one (30 s) before it is replaced; a dead process is
         replaced at once, and its port refuses, which every load balancer understands.
         """
-        while (reason := self._engine.failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
+        while (reason := self._engine.find_failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
             await asyncio.sleep(_watch_interval_seconds)  # why: the interval of a watch without end
         logger.error("the engine is dead, this replica ends: %s", reason)
         await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)  # why: errors get out first
@@ -106,7 +106,7 @@ class Replica:
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Returns the application for one `ServingConfig`; Ray calls it with the `args` of the application's config."""
+    """Return the application for one `ServingConfig`; Ray calls it with the `args` of the application's config."""
     config = parse(ServingConfig, args)
     deployment = serve.deployment(
         name=DEPLOYMENT_NAME,

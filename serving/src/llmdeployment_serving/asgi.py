@@ -11,14 +11,19 @@ import time
 from collections.abc import Awaitable
 from typing import Any
 
-from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, internal_name
+from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
 from llmdeployment_serving.errors import AnswerCutError, Header, send_error
-from llmdeployment_serving.model_names import listing, renaming
-from llmdeployment_serving.prompts import apply_prompt, prompt_bytes
-from llmdeployment_serving.stats import RevisionStats, exposition, length_bucket, stats_document
-from llmdeployment_serving.usage import Usage, usage_in
+from llmdeployment_serving.model_names import make_listing_send, make_renaming_send
+from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
+from llmdeployment_serving.stats import (
+    RevisionStats,
+    build_stats,
+    find_length_bucket,
+    render_metrics,
+)
+from llmdeployment_serving.usage import Usage, find_usage
 
 CHAT_PATH = "/v1/chat/completions"
 GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
@@ -46,7 +51,7 @@ class _RefusedError(Exception):
         self.headers = headers
 
 
-class Front:
+class ReplicaApp:
     """The ASGI application of a replica."""
 
     def __init__(self, config: ServingConfig, engine: Engine, app: ASGIApp) -> None:
@@ -59,12 +64,12 @@ class Front:
         self.adapters = Adapters(engine)
 
     def take(self, config: UserConfig) -> None:
-        """Takes new revisions; requests that are under way keep theirs."""
+        """Take new revisions; requests that are under way keep theirs."""
         self.user_config = config
-        self.adapters.want(config)
+        self.adapters.set_desired(config)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Answer one request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -75,16 +80,18 @@ class Front:
         if path in GENERATION_PATHS and method == "POST":
             await self._generate(scope, receive, send)
         elif path == MODELS_PATH:
-            adapters = self._adapters_of(self._revision_of(scope))
-            names = {internal_name(adapter): name for name, adapter in adapters.items()}
-            await self._app(scope, receive, listing(send, self._config.served_name, names))
+            adapters = self._list_adapters(self._find_revision(scope))
+            names = {make_internal_name(adapter): name for name, adapter in adapters.items()}
+            await self._app(
+                scope, receive, make_listing_send(send, self._config.served_name, names)
+            )
         elif path in ENGINE_PATHS:
             await self._app(scope, receive, send)
         elif path == "/stats":
             text = json.dumps(self.stats(), separators=(",", ":")).encode()
             await _send(send, text, b"application/json")
         elif path == "/metrics":
-            text = self._engine.exposition() + exposition(self.stats())
+            text = self._engine.render_metrics() + render_metrics(self.stats())
             await _send(send, text, b"text/plain; version=0.0.4; charset=utf-8")
         else:
             known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats", "/metrics"))
@@ -93,33 +100,33 @@ class Front:
             )
 
     def stats(self) -> dict[str, Any]:
-        """Returns the body of `/stats`."""
+        """Return the body of `/stats`."""
         for number in self.user_config.revisions:
-            if adapters := self._adapters_of(number):
+            if adapters := self._list_adapters(number):
                 row = self._revisions.setdefault(number, RevisionStats())
-                row.adapters = {n: self.adapters.state(a) for n, a in adapters.items()}
-        return stats_document(
+                row.adapters = {n: self.adapters.get_state(a) for n, a in adapters.items()}
+        return build_stats(
             self._config.engine.name,
             self._config.served_name,
-            self._engine.snapshot(),
+            self._engine.take_snapshot(),
             self._revisions,
             in_flight=self._in_flight,
         )
 
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
-        number = self._revision_of(scope)
+        number = self._find_revision(scope)
         stats = self._revisions.setdefault(number, RevisionStats())
         probe = _Probe(stats, started, number, send)
         try:
             self._take_place()
             try:
-                scope, receive, send = await self._prepared(scope, receive, number, probe)
-                await until_abandoned(self._app(scope, receive, send))
+                scope, receive, send = await self._prepare(scope, receive, number, probe)
+                await run_until_abandoned(self._app(scope, receive, send))
             finally:
                 self._in_flight -= 1
         except AnswerCutError:
-            probe.cut()
+            probe.mark_cut()
             raise
         except _RefusedError as refused:
             await send_error(probe.send, refused.status, refused.message, refused.headers)
@@ -133,22 +140,22 @@ class Front:
             raise _RefusedError(503, message, ((b"retry-after", b"1"),))
         self._in_flight += 1
 
-    def _revision_of(self, scope: Scope) -> str:
-        """Returns the number to count the request under; an unknown one is counted as none, so that clients cannot fill the table."""
+    def _find_revision(self, scope: Scope) -> str:
+        """Return the number to count the request under; an unknown one is counted as none, so that clients cannot fill the table."""
         asked = dict(scope["headers"]).get(REVISION_HEADER, b"").decode("latin-1")
         known = self.user_config.revisions
         if asked and known:
             return asked if asked in known else _no_revision
-        return self.user_config.newest() or _no_revision
+        return self.user_config.find_newest() or _no_revision
 
-    def _adapters_of(self, number: str) -> dict[str, AdapterConfig]:
+    def _list_adapters(self, number: str) -> dict[str, AdapterConfig]:
         revision = self.user_config.revisions.get(number)
         return {adapter.name: adapter for adapter in revision.adapters} if revision else {}
 
-    async def _prepared(
+    async def _prepare(
         self, scope: Scope, receive: Receive, number: str, probe: "_Probe"
     ) -> tuple[Scope, Receive, Send]:
-        """Returns the request with the revision's prompt and the engine's name of the model in its body, and the way back.
+        """Return the request with the revision's prompt and the engine's name of the model in its body, and the way back.
 
         The probe learns how long the client's own prompt is.
         """
@@ -161,38 +168,38 @@ class Front:
         body = _parse_body(raw)
         chat = scope["path"] == CHAT_PATH
         # why: the client's prompt alone, or a revision with another system text would be compared with unlike requests.
-        probe.bucket = length_bucket(prompt_bytes(body, chat=chat))
+        probe.bucket = find_length_bucket(count_prompt_bytes(body, chat=chat))
         send: Send = probe.send
-        if (adapter := self._adapter_of(body.get("model"), number)) is not None:
-            body["model"] = internal_name(adapter)
-            send = renaming(send, body["model"], adapter.name)
+        if (adapter := self._find_adapter(body.get("model"), number)) is not None:
+            body["model"] = make_internal_name(adapter)
+            send = make_renaming_send(send, body["model"], adapter.name)
         if known:
             raw = json.dumps(apply_prompt(body, known[number].prompt, chat=chat)).encode()
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
         return {**scope, "headers": headers}, _replay(raw, receive), send
 
-    def _adapter_of(self, model: object, number: str) -> AdapterConfig | None:
-        """Returns the adapter a request is for, or None: the base model.
+    def _find_adapter(self, model: object, number: str) -> AdapterConfig | None:
+        """Return the adapter a request is for, or None: the base model.
 
         Raises:
-            _RefusedError: The revision has no such model, or has not got it loaded.
+            _RefusedError: the revision has no such model, or has not got it loaded.
         """
         if not model or not isinstance(model, str) or model == self._config.served_name:
             return None  # why: what is no name at all is the engine's to refuse
-        adapters = self._adapters_of(number)
+        adapters = self._list_adapters(number)
         if model not in adapters:
             there = ", ".join((self._config.served_name, *adapters))
             raise _RefusedError(404, f"the model {model!r} does not exist; there is {there}")
-        state = self.adapters.state(adapters[model])
+        state = self.adapters.get_state(adapters[model])
         if state == LOADED:
             return adapters[model]
         retry = ((b"retry-after", b"1"),) if state == LOADING else ()
         raise _RefusedError(503, f"the adapter {model} of revision {number} is {state}", retry)
 
 
-async def until_abandoned(call: Awaitable[None]) -> None:
-    """Awaits `call`; when the client leaves, ends the work behind it too.
+async def run_until_abandoned(call: Awaitable[None]) -> None:
+    """Await `call`; when the client leaves, ends the work behind it too.
 
     Ray Serve cancels the handler of a client that left. vLLM's handlers wait for two tasks of their own (the work and the
     disconnect), and cancelling that wait leaves the work running to its last token: 12 s measured. So the cancellation is held
@@ -214,7 +221,7 @@ async def until_abandoned(call: Awaitable[None]) -> None:
 class _Probe:
     """Passes an answer on and takes its times.
 
-    `bucket` is the request's `length_bucket`, known once its body was read.
+    `bucket` is the request's `find_length_bucket`, known once its body was read.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -231,7 +238,7 @@ class _Probe:
         self._ended = False
 
     async def send(self, message: Message) -> None:
-        """Forwards one ASGI message."""
+        """Forward one ASGI message."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
             headers = list(message.get("headers", ()))
@@ -244,12 +251,12 @@ class _Probe:
         await self._send(message)
         if message["type"] == "http.response.body":
             if self._streams and message.get("body"):
-                self._chunk(message["body"])
-            self._usage = usage_in(message.get("body", b"")) or self._usage
+                self._count_chunk(message["body"])
+            self._usage = find_usage(message.get("body", b"")) or self._usage
             self._ended = not message.get("more_body", False)
 
-    def _chunk(self, body: bytes) -> None:
-        """Counts a chunk. The role chunk, the usage chunk and [DONE] come at once with a neighbour: their gap says nothing."""
+    def _count_chunk(self, body: bytes) -> None:
+        """Count a chunk. The role chunk, the usage chunk and [DONE] come at once with a neighbour: their gap says nothing."""
         if not _token.search(body):
             return
         now = time.monotonic()
@@ -264,12 +271,12 @@ class _Probe:
         self._last_chunk = now
         self._chunks += 1
 
-    def cut(self) -> None:
-        """Notes that the answer ends early, and not because the client left."""
+    def mark_cut(self) -> None:
+        """Note that the answer ends early, and not because the client left."""
         self._ended, self._status = True, 502
 
     def finish(self) -> None:
-        """Counts the request."""
+        """Count the request."""
         if not self._ended:
             self._status = _client_left
         elif self._status < 400:  # noqa: PLR2004  # because 400 is HTTP's own boundary
@@ -288,10 +295,10 @@ class _Probe:
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Returns the whole request body.
+    """Return the whole request body.
 
     Raises:
-        _RefusedError: The body is larger than `MAX_BODY_BYTES`, or the client left.
+        _RefusedError: the body is larger than `MAX_BODY_BYTES`, or the client left.
     """
     declared = dict(scope["headers"]).get(b"content-length", b"0")
     chunks: list[bytes] = []
@@ -324,7 +331,7 @@ def _parse_body(raw: bytes) -> dict[str, Any]:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Returns a `receive` that gives `body` first and then what the client does, which is to leave."""
+    """Return a `receive` that gives `body` first and then what the client does, which is to leave."""
     sent = False
 
     async def replay() -> Message:

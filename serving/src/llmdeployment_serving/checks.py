@@ -21,12 +21,12 @@ class RegexTimeoutError(Exception):
     """A search that took too long."""
 
 
-def wrong_expectation(kind: str, wanted: object) -> str | None:
-    """Returns why `wanted` cannot be expected under the key `kind`, or None when it can.
+def check_expectation(kind: str, wanted: object) -> str | None:
+    """Return why `wanted` cannot be expected under the key `kind`, or None when it can.
 
-    >>> wrong_expectation("contains", "Paris")
+    >>> check_expectation("contains", "Paris")
     'contains must be a list of texts, none of them empty'
-    >>> wrong_expectation("exact", "Paris")
+    >>> check_expectation("exact", "Paris")
     """
     if kind not in KINDS:
         return f"expect.{kind} is not known: use {', '.join(KINDS)}"
@@ -37,17 +37,17 @@ def wrong_expectation(kind: str, wanted: object) -> str | None:
         return None if texts and wanted else f"{kind} must be a list of texts, none of them empty"
     if not isinstance(wanted, str) or not wanted:
         return f"{kind} must be a text that is not empty"
-    return _wrong_regex(wanted) if kind == "regex" else None
+    return _check_pattern(wanted) if kind == "regex" else None
 
 
-def failure(expect: Mapping[str, object], answer: str) -> str | None:
-    """Returns what is wrong with an answer, or None when every check but the judge's holds.
+def check_answer(expect: Mapping[str, object], answer: str) -> str | None:
+    """Return what is wrong with an answer, or None when every check but the judge's holds.
 
     Args:
-        expect: Checks that `wrong_expectation` has nothing against.
-        answer: The model's text.
+        expect: checks that `check_expectation` has nothing against.
+        answer: the model's text.
 
-    >>> failure({"contains": ["Paris"], "notContains": ["London"]}, "Paris, not London.")
+    >>> check_answer({"contains": ["Paris"], "notContains": ["London"]}, "Paris, not London.")
     "has 'London' in it"
     """
     for kind, wanted in expect.items():
@@ -56,13 +56,13 @@ def failure(expect: Mapping[str, object], answer: str) -> str | None:
     return None
 
 
-def found(pattern: str, text: str, cpu_seconds: float = REGEX_CPU_SECONDS) -> bool:
-    """Says whether a regular expression matches anywhere in `text`; call it in the main thread.
+def search(pattern: str, text: str, cpu_seconds: float = REGEX_CPU_SECONDS) -> bool:
+    """Say whether a regular expression matches anywhere in `text`; call it in the main thread.
 
     `re` looks for signals while it backtracks, so a timer of CPU time ends a search that would not end.
 
     Raises:
-        RegexTimeoutError: It took longer than `cpu_seconds`.
+        RegexTimeoutError: it took longer than `cpu_seconds`.
     """
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -77,17 +77,17 @@ def found(pattern: str, text: str, cpu_seconds: float = REGEX_CPU_SECONDS) -> bo
         signal.signal(signal.SIGVTALRM, before)
 
 
-def quoted(text: str) -> str:
-    """Returns a text's first characters in quotes.
+def quote(text: str) -> str:
+    """Return a text's first characters in quotes.
 
-    >>> quoted("a" * 100)[-5:]
+    >>> quote("a" * 100)[-5:]
     "aa..'"
     """
     shown = text if len(text) <= QUOTED_CHARACTERS else f"{text[: QUOTED_CHARACTERS - 2]}.."
     return repr(shown)
 
 
-def _wrong_regex(pattern: str) -> str | None:
+def _check_pattern(pattern: str) -> str | None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
@@ -95,46 +95,46 @@ def _wrong_regex(pattern: str) -> str | None:
     return None
 
 
-def _exact(wanted: object, answer: str) -> str | None:
+def _check_exact(wanted: object, answer: str) -> str | None:
     same = answer.strip() == str(wanted).strip()
-    return None if same else f"is {quoted(answer.strip())}, not {quoted(str(wanted))}"
+    return None if same else f"is {quote(answer.strip())}, not {quote(str(wanted))}"
 
 
-def _regex(wanted: object, answer: str) -> str | None:
+def _check_regex(wanted: object, answer: str) -> str | None:
     pattern = str(wanted)
     try:
-        matches = found(pattern, answer)
+        matches = search(pattern, answer)
     except RegexTimeoutError:
-        return f"regex {quoted(pattern)} took over {REGEX_CPU_SECONDS:g} s: make it simpler"
-    return None if matches else f"does not match {quoted(pattern)}: {quoted(answer)}"
+        return f"regex {quote(pattern)} took over {REGEX_CPU_SECONDS:g} s: make it simpler"
+    return None if matches else f"does not match {quote(pattern)}: {quote(answer)}"
 
 
-def _json(_: object, answer: str) -> str | None:
+def _check_json(_: object, answer: str) -> str | None:
     try:
         json.loads(answer)
     except (ValueError, RecursionError):
-        return f"is not JSON: {quoted(answer)}"
+        return f"is not JSON: {quote(answer)}"
     return None
 
 
-def _contains(wanted: object, answer: str) -> str | None:
-    lacking = [text for text in _texts(wanted) if text not in answer]
-    return f"has no {quoted(lacking[0])} in it: {quoted(answer)}" if lacking else None
+def _check_contains(wanted: object, answer: str) -> str | None:
+    lacking = [text for text in _list_texts(wanted) if text not in answer]
+    return f"has no {quote(lacking[0])} in it: {quote(answer)}" if lacking else None
 
 
-def _not_contains(wanted: object, answer: str) -> str | None:
-    present = [text for text in _texts(wanted) if text in answer]
-    return f"has {quoted(present[0])} in it" if present else None
+def _check_not_contains(wanted: object, answer: str) -> str | None:
+    present = [text for text in _list_texts(wanted) if text in answer]
+    return f"has {quote(present[0])} in it" if present else None
 
 
-def _texts(wanted: object) -> list[str]:
+def _list_texts(wanted: object) -> list[str]:
     return [str(text) for text in wanted] if isinstance(wanted, list) else []
 
 
 _CHECKS: Mapping[str, Callable[[object, str], str | None]] = {
-    "exact": _exact,
-    "regex": _regex,
-    "json": _json,
-    "contains": _contains,
-    "notContains": _not_contains,
+    "exact": _check_exact,
+    "regex": _check_regex,
+    "json": _check_json,
+    "contains": _check_contains,
+    "notContains": _check_not_contains,
 }

@@ -182,8 +182,8 @@ class UserConfig(_Strict):
 
     revisions: dict[RevisionNumber, RevisionConfig] = Field(default_factory=dict)
 
-    def newest(self) -> str | None:
-        """Returns the highest revision number, or None when there is none."""
+    def find_newest(self) -> str | None:
+        """Return the highest revision number, or None when there is none."""
         return max(self.revisions, key=int, default=None)
 
 
@@ -191,10 +191,10 @@ _Config = TypeVar("_Config", ServingConfig, UserConfig)
 
 
 def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401  # because JSON from outside may be anything
-    """Returns `document` as `kind`.
+    """Return `document` as `kind`.
 
     Raises:
-        ConfigError: With one line naming each refused field; pydantic's own text ends in a link, and the last line is all a
+        ConfigError: with one line naming each refused field; pydantic's own text ends in a link, and the last line is all a
             user gets to see.
     """
     try:

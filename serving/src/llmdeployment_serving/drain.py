@@ -23,7 +23,7 @@ def drain(
     timeout_seconds: float = TIMEOUT_SECONDS,
     say: Callable[[str], None] = print,
 ) -> bool:
-    """Returns whether the replica at `port` has no request left; False: there were some after `timeout_seconds`.
+    """Return whether the replica at `port` has no request left; False: there were some after `timeout_seconds`.
 
     A port that refuses means that there is no replica (not yet, or its engine died), so nothing to wait for. A replica that accepts
     but does not answer in time is busy, and is waited for.
@@ -31,7 +31,7 @@ def drain(
     started = time.monotonic()
     while True:
         try:
-            left = _requests(port)
+            left = _count_requests(port)
         except ConnectionRefusedError:
             say("drain: no replica answers here")
             return True
@@ -47,8 +47,8 @@ def drain(
         time.sleep(_interval_seconds)  # why: polling
 
 
-def _requests(port: int) -> int:
-    """Returns how many requests are between their arrival and their last byte."""
+def _count_requests(port: int) -> int:
+    """Return how many requests are between their arrival and their last byte."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_answer_seconds)
     try:
         connection.request("GET", "/stats")

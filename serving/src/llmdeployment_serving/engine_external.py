@@ -20,7 +20,7 @@ from llmdeployment_serving.errors import (
     AdapterError,
     AnswerCutError,
     ConfigError,
-    openai_error,
+    build_openai_error,
     send_error,
 )
 from llmdeployment_serving.prompts import apply_prompt
@@ -53,10 +53,10 @@ class UnreachableError(Exception):
 
 
 async def start_external(config: ServingConfig, key: str = "") -> "ExternalEngine":
-    """Returns the engine; the API is not asked for anything, so that it may be down when a pod starts.
+    """Return the engine; the API is not asked for anything, so that it may be down when a pod starts.
 
     Raises:
-        ConfigError: The key cannot be sent in a header.
+        ConfigError: the key cannot be sent in a header.
     """
     external = config.engine.external
     if external is None:
@@ -81,37 +81,37 @@ class ExternalEngine:
         self._session: aiohttp.ClientSession | None = None
 
     async def build_app(self) -> ASGIApp:
-        """Returns the HTTP application; its lifespan holds the connections."""
-        return self._app
+        """Return the HTTP application; its lifespan holds the connections."""
+        return self._serve
 
-    def failure(self) -> str | None:
-        """Returns None: an API that is down does not make this replica a bad one, or one blip would take all of them out."""
+    def find_failure(self) -> str | None:
+        """Return None: an API that is down does not make this replica a bad one, or one blip would take all of them out."""
         return None
 
-    def snapshot(self) -> EngineSnapshot:
-        """Returns the requests under way. Tokens are 0, since only the API counts them, and so are the times: the front takes them."""
+    def take_snapshot(self) -> EngineSnapshot:
+        """Return the requests under way. Tokens are 0, since only the API counts them, and so are the times: the front takes them."""
         empty = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
         return EngineSnapshot(self._running, 0, 0.0, 0, 0, empty)
 
-    def exposition(self) -> bytes:
-        """Returns nothing: the replica's own metrics say all there is."""
+    def render_metrics(self) -> bytes:
+        """Return nothing: the replica's own metrics say all there is."""
         return b""
 
     async def load_adapter(self, name: str, path: str) -> None:
-        """Refuses: what a model elsewhere is made of is nobody's here to say."""
+        """Refuse: what a model elsewhere is made of is nobody's here to say."""
         raise AdapterError(f"an API elsewhere takes no adapter: {name} in {path}")
 
     async def unload_adapter(self, name: str) -> None:
-        """Does nothing: none is ever loaded."""
+        """Do nothing: none is ever loaded."""
 
     def shutdown(self) -> None:
-        """Does nothing: the application's lifespan closes the connections."""
+        """Do nothing: the application's lifespan closes the connections."""
 
-    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._hold_session(receive, send)
         elif scope["path"] == "/health":
-            await _answer(send, {})
+            await _send_json(send, {})
         elif scope["path"] == "/v1/models":
             card = {
                 "id": self._served_name,
@@ -120,11 +120,11 @@ class ExternalEngine:
                 "owned_by": "llmdeployment",
                 "engine": "external",
             }
-            await _answer(send, {"object": "list", "data": [card]})
+            await _send_json(send, {"object": "list", "data": [card]})
         else:
             await self._pass_on(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _hold_session(self, receive: Receive, send: Send) -> None:
         await receive()
         headers = {"accept-encoding": "identity", "user-agent": "llmdeployment"}
         if self._key:
@@ -155,7 +155,7 @@ class ExternalEngine:
         url = self._config.base_url.rstrip("/") + scope["path"].removeprefix("/v1")
         self._running += 1
         try:
-            await until_client_leaves(receive, self._exchange(url, body, send))
+            await run_until_client_leaves(receive, self._exchange(url, body, send))
         except UnreachableError as error:
             logger.warning("%d: %s", error.status, error)
             await send_error(send, error.status, str(error))
@@ -163,40 +163,40 @@ class ExternalEngine:
             self._running -= 1
 
     async def _exchange(self, url: str, body: Mapping[str, Any], send: Send) -> None:
-        """Sends one request and passes its answer on.
+        """Send one request and passes its answer on.
 
         Raises:
-            UnreachableError: There is none; nothing was sent to the client.
-            AnswerCutError: It broke off.
+            UnreachableError: there is none; nothing was sent to the client.
+            AnswerCutError: it broke off.
         """
         if self._session is None:
             raise UnreachableError(503, "this replica is only starting")
         begun = False
         try:
             async with self._session.post(url, json=body, allow_redirects=False) as answer:
-                refused = await self._refusal(answer)
+                refused = await self._read_refusal(answer)
                 begun = refused is None
                 if refused is None:
                     await self._stream(answer, send)
                     return
-            await _whole(send, *refused)
+            await _send_whole(send, *refused)
         except (TimeoutError, aiohttp.ClientError) as error:
             # why: `from None` and a sentence of our own, because aiohttp's errors hold the request, and that holds the key.
-            found = self._explained(error)
+            found = self._explain(error)
             if not begun:
                 raise found from None
             await self._cut(send, found)
 
     async def _cut(self, send: Send, why: UnreachableError) -> None:
-        """Ends an answer of which the client has a part: OpenAI clients read an event that is an error, all see a broken answer."""
-        event = b"data: " + json.dumps(openai_error(why.status, str(why))).encode() + b"\n\n"
+        """End an answer of which the client has a part: OpenAI clients read an event that is an error, all see a broken answer."""
+        event = b"data: " + json.dumps(build_openai_error(why.status, str(why))).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": event, "more_body": True})
         raise AnswerCutError(str(why)) from None
 
-    async def _refusal(
+    async def _read_refusal(
         self, answer: aiohttp.ClientResponse
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
-        """Returns status, headers and body of an answer that is none; an API may repeat in it what it was sent, the key too."""
+        """Return status, headers and body of an answer that is none; an API may repeat in it what it was sent, the key too."""
         if answer.status in _key_refused:
             raise UnreachableError(
                 502,
@@ -211,26 +211,26 @@ class ExternalEngine:
             )
         if answer.status < _errors:
             return None
-        body = b"" if "content-encoding" in answer.headers else await _at_most(answer.content)
+        body = b"" if "content-encoding" in answer.headers else await _read_short(answer.content)
         if not body:
             message = f"the API at {self._host} refused the request"
-            body = json.dumps(openai_error(answer.status, message)).encode()
+            body = json.dumps(build_openai_error(answer.status, message)).encode()
         if self._key:
             body = body.replace(self._key, REDACTED)
-        return answer.status, self._passed(answer), body
+        return answer.status, self._select_headers(answer), body
 
     async def _stream(self, answer: aiohttp.ClientResponse, send: Send) -> None:
-        headers = self._passed(answer)
+        headers = self._select_headers(answer)
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         encoded = "content-encoding" in answer.headers
         chunks = answer.content.iter_any()
         # A whole answer has no blank line and so is one piece, which the front can read the usage of.
-        async for chunk in chunks if encoded else events(chunks):
+        async for chunk in chunks if encoded else split_events(chunks):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _passed(self, answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
-        """Returns the headers a client may want; none that could set something in it, none that holds the key."""
+    def _select_headers(self, answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
+        """Return the headers a client may want; none that could set something in it, none that holds the key."""
         found = [
             (name.lower().encode("latin-1"), value.encode("latin-1", errors="replace"))
             for name, value in answer.headers.items()
@@ -238,7 +238,7 @@ class ExternalEngine:
         ]
         return [(name, value) for name, value in found if not self._key or self._key not in value]
 
-    def _explained(self, error: Exception) -> UnreachableError:
+    def _explain(self, error: Exception) -> UnreachableError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return UnreachableError(
                 504, f"the API at {self._host} took no connection within {CONNECT_SECONDS:.0f} s"
@@ -250,7 +250,7 @@ class ExternalEngine:
                 "(spec.engine.external.timeoutSeconds)",
             )
         if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
-            return UnreachableError(502, f"the API at {self._host} {_broken(error)}")
+            return UnreachableError(502, f"the API at {self._host} {_describe_broken(error)}")
         return UnreachableError(502, f"the API at {self._host} gave no proper HTTP answer")
 
     @property
@@ -258,7 +258,7 @@ class ExternalEngine:
         return urlsplit(self._config.base_url).netloc
 
 
-def _broken(error: aiohttp.ClientConnectionError | aiohttp.ClientPayloadError) -> str:
+def _describe_broken(error: aiohttp.ClientConnectionError | aiohttp.ClientPayloadError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "has a certificate that cannot be verified"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -269,15 +269,15 @@ def _broken(error: aiohttp.ClientConnectionError | aiohttp.ClientPayloadError) -
     return "ended the connection"
 
 
-async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yields whole server-sent events: the network cuts where it likes, and times are taken per event.
+async def split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield whole server-sent events: the network cuts where it likes, and times are taken per event.
 
     What is left at the end comes as it is, and so does an event beyond `MAX_EVENT_BYTES`.
     """
     rest = b""
     async for chunk in chunks:
         rest += chunk
-        while (end := _end_of_event(rest)) or len(rest) > MAX_EVENT_BYTES:
+        while (end := _find_event_end(rest)) or len(rest) > MAX_EVENT_BYTES:
             end = end or len(rest)
             yield rest[:end]
             rest = rest[end:]
@@ -285,20 +285,20 @@ async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield rest
 
 
-def _end_of_event(text: bytes) -> int:
-    r"""Returns the length of the first event with the blank line behind it, or 0.
+def _find_event_end(text: bytes) -> int:
+    r"""Return the length of the first event with the blank line behind it, or 0.
 
-    >>> _end_of_event(b"data: 1\n\ndata: 2"), _end_of_event(b"data: 1\r\n\r\n"), _end_of_event(b"data")
+    >>> _find_event_end(b"data: 1\n\ndata: 2"), _find_event_end(b"data: 1\r\n\r\n"), _find_event_end(b"data")
     (9, 11, 0)
     """
     found = (text.find(mark) + len(mark) for mark in _event_ends if mark in text)
     return min(found, default=0)
 
 
-async def until_client_leaves(receive: Receive, work: Awaitable[None]) -> None:
-    """Awaits `work`, and ends it when the client leaves: nobody pays for tokens that nobody reads."""
+async def run_until_client_leaves(receive: Receive, work: Awaitable[None]) -> None:
+    """Await `work`, and ends it when the client leaves: nobody pays for tokens that nobody reads."""
     task = asyncio.ensure_future(work)
-    watch = asyncio.create_task(_left(receive))
+    watch = asyncio.create_task(_wait_for_disconnect(receive))
     try:
         await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -309,13 +309,13 @@ async def until_client_leaves(receive: Receive, work: Awaitable[None]) -> None:
         task.result()
 
 
-async def _left(receive: Receive) -> None:
+async def _wait_for_disconnect(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _at_most(content: aiohttp.StreamReader) -> bytes:
-    """Returns the whole of a short text, and nothing of one longer than `MAX_ERROR_BYTES`: a key that is cut is not found."""
+async def _read_short(content: aiohttp.StreamReader) -> bytes:
+    """Return the whole of a short text, and nothing of one longer than `MAX_ERROR_BYTES`: a key that is cut is not found."""
     found = b""
     async for chunk in content.iter_any():
         found += chunk
@@ -324,12 +324,14 @@ async def _at_most(content: aiohttp.StreamReader) -> bytes:
     return found
 
 
-async def _answer(send: Send, document: Mapping[str, Any]) -> None:
+async def _send_json(send: Send, document: Mapping[str, Any]) -> None:
     kind = [(b"content-type", b"application/json")]
-    await _whole(send, _ok, kind, json.dumps(document).encode())
+    await _send_whole(send, _ok, kind, json.dumps(document).encode())
 
 
-async def _whole(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+async def _send_whole(
+    send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
     headers = [*headers, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

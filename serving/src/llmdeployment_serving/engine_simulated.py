@@ -17,11 +17,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp
-from llmdeployment_serving.errors import AdapterError, ConfigError, openai_error
+from llmdeployment_serving.errors import AdapterError, ConfigError, build_openai_error
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
 from llmdeployment_serving.simulated_api import (
-    Asked,
     BadRequestError,
+    CompletionRequest,
     Reply,
     parse_request,
     render_chunks,
@@ -34,7 +34,7 @@ ADAPTER_SECONDS = 0.2
 
 
 async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
-    """Returns a running engine, `warm-up-seconds` later."""
+    """Return a running engine, `warm-up-seconds` later."""
     rates = parse_rates(config.engine.args)
     if rates.fail_start:
         raise ConfigError(rates.fail_start)
@@ -59,22 +59,22 @@ class SimulatedEngine:
         self._loop = asyncio.create_task(self._run(), name="simulated-engine")
 
     async def build_app(self) -> ASGIApp:
-        """Returns the HTTP application."""
+        """Return the HTTP application."""
         app = FastAPI(openapi_url=None)
-        app.get("/health")(self._health)
-        app.get("/v1/models")(self._models)
-        app.post("/v1/chat/completions")(self._chat)
-        app.post("/v1/completions")(self._completions)
+        app.get("/health")(self._answer_health)
+        app.get("/v1/models")(self._list_models)
+        app.post("/v1/chat/completions")(self._complete_chat)
+        app.post("/v1/completions")(self._complete_text)
         return app
 
-    def failure(self) -> str | None:
-        """Returns why the engine stopped, or None."""
+    def find_failure(self) -> str | None:
+        """Return why the engine stopped, or None."""
         if not self._loop.done():
             return None
         return f"the simulated engine stopped: {self._loop!r}"
 
-    def snapshot(self) -> EngineSnapshot:
-        """Returns the engine's counters."""
+    def take_snapshot(self) -> EngineSnapshot:
+        """Return the engine's counters."""
         return EngineSnapshot(
             running=len(self._batch.running),
             waiting=len(self._batch.waiting),
@@ -84,27 +84,27 @@ class SimulatedEngine:
             histograms={name: value.as_json() for name, value in self._histograms.items()},
         )
 
-    def exposition(self) -> bytes:
-        """Returns nothing: the replica's own metrics say all there is."""
+    def render_metrics(self) -> bytes:
+        """Return nothing: the replica's own metrics say all there is."""
         return b""
 
     async def load_adapter(self, name: str, path: str) -> None:
-        """Takes any folder for an adapter; answers to `name` say it beside the mark."""
+        """Take any folder for an adapter; answers to `name` say it beside the mark."""
         if not await asyncio.to_thread(Path(path).is_dir):
             raise AdapterError(f"there is no folder {path} in this pod")
         await asyncio.sleep(ADAPTER_SECONDS)  # why: the simulated time of loading
         self._adapters.add(name)
 
     async def unload_adapter(self, name: str) -> None:
-        """Forgets an adapter."""
+        """Forget an adapter."""
         self._adapters.discard(name)
 
     def shutdown(self) -> None:
-        """Stops the engine."""
+        """Stop the engine."""
         self._loop.cancel()
 
     async def _run(self) -> None:
-        """Takes step after step. A late wake-up shortens the next sleep, so that rates hold on a busy machine."""
+        """Take step after step. A late wake-up shortens the next sleep, so that rates hold on a busy machine."""
         deadline = time.monotonic()
         while True:
             if not self._batch.running and not self._batch.waiting:
@@ -116,19 +116,19 @@ class SimulatedEngine:
             for sequence in step.admitted:
                 self._prompt_tokens += sequence.prompt_tokens
                 self._histograms["queue"].observe(now - self._arrived[id(sequence)])
-            deadline = max(deadline, now - 1.0) + step.seconds * self._jitter()
+            deadline = max(deadline, now - 1.0) + step.seconds * self._draw_jitter()
             left = max(0.0, deadline - time.monotonic())
             await asyncio.sleep(left)  # why: a simulated step's time
             for sequence in self._batch.end(step):
                 self._generation_tokens += 1
                 self._queues[id(sequence)].put_nowait(None)
 
-    def _jitter(self) -> float:
+    def _draw_jitter(self) -> float:
         percent = self._batch.rates.jitter_percent
         return max(0.1, self._random.gauss(1.0, percent / 100.0)) if percent else 1.0
 
-    async def _tokens(self, sequence: Sequence) -> AsyncIterator[int]:
-        """Yields 0, 1, ... as the tokens of `sequence` come; leaving early takes it out of the batch."""
+    async def _produce_tokens(self, sequence: Sequence) -> AsyncIterator[int]:
+        """Yield 0, 1, ... as the tokens of `sequence` come; leaving early takes it out of the batch."""
         key, started = id(sequence), time.monotonic()
         queue = self._queues[key] = asyncio.Queue()
         self._arrived[key] = started
@@ -147,10 +147,10 @@ class SimulatedEngine:
             self._batch.remove(sequence)
             del self._queues[key], self._arrived[key]
 
-    async def _health(self) -> Response:
-        return Response(status_code=503 if self.failure() else 200)
+    async def _answer_health(self) -> Response:
+        return Response(status_code=503 if self.find_failure() else 200)
 
-    async def _models(self) -> dict[str, Any]:
+    async def _list_models(self) -> dict[str, Any]:
         card = {
             "object": "model",
             "created": 0,
@@ -161,10 +161,10 @@ class SimulatedEngine:
         names = (self._served_name, *sorted(self._adapters))
         return {"object": "list", "data": [{"id": name, **card} for name in names]}
 
-    async def _chat(self, request: Request) -> Response:
+    async def _complete_chat(self, request: Request) -> Response:
         return await self._answer(await request.json(), chat=True)
 
-    async def _completions(self, request: Request) -> Response:
+    async def _complete_text(self, request: Request) -> Response:
         return await self._answer(await request.json(), chat=False)
 
     async def _answer(self, body: dict[str, Any], *, chat: bool) -> Response:
@@ -174,20 +174,20 @@ class SimulatedEngine:
             name = adapter or self._served_name
             asked = parse_request(body, name, self._batch.rates, chat=chat, adapter=adapter)
         except BadRequestError as error:
-            return JSONResponse(openai_error(error.status, str(error)), error.status)
+            return JSONResponse(build_openai_error(error.status, str(error)), error.status)
         if self._random.random() * 100.0 < self._batch.rates.error_percent:
-            return JSONResponse(openai_error(500, "simulated failure"), 500)
+            return JSONResponse(build_openai_error(500, "simulated failure"), 500)
         reply = Reply(asked, f"sim-{uuid.uuid4().hex}", int(time.time()))
         sequence = Sequence(len(asked.prompt), asked.output_tokens)
         if asked.stream:
-            chunks = render_chunks(reply, self._tokens(sequence))
+            chunks = render_chunks(reply, self._produce_tokens(sequence))
             return StreamingResponse(chunks, media_type="text/event-stream")
         await self._drain(asked, sequence)
         return JSONResponse(render_whole(reply))
 
-    async def _drain(self, asked: Asked, sequence: Sequence) -> None:
-        """Waits for every token of an answer that is sent whole."""
-        tokens = self._tokens(sequence)
+    async def _drain(self, asked: CompletionRequest, sequence: Sequence) -> None:
+        """Wait for every token of an answer that is sent whole."""
+        tokens = self._produce_tokens(sequence)
         try:
             async for _ in tokens:
                 pass

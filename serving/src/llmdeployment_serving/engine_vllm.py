@@ -33,9 +33,9 @@ from vllm.v1.metrics.prometheus import get_prometheus_registry
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp
 from llmdeployment_serving.errors import AdapterError, ConfigError
-from llmdeployment_serving.flags import vllm_flags
+from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
-from llmdeployment_serving.output import first_error, watched_output
+from llmdeployment_serving.output import find_first_error, watch_output
 from llmdeployment_serving.stats import EngineSnapshot
 
 logger = logging.getLogger(__name__)
@@ -60,16 +60,16 @@ class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # because vLLM has
 
 
 def parse_flags(config: ServingConfig) -> argparse.Namespace:
-    """Returns vLLM's parsed command line.
+    """Return vLLM's parsed command line.
 
     Raises:
-        ConfigError: A flag vLLM does not have, or a value it does not take.
+        ConfigError: a flag vLLM does not have, or a value it does not take.
     """
     # why: without abbreviations, `--tensor` cannot slip past the flags the operator reserves.
     parser = make_arg_parser(_Parser(prog="vllm serve", allow_abbrev=False))
     try:
         args: argparse.Namespace = parser.parse_args(
-            [*vllm_flags(config), *_eager_without_a_compiler(config)]
+            [*build_vllm_flags(config), *_build_eager_flags(config)]
         )
         validate_parsed_serve_args(args)
     except (ValueError, TypeError) as error:
@@ -77,8 +77,8 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
     return args
 
 
-def _eager_without_a_compiler(config: ServingConfig) -> list[str]:
-    """Returns what keeps vLLM from compiling the model where nothing can: on a CPU it writes C++, and the image has no compiler."""
+def _build_eager_flags(config: ServingConfig) -> list[str]:
+    """Return what keeps vLLM from compiling the model where nothing can: on a CPU it writes C++, and the image has no compiler."""
     if {"enforce-eager", "no-enforce-eager", "optimization-level"} & set(config.engine.args):
         return []
     if not current_platform.is_cpu() or shutil.which(os.environ.get("CXX", "g++")):
@@ -88,7 +88,7 @@ def _eager_without_a_compiler(config: ServingConfig) -> list[str]:
 
 
 async def start_vllm(config: ServingConfig) -> "VllmEngine":
-    """Returns a loaded engine, a minute or more later.
+    """Return a loaded engine, a minute or more later.
 
     Raises:
         ConfigError: vLLM refuses the flags, the model or the machine; the message is vLLM's own first error.
@@ -104,7 +104,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
     # NotImplementedError is vLLM's own word for a combination of flags, model and machine that it does not support.
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
         raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
-    with watched_output() as lines:
+    with watch_output() as lines:
         try:
             engine = AsyncLLM.from_vllm_config(
                 vllm_config=engine_config,
@@ -113,7 +113,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
                 disable_log_stats=args.disable_log_stats,
             )
         except RuntimeError as error:
-            cause = first_error(lines) or str(error)
+            cause = find_first_error(lines) or str(error)
             raise ConfigError(f"vLLM could not start: {cause}") from error
     await engine.reset_mm_cache()
     return VllmEngine(engine, args)
@@ -128,7 +128,7 @@ class VllmEngine:
         self._models: OpenAIServingModels | None = None
 
     async def build_app(self) -> ASGIApp:
-        """Returns vLLM's FastAPI application."""
+        """Return vLLM's FastAPI application."""
         tasks = await self._engine.get_supported_tasks()
         app = build_app(self._args, tasks, self._engine.model_config)
         await init_app_state(self._engine, app.state, self._args, tasks)
@@ -137,12 +137,12 @@ class VllmEngine:
         app.state.server = SimpleNamespace(should_exit=False)
         return app  # type: ignore[no-any-return]  # because vLLM has no types here
 
-    def failure(self) -> str | None:
-        """Returns why the engine cannot go on, or None."""
+    def find_failure(self) -> str | None:
+        """Return why the engine cannot go on, or None."""
         return "the vLLM engine process died" if self._engine.errored else None
 
-    def snapshot(self) -> EngineSnapshot:
-        """Returns vLLM's own counters, summed over its engines."""
+    def take_snapshot(self) -> EngineSnapshot:
+        """Return vLLM's own counters, summed over its engines."""
         families = {family.name: family for family in get_prometheus_registry().collect()}
 
         def total(name: str, suffix: str = "") -> float:
@@ -155,18 +155,20 @@ class VllmEngine:
             kv_cache_usage=total("vllm:kv_cache_usage_perc"),
             prompt_tokens=int(total("vllm:prompt_tokens", "_total")),
             generation_tokens=int(total("vllm:generation_tokens", "_total")),
-            histograms={key: _histogram(families.get(name)) for key, name in _histograms.items()},
+            histograms={
+                key: _build_histogram(families.get(name)) for key, name in _histograms.items()
+            },
         )
 
-    def exposition(self) -> bytes:
-        """Returns vLLM's metrics."""
+    def render_metrics(self) -> bytes:
+        """Return vLLM's metrics."""
         return generate_latest(get_prometheus_registry())
 
     async def load_adapter(self, name: str, path: str) -> None:
-        """Loads an adapter into every process of the engine.
+        """Load an adapter into every process of the engine.
 
         Raises:
-            AdapterError: With vLLM's own reason, or what its files show.
+            AdapterError: with vLLM's own reason, or what its files show.
         """
         await asyncio.to_thread(check_adapter, Path(path), Path(self._args.model))
         request = LoadLoRAAdapterRequest(lora_name=name, lora_path=path)
@@ -176,7 +178,7 @@ class VllmEngine:
             raise AdapterError(found["sentence"] if found else answer.error.message)
 
     async def unload_adapter(self, name: str) -> None:
-        """Takes an adapter off the list, then out of memory; a request under way has it read again."""
+        """Take an adapter off the list, then out of memory; a request under way has it read again."""
         models = self._serving_models()
         number = models.lora_requests[name].lora_int_id
         await models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name))
@@ -188,12 +190,12 @@ class VllmEngine:
         return self._models
 
     def shutdown(self) -> None:
-        """Ends the engine's processes."""
+        """End the engine's processes."""
         self._engine.shutdown()
 
 
-def _histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401  # because prometheus_client has no type for it
-    """Returns a histogram as `Histogram.as_json` writes it, summed over label sets."""
+def _build_histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401  # because prometheus_client has no type for it
+    """Return a histogram as `Histogram.as_json` writes it, summed over label sets."""
     counts: dict[str, float] = {}
     total = seconds = 0.0
     for sample in family.samples if family else ():

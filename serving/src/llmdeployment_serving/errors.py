@@ -36,7 +36,7 @@ class ServingError(Exception):
     """An error with one sentence for the user."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+        super().__init__(join_lines(message))
 
 
 class ConfigError(ServingError):
@@ -59,27 +59,27 @@ class AnswerCutError(ServingError):
     """An answer of which the client has a part, and whose rest never came."""
 
 
-def one_line(text: str) -> str:
-    """Returns `text` with every run of white space, line ends included, made one space."""
+def join_lines(text: str) -> str:
+    """Return `text` with every run of white space, line ends included, made one space."""
     return " ".join(text.split())
 
 
-def openai_error(status: int, message: str) -> dict[str, Any]:
-    """Returns the body OpenAI clients expect of a failed request."""
+def build_openai_error(status: int, message: str) -> dict[str, Any]:
+    """Return the body OpenAI clients expect of a failed request."""
     kind = type_by_status.get(status, "internal_server_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": status}}
 
 
 async def send_error(send: Send, status: int, message: str, headers: Iterable[Header] = ()) -> None:
-    """Answers an ASGI request with an OpenAI-style error."""
-    body = json.dumps(openai_error(status, message)).encode()
+    """Answer an ASGI request with an OpenAI-style error."""
+    body = json.dumps(build_openai_error(status, message)).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*head, *headers]})
     await send({"type": "http.response.body", "body": body})
 
 
 def write_termination_log(message: str) -> None:
-    """Leaves `message` where Kubernetes copies it from into the pod's status.
+    """Leave `message` where Kubernetes copies it from into the pod's status.
 
     The path is `LLMD_TERMINATION_LOG`, default Kubernetes' own. A machine without it (a laptop, a test) loses nothing: the
     message is on stderr as well.

@@ -11,8 +11,8 @@ from typing import Any
 
 import aiohttp
 
-from llmdeployment_serving.checks import failure, quoted
-from llmdeployment_serving.errors import ServingError, one_line
+from llmdeployment_serving.checks import check_answer, quote
+from llmdeployment_serving.errors import ServingError, join_lines
 from llmdeployment_serving.golden import GoldenError, Question
 
 TRIES = 5
@@ -48,17 +48,17 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Examination:
+class Evaluation:
     """What is asked of whom.
 
     Attributes:
-        url: Of the runtime, without a path.
-        revision: Number of the revision that has to answer.
-        model: What to put in `model`.
-        concurrency: Questions under way at once.
-        max_tokens: Bound of an answer's length for questions that say none, or None.
-        judge: Who judges, or None.
-        pause_seconds: Before a second try.
+        url: of the runtime, without a path.
+        revision: number of the revision that has to answer.
+        model: what to put in `model`.
+        concurrency: questions under way at once.
+        max_tokens: bound of an answer's length for questions that say none, or None.
+        judge: who judges, or None.
+        pause_seconds: before a second try.
     """
 
     url: str
@@ -78,25 +78,25 @@ class Failure:
     why: str
 
 
-async def evaluate(examination: Examination, questions: Sequence[Question]) -> str:
-    """Returns the result as JSON: score, passed, total, and the first failures.
+async def evaluate(examination: Evaluation, questions: Sequence[Question]) -> str:
+    """Return the result as JSON: score, passed, total, and the first failures.
 
     A refusal or an error of the revision is a wrong answer; only a revision or a judge that cannot be reached is no result.
 
     Raises:
-        EvaluationError: The revision or the judge cannot be asked.
-        GoldenError: A question needs a judge and there is none.
+        EvaluationError: the revision or the judge cannot be asked.
+        GoldenError: a question needs a judge and there is none.
     """
     if examination.judge is None and (q := _find_for_judge(questions)) is not None:
         raise GoldenError(
-            f"question {quoted(q.id)} expects judge: set spec.rollout.evaluation.judge"
+            f"question {quote(q.id)} expects judge: set spec.rollout.evaluation.judge"
         )
     slots = asyncio.Semaphore(examination.concurrency)
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
 
     async def one(session: aiohttp.ClientSession, question: Question) -> str | None:
         async with slots:
-            return await _why_wrong(session, examination, question)
+            return await _check_question(session, examination, question)
 
     async with aiohttp.ClientSession(timeout=timeout) as session:
         try:
@@ -105,18 +105,20 @@ async def evaluate(examination: Examination, questions: Sequence[Question]) -> s
         except* EvaluationError as errors:
             raise errors.exceptions[0] from None
     found = ((q, task.result()) for q, task in zip(questions, tasks, strict=True))
-    return result(len(questions), [Failure(q.id, why) for q, why in found if why is not None])
+    return format_result(
+        len(questions), [Failure(q.id, why) for q, why in found if why is not None]
+    )
 
 
-def result(total: int, failures: Sequence[Failure]) -> str:
-    """Returns the JSON of a result, with as many failures as there is room for.
+def format_result(total: int, failures: Sequence[Failure]) -> str:
+    """Return the JSON of a result, with as many failures as there is room for.
 
-    >>> result(3, [Failure("q2", "is not JSON: no")])
+    >>> format_result(3, [Failure("q2", "is not JSON: no")])
     '{"score": 66, "passed": 2, "total": 3, "failures": [{"id": "q2", "why": "is not JSON: no"}]}'
     """
     passed = total - len(failures)
     shown = [
-        {"id": one_line(f.id)[:_ID_CHARACTERS], "why": one_line(f.why)[:_WHY_CHARACTERS]}
+        {"id": join_lines(f.id)[:_ID_CHARACTERS], "why": join_lines(f.why)[:_WHY_CHARACTERS]}
         for f in failures[:SHOWN_FAILURES]
     ]
     while True:
@@ -136,10 +138,10 @@ def _find_for_judge(questions: Sequence[Question]) -> Question | None:
     return next((question for question in questions if "judge" in question.expect), None)
 
 
-async def _why_wrong(
-    session: aiohttp.ClientSession, examination: Examination, question: Question
+async def _check_question(
+    session: aiohttp.ClientSession, examination: Evaluation, question: Question
 ) -> str | None:
-    """Returns what is wrong with the revision's answer, or None."""
+    """Return what is wrong with the revision's answer, or None."""
     body: dict[str, Any] = {"model": examination.model, "temperature": 0}
     # max_completion_tokens is OpenAI's newer name of it.
     if examination.max_tokens is not None and "max_completion_tokens" not in question.parameters:
@@ -148,19 +150,19 @@ async def _why_wrong(
     url = f"{examination.url}/v1/chat/completions"
     headers = {"x-llm-revision": examination.revision}
     who = f"revision {examination.revision} at {examination.url}"
-    status, text = await _asked(session, examination, who, url, body, headers)
+    status, text = await _ask(session, examination, who, url, body, headers)
     if status != _OK:
-        return f"answered {status}: {quoted(text)}"
-    answer = _content(text)
+        return f"answered {status}: {quote(text)}"
+    answer = _extract_content(text)
     if answer is None:
-        return f"answered no text: {quoted(text)}"
-    if (why := failure(question.expect, answer)) is not None:
+        return f"answered no text: {quote(text)}"
+    if (why := check_answer(question.expect, answer)) is not None:
         return why
-    return await _judgement(session, examination, question, answer)
+    return await _judge(session, examination, question, answer)
 
 
-async def _judgement(
-    session: aiohttp.ClientSession, examination: Examination, question: Question, answer: str
+async def _judge(
+    session: aiohttp.ClientSession, examination: Evaluation, question: Question, answer: str
 ) -> str | None:
     judge, criterion = examination.judge, question.expect.get("judge")
     if criterion is None or judge is None:
@@ -171,32 +173,32 @@ async def _judgement(
     body = {"model": judge.model, "temperature": 0, "messages": messages}
     url, who = f"{judge.url.rstrip('/')}/chat/completions", f"the judge at {judge.url}"
     headers = {"authorization": f"Bearer {judge.key}"} if judge.key else {}
-    status, text = await _asked(session, examination, who, url, body, headers)
+    status, text = await _ask(session, examination, who, url, body, headers)
     if status != _OK:
         # Not the body: a provider's refusal may quote the key.
         raise EvaluationError(f"{who} answered {status}: check its url, model and API key")
-    said = (_content(text) or "").strip()
+    said = (_extract_content(text) or "").strip()
     match said[:3].upper():
         case "YES":
             return None
         case verdict if verdict.startswith("NO"):
-            return f"the judge says {quoted(said)}"
+            return f"the judge says {quote(said)}"
         case _:
-            return f"the judge said neither YES nor NO: {quoted(said)}"
+            return f"the judge said neither YES nor NO: {quote(said)}"
 
 
-async def _asked(
+async def _ask(
     session: aiohttp.ClientSession,
-    examination: Examination,
+    examination: Evaluation,
     who: str,
     url: str,
     body: Mapping[str, Any],
     headers: Mapping[str, str],
 ) -> tuple[int, str]:
-    """Returns status and body of an answer; who is busy or cannot be reached is asked a few times.
+    """Return status and body of an answer; who is busy or cannot be reached is asked a few times.
 
     Raises:
-        EvaluationError: It could not be reached at all.
+        EvaluationError: it could not be reached at all.
     """
     pause, last = examination.pause_seconds, ""
     for attempt in range(1, TRIES + 1):
@@ -217,7 +219,7 @@ async def _asked(
     raise EvaluationError(f"{who} cannot be reached after {TRIES} tries: {last}")
 
 
-def _content(text: str) -> str | None:
+def _extract_content(text: str) -> str | None:
     try:
         content = json.loads(text)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError):

@@ -8,7 +8,7 @@ import re
 
 import uvicorn
 
-from llmdeployment_serving.asgi import REVISION_HEADER, Front
+from llmdeployment_serving.asgi import REVISION_HEADER, ReplicaApp
 from llmdeployment_serving.config import RevisionConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.engine_external import start_external
@@ -26,57 +26,57 @@ _number = re.compile(rb"[1-9][0-9]{0,9}")
 
 
 async def serve_external(config: ServingConfig, key: str, host: str, port: int) -> None:
-    """Serves until SIGTERM, then ends the answers that are under way and returns.
+    """Serve until SIGTERM, then ends the answers that are under way and returns.
 
     Raises:
-        ConfigError: The configuration or the key is refused.
+        ConfigError: the configuration or the key is refused.
     """
-    app = await external_app(config, key)
+    app = await build_external_app(config, key)
     settings = uvicorn.Config(
         app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
     )
     await uvicorn.Server(settings).serve()
 
 
-async def external_app(config: ServingConfig, key: str) -> ASGIApp:
-    """Returns the ASGI application of a replica."""
+async def build_external_app(config: ServingConfig, key: str) -> ASGIApp:
+    """Return the ASGI application of a replica."""
     if config.engine.name != "external":
         raise ConfigError(f"engine.name is {config.engine.name}: this command runs external only")
     engine = await start_external(config, key)
-    front = Front(config, engine, await engine.build_app())
-    return _Outside(front)
+    front = ReplicaApp(config, engine, await engine.build_app())
+    return _ExternalReplica(front)
 
 
-class _Outside:
+class _ExternalReplica:
     """What Ray Serve does for other replicas: the probe's path, and the news of a revision.
 
     All revisions of these pods have one prompt, which the engine applies. So the numbers are only for counting, and are taken from the
     gateway's header, up to a bound.
     """
 
-    def __init__(self, front: Front) -> None:
-        self._front = front
+    def __init__(self, front: ReplicaApp) -> None:
+        self._replica_app = front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             if scope["path"] == "/-/healthz":
-                await _healthy(send)
+                await _send_healthy(send)
                 return
-            self._learn(dict(scope["headers"]).get(REVISION_HEADER, b""))
+            self._add_revision(dict(scope["headers"]).get(REVISION_HEADER, b""))
         try:
-            await self._front(scope, receive, send)
+            await self._replica_app(scope, receive, send)
         except AnswerCutError as error:
             # why: returning without the answer's end has uvicorn close the connection, so the client sees that it is not whole.
             logger.warning("an answer broke off: %s", error)
 
-    def _learn(self, number: bytes) -> None:
-        known = self._front.user_config.revisions
+    def _add_revision(self, number: bytes) -> None:
+        known = self._replica_app.user_config.revisions
         if len(known) < MAX_REVISIONS and _number.fullmatch(number):
             known = {**known, number.decode(): RevisionConfig()}
-            self._front.user_config = UserConfig(revisions=known)
+            self._replica_app.user_config = UserConfig(revisions=known)
 
 
-async def _healthy(send: Send) -> None:
+async def _send_healthy(send: Send) -> None:
     kind = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
     await send({"type": "http.response.start", "status": 200, "headers": kind})
     await send({"type": "http.response.body", "body": b"ok"})

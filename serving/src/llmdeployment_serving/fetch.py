@@ -38,12 +38,12 @@ class Source:
 
     @override
     def __str__(self) -> str:
-        """Returns it as a user wrote it."""
+        """Return it as a user wrote it."""
         return f"hf://{self.repository}@{self.revision}"
 
 
 def parse_source(text: str) -> Source:
-    """Returns the parts of `hf://organisation/name[@revision]`; without a revision it is `main`."""
+    """Return the parts of `hf://organisation/name[@revision]`; without a revision it is `main`."""
     if not text.startswith("hf://"):
         raise FetchError(f"{text} is not a source this command fetches: it takes hf:// only")
     repository, _, revision = text.removeprefix("hf://").partition("@")
@@ -53,16 +53,16 @@ def parse_source(text: str) -> Source:
 
 
 def fetch_model(text: str, folder: Path, *, token: str | None) -> None:
-    """Puts the model `text` names into `folder`.
+    """Put the model `text` names into `folder`.
 
     Raises:
-        FetchError: One sentence; what was downloaded so far stays, and the next try resumes it.
+        FetchError: one sentence; what was downloaded so far stays, and the next try resumes it.
     """
     source = parse_source(text)
-    if _has(folder, source):
+    if _is_complete(folder, source):
         return
     try:
-        commit, sizes = _listing(source, token)
+        commit, sizes = _list_files(source, token)
         _check_space(folder, source, sizes)
         snapshot_download(
             source.repository,
@@ -74,13 +74,13 @@ def fetch_model(text: str, folder: Path, *, token: str | None) -> None:
     except FetchError:
         raise
     except Exception as error:  # because whatever ends this process is told in one sentence
-        raise _explained(error, source, has_token=token is not None) from error
+        raise _explain(error, source, has_token=token is not None) from error
     _check_sizes(folder, source, sizes)
     (folder / MARKER).write_text(json.dumps({"source": str(source), "commit": commit}))
 
 
-def wanted_files(names: list[str]) -> list[str]:
-    """Returns the files of a repository that an engine reads: no second copy of the weights, no pictures of them in other formats."""
+def select_files(names: list[str]) -> list[str]:
+    """Return the files of a repository that an engine reads: no second copy of the weights, no pictures of them in other formats."""
     kept = [
         name
         for name in names
@@ -91,13 +91,13 @@ def wanted_files(names: list[str]) -> list[str]:
     return kept
 
 
-def _listing(source: Source, token: str | None) -> tuple[str, dict[str, int]]:
-    """Returns the commit the revision means today, and the size in bytes of each wanted file."""
+def _list_files(source: Source, token: str | None) -> tuple[str, dict[str, int]]:
+    """Return the commit the revision means today, and the size in bytes of each wanted file."""
     info = HfApi(token=token or False).model_info(
         source.repository, revision=source.revision, files_metadata=True
     )
     sizes = {item.rfilename: item.size or 0 for item in info.siblings or ()}
-    wanted = {name: sizes[name] for name in wanted_files(list(sizes))}
+    wanted = {name: sizes[name] for name in select_files(list(sizes))}
     if "config.json" not in wanted:
         raise FetchError(f"{source} has no config.json, so it is no model that vLLM can load")
     return str(info.sha), wanted
@@ -126,7 +126,7 @@ def _check_sizes(folder: Path, source: Source, sizes: dict[str, int]) -> None:
             )
 
 
-def _has(folder: Path, source: Source) -> bool:
+def _is_complete(folder: Path, source: Source) -> bool:
     try:
         marker: dict[str, Any] = json.loads((folder / MARKER).read_text())
     except (OSError, ValueError):
@@ -134,12 +134,12 @@ def _has(folder: Path, source: Source) -> bool:
     return marker.get("source") == str(source)
 
 
-def _explained(error: Exception, source: Source, *, has_token: bool) -> FetchError:
-    return FetchError(_sentence(error, source, has_token=has_token))
+def _explain(error: Exception, source: Source, *, has_token: bool) -> FetchError:
+    return FetchError(_describe_error(error, source, has_token=has_token))
 
 
-def _sentence(error: Exception, source: Source, *, has_token: bool) -> str:
-    """Returns what to tell of `error`. The hub answers 401 or 404 alike to a missing and to a private repository."""
+def _describe_error(error: Exception, source: Source, *, has_token: bool) -> str:
+    """Return what to tell of `error`. The hub answers 401 or 404 alike to a missing and to a private repository."""
     advice = "the token in HF_TOKEN may not read it" if has_token else "it may need a token"
     match error:
         case GatedRepoError():

@@ -8,8 +8,8 @@ MAX_LORAS, MAX_CPU_LORAS, MAX_LORA_RANK = 4, 16, 64
 """Different adapters in one batch, adapters kept in memory (others are read again when asked for), and the highest rank."""
 
 
-def vllm_flags(config: ServingConfig) -> list[str]:
-    """Returns the flags: the operator's first, then the user's. `true` is `--flag`, `false` is `--no-flag`, the rest `--flag=value`."""
+def build_vllm_flags(config: ServingConfig) -> list[str]:
+    """Return the flags: the operator's first, then the user's. `true` is `--flag`, `false` is `--no-flag`, the rest `--flag=value`."""
     flags = [
         f"--model={config.model_path}",
         f"--served-model-name={config.served_name}",
@@ -20,7 +20,7 @@ def vllm_flags(config: ServingConfig) -> list[str]:
         # why: inside a Ray actor vLLM would ask Ray for more actors; this pod's processes are meant.
         flags.append("--distributed-executor-backend=mp")
     if config.adapters:
-        flags += _lora_flags(config.engine.args)
+        flags += _build_lora_flags(config.engine.args)
     for name, value in config.engine.args.items():
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
@@ -29,10 +29,10 @@ def vllm_flags(config: ServingConfig) -> list[str]:
     return flags
 
 
-def _lora_flags(given: Mapping[str, object]) -> list[str]:
-    """Returns what vLLM needs to take adapters, without the sizes a user gives.
+def _build_lora_flags(given: Mapping[str, object]) -> list[str]:
+    """Return what vLLM needs to take adapters, without the sizes a user gives.
 
-    >>> _lora_flags({"max-loras": 32})
+    >>> _build_lora_flags({"max-loras": 32})
     ['--enable-lora', '--max-cpu-loras=32', '--max-lora-rank=64']
     """
     batch = given.get("max-loras", MAX_LORAS)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmdeployment_serving.checks import wrong_expectation
+from llmdeployment_serving.checks import check_expectation
 from llmdeployment_serving.errors import ServingError
 
 MAX_QUESTIONS = 10_000
@@ -26,10 +26,10 @@ class Question:
     """One question.
 
     Attributes:
-        id: How people find it again; the number of its line where it has none.
-        messages: What is asked, as OpenAI's chat API has it.
-        expect: What the answer must be, by the kind of check.
-        parameters: Further fields of the request.
+        id: how people find it again; the number of its line where it has none.
+        messages: what is asked, as OpenAI's chat API has it.
+        expect: what the answer must be, by the kind of check.
+        parameters: further fields of the request.
     """
 
     id: str
@@ -39,14 +39,14 @@ class Question:
 
 
 def read_golden(path: Path, name: str) -> tuple[Question, ...]:
-    """Returns the questions of a file.
+    """Return the questions of a file.
 
     Args:
-        path: The file.
-        name: What people call it, for messages.
+        path: the file.
+        name: what people call it, for messages.
 
     Raises:
-        GoldenError: It is missing, too large, empty, or a line of it cannot be read; the text has the line's number.
+        GoldenError: it is missing, too large, empty, or a line of it cannot be read; the text has the line's number.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -62,15 +62,15 @@ def read_golden(path: Path, name: str) -> tuple[Question, ...]:
 
 
 def parse_golden(text: str, name: str = "the golden set") -> tuple[Question, ...]:
-    """Returns the questions of a text; empty lines are passed over.
+    """Return the questions of a text; empty lines are passed over.
 
     >>> [q.id for q in parse_golden('{"prompt": "Capital of France?", "expect": {"contains": ["Paris"]}}')]
     ['line 1']
 
     Raises:
-        GoldenError: As `read_golden`.
+        GoldenError: as `read_golden`.
     """
-    questions = tuple(_questions(text, name))
+    questions = tuple(_parse_questions(text, name))
     if not questions:
         raise GoldenError(f"{name} holds no question")
     if len(questions) > MAX_QUESTIONS:
@@ -78,30 +78,30 @@ def parse_golden(text: str, name: str = "the golden set") -> tuple[Question, ...
     return questions
 
 
-def _questions(text: str, name: str) -> Iterator[Question]:
+def _parse_questions(text: str, name: str) -> Iterator[Question]:
     # Not splitlines(): a JSON text may hold U+2028 as it is.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                yield _question(json.loads(line), number)
+                yield _parse_question(json.loads(line), number)
             except (ValueError, RecursionError) as error:
                 raise GoldenError(f"{name}, line {number}: {error}") from None
 
 
-def _question(row: object, number: int) -> Question:
+def _parse_question(row: object, number: int) -> Question:
     if not isinstance(row, dict):
         raise ValueError("is not a JSON object")  # noqa: TRY004  # because what reads it knows one error
     if unknown := sorted(row.keys() - _FIELDS):
         raise ValueError(f"{unknown[0]} is not known: use {', '.join(sorted(_FIELDS))}")
     return Question(
         id=str(row.get("id") or f"line {number}"),
-        messages=_messages(row),
-        expect=_expect(row.get("expect")),
-        parameters=_parameters(row.get("parameters", {})),
+        messages=_read_messages(row),
+        expect=_read_expect(row.get("expect")),
+        parameters=_read_parameters(row.get("parameters", {})),
     )
 
 
-def _messages(row: dict[str, Any]) -> list[dict[str, Any]]:
+def _read_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
     if ("messages" in row) == ("prompt" in row):
         raise ValueError("needs either messages or prompt")
     if "prompt" in row:
@@ -117,16 +117,16 @@ def _messages(row: dict[str, Any]) -> list[dict[str, Any]]:
     return list(messages)
 
 
-def _expect(expect: object) -> dict[str, Any]:
+def _read_expect(expect: object) -> dict[str, Any]:
     if not isinstance(expect, dict) or not expect:
         raise ValueError("expect must be an object with at least one check")
     for kind, wanted in expect.items():
-        if (why := wrong_expectation(kind, wanted)) is not None:
+        if (why := check_expectation(kind, wanted)) is not None:
             raise ValueError(why)
     return expect
 
 
-def _parameters(parameters: object) -> dict[str, Any]:
+def _read_parameters(parameters: object) -> dict[str, Any]:
     if not isinstance(parameters, dict):
         raise ValueError("parameters must be an object")  # noqa: TRY004  # because what reads it knows one error
     if ours := sorted(parameters.keys() & _OURS):

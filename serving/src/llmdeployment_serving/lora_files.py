@@ -22,14 +22,14 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def check_adapter(folder: Path, model: Path) -> None:
-    """Returns when nothing speaks against loading.
+    """Return when nothing speaks against loading.
 
     Args:
         folder: of the adapter.
         model: folder of the model it is for.
 
     Raises:
-        AdapterError: It is no adapter, or one of another model.
+        AdapterError: it is no adapter, or one of another model.
     """
     if not folder.is_dir():
         raise AdapterError(f"there is no folder {folder} in this pod")
@@ -39,21 +39,21 @@ def check_adapter(folder: Path, model: Path) -> None:
         return  # why: older formats are the engine's to judge
     base: Shapes = {}
     for file in sorted(model.glob("*.safetensors")):
-        base |= shapes(file)
-    if (why := misfit(shapes(folder / WEIGHTS), base)) is not None:
+        base |= read_shapes(file)
+    if (why := find_misfit(read_shapes(folder / WEIGHTS), base)) is not None:
         raise AdapterError(f"{folder} is an adapter of another model: {why}")
 
 
-def misfit(
+def find_misfit(
     adapter: Mapping[str, tuple[int, ...]], base: Mapping[str, tuple[int, ...]]
 ) -> str | None:
-    """Returns the first layer whose two shapes do not go together, in words, or None. Layers the model's files do not name are not judged.
+    """Return the first layer whose two shapes do not go together, in words, or None. Layers the model's files do not name are not judged.
 
     >>> base = {"model.q.weight": (576, 576)}
-    >>> misfit({"base_model.model.model.q.lora_A.weight": (8, 576)}, base)
-    >>> misfit({"base_model.model.model.q.lora_A.weight": (8, 64)}, base)
+    >>> find_misfit({"base_model.model.model.q.lora_A.weight": (8, 576)}, base)
+    >>> find_misfit({"base_model.model.model.q.lora_A.weight": (8, 64)}, base)
     'model.q takes 576 numbers, the adapter has 64'
-    >>> misfit({"base_model.model.model.q.lora_B.weight": (64, 8)}, base)
+    >>> find_misfit({"base_model.model.model.q.lora_B.weight": (64, 8)}, base)
     'model.q gives 576 numbers, the adapter has 64'
     """
     for name, shape in adapter.items():
@@ -65,13 +65,13 @@ def misfit(
     return None
 
 
-def shapes(file: Path) -> Shapes:
-    """Returns the shape of each matrix in a safetensors file.
+def read_shapes(file: Path) -> Shapes:
+    """Return the shape of each matrix in a safetensors file.
 
     Source: https://huggingface.co/docs/safetensors (8 bytes of length, little-endian, then JSON).
 
     Raises:
-        AdapterError: The file is not what its name says.
+        AdapterError: the file is not what its name says.
     """
     try:
         with file.open("rb") as handle:

@@ -16,8 +16,8 @@ HEAD_WAIT_SECONDS = 900.0
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one subcommand; returns 0, or 1 after one sentence on stderr and in the termination log."""
-    options = _parser().parse_args(arguments)
+    """Run one subcommand, and return 0, or 1 after one sentence on stderr and in the termination log."""
+    options = _build_parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
     except ServingError as error:
@@ -26,15 +26,15 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="llmdeployment-serving", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     head = commands.add_parser("head", help="run the Ray head of a runtime")
     head.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
-    head.set_defaults(run=_head)
+    head.set_defaults(run=_run_head)
     worker = commands.add_parser("worker", help="run the Ray node of one replica")
     worker.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
-    worker.set_defaults(run=_worker)
+    worker.set_defaults(run=_run_worker)
     fetch = commands.add_parser("fetch-model", help="bring a model's files to this pod")
     fetch.add_argument("--source", required=True, help="hf://organisation/name[@revision]")
     fetch.add_argument("--to", required=True, type=Path, help="folder to put the files in")
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     external.add_argument("--host", default="0.0.0.0")  # noqa: S104  # because a pod's port is for other pods; NetworkPolicies guard it
     external.add_argument("--port", type=int, default=REPLICA_PORT)
-    external.set_defaults(run=_external)
+    external.set_defaults(run=_run_external)
     validate = commands.add_parser("validate-config", help="check a ServingConfig")
     validate.add_argument("config", help="the JSON itself, or - for standard input")
     validate.set_defaults(run=_validate)
@@ -78,18 +78,18 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=_evaluate)
 
 
-def _head(options: argparse.Namespace) -> None:
-    environment = node.head_environment(os.environ)
-    _exec(node.head_command(environment, options.extra), environment)
+def _run_head(options: argparse.Namespace) -> None:
+    environment = node.build_head_environment(os.environ)
+    _exec(node.build_head_command(environment, options.extra), environment)
 
 
-def _worker(options: argparse.Namespace) -> None:
-    environment = node.worker_environment(
-        os.environ, cpus=node.cpu_limit(), memory_bytes=node.memory_limit()
+def _run_worker(options: argparse.Namespace) -> None:
+    environment = node.build_worker_environment(
+        os.environ, cpus=node.read_cpu_limit(), memory_bytes=node.read_memory_limit()
     )
-    command = node.worker_command(environment, options.extra)
+    command = node.build_worker_command(environment, options.extra)
     node.seed_model_infos(environment)
-    node.wait_for_head(node.head_address(environment), timeout_seconds=HEAD_WAIT_SECONDS)
+    node.wait_for_head(node.read_head_address(environment), timeout_seconds=HEAD_WAIT_SECONDS)
     _exec(command, environment)
 
 
@@ -101,13 +101,13 @@ def _exec(command: list[str], environment: dict[str, str]) -> None:
 def _drain(options: argparse.Namespace) -> None:
     # why: 0 even when it gave up; Kubernetes ends the pod either way, and a failed hook reads like a fault of the pod.
     drain(
-        node.replica_port(os.environ),
+        node.read_replica_port(os.environ),
         settle_seconds=options.settle,
         timeout_seconds=options.timeout,
     )
 
 
-def _external(options: argparse.Namespace) -> None:
+def _run_external(options: argparse.Namespace) -> None:
     from llmdeployment_serving import external  # noqa: PLC0415  # because one command needs it
 
     config = _read_config(os.environ.get(external.CONFIG, ""))
@@ -122,15 +122,15 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from llmdeployment_serving import evaluate  # noqa: PLC0415  because one command needs it
-    from llmdeployment_serving.golden import read_golden  # noqa: PLC0415  because one command needs it
+    from llmdeployment_serving import evaluate  # noqa: PLC0415  # because one command needs it
+    from llmdeployment_serving.golden import read_golden  # noqa: PLC0415  # because one command needs it
 
     judge = None
     if options.judge_url:
         prompt = options.judge_prompt or evaluate.JUDGE_PROMPT
         key = os.environ.get("LLMD_JUDGE_API_KEY", "").strip()
         judge = evaluate.Judge(options.judge_url, options.judge_model, prompt, key)
-    examination = evaluate.Examination(
+    examination = evaluate.Evaluation(
         url=options.url.rstrip("/"),
         revision=options.revision,
         model=options.model,
@@ -152,14 +152,14 @@ def _serve(options: argparse.Namespace) -> None:
     from llmdeployment_serving.plain import serve_plain  # noqa: PLC0415  # because one command needs it
 
     config = _read_config(options.config)
-    asyncio.run(serve_plain(config, _json(options.user_config), options.host, options.port))
+    asyncio.run(serve_plain(config, _parse_json(options.user_config), options.host, options.port))
 
 
 def _read_config(text: str) -> ServingConfig:
-    return parse(ServingConfig, _json(sys.stdin.read() if text == "-" else text))
+    return parse(ServingConfig, _parse_json(sys.stdin.read() if text == "-" else text))
 
 
-def _json(text: str) -> object:
+def _parse_json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:

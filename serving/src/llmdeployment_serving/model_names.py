@@ -9,8 +9,8 @@ from llmdeployment_serving.engine import Message, Send
 CONTENT_LENGTH = b"content-length"
 
 
-def renaming(send: Send, engine_name: str, client_name: str) -> Send:
-    """Returns a `send` that puts the client's name where an answer has the engine's: `"model": "legal"`.
+def make_renaming_send(send: Send, engine_name: str, client_name: str) -> Send:
+    """Return a `send` that puts the client's name where an answer has the engine's: `"model": "legal"`.
 
     Bytes are replaced and nothing is parsed, since this is done for every token. A model's own text cannot be meant: in it a quotation
     mark has a backslash before it. An engine sends each event in one piece, so a name is never cut.
@@ -26,15 +26,15 @@ def renaming(send: Send, engine_name: str, client_name: str) -> Send:
         if message["type"] == "http.response.body":
             message = {**message, "body": message.get("body", b"").replace(old, new)}
             if start is not None:
-                await send(_resized(start, message))
+                await send(_resize(start, message))
                 start = None
         await send(message)
 
     return renamed
 
 
-def listing(send: Send, served_name: str, client_names: Mapping[str, str]) -> Send:
-    """Returns a `send` that leaves in the engine's `/v1/models` what one revision has.
+def make_listing_send(send: Send, served_name: str, client_names: Mapping[str, str]) -> Send:
+    """Return a `send` that leaves in the engine's `/v1/models` what one revision has.
 
     Args:
         send: takes the answer.
@@ -55,22 +55,22 @@ def listing(send: Send, served_name: str, client_names: Mapping[str, str]) -> Se
             return
         body = b"".join(pieces)
         if start["status"] == 200:  # noqa: PLR2004  # because an HTTP status is its own name
-            body = _named(body, names)
+            body = _rename_cards(body, names)
         whole = {"type": "http.response.body", "body": body}
-        await send(_resized(start, whole))
+        await send(_resize(start, whole))
         await send(whole)
 
     return listed
 
 
-def _named(body: bytes, names: Mapping[str, str]) -> bytes:
+def _rename_cards(body: bytes, names: Mapping[str, str]) -> bytes:
     document: dict[str, Any] = json.loads(body)
     cards = [{**c, "id": names[c["id"]]} for c in document["data"] if c["id"] in names]
     return json.dumps({**document, "data": cards}).encode()
 
 
-def _resized(start: Message, first: Message) -> Message:
-    """Returns the start of an answer with the length it now has, or none where more comes and nobody knows."""
+def _resize(start: Message, first: Message) -> Message:
+    """Return the start of an answer with the length it now has, or none where more comes and nobody knows."""
     had = list(start.get("headers", ()))
     headers = [(name, value) for name, value in had if name.lower() != CONTENT_LENGTH]
     if len(headers) < len(had) and not first.get("more_body", False):

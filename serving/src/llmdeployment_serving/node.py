@@ -45,8 +45,8 @@ RAY_ENVIRONMENT: dict[str, str] = {
 }
 
 
-def head_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment of a head: `given` wins, so that a pod template can change any of it."""
+def build_head_environment(given: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a head: `given` wins, so that a pod template can change any of it."""
     environment = {**RAY_ENVIRONMENT, **given}
     if directory := given.get("LLMD_GCS_DIR"):
         environment.setdefault("RAY_gcs_storage", "rocksdb")
@@ -55,10 +55,10 @@ def head_environment(given: Mapping[str, str]) -> dict[str, str]:
     return environment
 
 
-def worker_environment(
+def build_worker_environment(
     given: Mapping[str, str], *, cpus: int, memory_bytes: int | None
 ) -> dict[str, str]:
-    """Returns the environment of a worker with `cpus` and `memory_bytes` (None: no limit).
+    """Return the environment of a worker with `cpus` and `memory_bytes` (None: no limit).
 
     vLLM's `auto` binding takes the machine's first cores in every pod, so two replicas on a machine share them while others idle: the
     kernel places the threads instead, as many as the pod may use. The KV cache gets a quarter of the memory limit, at least 1 GiB.
@@ -74,12 +74,12 @@ def worker_environment(
     return environment
 
 
-def head_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
-    """Returns the command line of a head, which runs no work: no CPUs, no GPUs. `extra` goes last and wins."""
+def build_head_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
+    """Return the command line of a head, which runs no work: no CPUs, no GPUs. `extra` goes last and wins."""
     return [
-        *_ray_start(),
+        *_build_ray_start(),
         "--head",
-        *_own_address(environment),
+        *_build_own_address(environment),
         *("--port", str(GCS_PORT)),
         *("--dashboard-host", "0.0.0.0"),  # noqa: S104  # because a NetworkPolicy and the token guard it
         *("--dashboard-port", str(DASHBOARD_PORT)),
@@ -88,25 +88,25 @@ def head_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
     ]
 
 
-def worker_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
-    """Returns the command line of a worker that carries one replica."""
+def build_worker_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
+    """Return the command line of a worker that carries one replica."""
     return [
-        *_ray_start(),
-        *("--address", head_address(environment)),
-        *_own_address(environment),
+        *_build_ray_start(),
+        *("--address", read_head_address(environment)),
+        *_build_own_address(environment),
         *("--num-gpus", environment.get("LLMD_GPUS", "0")),
-        *("--resources", json.dumps(_resources(environment))),
+        *("--resources", json.dumps(_read_resources(environment))),
         *extra,
     ]
 
 
-def replica_port(environment: Mapping[str, str]) -> int:
-    """Returns the port this pod's replica answers on."""
+def read_replica_port(environment: Mapping[str, str]) -> int:
+    """Return the port this pod's replica answers on."""
     return int(environment.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
 
 
 def seed_model_infos(environment: Mapping[str, str], prefix: Path = Path(sys.prefix)) -> None:
-    """Gives vLLM what it once found out about the commonest models' classes: else it starts a process for it at every start, 20 s."""
+    """Give vLLM what it once found out about the commonest models' classes: else it starts a process for it at every start, 20 s."""
     root = environment.get("VLLM_CACHE_ROOT") or Path("~/.cache/vllm").expanduser()
     source, target = prefix / MODEL_INFOS, Path(root) / "modelinfos"
     if source.is_dir() and not target.exists():
@@ -114,8 +114,8 @@ def seed_model_infos(environment: Mapping[str, str], prefix: Path = Path(sys.pre
             shutil.copytree(source, target, copy_function=shutil.copyfile)
 
 
-def head_address(environment: Mapping[str, str]) -> str:
-    """Returns `host:port` of the head this worker belongs to."""
+def read_head_address(environment: Mapping[str, str]) -> str:
+    """Return `host:port` of the head this worker belongs to."""
     address = environment.get("LLMD_HEAD_ADDRESS", "")
     if ":" not in address:
         raise ConfigError("LLMD_HEAD_ADDRESS is not set to host:port of the Ray head")
@@ -123,10 +123,10 @@ def head_address(environment: Mapping[str, str]) -> str:
 
 
 def wait_for_head(address: str, *, timeout_seconds: float) -> None:
-    """Returns once `address` accepts connections. A worker pod often starts before its head, and `ray start` would give up.
+    """Return once `address` accepts connections. A worker pod often starts before its head, and `ray start` would give up.
 
     Raises:
-        ConfigError: It did not within `timeout_seconds`.
+        ConfigError: it did not within `timeout_seconds`.
     """
     host, port = address.rsplit(":", 1)
     deadline = time.monotonic() + timeout_seconds
@@ -140,8 +140,8 @@ def wait_for_head(address: str, *, timeout_seconds: float) -> None:
     raise ConfigError(f"the Ray head {address} could not be reached in {timeout_seconds:.0f} s")
 
 
-def cpu_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Returns how many CPUs this pod may use, at least 1, from its cgroup (v2, then v1) or its affinity."""
+def read_cpu_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Return how many CPUs this pod may use, at least 1, from its cgroup (v2, then v1) or its affinity."""
     available = len(os.sched_getaffinity(0))
     for quota_file, period_file in (
         (root / "cpu.max", root / "cpu.max"),
@@ -157,8 +157,8 @@ def cpu_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
     return available
 
 
-def memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Returns this pod's memory limit in bytes, or None when it has none."""
+def read_memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return this pod's memory limit in bytes, or None when it has none."""
     for file in (root / "memory.max", root / "memory/memory.limit_in_bytes"):
         try:
             text = file.read_text().strip()
@@ -169,19 +169,19 @@ def memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     return None
 
 
-def _own_address(environment: Mapping[str, str]) -> list[str]:
+def _build_own_address(environment: Mapping[str, str]) -> list[str]:
     # why: Ray finds its own address by a route to the Internet, and takes 127.0.0.1 where there is none.
     address = environment.get("POD_IP")
     return ["--node-ip-address", address] if address else []
 
 
-def _ray_start() -> list[str]:
+def _build_ray_start() -> list[str]:
     # why: the interpreter, not the `ray` script, whose first line holds the path it was installed under.
     program = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     return [*program, "--disable-usage-stats", "--object-store-memory", str(OBJECT_STORE_BYTES)]
 
 
-def _resources(environment: Mapping[str, str]) -> dict[str, float]:
+def _read_resources(environment: Mapping[str, str]) -> dict[str, float]:
     try:
         resources = json.loads(environment.get("LLMD_RAY_RESOURCES") or "{}")
     except ValueError:
@@ -192,6 +192,6 @@ def _resources(environment: Mapping[str, str]) -> dict[str, float]:
 
 
 def _require_token(environment: Mapping[str, str]) -> None:
-    """Refuses a Ray node without a token: whoever reaches an open one runs code in it (CVE-2023-48022)."""
+    """Refuse a Ray node without a token: whoever reaches an open one runs code in it (CVE-2023-48022)."""
     if environment.get("RAY_AUTH_MODE") != "token" or not environment.get("RAY_AUTH_TOKEN"):
         raise ConfigError("RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be set on every Ray node")

@@ -16,8 +16,8 @@ _kept_lines = 2000
 
 
 @contextmanager
-def watched_output() -> Iterator[deque[str]]:
-    """Copies file descriptors 1 and 2, which children inherit, through a pipe; yields their last lines, still being filled."""
+def watch_output() -> Iterator[deque[str]]:
+    """Copy file descriptors 1 and 2, which children inherit, through a pipe; yields their last lines, still being filled."""
     lines: deque[str] = deque(maxlen=_kept_lines)
     originals = {number: os.dup(number) for number in (1, 2)}
     copiers = []
@@ -36,8 +36,8 @@ def watched_output() -> Iterator[deque[str]]:
             os.dup2(original, number)
 
 
-def first_error(lines: deque[str]) -> str | None:
-    """Returns the sentence of the first exception in `lines`; later ones are its consequences."""
+def find_first_error(lines: deque[str]) -> str | None:
+    """Return the sentence of the first exception in `lines`; later ones are its consequences."""
     for line in list(lines):
         if found := _error.search(line):
             return found["sentence"].strip()

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def allow_rebinding(port: int) -> None:
-    """Has every later bind of `port` in this process set SO_REUSEADDR first.
+    """Have every later bind of `port` in this process set SO_REUSEADDR first.
 
     An audit hook, because Python documents it and Ray offers nothing: the alternative is to replace a private function of Ray's.
     """
@@ -28,7 +28,7 @@ def allow_rebinding(port: int) -> None:
 
 
 async def wait_until_free(port: int, *, timeout_seconds: float) -> bool:
-    """Returns whether `port` could be bound within `timeout_seconds`: the previous replica's process may still be ending."""
+    """Return whether `port` could be bound within `timeout_seconds`: the previous replica's process may still be ending."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         with socket.socket() as probe:

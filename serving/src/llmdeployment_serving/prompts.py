@@ -9,25 +9,25 @@ _one_limit = ("max_tokens", "max_completion_tokens")
 _bytes_per_token = 4
 
 
-def prompt_bytes(body: dict[str, Any], *, chat: bool) -> int:
-    """Returns the UTF-8 bytes of the text a client sent as its prompt, before a revision adds its own; a token's number counts as 4.
+def count_prompt_bytes(body: dict[str, Any], *, chat: bool) -> int:
+    """Return the UTF-8 bytes of the text a client sent as its prompt, before a revision adds its own; a token's number counts as 4.
 
     A measure that is the same for every engine and known before any answers. Images, tools and the template are not in it.
 
-    >>> prompt_bytes({"messages": [{"role": "user", "content": "gr\u00fc\u00df"}]}, chat=True)
+    >>> count_prompt_bytes({"messages": [{"role": "user", "content": "gr\u00fc\u00df"}]}, chat=True)
     6
-    >>> prompt_bytes({"prompt": [[11, 12, 13]]}, chat=False)
+    >>> count_prompt_bytes({"prompt": [[11, 12, 13]]}, chat=False)
     12
     """
     if not chat:
-        return _bytes_of(body.get("prompt"))
+        return _count_bytes(body.get("prompt"))
     messages = body.get("messages")
     if not isinstance(messages, list):
         return 0
-    return sum(_bytes_of(item.get("content")) for item in messages if isinstance(item, dict))
+    return sum(_count_bytes(item.get("content")) for item in messages if isinstance(item, dict))
 
 
-def _bytes_of(content: Any) -> int:  # noqa: ANN401  # because a client's JSON may be anything
+def _count_bytes(content: Any) -> int:  # noqa: ANN401  # because a client's JSON may be anything
     parts = content if isinstance(content, list) else [content]
     total = 0
     for part in parts:
@@ -43,7 +43,7 @@ def _bytes_of(content: Any) -> int:  # noqa: ANN401  # because a client's JSON m
 
 
 def apply_prompt(body: dict[str, Any], prompt: PromptConfig, *, chat: bool) -> dict[str, Any]:
-    """Returns `body` with the revision's system text and defaults.
+    """Return `body` with the revision's system text and defaults.
 
     The system text goes *before* the client's own system message, in one message with it: many chat templates accept a single
     system message, at the start only. A default never overrides what a client sent; null counts as not sent.
@@ -57,11 +57,11 @@ def apply_prompt(body: dict[str, Any], prompt: PromptConfig, *, chat: bool) -> d
             merged[name] = value
     messages = merged.get("messages")
     if chat and prompt.system and isinstance(messages, list):
-        merged["messages"] = _with_system(messages, prompt.system)
+        merged["messages"] = _add_system(messages, prompt.system)
     return merged
 
 
-def _with_system(messages: list[Any], system: str) -> list[Any]:
+def _add_system(messages: list[Any], system: str) -> list[Any]:
     first = messages[0] if messages else None
     if not isinstance(first, dict) or first.get("role") not in _system_roles:
         return [{"role": "system", "content": system}, *messages]

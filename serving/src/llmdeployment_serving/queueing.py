@@ -47,17 +47,17 @@ class Rates:
     seed: int = 0
 
     def step_seconds(self, running: int, prompt_tokens: int) -> float:
-        """Returns how long a step takes; see the module's equation."""
+        """Return how long a step takes; see the module's equation."""
         per_sequence = 1.0 / self.batch_tokens_per_second
         fixed = 1.0 / self.decode_tokens_per_second - per_sequence
         return prompt_tokens / self.prefill_tokens_per_second + fixed + running * per_sequence
 
 
 def parse_rates(args: dict[str, FlagValue]) -> Rates:
-    """Returns the parameters `args` asks for.
+    """Return the parameters `args` asks for.
 
     Raises:
-        ConfigError: An unknown flag, a value that is no number, or numbers that describe no engine.
+        ConfigError: an unknown flag, a value that is no number, or numbers that describe no engine.
     """
     values: dict[str, float | int | str] = {}
     defaults = Rates()
@@ -125,18 +125,18 @@ class Batch:
         return sum(sequence.reserved for sequence in self.running)
 
     def add(self, sequence: Sequence) -> None:
-        """Puts `sequence` at the end of the queue."""
+        """Put `sequence` at the end of the queue."""
         self.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
-        """Takes `sequence` out, wherever it is; one that is not there is no error, since it may just have finished."""
+        """Take `sequence` out, wherever it is; one that is not there is no error, since it may just have finished."""
         if sequence in self.running:
             self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
 
     def begin(self) -> Step:
-        """Admits what fits, first come first served, and returns the step that follows. The queue's head is never overtaken."""
+        """Admit what fits, first come first served, and returns the step that follows. The queue's head is never overtaken."""
         admitted: list[Sequence] = []
         prompt_tokens = 0
         kv_free = self.rates.kv_cache_tokens - self.kv_tokens
@@ -154,7 +154,7 @@ class Batch:
         return Step(seconds, tuple(admitted), tuple(self.running))
 
     def end(self, step: Step) -> tuple[Sequence, ...]:
-        """Gives every sequence of `step` that is still here its token; returns those that got one."""
+        """Give every sequence of `step` that is still here its token, and return those that got one."""
         still = set(map(id, self.running))
         served = tuple(sequence for sequence in step.sequences if id(sequence) in still)
         for sequence in served:

@@ -6,8 +6,8 @@ import logging.handlers
 Targets = list[tuple[logging.handlers.MemoryHandler, logging.Handler]]
 
 
-def log_targets() -> Targets:
-    """Returns the memory handlers of all loggers, each with where it writes to."""
+def list_log_targets() -> Targets:
+    """Return the memory handlers of all loggers, each with where it writes to."""
     found: Targets = []
     for logger in [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]:
         for handler in getattr(logger, "handlers", []):
@@ -17,7 +17,7 @@ def log_targets() -> Targets:
 
 
 def restore_log_targets(targets: Targets) -> None:
-    """Gives memory handlers back the target they had.
+    """Give memory handlers back the target they had.
 
     `logging.config.dictConfig`, which vLLM calls when it is imported, closes every handler of the process, and a closed
     MemoryHandler has no target any more. Serve asks each replica for the target's path when its controller

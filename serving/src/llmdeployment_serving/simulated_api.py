@@ -21,7 +21,7 @@ class BadRequestError(Exception):
 
 
 @dataclass(frozen=True)
-class Asked:
+class CompletionRequest:
     """What a request comes down to."""
 
     model: str
@@ -34,14 +34,14 @@ class Asked:
     chat: bool
     adapter: str | None = None
 
-    def word(self, index: int) -> str:
-        """Returns the answer's token at `index`: the mark, with the adapter in it, then the prompt's words round and round."""
+    def get_word(self, index: int) -> str:
+        """Return the answer's token at `index`: the mark, with the adapter in it, then the prompt's words round and round."""
         if index == 0:
             return MARK if self.adapter is None else f"{MARK[:-1]} {self.adapter}]"
         return " " + self.prompt[(index - 1) % len(self.prompt)]
 
-    def usage(self) -> dict[str, int]:
-        """Returns OpenAI's `usage`."""
+    def build_usage(self) -> dict[str, int]:
+        """Return OpenAI's `usage`."""
         return {
             "prompt_tokens": len(self.prompt),
             "completion_tokens": self.output_tokens,
@@ -53,27 +53,27 @@ class Asked:
 class Reply:
     """One answer's identity."""
 
-    asked: Asked
+    request: CompletionRequest
     identifier: str
     created: int
 
 
 def parse_request(
     body: dict[str, Any], model: str, rates: Rates, *, chat: bool, adapter: str | None = None
-) -> Asked:
-    """Returns what `body` asks for.
+) -> CompletionRequest:
+    """Return what `body` asks for.
 
     Raises:
-        BadRequestError: Another model, no prompt, several answers, or more tokens than the engine can hold.
+        BadRequestError: another model, no prompt, several answers, or more tokens than the engine can hold.
     """
     if body.get("model") not in (None, model):
         raise BadRequestError(f"the model {body['model']!r} does not exist", 404)
     if body.get("n") not in (None, 1):
         raise BadRequestError("the simulated engine gives one answer (n = 1)")
-    prompt = _chat_words(body.get("messages")) if chat else _words(body.get("prompt"))
+    prompt = _read_chat_words(body.get("messages")) if chat else _read_words(body.get("prompt"))
     if not prompt:
         raise BadRequestError("messages is empty" if chat else "prompt is empty")
-    output_tokens, finish_reason = _output_tokens(body, prompt, rates)
+    output_tokens, finish_reason = _count_output_tokens(body, prompt, rates)
     total = len(prompt) + output_tokens
     limit = min(rates.max_model_len, rates.kv_cache_tokens)
     if total > limit:
@@ -82,7 +82,7 @@ def parse_request(
             f"{output_tokens} of the answer make {total}"
         )
     options = body.get("stream_options")
-    return Asked(
+    return CompletionRequest(
         model=model,
         prompt=prompt,
         output_tokens=output_tokens,
@@ -94,8 +94,10 @@ def parse_request(
     )
 
 
-def _output_tokens(body: dict[str, Any], prompt: tuple[str, ...], rates: Rates) -> tuple[int, str]:
-    """Returns the answer's length and why it ends there; the same prompt and seed give the same length."""
+def _count_output_tokens(
+    body: dict[str, Any], prompt: tuple[str, ...], rates: Rates
+) -> tuple[int, str]:
+    """Return the answer's length and why it ends there; the same prompt and seed give the same length."""
     asked = body.get("max_completion_tokens") or body.get("max_tokens")
     if asked is not None and (not isinstance(asked, int) or asked < 1):
         raise BadRequestError("max_tokens is not a positive whole number")
@@ -107,13 +109,13 @@ def _output_tokens(body: dict[str, Any], prompt: tuple[str, ...], rates: Rates) 
     return (own, "stop") if own < limit else (limit, "length")
 
 
-def _chat_words(messages: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client's JSON may be anything
+def _read_chat_words(messages: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client's JSON may be anything
     if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
         raise BadRequestError("messages is not a list of messages")
-    return tuple(word for message in messages for word in _words(message.get("content")))
+    return tuple(word for message in messages for word in _read_words(message.get("content")))
 
 
-def _words(content: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client's JSON may be anything
+def _read_words(content: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client's JSON may be anything
     if isinstance(content, str):
         return tuple(content.split())
     if isinstance(content, list):
@@ -123,46 +125,46 @@ def _words(content: Any) -> tuple[str, ...]:  # noqa: ANN401  # because a client
 
 
 def render_whole(reply: Reply) -> dict[str, Any]:
-    """Returns the answer as one document."""
-    asked = reply.asked
-    text = "".join(map(asked.word, range(asked.output_tokens)))
+    """Return the answer as one document."""
+    asked = reply.request
+    text = "".join(map(asked.get_word, range(asked.output_tokens)))
     content: dict[str, Any] = (
         {"message": {"role": "assistant", "content": text}} if asked.chat else {"text": text}
     )
     choice = {"index": 0, **content, "logprobs": None, "finish_reason": asked.finish_reason}
     kind = "chat.completion" if asked.chat else "text_completion"
-    return {**_envelope(reply, kind), "choices": [choice], "usage": asked.usage()}
+    return {**_build_envelope(reply, kind), "choices": [choice], "usage": asked.build_usage()}
 
 
 async def render_chunks(reply: Reply, tokens: AsyncIterator[int]) -> AsyncIterator[bytes]:
-    """Yields the answer as server-sent events, one per token, each when its token comes."""
-    asked = reply.asked
+    """Yield the answer as server-sent events, one per token, each when its token comes."""
+    asked = reply.request
     kind = "chat.completion.chunk" if asked.chat else "text_completion"
-    envelope = _envelope(reply, kind)
+    envelope = _build_envelope(reply, kind)
     async for index in tokens:
         if asked.chat and index == 0:
             role = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-            yield _event({**envelope, "choices": [{"index": 0, **role}]})
+            yield _format_event({**envelope, "choices": [{"index": 0, **role}]})
         last = index == asked.output_tokens - 1
-        word = asked.word(index)
+        word = asked.get_word(index)
         content: dict[str, Any] = {"delta": {"content": word}} if asked.chat else {"text": word}
         reason = asked.finish_reason if last else None
         choice = {"index": 0, **content, "finish_reason": reason}
-        yield _event({**envelope, "choices": [choice]})
+        yield _format_event({**envelope, "choices": [choice]})
     if asked.include_usage:
-        yield _event({**envelope, "choices": [], "usage": asked.usage()})
+        yield _format_event({**envelope, "choices": [], "usage": asked.build_usage()})
     yield b"data: [DONE]\n\n"
 
 
-def _envelope(reply: Reply, kind: str) -> dict[str, Any]:
+def _build_envelope(reply: Reply, kind: str) -> dict[str, Any]:
     return {
         "id": reply.identifier,
         "object": kind,
         "created": reply.created,
-        "model": reply.asked.model,
+        "model": reply.request.model,
         "system_fingerprint": FINGERPRINT,
     }
 
 
-def _event(document: dict[str, Any]) -> bytes:
+def _format_event(document: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"

@@ -5,7 +5,7 @@ from llmdeployment_serving.engine import Engine
 
 
 async def start_engine(config: ServingConfig) -> Engine:
-    """Returns the engine `config` names, loaded and warm. vLLM is imported only when it is asked for."""
+    """Return the engine `config` names, loaded and warm. vLLM is imported only when it is asked for."""
     if config.engine.name == "simulated":
         from llmdeployment_serving.engine_simulated import (  # noqa: PLC0415  # because a process has one engine
             start_simulated,

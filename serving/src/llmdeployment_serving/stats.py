@@ -30,10 +30,10 @@ PROMPT_BYTES = (1024, 8192)
 """Where the buckets of prompt lengths end: below the first, below the second, and the rest. At 4 bytes a token, 256 and 2,048 tokens."""
 
 
-def length_bucket(prompt_bytes: int) -> int:
-    """Returns the bucket of a prompt.
+def find_length_bucket(prompt_bytes: int) -> int:
+    """Return the bucket of a prompt.
 
-    >>> [length_bucket(size) for size in (0, 1023, 1024, 8192)]
+    >>> [find_length_bucket(size) for size in (0, 1023, 1024, 8192)]
     [0, 0, 1, 2]
     """
     return bisect_right(PROMPT_BYTES, prompt_bytes)
@@ -48,12 +48,12 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, value: float) -> None:
-        """Counts one value; one that equals a bound belongs to that bound, as in Prometheus."""
+        """Count one value; one that equals a bound belongs to that bound, as in Prometheus."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
     def as_json(self) -> dict[str, Any]:
-        """Returns `{"buckets": [[bound, cumulative count], ...], "sum": s, "count": n}`."""
+        """Return `{"buckets": [[bound, cumulative count], ...], "sum": s, "count": n}`."""
         total = 0
         buckets: list[list[Any]] = []
         for bound, count in zip((*self._bounds, "+Inf"), self._counts, strict=True):
@@ -71,12 +71,12 @@ class ByPromptLength:
         self._bounds = bounds
 
     def observe(self, value: float, bucket: int) -> None:
-        """Counts one value of an answer to a prompt of this `length_bucket`."""
+        """Count one value of an answer to a prompt of this `find_length_bucket`."""
         self._all.observe(value)
         self._parts[bucket][bisect_left(self._bounds, value)] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """Returns the histogram's JSON and `"byPromptBytes": [[below, [count, ...]], ...]`: not cumulative, in the order of `buckets`."""
+        """Return the histogram's JSON and `"byPromptBytes": [[below, [count, ...]], ...]`: not cumulative, in the order of `buckets`."""
         parts = zip((*PROMPT_BYTES, "+Inf"), self._parts, strict=True)
         return self._all.as_json() | {"byPromptBytes": [[below, counts] for below, counts in parts]}
 
@@ -103,19 +103,19 @@ class RevisionStats:
     """What became of its LoRA adapters: `loaded`, `loading`, or `failed: ` and why."""
 
     def as_json(self) -> dict[str, Any]:
-        """Returns this revision's part of `/stats`."""
+        """Return this revision's part of `/stats`."""
         row = {
             "requests": dict(self.requests),
             "ttft": self.ttft.as_json(),
             "itl": self.itl.as_json(),
             "e2e": self.e2e.as_json(),
             "outputTokens": self.output_tokens.as_json(),
-            **self._cache(),
+            **self._count_cached(),
         }
         return {**row, "adapters": self.adapters} if self.adapters else row
 
-    def _cache(self) -> dict[str, int]:
-        """Returns nothing until an answer told: 0 would say that the cache is of no use."""
+    def _count_cached(self) -> dict[str, int]:
+        """Return nothing until an answer told: 0 would say that the cache is of no use."""
         if not self.prompt_tokens:
             return {}
         return {
@@ -138,7 +138,7 @@ class EngineSnapshot:
     """`ttft`, `itl`, `e2e` and `queue`, each as `Histogram.as_json` writes it, over all requests since the start."""
 
 
-def stats_document(
+def build_stats(
     engine: str,
     model: str,
     snapshot: EngineSnapshot,
@@ -146,7 +146,7 @@ def stats_document(
     *,
     in_flight: int = 0,
 ) -> dict[str, Any]:
-    """Returns the body of `/stats`."""
+    """Return the body of `/stats`."""
     return {
         "engine": engine,
         "model": model,
@@ -161,14 +161,14 @@ def stats_document(
     }
 
 
-def exposition(document: dict[str, Any]) -> bytes:
-    """Returns `/stats` in Prometheus' text format; its names say `llmdeployment`, so that they never pass for an engine's own."""
+def render_metrics(document: dict[str, Any]) -> bytes:
+    """Return `/stats` in Prometheus' text format; its names say `llmdeployment`, so that they never pass for an engine's own."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once(document))
+    registry.register(_Document(document))
     return generate_latest(registry)
 
 
-class _Once(Collector):
+class _Document(Collector):
     """Hands one document to prometheus_client, which knows the text format."""
 
     def __init__(self, document: dict[str, Any]) -> None:
@@ -192,10 +192,10 @@ class _Once(Collector):
             )
             tokens.add_metric(labels, document[key])
             yield tokens
-        yield from _revision_metrics(document["revisions"], labels)
+        yield from _build_revision_metrics(document["revisions"], labels)
 
 
-def _revision_metrics(revisions: dict[str, Any], labels: list[str]) -> Iterator[Any]:
+def _build_revision_metrics(revisions: dict[str, Any], labels: list[str]) -> Iterator[Any]:
     requests = CounterMetricFamily(
         "llmdeployment_requests",
         "Requests answered.",

@@ -15,10 +15,10 @@ class Usage:
     """Prompt tokens that were in the prefix cache; None where the engine does not tell (vLLM: `enable-prompt-tokens-details`)."""
 
 
-def usage_in(body: bytes) -> Usage | None:
-    """Returns the last usage in a whole answer or in server-sent events, None where there is none that can be read.
+def find_usage(body: bytes) -> Usage | None:
+    """Return the last usage in a whole answer or in server-sent events, None where there is none that can be read.
 
-    >>> usage_in(b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5}}')
+    >>> find_usage(b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5}}')
     Usage(output_tokens=5, prompt_tokens=9, cached_tokens=None)
     """
     # why: parsing every chunk of every stream is dear. A text that holds this word has its quotes escaped.
@@ -26,25 +26,25 @@ def usage_in(body: bytes) -> Usage | None:
         return None
     found = None
     for line in [body] if body.startswith(b"{") else body.splitlines():
-        found = _usage_of(line.removeprefix(b"data:")) or found
+        found = _parse_usage(line.removeprefix(b"data:")) or found
     return found
 
 
-def _usage_of(document: bytes) -> Usage | None:
+def _parse_usage(document: bytes) -> Usage | None:
     try:
         usage = json.loads(document)["usage"]
         details = usage.get("prompt_tokens_details") or {}
         cached = details.get("cached_tokens")
         return Usage(
-            _count(usage["completion_tokens"]),
-            _count(usage["prompt_tokens"]),
-            None if cached is None else _count(cached),
+            _read_count(usage["completion_tokens"]),
+            _read_count(usage["prompt_tokens"]),
+            None if cached is None else _read_count(cached),
         )
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
 
 
-def _count(value: Any) -> int:  # noqa: ANN401  # because an engine's JSON may be anything
+def _read_count(value: Any) -> int:  # noqa: ANN401  # because an engine's JSON may be anything
     if not isinstance(value, int) or value < 0:
         raise ValueError(f"{value!r} is not a number of tokens")
     return value

@@ -17,7 +17,7 @@ from tests.support.crd import install
 from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
-from llmdeployment_serving.asgi import Front
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.start import start_engine
 
@@ -60,7 +60,7 @@ async def replica() -> AsyncIterator[str]:
     """The address of a replica with the simulated engine, which shouts in revision 3."""
     config = parse(ServingConfig, {"servedName": "chat", "engine": {"name": "simulated"}})
     engine = await start_engine(config)
-    front = Front(config, engine, await engine.build_app())
+    front = ReplicaApp(config, engine, await engine.build_app())
     front.user_config = parse(UserConfig, {"revisions": {"3": {"prompt": {"system": "Shout."}}}})
     host = f"127.19.{os.getpid() % 250}.1"
     server = uvicorn.Server(uvicorn.Config(front, host, PORT, log_config=None, lifespan="off"))

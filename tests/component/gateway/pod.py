@@ -21,7 +21,7 @@ from tests.component.gateway.loopback import Loopback
 from tests.support.cluster_client import ClusterClient
 from tests.support.ports import free_port
 
-from llmdeployment_gateway.routes import routes_hash
+from llmdeployment_gateway.routes import hash_routes
 
 SERVICE = "chat-1a2b3c4d"
 SALT = "3d1f"
@@ -120,7 +120,7 @@ class Pod:
         self._put(
             "ConfigMap", "/api/v1", "configmaps", "chat-routes", {"data": {"routes.json": text}}
         )
-        return routes_hash(text)
+        return hash_routes(text)
 
     def write_endpoints(self, *hosts: str, service: str = SERVICE, terminating: str = "") -> None:
         """Write an EndpointSlice with these addresses of 127.0.0.0/8."""

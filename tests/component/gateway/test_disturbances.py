@@ -55,7 +55,7 @@ async def test_too_many_waiting_and_too_long_waiting_are_refused(
     status, body, headers = await pod.ask()
     assert time.monotonic() - began < 1
     assert (status, body["error"]["code"]) == (503, "no_replica")
-    assert "as many requests as may wait" in body["error"]["message"]
+    assert "wait already, which is the limit" in body["error"]["message"]
     assert headers["retry-after"] == "10"
     for status, body, headers in await asyncio.gather(*first):
         assert (status, body["error"]["code"]) == (503, "no_replica")

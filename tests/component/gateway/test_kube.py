@@ -59,7 +59,7 @@ def event(kind: str, version: int, name: str = "a") -> dict[str, Any]:
 
 async def names(kube: Kube, count: int) -> list[list[str]]:
     found: list[list[str]] = []
-    async for snapshot in kube.snapshots("/things", {}):
+    async for snapshot in kube.watch("/things", {}):
         found.append(sorted(snapshot))
         if len(found) == count:
             break

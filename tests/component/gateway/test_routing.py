@@ -196,7 +196,7 @@ async def test_asking_for_keys_without_having_any_is_refused(pod: Pod) -> None:
     pod.env["LLMD_AUTH"] = "apikey"
     pod.start("agent")
     assert await asyncio.to_thread(pod.processes["agent"].wait, 10) == 1
-    assert "no API key in" in pod.log("agent")
+    assert "there is no API key in" in pod.log("agent")
     assert "Traceback" not in pod.log("agent")
 
 

@@ -11,7 +11,7 @@ import uvicorn
 from tests.support.ports import free_port
 
 from llmdeployment_operator.simulation.profile import read_profile
-from llmdeployment_serving.asgi import Front
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.start import start_engine
 
@@ -26,7 +26,7 @@ async def url() -> AsyncIterator[str]:
         ServingConfig, {"servedName": "chat", "engine": {"name": "simulated", "args": args}}
     )
     engine = await start_engine(config)
-    front = Front(config, engine, await engine.build_app())
+    front = ReplicaApp(config, engine, await engine.build_app())
     front.user_config = parse(UserConfig, {"revisions": {"1": {}}})
     port = free_port()
     server = uvicorn.Server(

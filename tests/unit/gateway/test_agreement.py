@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmdeployment_gateway import maps
-from llmdeployment_gateway.routes import parse, routes_hash
+from llmdeployment_gateway.routes import hash_routes, parse_routes
 from llmdeployment_gateway.settings import REPLICA_REQUESTS
 from llmdeployment_operator.api.types import parse as parse_deployment
 from llmdeployment_operator.plan.base import routes as operators
@@ -21,7 +21,7 @@ def test_every_bucket_has_one_row(ends: list[int]) -> None:
     ]
     document = {"deployment": "chat", "servedName": "chat", "salt": "3d1f", "routes": rows}
 
-    text = maps.buckets(parse(json.dumps(document)), {"chat-1": "slot0"})
+    text = maps.format_buckets(parse_routes(json.dumps(document)), {"chat-1": "slot0"})
 
     covered = [
         bucket
@@ -49,14 +49,14 @@ def test_the_operators_document_is_understood_and_hashed_alike() -> None:
         "chat",
     )
 
-    routes = parse(config_map["data"]["routes.json"])
+    routes = parse_routes(config_map["data"]["routes.json"])
 
     assert [vars(row) for row in routes.routes] == [
         {"arm": "main", "revision": 4, "service": "chat-3c4d", "below": 500},
         {"arm": "main", "revision": 3, "service": "chat-1a2b", "below": 10_000},
     ]
     assert (routes.salt, routes.served_name) == ("3d1f-77", "chat")
-    assert routes_hash(config_map["data"]["routes.json"]) == operators.hash_routes(config_map)
+    assert hash_routes(config_map["data"]["routes.json"]) == operators.hash_routes(config_map)
     assert REPLICA_REQUESTS == MAX_ONGOING_REQUESTS
     hold = deployment.spec.gateway.hold
     assert (routes.hold.max_requests, routes.hold.seconds) == (hold.max_requests, hold.seconds)

@@ -1,11 +1,11 @@
 import pytest
 
-from llmdeployment_gateway.assignment import DEFAULT, Key, parse, reads_bodies, rules
+from llmdeployment_gateway.assignment import DEFAULT, Key, build_rules, parse_keys, reads_bodies
 from llmdeployment_operator.api.assignment import DEFAULT_KEYS
 
 
 def test_both_sides_mean_the_same_by_default() -> None:
-    assert parse(",".join(DEFAULT_KEYS)) == DEFAULT
+    assert parse_keys(",".join(DEFAULT_KEYS)) == DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_both_sides_mean_the_same_by_default() -> None:
     ],
 )
 def test_keys_keep_their_order(text: str, keys: tuple[Key, ...]) -> None:
-    assert parse(text) == keys
+    assert parse_keys(text) == keys
 
 
 @pytest.mark.parametrize(
@@ -38,17 +38,19 @@ def test_keys_keep_their_order(text: str, keys: tuple[Key, ...]) -> None:
 )
 def test_what_is_no_key_is_refused(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=r".") as refused:
-        parse(text)
+        parse_keys(text)
 
     assert says in str(refused.value)
 
 
 def test_bodies_are_waited_for_only_when_a_key_is_in_them() -> None:
-    assert [reads_bodies(parse(text)) for text in ("Header/x-user,APIKey", "APIKey,Body/user")] == [
+    assert [
+        reads_bodies(parse_keys(text)) for text in ("Header/x-user,APIKey", "APIKey,Body/user")
+    ] == [
         False,
         True,
     ]
-    assert "wait-for-body" not in rules(DEFAULT)
+    assert "wait-for-body" not in build_rules(DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +61,15 @@ def test_bodies_are_waited_for_only_when_a_key_is_in_them() -> None:
         # A header that is looked for after the body does not help a body that cannot be looked into.
         (
             "Body/user,Header/a",
-            "Send less, or have a header looked for first: spec.gateway.assignment.keys",
+            "Send a smaller body, or let the LLMDeployment list a header first in spec.gateway.assignment.keys",
         ),
         (
             "APIKey,Body/user",
-            "Send less, or have a header looked for first: spec.gateway.assignment.keys",
+            "Send a smaller body, or let the LLMDeployment list a header first in spec.gateway.assignment.keys",
         ),
     ],
 )
-def test_a_body_too_large_to_look_into_is_told_what_helps(text: str, instead: str) -> None:
-    sentence = f"find its field user, by which requests are assigned. {instead}"
+def test_the_refusal_of_a_body_that_is_too_large_says_what_helps(text: str, instead: str) -> None:
+    sentence = f"find its field user, by which it assigns requests. {instead}"
 
-    assert sentence in rules(parse(text))
+    assert sentence in build_rules(parse_keys(text))

@@ -15,11 +15,11 @@ def found(*servers: Server) -> dict[str, dict[str, Server]]:
 
 
 def test_a_new_address_is_added_checked_and_let_in() -> None:
-    commands = changes.additions({"slot0": frozenset({TWO})}, found(), 256)
+    commands = changes.list_additions({"slot0": frozenset({TWO})}, found(), 256)
 
     assert commands == [
         (
-            f"add server slot0/r-198.18.0.2-30000 198.18.0.2:30000 {config.server(256)}",
+            f"add server slot0/r-198.18.0.2-30000 198.18.0.2:30000 {config.build_server_options(256)}",
             "New server registered",
         ),
         ("enable health slot0/r-198.18.0.2-30000", ""),
@@ -28,7 +28,7 @@ def test_a_new_address_is_added_checked_and_let_in() -> None:
 
 
 def test_an_address_that_comes_back_before_it_was_forgotten_is_let_in_again() -> None:
-    commands = changes.additions(
+    commands = changes.list_additions(
         {"slot0": frozenset({ONE})}, found(server(ONE, maintenance=True)), 256
     )
 
@@ -41,21 +41,21 @@ def test_an_address_that_comes_back_before_it_was_forgotten_is_let_in_again() ->
 def test_what_is_as_wanted_is_left_alone() -> None:
     there, wanted = found(server(ONE)), {"slot0": frozenset({ONE})}
 
-    assert changes.additions(wanted, there, 256) == []
-    assert changes.removals(wanted, there) == ([], [])
+    assert changes.list_additions(wanted, there, 256) == []
+    assert changes.list_removals(wanted, there) == ([], [])
 
 
 def test_a_gone_address_gets_no_more_requests_and_is_then_forgotten() -> None:
     there = found(server(ONE), server(TWO, maintenance=True))
 
-    out, forget = changes.removals({"slot0": frozenset()}, there)
+    out, forget = changes.list_removals({"slot0": frozenset()}, there)
 
     assert out == ["set server slot0/r-198.18.0.1-30000 state maint"]
     assert forget == ["del server slot0/r-198.18.0.1-30000", "del server slot0/r-198.18.0.2-30000"]
 
 
 def test_servers_of_a_slot_without_a_service_go() -> None:
-    assert changes.removals({}, found(server(ONE)))[0] == [
+    assert changes.list_removals({}, found(server(ONE)))[0] == [
         "set server slot0/r-198.18.0.1-30000 state maint"
     ]
 
@@ -64,7 +64,7 @@ def test_nothing_is_routed_before_its_servers_and_settings_are_there() -> None:
     route = Route(arm="main", revision=3, service="chat-a", below=10000)
     routes = Routes(deployment="chat", servedName="chat", salt="s", hold=Hold(), routes=(route,))
 
-    wanted = changes.desired(
+    wanted = changes.build_state(
         routes, {"chat-a": frozenset({ONE})}, {"ab": "key"}, {"chat-a": "slot4"}
     )
 
@@ -72,4 +72,4 @@ def test_nothing_is_routed_before_its_servers_and_settings_are_there() -> None:
     assert list(wanted.maps)[-1] == maps.BUCKETS
     assert wanted.maps[maps.BUCKETS] == "0:9999 main|3|slot4\n"
     assert wanted.maps[maps.KEYS] == "ab key\n"
-    assert slots.read(wanted.maps[maps.SLOTS]) == {"chat-a": "slot4"}
+    assert slots.parse_slots(wanted.maps[maps.SLOTS]) == {"chat-a": "slot4"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from llmdeployment_gateway.assignment import parse
-from llmdeployment_gateway.config import STRIDE, programs, render
+from llmdeployment_gateway.assignment import parse_keys
+from llmdeployment_gateway.config import STRIDE, read_programs, render
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
@@ -19,7 +19,7 @@ BY_KEY = Settings("ns", "chat", "apikey")
 VARIANTS = {
     "none": ANYBODY,
     "apikey": BY_KEY,
-    "body": replace(BY_KEY, assignment_keys=parse("Header/x-user,Body/user,APIKey")),
+    "body": replace(BY_KEY, assignment_keys=parse_keys("Header/x-user,Body/user,APIKey")),
     "forcing": replace(ANYBODY, forcing=True),
 }
 
@@ -38,7 +38,7 @@ def test_the_configuration_is_the_golden_one(name: str, settings: Settings) -> N
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 def test_every_answer_of_the_gateways_own_is_openais_error(settings: Settings) -> None:
-    text = render(settings, {}) + "".join(programs().values())
+    text = render(settings, {}) + "".join(read_programs().values())
     bodies = [
         re.sub(r"%\[[^]]*\]", "sentence", body) for body in re.findall(r"'(\{.*?\}\})'", text)
     ]

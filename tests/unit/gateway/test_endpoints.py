@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_gateway.endpoints import Address, ready_addresses
+from llmdeployment_gateway.endpoints import Address, find_ready
 
 HTTP = [{"name": "http", "port": 30000}]
 
@@ -36,13 +36,13 @@ READY = endpoint("198.18.0.1", ready=True, serving=True, terminating=False)
     ],
 )
 def test_only_ready_endpoints_get_requests(slices: list[dict[str, Any]], hosts: set[str]) -> None:
-    assert {address.host for address in ready_addresses(slices)} == hosts
+    assert {address.host for address in find_ready(slices)} == hosts
 
 
 def test_the_port_named_http_is_taken() -> None:
     ports = [{"name": "metrics", "port": 9}, {"name": "http", "port": 30000}]
 
-    assert ready_addresses([piece(READY, ports=ports)]) == {Address("198.18.0.1", 30000)}
+    assert find_ready([piece(READY, ports=ports)]) == {Address("198.18.0.1", 30000)}
 
 
 @pytest.mark.parametrize(

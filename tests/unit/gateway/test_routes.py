@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from llmdeployment_gateway import maps
-from llmdeployment_gateway.routes import RoutesError, parse, routes_hash
+from llmdeployment_gateway.routes import RoutesError, hash_routes, parse_routes
 from llmdeployment_operator.plan.base import routes as operator_routes
 
 
@@ -26,15 +26,15 @@ def document(*rows: dict[str, Any], **changes: Any) -> str:
 def test_the_hash_is_the_one_the_operator_waits_for() -> None:
     text = document(row(10000))
 
-    assert routes_hash(text) == operator_routes.hash_routes({"data": {"routes.json": text}})
+    assert hash_routes(text) == operator_routes.hash_routes({"data": {"routes.json": text}})
 
 
 def test_no_rows_are_routes_too() -> None:
-    assert parse(document()).services() == ()
+    assert parse_routes(document()).services() == ()
 
 
 def test_fields_of_a_newer_operator_are_left_alone() -> None:
-    assert parse(document(row(10000), weights="new")).hold.seconds == 120
+    assert parse_routes(document(row(10000), weights="new")).hold.seconds == 120
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_fields_of_a_newer_operator_are_left_alone() -> None:
         ("", "routes.json: Invalid JSON"),
         ("[]", "routes.json: Input should be"),
         ("{}", "deployment: Field required"),
-        (document(row(500)), "`below` must rise to 10000"),
-        (document(row(600), row(500), row(10000)), "`below` must rise to 10000"),
+        (document(row(500)), "`below` must rise from row to row up to 10000"),
+        (document(row(600), row(500), row(10000)), "`below` must rise from row to row up to 10000"),
         (document(row(10001)), "routes.0.below: Input should be less than or equal to 10000"),
         (document(row(10000, revision=0)), "routes.0.revision"),
         (document(row(10000, service="a|b")), "routes.0.service: String should match"),
@@ -56,7 +56,7 @@ def test_fields_of_a_newer_operator_are_left_alone() -> None:
 )
 def test_what_is_no_routing_is_refused_with_the_place(text: str, says: str) -> None:
     with pytest.raises(RoutesError, match=r".") as refused:
-        parse(text)
+        parse_routes(text)
 
     assert says in str(refused.value)
 
@@ -73,7 +73,7 @@ def test_what_is_no_routing_is_refused_with_the_place(text: str, says: str) -> N
     ],
 )
 def test_rows_become_ranges_of_buckets(rows: tuple[dict[str, Any], ...], ranges: str) -> None:
-    assert maps.buckets(parse(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == ranges
+    assert maps.format_buckets(parse_routes(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == ranges
 
 
 def arm_row(arm: str, revision: int, below: int) -> dict[str, Any]:
@@ -105,8 +105,11 @@ def arm_row(arm: str, revision: int, below: int) -> dict[str, Any]:
 def test_what_may_be_asked_for_is_what_has_buckets(
     rows: tuple[dict[str, Any], ...], offers: str
 ) -> None:
-    assert maps.forced(parse(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == offers
+    assert maps.format_choices(parse_routes(document(*rows)), {"chat-1a2b3c4d": "slot0"}) == offers
 
 
 def test_settings_are_looked_up_by_name() -> None:
-    assert maps.settings(parse(document())) == "salt 5f0c\nhold.maxRequests 64\nhold.seconds 120\n"
+    assert (
+        maps.format_settings(parse_routes(document()))
+        == "salt 5f0c\nhold.maxRequests 64\nhold.seconds 120\n"
+    )

@@ -1,13 +1,13 @@
 import pytest
 
 from llmdeployment_gateway.runtime_api import (
-    Hold,
+    HoldCounts,
     RuntimeApiError,
     Server,
-    hold_of,
-    parts,
-    requests_of,
-    servers_of,
+    parse_hold,
+    parse_requests,
+    parse_servers,
+    split_lines,
 )
 
 # HAProxy 2.6, columns that matter and one after them.
@@ -24,7 +24,7 @@ TABLE = """1
 
 
 def test_the_table_of_servers_is_read() -> None:
-    assert servers_of(TABLE) == {
+    assert parse_servers(TABLE) == {
         "nowhere": {},
         "slot0": {
             "up": Server("up", up=True, maintenance=False),
@@ -37,18 +37,18 @@ def test_the_table_of_servers_is_read() -> None:
 
 
 def test_an_empty_table_has_no_servers() -> None:
-    assert servers_of("") == {}
+    assert parse_servers("") == {}
 
 
 def test_requests_are_read_by_backend() -> None:
     head = "# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,"
     rows = "slot0,BACKEND,0,0,2,3,100,17,0,\nslot1,BACKEND,0,0,0,0,100,,0,\n\n"
-    assert requests_of(f"{head}\n{rows}") == {"slot0": 17}
-    assert requests_of("") == {}
+    assert parse_requests(f"{head}\n{rows}") == {"slot0": 17}
+    assert parse_requests("") == {}
 
 
 def test_the_holds_figures_are_read() -> None:
-    assert hold_of("process 17-ab\nheld 2\nfull 1\ntimeout 0\n") == Hold("17-ab", 2, 1, 0)
+    assert parse_hold("process 17-ab\nheld 2\nfull 1\ntimeout 0\n") == HoldCounts("17-ab", 2, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_the_holds_figures_are_read() -> None:
 )
 def test_another_answer_is_an_error(answer: str) -> None:
     with pytest.raises(RuntimeApiError, match="show hold"):
-        hold_of(answer)
+        parse_hold(answer)
 
 
 def test_a_large_map_goes_in_pieces_of_whole_lines() -> None:
     text = "".join(f"{number:064x} key-{number}\n" for number in range(5000))
 
-    pieces = parts(text)
+    pieces = split_lines(text)
 
     assert "".join(pieces) == text
     assert len(pieces) > 1
@@ -70,4 +70,4 @@ def test_a_large_map_goes_in_pieces_of_whole_lines() -> None:
 
 
 def test_nothing_has_no_pieces() -> None:
-    assert parts("") == []
+    assert split_lines("") == []

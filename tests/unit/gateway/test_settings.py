@@ -3,14 +3,19 @@ from pathlib import Path
 import pytest
 
 from llmdeployment_gateway.assignment import DEFAULT, Key
-from llmdeployment_gateway.front import connections
-from llmdeployment_gateway.settings import KubeAccess, SettingsError, kube_access_of, settings_of
+from llmdeployment_gateway.front import count_connections
+from llmdeployment_gateway.settings import (
+    KubeAccess,
+    SettingsError,
+    read_kube_access,
+    read_settings,
+)
 
 POD = {"LLMD_NAMESPACE": "ns", "LLMD_NAME": "chat", "LLMD_AUTH": "none"}
 
 
 def test_a_pod_needs_three_variables() -> None:
-    settings = settings_of(POD)
+    settings = read_settings(POD)
 
     assert (settings.namespace, settings.name, settings.auth) == ("ns", "chat", "none")
     assert (settings.run_dir, settings.keys_dir) == (Path("/run/llmd"), Path("/etc/llmd/keys"))
@@ -19,7 +24,7 @@ def test_a_pod_needs_three_variables() -> None:
 
 
 def test_the_operator_says_by_what_requests_are_assigned() -> None:
-    settings = settings_of(POD | {"LLMD_ASSIGNMENT_KEYS": "Body/user", "LLMD_FORCING": "true"})
+    settings = read_settings(POD | {"LLMD_ASSIGNMENT_KEYS": "Body/user", "LLMD_FORCING": "true"})
 
     assert (settings.assignment_keys, settings.forcing) == ((Key("Body", "user"),), True)
 
@@ -37,36 +42,37 @@ def test_the_operator_says_by_what_requests_are_assigned() -> None:
 )
 def test_a_wrong_environment_says_what_is_wrong(changes: dict[str, str], says: str) -> None:
     with pytest.raises(SettingsError, match=says):
-        settings_of(POD | changes)
+        read_settings(POD | changes)
 
 
 def test_a_pod_reaches_the_api_server_by_its_account() -> None:
     account = Path("/var/run/secrets/kubernetes.io/serviceaccount")
     pod = {"KUBERNETES_SERVICE_HOST": "198.19.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 
-    assert kube_access_of(pod) == KubeAccess(
+    assert read_kube_access(pod) == KubeAccess(
         "https://198.19.0.1:443", account / "token", account / "ca.crt"
     )
     assert (
-        kube_access_of(pod | {"KUBERNETES_SERVICE_HOST": "fd00::1"}).url == "https://[fd00::1]:443"
+        read_kube_access(pod | {"KUBERNETES_SERVICE_HOST": "fd00::1"}).url
+        == "https://[fd00::1]:443"
     )
 
 
 def test_variables_come_before_the_pods_own_way() -> None:
     env = {"KUBERNETES_SERVICE_HOST": "198.19.0.1", "LLMD_KUBE_URL": "http://127.0.0.1:1/"}
 
-    access = kube_access_of(env | {"LLMD_KUBE_TOKEN_FILE": "/t"})
+    access = read_kube_access(env | {"LLMD_KUBE_TOKEN_FILE": "/t"})
 
     assert access == KubeAccess("http://127.0.0.1:1", Path("/t"), None)
 
 
 def test_no_way_to_the_api_server_is_said() -> None:
     with pytest.raises(SettingsError, match="not in a pod"):
-        kube_access_of({})
+        read_kube_access({})
 
 
 @pytest.mark.parametrize(
     ("open_files", "clients"), [(-1, 8000), (1048576, 8000), (4096, 896), (1024, 128), (64, 100)]
 )
 def test_connections_follow_the_limit_of_open_files(open_files: int, clients: int) -> None:
-    assert connections(open_files) == clients
+    assert count_connections(open_files) == clients

@@ -40,9 +40,12 @@ def test_slots_are_never_shared_and_never_change(first: list[str], then: list[st
 
 
 def test_too_many_services_are_an_error_that_says_how_many_fit() -> None:
-    with pytest.raises(slots.NoSlotError, match="17 services have rows; a gateway carries 16"):
+    with pytest.raises(
+        slots.NoSlotError,
+        match=r"17 Services have rows in routes\.json, but a gateway has 16 slots",
+    ):
         slots.assign([f"s{n}" for n in range(17)], {}, ())
 
 
 def test_a_damaged_file_gives_what_can_be_read() -> None:
-    assert slots.read("a slot3\n\nb\nc slot99\nd slot1 x\n") == {"a": "slot3"}
+    assert slots.parse_slots("a slot3\n\nb\nc slot99\nd slot1 x\n") == {"a": "slot3"}

@@ -20,8 +20,8 @@ from llmdeployment_serving.config import parse as parse_serving
 from llmdeployment_serving.stats import (
     EngineSnapshot,
     RevisionStats,
-    length_bucket,
-    stats_document,
+    build_stats,
+    find_length_bucket,
 )
 
 PUT = json.loads(Path("tests/data/serving/put.json").read_text())
@@ -82,9 +82,9 @@ def test_the_operator_reads_what_a_replica_counts() -> None:
     for size in (10, 5000):
         for seconds in (0.2, 0.5, 0.7):
             for histogram in (stats.ttft, stats.itl, stats.e2e):
-                histogram.observe(seconds, length_bucket(size))
-        stats.output_tokens.observe(10 * size, length_bucket(size))
-    document = stats_document("vllm", "chat", EngineSnapshot(0, 0, 0, 0, 0, {}), {"4": stats})
+                histogram.observe(seconds, find_length_bucket(size))
+        stats.output_tokens.observe(10 * size, find_length_bucket(size))
+    document = build_stats("vllm", "chat", EngineSnapshot(0, 0, 0, 0, 0, {}), {"4": stats})
     metrics = [
         MetricSpec(name="ttft", milliseconds=500),
         MetricSpec(name="itl", milliseconds=150),

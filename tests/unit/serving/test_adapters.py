@@ -9,11 +9,11 @@ import pytest
 from tests.unit.serving.test_asgi import CHAT, Idle, call, echo
 
 from llmdeployment_serving import adapters
-from llmdeployment_serving.adapters import internal_name
-from llmdeployment_serving.asgi import Front
+from llmdeployment_serving.adapters import make_internal_name
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig, parse
 from llmdeployment_serving.errors import AdapterError
-from llmdeployment_serving.flags import vllm_flags
+from llmdeployment_serving.flags import build_vllm_flags
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -67,9 +67,11 @@ class Shelf(Idle):
 
 
 @asynccontextmanager
-async def running(shelf: Shelf, **revisions: tuple[AdapterConfig, ...]) -> AsyncIterator[Front]:
+async def running(
+    shelf: Shelf, **revisions: tuple[AdapterConfig, ...]
+) -> AsyncIterator[ReplicaApp]:
     settings = {"servedName": "chat", "engine": {"name": "simulated"}, "adapters": True}
-    front = Front(parse(ServingConfig, settings), shelf, shelf.answer)
+    front = ReplicaApp(parse(ServingConfig, settings), shelf, shelf.answer)
     task = asyncio.create_task(front.adapters.run())
     take(front, **revisions)
     try:
@@ -78,7 +80,7 @@ async def running(shelf: Shelf, **revisions: tuple[AdapterConfig, ...]) -> Async
         task.cancel()
 
 
-def take(front: Front, **revisions: tuple[AdapterConfig, ...]) -> None:
+def take(front: ReplicaApp, **revisions: tuple[AdapterConfig, ...]) -> None:
     document = {n[1:]: {"adapters": [dict(a) for a in found]} for n, found in revisions.items()}
     front.take(parse(UserConfig, {"revisions": document}))
 
@@ -92,13 +94,13 @@ async def test_one_name_is_another_adapter_in_each_revision_and_the_answer_has_t
 ):
     shelf = Shelf()
     async with running(shelf, r1=(OLD,), r2=(NEW,)) as front:
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
         answers = {n: await call(front, CHAT, asked("legal"), x_llm_revision=n) for n in "12"}
 
     for number, adapter in (("1", OLD), ("2", NEW)):
         status, headers, body = answers[number]
         assert (status, body["model"]) == (200, "legal")
-        assert body["said"] == f'"{internal_name(adapter)}"'
+        assert body["said"] == f'"{make_internal_name(adapter)}"'
         assert int(headers["content-length"]) == len(json.dumps(body))
 
 
@@ -119,7 +121,7 @@ async def test_every_event_of_a_stream_has_the_clients_name() -> None:
         sent.append(message)
 
     async with running(Shelf(), r1=(OLD,)) as front:
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
         scope = {"type": "http", "path": CHAT, "method": "POST", "headers": []}
         await front(scope, receive, send)
 
@@ -130,7 +132,7 @@ async def test_every_event_of_a_stream_has_the_clients_name() -> None:
 
 async def test_models_are_those_of_the_requests_revision() -> None:
     async with running(Shelf(), r1=(OLD,), r2=(NEW, BAD), r3=()) as front:
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
         listed = {}
         for number in "123":
             _, headers, body = await call(front, "/v1/models", b"", "GET", x_llm_revision=number)
@@ -140,10 +142,10 @@ async def test_models_are_those_of_the_requests_revision() -> None:
     assert listed == {"1": ["chat", "legal"], "2": ["chat", "legal"], "3": ["chat"]}
 
 
-@pytest.mark.parametrize("model", ["other", internal_name(OLD), "bad"])
+@pytest.mark.parametrize("model", ["other", make_internal_name(OLD), "bad"])
 async def test_a_model_that_the_revision_does_not_have_is_not_there(model: str) -> None:
     async with running(Shelf(), r1=(OLD,), r2=(BAD,)) as front:
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
         status, _, body = await call(front, CHAT, asked(model), x_llm_revision="1")
 
     assert status == 404
@@ -152,7 +154,7 @@ async def test_a_model_that_the_revision_does_not_have_is_not_there(model: str) 
 
 async def test_a_failure_stays_with_its_adapter_and_is_told() -> None:
     async with running(Shelf(), r1=(OLD,), r2=(OLD, BAD)) as front:
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
         failed = await call(front, CHAT, asked("bad"), x_llm_revision="2")
         fine = await call(front, CHAT, asked("legal"), x_llm_revision="2")
         rows = front.stats()["revisions"]
@@ -171,7 +173,7 @@ async def test_what_is_being_loaded_is_asked_for_again_soon() -> None:
         status, headers, body = await call(front, CHAT, asked("legal"))
         told = front.stats()["revisions"]["1"]["adapters"]
         shelf.free.set()
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
         later = await call(front, CHAT, asked("legal"))
 
     assert (status, headers["retry-after"], told) == (503, "1", {"legal": "loading"})
@@ -182,15 +184,15 @@ async def test_what_is_being_loaded_is_asked_for_again_soon() -> None:
 async def test_the_same_files_are_loaded_once_and_unloaded_with_their_last_revision() -> None:
     shelf = Shelf()
     async with running(shelf, r1=(OLD,), r2=(OLD, NEW)) as front:
-        await front.adapters.at_rest()
-        assert shelf.there == {internal_name(OLD), internal_name(NEW)}
+        await front.adapters.wait_until_settled()
+        assert shelf.there == {make_internal_name(OLD), make_internal_name(NEW)}
         take(front, r1=(OLD,), r3=())
-        await front.adapters.at_rest()
-        assert shelf.there == {internal_name(OLD)}
+        await front.adapters.wait_until_settled()
+        assert shelf.there == {make_internal_name(OLD)}
         take(front, r3=())
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
 
-    assert shelf.loads == [internal_name(OLD), internal_name(NEW)]
+    assert shelf.loads == [make_internal_name(OLD), make_internal_name(NEW)]
     assert shelf.there == set()
 
 
@@ -198,13 +200,13 @@ async def test_a_failed_load_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(adapters, "RETRY_SECONDS", 0.01)
     shelf = Shelf()
     async with running(shelf, r1=(BAD,)) as front:
-        await front.adapters.at_rest()
-        assert front.adapters.state(BAD).startswith("failed: ")
+        await front.adapters.wait_until_settled()
+        assert front.adapters.get_state(BAD).startswith("failed: ")
         shelf.missing.clear()
         async with asyncio.timeout(5):
             await shelf.loaded.wait()
 
-    assert front.adapters.state(BAD) == "loaded"
+    assert front.adapters.get_state(BAD) == "loaded"
 
 
 async def test_revisions_that_change_while_an_adapter_loads_are_not_lost() -> None:
@@ -214,9 +216,9 @@ async def test_revisions_that_change_while_an_adapter_loads_are_not_lost() -> No
         await asyncio.sleep(0)  # why: a turn of the loop, not a time
         take(front, r2=(NEW,))
         shelf.free.set()
-        await front.adapters.at_rest()
+        await front.adapters.wait_until_settled()
 
-    assert shelf.there == {internal_name(NEW)}
+    assert shelf.there == {make_internal_name(NEW)}
 
 
 @pytest.mark.parametrize(
@@ -233,8 +235,8 @@ def test_vllm_gets_room_for_adapters_where_there_are_any(
     given: dict[str, int], flags: list[str]
 ) -> None:
     document = {"servedName": "chat", "modelPath": "/m", "engine": {"args": given}}
-    without = vllm_flags(parse(ServingConfig, document))
-    with_adapters = vllm_flags(parse(ServingConfig, {**document, "adapters": True}))
+    without = build_vllm_flags(parse(ServingConfig, document))
+    with_adapters = build_vllm_flags(parse(ServingConfig, {**document, "adapters": True}))
 
     assert "--enable-lora" not in without
     assert [flag for flag in with_adapters if "lora" in flag] == flags

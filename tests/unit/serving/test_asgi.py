@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llmdeployment_serving.asgi import MAX_BODY_BYTES, Front, until_abandoned
+from llmdeployment_serving.asgi import MAX_BODY_BYTES, ReplicaApp, run_until_abandoned
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.stats import EngineSnapshot
-from llmdeployment_serving.usage import Usage, usage_in
+from llmdeployment_serving.usage import Usage, find_usage
 
 if TYPE_CHECKING:
     from llmdeployment_serving.engine import ASGIApp, Message, Receive, Scope, Send
@@ -24,13 +24,13 @@ class Idle:
     async def build_app(self) -> ASGIApp:
         return self._app
 
-    def failure(self) -> str | None:
+    def find_failure(self) -> str | None:
         return None
 
-    def snapshot(self) -> EngineSnapshot:
+    def take_snapshot(self) -> EngineSnapshot:
         return EngineSnapshot(0, 0, 0.0, 0, 0, {})
 
-    def exposition(self) -> bytes:
+    def render_metrics(self) -> bytes:
         return b""
 
     async def load_adapter(self, name: str, path: str) -> None:
@@ -49,16 +49,16 @@ async def echo(_: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": message["body"]})
 
 
-def front(app: ASGIApp = echo, **config: Any) -> Front:
+def front(app: ASGIApp = echo, **config: Any) -> ReplicaApp:
     settings = {"servedName": "chat", "engine": {"name": "simulated"}, **config}
-    made = Front(parse(ServingConfig, settings), Idle(app), app)
+    made = ReplicaApp(parse(ServingConfig, settings), Idle(app), app)
     revisions = {"1": {"prompt": {"system": "One."}}, "2": {"prompt": {"system": "Two."}}}
     made.take(parse(UserConfig, {"revisions": revisions}))
     return made
 
 
 async def call(
-    app: Front, path: str, body: bytes = b"{}", method: str = "POST", **headers: str
+    app: ReplicaApp, path: str, body: bytes = b"{}", method: str = "POST", **headers: str
 ) -> tuple[int, dict[str, str], Any]:
     sent: list[Message] = []
     given = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
@@ -182,7 +182,7 @@ async def test_work_behind_a_client_that_left_ends(heeds: bool) -> None:  # noqa
         finally:
             ended.set()
 
-    task = asyncio.create_task(until_abandoned(work()))
+    task = asyncio.create_task(run_until_abandoned(work()))
     await begun.wait()
     task.cancel()
     left.set()
@@ -265,4 +265,4 @@ async def test_the_caches_part_is_told_only_where_the_engine_tells() -> None:
     ],
 )
 def test_usage_is_read_or_it_is_none(body: bytes, expected: Usage | None) -> None:
-    assert usage_in(body) == expected
+    assert find_usage(body) == expected

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_serving.checks import RegexTimeoutError, failure, found, wrong_expectation
+from llmdeployment_serving.checks import RegexTimeoutError, check_answer, check_expectation, search
 
 PARIS = "The capital is Paris."
 
@@ -33,7 +33,7 @@ PARIS = "The capital is Paris."
     ],
 )
 def test_a_check(expect: dict[str, Any], answer: str, why: str | None) -> None:
-    said = failure(expect, answer)
+    said = check_answer(expect, answer)
     assert said is None if why is None else said is not None and why in said
     assert said is None or len(said) < 200
 
@@ -59,17 +59,17 @@ def test_a_check(expect: dict[str, Any], answer: str, why: str | None) -> None:
     ],
 )
 def test_what_can_be_expected(kind: str, wanted: object, why: str | None) -> None:
-    said = wrong_expectation(kind, wanted)
+    said = check_expectation(kind, wanted)
     assert said is None if why is None else said is not None and why in said
 
 
 def test_a_search_without_end_is_ended_and_counts_as_wrong() -> None:
     before, started = signal.getsignal(signal.SIGVTALRM), time.process_time()
     with pytest.raises(RegexTimeoutError):
-        found(r"(a+)+$", "a" * 60 + "b", cpu_seconds=0.1)
+        search(r"(a+)+$", "a" * 60 + "b", cpu_seconds=0.1)
     assert time.process_time() - started < 5
     assert signal.getsignal(signal.SIGVTALRM) is before
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
-    said = failure({"regex": r"(a+)+$"}, "a" * 60 + "b")
+    said = check_answer({"regex": r"(a+)+$"}, "a" * 60 + "b")
     assert said is not None
     assert "took over 1 s: make it simpler" in said

@@ -20,7 +20,7 @@ def test_what_the_operator_puts_is_what_serving_parses() -> None:
         **APPLICATION["args"],
         "adapters": False,
     }
-    assert user.newest() == "1"
+    assert user.find_newest() == "1"
 
 
 def test_defaults_are_small() -> None:
@@ -93,5 +93,5 @@ def test_a_wrong_revision_is_refused(revisions: object) -> None:
 def test_the_newest_revision_is_the_highest_number_not_the_last_text() -> None:
     user = parse(UserConfig, {"revisions": {"9": {}, "10": {}}})
 
-    assert user.newest() == "10"
-    assert UserConfig().newest() is None
+    assert user.find_newest() == "10"
+    assert UserConfig().find_newest() is None

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from llmdeployment_serving.errors import ServingError
-from llmdeployment_serving.evaluate import Examination, Failure, Judge, evaluate, result
+from llmdeployment_serving.evaluate import Evaluation, Failure, Judge, evaluate, format_result
 from llmdeployment_serving.golden import Question, parse_golden
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ async def stand() -> AsyncIterator[Stand]:
         yield found
 
 
-def examination(stand: Stand, **more: Any) -> Examination:
-    return replace(Examination(stand.url, "7", "chat", pause_seconds=0.001), **more)
+def examination(stand: Stand, **more: Any) -> Evaluation:
+    return replace(Evaluation(stand.url, "7", "chat", pause_seconds=0.001), **more)
 
 
 def questions(*rows: dict[str, Any]) -> tuple[Question, ...]:
@@ -202,7 +202,7 @@ async def test_a_judge_that_is_needed_and_missing_is_said_at_once(stand: Stand) 
 
 def test_a_result_always_fits_the_termination_log() -> None:
     failures = [Failure("\u20ac" * 900, "\U0001f600 \n" * 900) for _ in range(500)]
-    text = result(1000, failures)
+    text = format_result(1000, failures)
     assert len(text.encode()) <= 4096
     found = json.loads(text)
     assert (found["score"], found["passed"], found["total"]) == (50, 500, 1000)

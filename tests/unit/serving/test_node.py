@@ -14,7 +14,7 @@ def after(command: list[str], option: str) -> str:
 
 
 def test_a_head_runs_no_work_and_the_extra_options_come_last() -> None:
-    command = node.head_command({}, ["--port", "6399"])
+    command = node.build_head_command({}, ["--port", "6399"])
 
     assert after(command, "--num-cpus") == after(command, "--num-gpus") == "0"
     assert command[-2:] == ["--port", "6399"]
@@ -27,7 +27,7 @@ def test_a_worker_has_one_replica_its_gpus_and_what_else_it_is_given() -> None:
         "LLMD_GPUS": "2",
         "LLMD_RAY_RESOURCES": '{"tpu": 4, "replica": 9}',
     }
-    command = node.worker_command(environment, [])
+    command = node.build_worker_command(environment, [])
 
     assert after(command, "--address") == "head:6379"
     assert after(command, "--num-gpus") == "2"
@@ -35,14 +35,14 @@ def test_a_worker_has_one_replica_its_gpus_and_what_else_it_is_given() -> None:
 
 
 def test_rocksdb_only_with_a_folder_for_it() -> None:
-    assert "RAY_gcs_storage" not in node.head_environment(TOKEN)
-    environment = node.head_environment({**TOKEN, "LLMD_GCS_DIR": "/gcs"})
+    assert "RAY_gcs_storage" not in node.build_head_environment(TOKEN)
+    environment = node.build_head_environment({**TOKEN, "LLMD_GCS_DIR": "/gcs"})
     assert environment["RAY_gcs_storage"] == "rocksdb"
     assert environment["RAY_gcs_storage_path"] == "/gcs"
 
 
 def test_a_worker_binds_no_cores_and_takes_a_quarter_of_its_memory() -> None:
-    environment = node.worker_environment(TOKEN, cpus=3, memory_bytes=16 * 2**30)
+    environment = node.build_worker_environment(TOKEN, cpus=3, memory_bytes=16 * 2**30)
 
     assert environment["OMP_NUM_THREADS"] == "3"
     assert environment["VLLM_CPU_OMP_THREADS_BIND"] == "nobind"
@@ -52,9 +52,12 @@ def test_a_worker_binds_no_cores_and_takes_a_quarter_of_its_memory() -> None:
 def test_both_kinds_of_node_take_the_pods_own_address() -> None:
     environment = {"LLMD_HEAD_ADDRESS": "head:6379", "POD_IP": "192.0.2.7"}
 
-    for command in (node.head_command(environment, []), node.worker_command(environment, [])):
+    for command in (
+        node.build_head_command(environment, []),
+        node.build_worker_command(environment, []),
+    ):
         assert after(command, "--node-ip-address") == "192.0.2.7"
-    assert "--node-ip-address" not in node.head_command({}, [])
+    assert "--node-ip-address" not in node.build_head_command({}, [])
 
 
 def test_what_vllm_knows_of_models_is_copied_once(tmp_path: Path) -> None:
@@ -79,7 +82,7 @@ def test_no_such_knowledge_is_no_failure(tmp_path: Path) -> None:
 
 def test_the_pod_has_the_last_word() -> None:
     given = {**TOKEN, "OMP_NUM_THREADS": "1", "RAY_SERVE_PORT_QUARANTINE_S": "5"}
-    environment = node.worker_environment(given, cpus=3, memory_bytes=None)
+    environment = node.build_worker_environment(given, cpus=3, memory_bytes=None)
 
     assert environment["OMP_NUM_THREADS"] == "1"
     assert environment["RAY_SERVE_PORT_QUARANTINE_S"] == "5"
@@ -89,9 +92,9 @@ def test_the_pod_has_the_last_word() -> None:
 @pytest.mark.parametrize("given", [{}, {"RAY_AUTH_MODE": "token"}, {"RAY_AUTH_TOKEN": "t"}])
 def test_no_node_starts_without_a_token(given: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="RAY_AUTH_TOKEN"):
-        node.head_environment(given)
+        node.build_head_environment(given)
     with pytest.raises(ConfigError, match="RAY_AUTH_TOKEN"):
-        node.worker_environment(given, cpus=1, memory_bytes=None)
+        node.build_worker_environment(given, cpus=1, memory_bytes=None)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_no_node_starts_without_a_token(given: dict[str, str]) -> None:
 )
 def test_a_worker_says_what_is_wrong(environment: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        node.worker_command(environment, [])
+        node.build_worker_command(environment, [])
 
 
 @pytest.mark.parametrize(
@@ -131,8 +134,8 @@ def test_limits_come_from_the_cgroup(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
 
-    assert node.memory_limit(tmp_path) == memory
-    assert node.cpu_limit(tmp_path) == (cpus or node.cpu_limit(Path("/nowhere")))
+    assert node.read_memory_limit(tmp_path) == memory
+    assert node.read_cpu_limit(tmp_path) == (cpus or node.read_cpu_limit(Path("/nowhere")))
 
 
 def test_waiting_for_a_head_that_never_comes_ends() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from llmdeployment_serving.config import PromptConfig
-from llmdeployment_serving.prompts import apply_prompt, prompt_bytes
+from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 
 USER = {"role": "user", "content": "hi"}
 
@@ -85,7 +85,7 @@ def test_a_completion_gets_no_system_text_and_the_body_is_not_changed_in_place()
     ],
 )
 def test_a_chats_length_is_that_of_its_texts(body: dict[str, Any], expected: int) -> None:
-    assert prompt_bytes(body, chat=True) == expected
+    assert count_prompt_bytes(body, chat=True) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_chats_length_is_that_of_its_texts(body: dict[str, Any], expected: int
     [("grüß", 6), (["ab", "c"], 3), ([1, 2], 8), ([[1, 2], [3]], 12), (None, 0), ({}, 0)],
 )
 def test_a_completions_length_is_that_of_its_prompts(prompt: Any, expected: int) -> None:
-    assert prompt_bytes({"prompt": prompt}, chat=False) == expected
+    assert count_prompt_bytes({"prompt": prompt}, chat=False) == expected
 
 
 def test_messages_that_are_no_list_are_left_to_the_engine_to_refuse() -> None:

@@ -9,9 +9,9 @@ from llmdeployment_serving.stats import (
     EngineSnapshot,
     Histogram,
     RevisionStats,
-    exposition,
-    length_bucket,
-    stats_document,
+    build_stats,
+    find_length_bucket,
+    render_metrics,
 )
 
 
@@ -39,7 +39,7 @@ def test_the_text_format_says_whose_numbers_these_are() -> None:
     stats.output_tokens.observe(40, 1)
     snapshot = EngineSnapshot(1, 2, 0.5, 10, 20, {})
 
-    text = exposition(stats_document("simulated", "chat", snapshot, {"3": stats})).decode()
+    text = render_metrics(build_stats("simulated", "chat", snapshot, {"3": stats})).decode()
 
     assert 'llmdeployment_requests_running{engine="simulated",model="chat"} 1.0' in text
     assert 'llmdeployment_generation_tokens_total{engine="simulated",model="chat"} 20.0' in text
@@ -61,7 +61,7 @@ def test_the_text_format_says_whose_numbers_these_are() -> None:
 def test_the_parts_by_prompt_length_add_up_to_the_whole() -> None:
     histogram = ByPromptLength((1.0, 2.0))
     for value, prompt in ((0.5, 0), (2.0, 1023), (9.0, 1024), (9.0, 8192), (1.5, 1_000_000)):
-        histogram.observe(value, length_bucket(prompt))
+        histogram.observe(value, find_length_bucket(prompt))
 
     assert histogram.as_json() == {
         "buckets": [[1.0, 1], [2.0, 3], ["+Inf", 5]],

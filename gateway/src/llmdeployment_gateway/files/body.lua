@@ -1,16 +1,16 @@
--- Finds a field of a request's JSON body, to assign the request by. It looks only as far as it must: over the fields before
--- it, without judging what they hold. Loaded once per thread, so that threads do not wait for one another here.
+-- Finds the field of a request's JSON body that the request is assigned by. It reads no further than it must, and does not check
+-- the values of the fields before. Loaded once per thread, so that threads do not wait for one another.
 local LONGEST_KEY = 256
 local QUOTE, OPEN_BRACE, OPEN_BRACKET = 34, 123, 91
 local ESCAPES = {b = "\b", f = "\f", n = "\n", r = "\r", t = "\t"}
 
--- The JSON with its escapes blanked, so that every quote left begins or ends a string; places stay what they are.
+-- The JSON with its escapes blanked, so that every remaining quote begins or ends a string. Positions do not change.
 local function blanked(json)
   if not json:find('\\"', 1, true) then return json end
   return (json:gsub("\\.", "__"))
 end
 
--- Where a string ends whose first character is at `from`: the place after its quote; nil when it does not end.
+-- The position after the closing quote of a string whose first character is at `from`; nil if the string does not end.
 local function after_string(blank, from)
   local quote = blank:find('"', from, true)
   return quote and quote + 1
@@ -40,7 +40,7 @@ local function after_value(blank, from)
   return blank:match("^[^,}%]]+()", from)
 end
 
--- Characters beyond U+FFFF are two escapes in JSON, which gsub makes into two halves of three bytes each.
+-- JSON writes characters beyond U+FFFF as two escapes, which gsub turns into two halves of three bytes each.
 local function joined(high2, high3, low2, low3)
   local high = (high2:byte() & 0x0F) << 6 | high3:byte() & 0x3F
   local low = (low2:byte() & 0x0F) << 6 | low3:byte() & 0x3F

@@ -1,16 +1,16 @@
--- The wait of a request whose backend has no usable server: until the row of its bucket leads to a slot that has one, for as
--- long as the settings say, with no more waiting than they say. It runs inside HAProxy, so requests wait through an agent's restart.
+-- Holds a request whose backend has no usable server, until the row of its bucket leads to a slot that has one. The settings
+-- limit how long a request waits and how many wait. It runs inside HAProxy, so requests wait through a restart of the agent.
 local buckets = Map.new(os.getenv("LLMD_RUN_DIR") .. "/buckets.map", Map._int)
 local forced = Map.new(os.getenv("LLMD_RUN_DIR") .. "/forced.map", Map._str)
 
--- Waiting requests by number, with the time they last looked. A client that leaves ends its request here without a word, so an
--- entry counts only as long as it is fresh.
+-- Waiting requests by number, with the time of their latest check. A request whose client leaves ends without a notice, so an
+-- entry counts only while it is fresh.
 local waiting = {}
 local count = 0
 local next_number = 0
 local swept = 0
 local refused = {full = 0, timeout = 0}
--- Tells this process from the one before it, whose pid is the same in a container.
+-- An id of this process: in a container the process before it had the same pid.
 local process = string.format("%d-%s", os.time(), tostring(waiting):match("0x(%x+)") or "")
 
 local function now_ms()
@@ -32,7 +32,7 @@ local function sweep(now)
   count = left
 end
 
--- Usable servers by slot (the hold itself is a backup and does not count), looked up at most every 10 ms for all who wait.
+-- Whether a slot has a usable server (the hold is a backup and does not count); read at most every 10 ms for all requests.
 local usable = {}
 
 local function has_server(slot)
@@ -44,7 +44,7 @@ local function has_server(slot)
   return known.yes
 end
 
--- As the configuration does it: a bucket of the arm that was asked for, the client's own if it is one.
+-- The same rule as in haproxy.cfg: the client's own bucket if it belongs to the chosen arm, else one of the arm's buckets.
 local function row_of_arm(arm, offer, bucket)
   local low, width = offer:match("^(%d+)|(%d+)$")
   low, width, bucket = tonumber(low), tonumber(width), tonumber(bucket)
@@ -54,7 +54,7 @@ local function row_of_arm(arm, offer, bucket)
   return row and row:match("^[^|]*") == arm and row or nil
 end
 
--- The row of a request; the second result says that what it asked for is not there, while other things are.
+-- The row of a request. The second result is true if the routes have rows, but not the chosen revision or arm.
 local function row_of(bucket, choice)
   if choice == "" then return bucket and buckets:lookup(bucket), false end
   local offer = forced:lookup(choice)
@@ -89,7 +89,7 @@ local function hold(txn)
   if unknown then return txn:set_var("txn.unknown", true) end
   sweep(now)
   if count >= limit then
-    return refuse(txn, "full", "No replica is ready and as many requests as may wait are waiting.")
+    return refuse(txn, "full", string.format("No replica is ready, and %d requests wait already, which is the limit. Send the request again later.", limit))
   end
   next_number = next_number + 1
   local number = next_number
@@ -109,17 +109,17 @@ local function hold(txn)
   elseif unknown then
     txn:set_var("txn.unknown", true)
   else
-    refuse(txn, "timeout", string.format("No replica became ready within %d s.", seconds))
+    refuse(txn, "timeout", string.format("No replica became ready within %d s. Send the request again later.", seconds))
   end
 end
 
 core.register_action("hold", {"http-req"}, hold)
-core.register_cli({"show", "hold"}, "show hold: requests that wait, and that were refused", function(applet)
+core.register_cli({"show", "hold"}, "show hold: requests that wait, and requests that were refused", function(applet)
   sweep(now_ms())
   applet:send(string.format("process %s\nheld %d\nfull %d\ntimeout %d\n", process, count, refused.full, refused.timeout))
 end)
 
--- Answers 413 after it has read the body: many clients look for an answer only when all is sent.
+-- Answers 413 after it has read the body, because many clients read an answer only after they have sent everything.
 core.register_service("too_large", "http", function(applet)
   local sentence = applet:get_var("txn.too_large")
   while true do
