@@ -37,11 +37,11 @@ async def test_a_conversation_says_who_answers(
 
     refused = await chat("--once", "hello")
     assert refused.exit_code == 1
-    assert "an API key is needed: --key-file or LLMD_API_KEY" in refused.output
+    assert "requires an API key. Give it with --key-file or LLMD_API_KEY" in refused.output
 
     environment.setenv("LLMD_API_KEY", "sk-bob")
     refused = await chat("--once", "hello")
-    assert "an API key is not one of the gateway's" in refused.output
+    assert "the gateway does not know this API key" in refused.output
 
     key = tmp_path / "key"
     key.write_text("sk-alice\n")

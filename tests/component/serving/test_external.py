@@ -317,7 +317,7 @@ async def refuses(port: int) -> bool:
     ("config", "key", "sentence"),
     [
         ("", "k", "the config is not valid JSON"),
-        ('{"servedName": "chat", "engine": {"name": "simulated"}}', "k", "runs external only"),
+        ('{"servedName": "chat", "engine": {"name": "simulated"}}', "k", "runs the external engine only"),
         (
             '{"servedName": "chat", "engine": {"name": "external"}}',
             "k",
@@ -331,7 +331,7 @@ async def refuses(port: int) -> bool:
         (
             EXTERNAL % "https://host/v1",
             "two\nsecret lines",
-            "apiKeySecretRef holds something that is no key",
+            "apiKeySecretRef does not hold a key",
         ),
     ],
 )
