@@ -287,7 +287,7 @@ def test_what_is_not_there_is_said(
     assert result.exit_code == 1
     assert "mars" in result.output
     environment.setenv("KUBECONFIG", "/none")
-    assert "leads to no cluster by /none" in kubectl_llm("status", "other").output
+    assert "/none leads to no cluster" in kubectl_llm("status", "other").output
 
 
 def test_a_watched_picture_follows_the_status(

@@ -317,7 +317,11 @@ async def refuses(port: int) -> bool:
     ("config", "key", "sentence"),
     [
         ("", "k", "the config is not valid JSON"),
-        ('{"servedName": "chat", "engine": {"name": "simulated"}}', "k", "runs the external engine only"),
+        (
+            '{"servedName": "chat", "engine": {"name": "simulated"}}',
+            "k",
+            "runs the external engine only",
+        ),
         (
             '{"servedName": "chat", "engine": {"name": "external"}}',
             "k",
