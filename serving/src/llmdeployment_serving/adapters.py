@@ -1,11 +1,11 @@
-"""LoRA adapters of the revisions: which of them the engine has, and what became of the others.
+"""LoRA adapters of the revisions: loads them into the engine, and reports their states.
 
-A client's name for an adapter means something else in each revision, so the engine knows an adapter by a name of its own, made of the
-client's name and the source: two revisions with different files under one name live side by side, and the same files are loaded once.
+A client's name for an adapter can mean different files in each revision. So the engine has an internal name for it, made of the
+client's name and the path: different files under one name exist side by side, and the same files are loaded once.
 (vLLM keys its prefix cache by that name, so it must not be the client's.)
 
-A load that fails is kept as such and tried again. It raises nowhere: Ray Serve replaces a replica whose `reconfigure` raises, and one
-wrong path of a new revision would end the replicas of the stable one.
+A load that fails is recorded and tried again. It raises no error, because Ray Serve replaces a replica whose `reconfigure` raises:
+one wrong path of a new revision would end the replicas of the stable one.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ LOADED = "loaded"
 LOADING = "loading"
 FAILED = "failed: "
 RETRY_SECONDS = 30.0
-"""After this long a failed load is tried again: the files may be there by now."""
+"""Seconds until a failed load is tried again: the files may be there by then."""
 _longest_reason = 300
 
 
 def make_internal_name(adapter: AdapterConfig) -> str:
-    """Return the name the engine knows an adapter by.
+    """Return the engine's name of an adapter.
 
     >>> make_internal_name(AdapterConfig(name="legal", path="/adapters/team/legal"))
     'legal@d6b3a7771b56'
@@ -37,7 +37,7 @@ def make_internal_name(adapter: AdapterConfig) -> str:
 
 
 class Adapters:
-    """Brings the engine's adapters to what the revisions want, one after the other, in the background."""
+    """Loads and unloads adapters in the background, one after the other, until the engine has those of all revisions."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -47,7 +47,7 @@ class Adapters:
         self._settled = asyncio.Event()
 
     def set_desired(self, config: UserConfig) -> None:
-        """Take the adapters of all listed revisions; those of none are unloaded."""
+        """Set the adapters of all listed revisions as desired; others are unloaded."""
         self._desired = {
             make_internal_name(adapter): adapter
             for revision in config.revisions.values()
@@ -57,15 +57,15 @@ class Adapters:
         self._changed.set()
 
     def get_state(self, adapter: AdapterConfig) -> str:
-        """Return `loaded`, `loading`, or `failed: ` and why."""
+        """Return `loaded`, `loading`, or `failed: ` with the reason."""
         return self._states.get(make_internal_name(adapter), LOADING)
 
     async def wait_until_settled(self) -> None:
-        """Return once everything wanted is loaded or has failed."""
+        """Wait until every desired adapter is loaded or has failed."""
         await self._settled.wait()
 
     async def run(self) -> None:
-        """Work until it is cancelled."""
+        """Run until cancelled."""
         while True:
             self._changed.clear()
             await self._settle()
@@ -91,16 +91,16 @@ class Adapters:
     async def _unload(self, name: str) -> None:
         try:
             await self._engine.unload_adapter(name)
-        except Exception:  # why: it takes room and nothing else; nobody can ask for it any more
-            logger.exception("adapter %s could not be unloaded", name)
+        except Exception:  # why: it only takes up memory; no request can name it any more
+            logger.exception("adapter %s could not be unloaded and stays in memory", name)
         else:
-            logger.info("adapter %s is unloaded: no revision has it", name)
+            logger.info("unloaded adapter %s: no revision has it", name)
 
     async def _load(self, name: str, path: str) -> str:
         try:
             await self._engine.load_adapter(name, path)
         except AdapterError as error:
             return FAILED + str(error)[:_longest_reason]
-        except Exception as error:  # noqa: BLE001  # because whatever it is concerns this adapter alone
+        except Exception as error:  # noqa: BLE001  # because any error concerns this adapter alone
             return FAILED + join_lines(f"{type(error).__name__}: {error}")[:_longest_reason]
         return LOADED

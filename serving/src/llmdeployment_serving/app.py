@@ -29,19 +29,20 @@ from llmdeployment_serving.start import start_engine
 logger = logging.getLogger(__name__)
 
 GRACEFUL_SHUTDOWN_SECONDS = 900.0
-"""A stream longer than this is cut when its replica goes; an upper bound on patience, not a delay."""
+"""Seconds after which a stopping replica cuts off streams. An idle replica stops at once."""
 PROBE_HEADROOM = 64
-"""Places beyond `maxOngoingRequests`, so that `/health` and `/stats` are answered by a replica that is full."""
+"""Requests beyond `maxOngoingRequests`, so that a full replica still answers `/health` and `/stats`."""
 DEAD_ENGINE_GRACE_SECONDS = 1.0
-"""Time for the failed requests' answers to leave before the process ends."""
+"""Seconds between the engine's end and the process's end, for the answers of failed requests."""
 PORT_WAIT_SECONDS = 60.0
+"""Seconds that a replica waits for its port, which the process before it may still have."""
 _watch_interval_seconds = 0.5
 
 
 class Replica:
-    """One engine and its front."""
+    """The deployment of Ray Serve: one engine and the application in front of it."""
 
-    async def __init__(  # type: ignore[misc]  # because Ray Serve awaits it, and mypy knows no such thing
+    async def __init__(  # type: ignore[misc]  # because Ray Serve awaits it, which mypy does not know
         self, document: dict[str, Any]
     ) -> None:
         self._config = parse(ServingConfig, document)
@@ -51,13 +52,17 @@ class Replica:
         self._user_config: UserConfig | None = None
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Return the ASGI application Ray Serve puts behind the replica's port."""
+        """Return the ASGI application that Ray Serve runs on the replica's port."""
         app = await self._engine.build_app()
         restore_log_targets(self._log_targets)
         port = int(os.environ.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
         allow_rebinding(port)
         if not await wait_until_free(port, timeout_seconds=PORT_WAIT_SECONDS):
-            logger.error("port %d is taken by another process of this pod", port)
+            logger.error(
+                "port %d is still taken by another process of this pod after %.0f s",
+                port,
+                PORT_WAIT_SECONDS,
+            )
         self._replica_app = ReplicaApp(self._config, self._engine, app)
         self._replica_app.take(self._user_config or UserConfig())
         self._loading = asyncio.create_task(self._replica_app.adapters.run(), name="adapters")
@@ -65,48 +70,50 @@ class Replica:
         return self._replica_app
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
-        """Take new revisions; requests that are under way keep theirs.
+        """Take new revisions; requests in progress keep theirs.
 
-        Only a replica's first config may fail it. Ray Serve replaces a replica whose `reconfigure`
-        raises, so a bad change would end every running replica at once: it is refused and logged
-        instead, and a revision that is missing because of it answers 503. Adapters that cannot be loaded
-        fail nothing at all, they are told in `/stats`; a new replica answers when it has those that can.
+        Only a replica's first config may fail it. Ray Serve replaces a replica whose `reconfigure` raises, so a bad change would
+        end all running replicas at once. Instead the change is refused and logged, and requests for a revision that is missing
+        because of it get 503. An adapter that cannot be loaded raises no error; `/stats` reports it. A new replica is ready once
+        it has the adapters that can be loaded.
         """
         try:
-            taken = parse(UserConfig, user_config)
+            config = parse(UserConfig, user_config)
         except ConfigError as error:
             if self._user_config is None:
                 raise
-            logger.error("kept the previous user config: %s", error)  # noqa: TRY400  # because one sentence is enough
+            logger.error("the new user config is refused, the previous one stays: %s", error)  # noqa: TRY400  # because one sentence is enough
             return
-        born = self._user_config is None
-        self._user_config = taken
+        is_first = self._user_config is None
+        self._user_config = config
         if self._replica_app is not None:
-            self._replica_app.take(taken)
-            if born:
+            self._replica_app.take(config)
+            if is_first:
                 await self._replica_app.adapters.wait_until_settled()
 
     def check_health(self) -> None:
-        """Raise when the engine is dead."""
+        """Raise `EngineDeadError` if the engine is dead."""
         if reason := self._engine.find_failure():
             raise EngineDeadError(reason)
 
     async def _exit_when_dead(self) -> None:
         """End the process soon after its engine.
 
-        A replica that merely fails its health checks is drained like a healthy one (30 s) before it is replaced; a dead process is
-        replaced at once, and its port refuses, which every load balancer understands.
+        Ray drains a replica that only fails its health checks for 30 s before it replaces it. It replaces a dead process at once,
+        and the closed port refuses connections, which every load balancer understands.
         """
         while (reason := self._engine.find_failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
             await asyncio.sleep(_watch_interval_seconds)  # why: the interval of a watch without end
-        logger.error("the engine is dead, this replica ends: %s", reason)
-        await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)  # why: errors get out first
+        logger.error(
+            "the engine is dead, so this replica ends and Ray starts a new one: %s", reason
+        )
+        await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)  # why: errors are sent first
         self._engine.shutdown()
         os._exit(1)
 
 
 def build(args: dict[str, Any]) -> Application:
-    """Return the application for one `ServingConfig`; Ray calls it with the `args` of the application's config."""
+    """Return the application of a `ServingConfig`; Ray calls this with the `args` of the application's config."""
     config = parse(ServingConfig, args)
     deployment = serve.deployment(
         name=DEPLOYMENT_NAME,

@@ -1,7 +1,7 @@
-"""The front of a replica: everything between the socket and the engine's own HTTP application.
+"""A replica's ASGI application: everything between the socket and the engine's own HTTP application.
 
-Pure ASGI, since Starlette's middleware classes buffer streams and hide disconnects. In order: known path, revision, size, JSON, prompt,
-adapter, engine; and on the way back: the model's name, status, time to first chunk, gaps, end to end, tokens.
+Pure ASGI, since Starlette's middleware classes buffer streams and hide disconnects. A request passes these checks in order: path,
+revision, size, JSON, prompt, adapter. On the way back it measures status, time to first chunk, gaps, duration and tokens.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable
+from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
@@ -31,18 +32,19 @@ MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 REVISION_HEADER = b"x-llm-revision"
 MAX_BODY_BYTES = 4 * 1024 * 1024
+"""Bytes of a request body, at most."""
 ABANDONED_GRACE_SECONDS = 0.1
-"""How long an engine's own disconnect handling may take before the request is cancelled from outside."""
+"""Seconds that the engine's own handling of a disconnect may take before the request is cancelled from outside."""
 
 _client_left = 499
 _no_revision = "0"
-# why: servers elsewhere may write spaces into their JSON.
+# why: other servers may write spaces into their JSON.
 _token = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _role = re.compile(rb'"role"\s*:\s*"assistant"')
 
 
 class _RefusedError(Exception):
-    """A request that is answered here and never reaches the engine."""
+    """A request that is refused here and never reaches the engine."""
 
     def __init__(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
         super().__init__(message)
@@ -64,7 +66,7 @@ class ReplicaApp:
         self.adapters = Adapters(engine)
 
     def take(self, config: UserConfig) -> None:
-        """Take new revisions; requests that are under way keep theirs."""
+        """Take new revisions; requests in progress keep theirs."""
         self.user_config = config
         self.adapters.set_desired(config)
 
@@ -96,7 +98,9 @@ class ReplicaApp:
         else:
             known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats", "/metrics"))
             await send_error(
-                send, 404, f"{method} {path} is not served here; this replica serves {known}"
+                send,
+                HTTPStatus.NOT_FOUND,
+                f"{method} {path} is not served here. This replica serves {known}.",
             )
 
     def stats(self) -> dict[str, Any]:
@@ -141,11 +145,11 @@ class ReplicaApp:
         self._in_flight += 1
 
     def _find_revision(self, scope: Scope) -> str:
-        """Return the number to count the request under; an unknown one is counted as none, so that clients cannot fill the table."""
-        asked = dict(scope["headers"]).get(REVISION_HEADER, b"").decode("latin-1")
+        """Return the revision that the request counts for: "0" for an unknown one, so that clients cannot fill the table."""
+        wanted = dict(scope["headers"]).get(REVISION_HEADER, b"").decode("latin-1")
         known = self.user_config.revisions
-        if asked and known:
-            return asked if asked in known else _no_revision
+        if wanted and known:
+            return wanted if wanted in known else _no_revision
         return self.user_config.find_newest() or _no_revision
 
     def _list_adapters(self, number: str) -> dict[str, AdapterConfig]:
@@ -155,19 +159,20 @@ class ReplicaApp:
     async def _prepare(
         self, scope: Scope, receive: Receive, number: str, probe: "_Probe"
     ) -> tuple[Scope, Receive, Send]:
-        """Return the request with the revision's prompt and the engine's name of the model in its body, and the way back.
+        """Return the request with the revision's prompt and the engine's model name in its body, and the `send` of its answer.
 
-        The probe learns how long the client's own prompt is.
+        Also set the probe's bucket from the length of the client's own prompt.
         """
         known = self.user_config.revisions
         if known and number not in known:
             raise _RefusedError(
-                503, "the revision of this request is not known to this replica (yet)"
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "the revision of this request is not known to this replica (yet). Send the request again.",
             )
         raw = await _read_body(scope, receive)
         body = _parse_body(raw)
         chat = scope["path"] == CHAT_PATH
-        # why: the client's prompt alone, or a revision with another system text would be compared with unlike requests.
+        # why: with the revision's system text, revisions would be compared by unlike requests.
         probe.bucket = find_length_bucket(count_prompt_bytes(body, chat=chat))
         send: Send = probe.send
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
@@ -180,26 +185,33 @@ class ReplicaApp:
         return {**scope, "headers": headers}, _replay(raw, receive), send
 
     def _find_adapter(self, model: object, number: str) -> AdapterConfig | None:
-        """Return the adapter a request is for, or None: the base model.
+        """Return the adapter of a request, or None for the base model.
 
         Raises:
-            _RefusedError: the revision has no such model, or has not got it loaded.
+            _RefusedError: the revision has no such model, or has not loaded it.
         """
         if not model or not isinstance(model, str) or model == self._config.served_name:
-            return None  # why: what is no name at all is the engine's to refuse
+            return None  # why: the engine refuses what is not a name
         adapters = self._list_adapters(number)
         if model not in adapters:
-            there = ", ".join((self._config.served_name, *adapters))
-            raise _RefusedError(404, f"the model {model!r} does not exist; there is {there}")
+            available = ", ".join((self._config.served_name, *adapters))
+            raise _RefusedError(
+                HTTPStatus.NOT_FOUND,
+                f"the model {model!r} does not exist. Use one of: {available}.",
+            )
         state = self.adapters.get_state(adapters[model])
         if state == LOADED:
             return adapters[model]
         retry = ((b"retry-after", b"1"),) if state == LOADING else ()
-        raise _RefusedError(503, f"the adapter {model} of revision {number} is {state}", retry)
+        raise _RefusedError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"the adapter {model} of revision {number} is {state}",
+            retry,
+        )
 
 
 async def run_until_abandoned(call: Awaitable[None]) -> None:
-    """Await `call`; when the client leaves, ends the work behind it too.
+    """Await `call`. If the client leaves, also end the work behind it.
 
     Ray Serve cancels the handler of a client that left. vLLM's handlers wait for two tasks of their own (the work and the
     disconnect), and cancelling that wait leaves the work running to its last token: 12 s measured. So the cancellation is held
@@ -214,14 +226,14 @@ async def run_until_abandoned(call: Awaitable[None]) -> None:
             task.cancel()
             await asyncio.wait({task}, timeout=ABANDONED_GRACE_SECONDS)
         if task.done() and not task.cancelled():
-            task.exception()  # why: an exception nobody reads is logged as an error
+            task.exception()  # why: asyncio logs an exception that is never read as an error
         raise
 
 
 class _Probe:
-    """Passes an answer on and takes its times.
+    """Passes an answer on and measures its times.
 
-    `bucket` is the request's `find_length_bucket`, known once its body was read.
+    `bucket` is the prompt's length bucket, known once the body was read.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -256,7 +268,7 @@ class _Probe:
             self._ended = not message.get("more_body", False)
 
     def _count_chunk(self, body: bytes) -> None:
-        """Count a chunk. The role chunk, the usage chunk and [DONE] come at once with a neighbour: their gap says nothing."""
+        """Count a chunk that carries tokens; the role, usage and [DONE] chunks come together with another one, without a gap."""
         if not _token.search(body):
             return
         now = time.monotonic()
@@ -272,17 +284,17 @@ class _Probe:
         self._chunks += 1
 
     def mark_cut(self) -> None:
-        """Note that the answer ends early, and not because the client left."""
-        self._ended, self._status = True, 502
+        """Record that the answer was cut off, and not because the client left."""
+        self._ended, self._status = True, HTTPStatus.BAD_GATEWAY
 
     def finish(self) -> None:
         """Count the request."""
         if not self._ended:
             self._status = _client_left
-        elif self._status < 400:  # noqa: PLR2004  # because 400 is HTTP's own boundary
+        elif self._status < HTTPStatus.BAD_REQUEST:
             self._stats.e2e.observe(time.monotonic() - self._started, self.bucket)
             self._count_tokens()
-        self._stats.requests[str(self._status)] += 1
+        self._stats.requests[str(int(self._status))] += 1
 
     def _count_tokens(self) -> None:
         usage = self._usage
@@ -312,11 +324,13 @@ async def _read_body(scope: Scope, receive: Receive) -> bytes:
         if not message.get("more_body", False) and size <= MAX_BODY_BYTES:
             return b"".join(chunks)
     raise _RefusedError(
-        413, f"the request body is larger than {MAX_BODY_BYTES // 2**20} MiB", _closing
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the request body is larger than {MAX_BODY_BYTES // 2**20} MiB. Send a smaller one.",
+        _closing,
     )
 
 
-# why: the rest of an oversized body is never read, so the connection cannot carry another request.
+# why: the rest of a body that is too large is never read, so the connection cannot carry another request.
 _closing: tuple[Header, ...] = ((b"connection", b"close"),)
 
 
@@ -324,14 +338,19 @@ def _parse_body(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        raise _RefusedError(400, "the request body is not JSON") from None
+        raise _RefusedError(
+            HTTPStatus.BAD_REQUEST, "the request body is not valid JSON. Correct it."
+        ) from None
     if not isinstance(body, dict):
-        raise _RefusedError(400, "the request body is not a JSON object")
+        raise _RefusedError(
+            HTTPStatus.BAD_REQUEST,
+            "the request body is not a JSON object. Send an object with model and messages.",
+        )
     return body
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives `body` first and then what the client does, which is to leave."""
+    """Return a `receive` that returns `body` first, and then the client's disconnect."""
     sent = False
 
     async def replay() -> Message:
@@ -346,5 +365,5 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 async def _send(send: Send, body: bytes, kind: bytes) -> None:
     headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
     await send({"type": "http.response.body", "body": body})

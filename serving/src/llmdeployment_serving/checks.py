@@ -1,7 +1,7 @@
-"""What an answer to a question of the golden set must be: one small check for each key of `expect`.
+"""Checks of an answer to a question of the golden set, one for each key of `expect`.
 
-A check returns None, or in a few words what is wrong. All checks of a question must hold. A criterion for the judge is no check
-here: it takes another model's answer (`evaluate.py`).
+A check returns None, or a few words about what is wrong. All checks of a question must pass. The judge's criterion is not checked
+here, because it needs another model (`evaluate.py`).
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import FrameType
 
 REGEX_CPU_SECONDS = 1.0
-"""CPU time one search may take. Python's `re` can take longer than the universe for a short text: `(a+)+$` and 40 letters."""
+"""CPU seconds that one search may take. Python's `re` can take longer than the universe for a short text: `(a+)+$` and 40 letters."""
 QUOTED_CHARACTERS = 60
 
 KINDS = ("exact", "regex", "json", "contains", "notContains", "judge")
@@ -22,7 +22,7 @@ class RegexTimeoutError(Exception):
 
 
 def check_expectation(kind: str, wanted: object) -> str | None:
-    """Return why `wanted` cannot be expected under the key `kind`, or None when it can.
+    """Return why `wanted` is not valid for the key `kind` of `expect`, or None if it is.
 
     >>> check_expectation("contains", "Paris")
     'contains must be a list of texts, none of them empty'
@@ -41,7 +41,7 @@ def check_expectation(kind: str, wanted: object) -> str | None:
 
 
 def check_answer(expect: Mapping[str, object], answer: str) -> str | None:
-    """Return what is wrong with an answer, or None when every check but the judge's holds.
+    """Return what is wrong with an answer, or None if every check but the judge's passes.
 
     Args:
         expect: checks that `check_expectation` has nothing against.
@@ -78,7 +78,7 @@ def search(pattern: str, text: str, cpu_seconds: float = REGEX_CPU_SECONDS) -> b
 
 
 def quote(text: str) -> str:
-    """Return a text's first characters in quotes.
+    """Return the first characters of a text in quotes.
 
     >>> quote("a" * 100)[-5:]
     "aa..'"
@@ -91,7 +91,7 @@ def _check_pattern(pattern: str) -> str | None:
     try:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
-        return f"regex cannot be read: {error}"
+        return f"regex is not valid: {error}"
     return None
 
 

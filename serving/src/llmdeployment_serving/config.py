@@ -1,7 +1,7 @@
-"""What the operator tells a replica: `ServingConfig` once, at its birth, and `UserConfig` whenever it changes.
+"""The configuration that the operator gives to a replica: `ServingConfig` at its start, and `UserConfig` whenever it changes.
 
-Both are strict. A field this replica does not know is refused instead of ignored, because an ignored field is a setting the user
-believes in. The operator renders them; `tests/data/serving/put.json` holds both sides to the same text.
+Both are strict. A replica refuses a field that it does not know, because an ignored field is a setting that a user relies
+on. The operator renders them; `tests/data/serving/put.json` holds both sides to the same text.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -66,7 +66,7 @@ RESERVED_FLAGS: dict[str, str] = {
     "enable-lora": "spec.model.adapters sets it",
     "lora-modules": "spec.model.adapters sets it",
 }
-"""Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which has the last word."""
+"""Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which checks them."""
 
 RESERVED_DEFAULTS = ("messages", "model", "prompt", "stream", "stream_options")
 
@@ -78,10 +78,10 @@ class _Strict(BaseModel):
 
 
 class PromptConfig(_Strict):
-    """What a revision adds to its requests."""
+    """Fields that a revision adds to its requests."""
 
     system: str | None = None
-    """Goes before everything the client says."""
+    """Text that goes before all messages of the client."""
     defaults: dict[str, JsonValue] = Field(default_factory=dict)
     """Request fields for clients that leave them out, such as `temperature`."""
 
@@ -95,16 +95,16 @@ class PromptConfig(_Strict):
 
 
 class ExternalConfig(_Strict):
-    """An OpenAI-compatible API that somebody else runs. Its key is not here: see `external.API_KEY`."""
+    """An OpenAI-compatible API that somebody else runs. Its key is in the environment: see `external.API_KEY`."""
 
     base_url: str = Field(alias="baseURL", pattern=BASE_URL)
-    """What an OpenAI client calls `base_url`: `/chat/completions` is added to it."""
+    """The `base_url` of an OpenAI client; `/chat/completions` is appended to it."""
     model: str = Field(min_length=1)
-    """The model's name over there."""
+    """The model's name in that API."""
     timeout_seconds: int = Field(default=600, ge=1, le=3600)
-    """How long the API may be silent before a request is given up."""
+    """Seconds that the API may send nothing before a request fails."""
     prompt: PromptConfig = PromptConfig()
-    """Of every revision these pods carry: without Ray nobody brings them another one."""
+    """The prompt of all revisions of these pods: without Ray it cannot change while they run."""
 
 
 class EngineConfig(_Strict):
@@ -113,7 +113,7 @@ class EngineConfig(_Strict):
     name: Literal["vllm", "simulated", "external"] = "vllm"
     args: dict[FlagName, FlagValue] = Field(default_factory=dict)
     external: ExternalConfig | None = Field(default=None, exclude_if=lambda value: value is None)
-    """The API elsewhere; for the external engine only."""
+    """The external API; for the external engine only."""
 
     @field_validator("args")
     @classmethod
@@ -133,21 +133,21 @@ class EngineConfig(_Strict):
 
 
 class ServingConfig(_Strict):
-    """Everything a replica is born with; a change of any of it is a new runtime."""
+    """The configuration that a replica starts with; any change makes a new runtime."""
 
     served_name: str = Field(min_length=1)
-    """What clients put in `model`."""
+    """The name that clients put in `model`."""
     model_path: str = ""
     """Folder of the model in this pod; may be empty for the simulated engine only."""
     engine: EngineConfig = EngineConfig()
     max_ongoing_requests: int = Field(default=256, ge=1)
-    """Requests a replica holds at once, waiting ones included; one more is refused with 503."""
+    """Requests that a replica takes at once, with waiting ones; it refuses more with 503."""
     tensor_parallel_size: int = Field(default=1, ge=1)
     pipeline_parallel_size: int = Field(default=1, ge=1)
     gpus: int = Field(default=0, ge=0)
     """GPUs of a replica (Ray's `num_gpus`); 0 runs on the CPU."""
     adapters: bool = False
-    """Whether the engine has room for LoRA adapters; which ones is in the `UserConfig`."""
+    """Whether the engine can load LoRA adapters; the `UserConfig` lists them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingConfig":
@@ -165,7 +165,7 @@ class AdapterConfig(_Strict):
     """A LoRA adapter."""
 
     name: AdapterName
-    """What clients put in `model`."""
+    """The name that clients put in `model`."""
     path: str = Field(min_length=1)
     """Its folder in this pod."""
 
@@ -178,12 +178,12 @@ class RevisionConfig(_Strict):
 
 
 class UserConfig(_Strict):
-    """What may change while a replica runs."""
+    """The configuration that may change while a replica runs."""
 
     revisions: dict[RevisionNumber, RevisionConfig] = Field(default_factory=dict)
 
     def find_newest(self) -> str | None:
-        """Return the highest revision number, or None when there is none."""
+        """Return the highest revision number, or None if there is none."""
         return max(self.revisions, key=int, default=None)
 
 
@@ -194,8 +194,8 @@ def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401  # bec
     """Return `document` as `kind`.
 
     Raises:
-        ConfigError: with one line naming each refused field; pydantic's own text ends in a link, and the last line is all a
-            user gets to see.
+        ConfigError: the message names each refused field in one line. Pydantic's own text ends in a link, and a user sees only
+            the last line.
     """
     try:
         return kind.model_validate(document)
@@ -205,4 +205,4 @@ def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401  # bec
             f"{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors(include_url=False, include_input=False)
         )
-        raise ConfigError(f"{kind.__name__} is refused: {found}") from None
+        raise ConfigError(f"{kind.__name__} is not valid: {found}") from None

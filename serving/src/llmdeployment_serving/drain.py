@@ -1,7 +1,7 @@
-"""A worker pod's preStop hook: holds the pod until its replica has nothing left to answer.
+"""A worker pod's preStop hook: waits until its replica has no request left.
 
-A deleted pod leaves the Service's endpoints at once, but every balancer learns of it in its own time, and streams under way take as
-long as they take. Kubernetes ends the containers when this returns, or when the pod's grace period is over.
+A deleted pod leaves the Service's endpoints at once, but load balancers notice it later, and streams in progress take their time.
+Kubernetes ends the containers when this returns, or when the pod's grace period is over.
 """
 
 import http.client
@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 
 SETTLE_SECONDS = 5.0
-"""Time for balancers to take the pod out; until it is over an idle replica may still get requests."""
+"""Seconds for load balancers to remove the pod; until then an idle replica may still get requests."""
 TIMEOUT_SECONDS = 600.0
+"""Seconds until the hook gives up waiting."""
 _interval_seconds = 0.5
 _answer_seconds = 5.0
 
@@ -23,17 +24,17 @@ def drain(
     timeout_seconds: float = TIMEOUT_SECONDS,
     say: Callable[[str], None] = print,
 ) -> bool:
-    """Return whether the replica at `port` has no request left; False: there were some after `timeout_seconds`.
+    """Wait until the replica at `port` has no request left; return False if some are left after `timeout_seconds`.
 
-    A port that refuses means that there is no replica (not yet, or its engine died), so nothing to wait for. A replica that accepts
-    but does not answer in time is busy, and is waited for.
+    A port that refuses connections has no replica (not yet, or its engine died), so there is nothing to wait for. A replica that
+    accepts a connection but does not answer in time is busy, so this waits for it.
     """
     started = time.monotonic()
     while True:
         try:
             left = _count_requests(port)
         except ConnectionRefusedError:
-            say("drain: no replica answers here")
+            say("drain: no replica listens here, so nothing is left to drain")
             return True
         except (OSError, ValueError, KeyError, http.client.HTTPException):
             left = None
@@ -42,13 +43,15 @@ def drain(
             say(f"drain: no request left after {waited:.1f} s")
             return True
         if waited >= timeout_seconds:
-            say(f"drain: gave up after {waited:.0f} s with {left} requests left")
+            say(
+                f"drain: gave up after {waited:.0f} s with {left if left is not None else 'an unknown number of'} requests left"
+            )
             return False
         time.sleep(_interval_seconds)  # why: polling
 
 
 def _count_requests(port: int) -> int:
-    """Return how many requests are between their arrival and their last byte."""
+    """Return how many requests have arrived but not got their last byte."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_answer_seconds)
     try:
         connection.request("GET", "/stats")

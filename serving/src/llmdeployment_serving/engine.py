@@ -1,4 +1,4 @@
-"""What a replica asks of an engine; `engine_vllm`, `engine_simulated` and `engine_external` answer."""
+"""The interface of an engine; `engine_vllm`, `engine_simulated` and `engine_external` implement it."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ class Engine(Protocol):
         """Return the engine's own HTTP application, ready to answer."""
 
     def find_failure(self) -> str | None:
-        """Return why the engine cannot go on, or None while it can. Cheap: asked twice a second."""
+        """Return why the engine is dead, or None while it works. Cheap: called twice a second."""
 
     def take_snapshot(self) -> EngineSnapshot:
         """Return the engine's counters."""
@@ -28,14 +28,14 @@ class Engine(Protocol):
         """Return the engine's own metrics in Prometheus' text format."""
 
     async def load_adapter(self, name: str, path: str) -> None:
-        """Make the LoRA adapter in folder `path` answer to requests for the model `name`; after `build_app` only.
+        """Load the LoRA adapter in folder `path`, for requests with the model `name`; only after `build_app`.
 
         Raises:
-            AdapterError: it cannot be loaded; the engine is as it was.
+            AdapterError: the adapter cannot be loaded; the engine works as before.
         """
 
     async def unload_adapter(self, name: str) -> None:
-        """Take an adapter away that was loaded; requests under way end as they began."""
+        """Unload an adapter; requests in progress finish with it."""
 
     def shutdown(self) -> None:
         """End the engine's processes."""

@@ -1,7 +1,7 @@
-"""`engine: external`: an OpenAI-compatible API that somebody else runs, behind the same front as an engine in this pod.
+"""`engine: external`: an OpenAI-compatible API that somebody else runs, behind the same application as an engine in this pod.
 
-What goes there is the client's body with the revision's prompt in it and the model's name over there, and nothing of the client's headers:
-its key is the gateway's. What comes back is passed on as it comes. The API's key is in one place, the header of the HTTP client.
+The API gets the client's body, with the revision's prompt and the API's name of the model, and none of the client's headers, because
+the client's key is for the gateway. Answers are passed on as they come. The API's key is only in the header of the HTTP client.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,23 +30,23 @@ from llmdeployment_serving.stats import EngineSnapshot, Histogram
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
+"""Seconds that a connection to the API may take."""
 KEEP_ALIVE_SECONDS = 15.0
-"""Less than servers keep an idle connection: one that they close under a request costs that request."""
+"""Seconds that an idle connection is kept: less than servers keep it, because a connection that closes under a request fails it."""
 MAX_ERROR_BYTES = 256 * 1024
+"""Bytes of an error that is passed on, at most."""
 MAX_EVENT_BYTES = 1024 * 1024
+"""Bytes of one server-sent event, at most; a longer one is passed on in pieces."""
 PASSED_HEADERS = ("content-type", "content-encoding", "retry-after")
 PASSED_PREFIX = "x-ratelimit-"
 REDACTED = b"[redacted]"
 
-_ok = 200
-_redirects = range(300, 400)
-_errors = 400
-_key_refused = (401, 403)
+_key_refused = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _event_ends = (b"\n\n", b"\r\n\r\n")
 
 
 class UnreachableError(Exception):
-    """The API gave no answer; the text says why, and holds nothing secret."""
+    """The API gave no answer; the message says why, and holds no secret."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -53,25 +54,25 @@ class UnreachableError(Exception):
 
 
 async def start_external(config: ServingConfig, key: str = "") -> "ExternalEngine":
-    """Return the engine; the API is not asked for anything, so that it may be down when a pod starts.
+    """Return the engine. This does not call the API, which may be down when a pod starts.
 
     Raises:
-        ConfigError: the key cannot be sent in a header.
+        ConfigError: a header cannot hold the key.
     """
     external = config.engine.external
     if external is None:
-        raise ConfigError("engine.external is missing")
+        raise ConfigError("engine.external is missing: the external engine needs it")
     key = key.strip()
     if not key.isprintable() or not key.isascii():
         raise ConfigError(
-            "the key of spec.engine.external.apiKeySecretRef holds something that is no key: "
-            "one line of ASCII letters, digits and signs"
+            "the Secret of spec.engine.external.apiKeySecretRef does not hold a key. "
+            "Store one line of ASCII letters, digits and signs"
         )
     return ExternalEngine(config.served_name, external, key)
 
 
 class ExternalEngine:
-    """The way to an API and back."""
+    """Passes requests to an API and answers back."""
 
     def __init__(self, served_name: str, config: ExternalConfig, key: str) -> None:
         self._served_name = served_name
@@ -81,28 +82,30 @@ class ExternalEngine:
         self._session: aiohttp.ClientSession | None = None
 
     async def build_app(self) -> ASGIApp:
-        """Return the HTTP application; its lifespan holds the connections."""
+        """Return the HTTP application, whose lifespan holds the connections."""
         return self._serve
 
     def find_failure(self) -> str | None:
-        """Return None: an API that is down does not make this replica a bad one, or one blip would take all of them out."""
+        """Return None: if an API that is down made replicas fail, one short outage would remove all of them."""
         return None
 
     def take_snapshot(self) -> EngineSnapshot:
-        """Return the requests under way. Tokens are 0, since only the API counts them, and so are the times: the front takes them."""
+        """Return the requests in progress. Tokens and times are 0: only the API counts tokens, and the application measures times."""
         empty = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
         return EngineSnapshot(self._running, 0, 0.0, 0, 0, empty)
 
     def render_metrics(self) -> bytes:
-        """Return nothing: the replica's own metrics say all there is."""
+        """Return nothing: the replica's own metrics are complete."""
         return b""
 
     async def load_adapter(self, name: str, path: str) -> None:
-        """Refuse: what a model elsewhere is made of is nobody's here to say."""
-        raise AdapterError(f"an API elsewhere takes no adapter: {name} in {path}")
+        """Raise `AdapterError`: this replica cannot change the model of an API."""
+        raise AdapterError(
+            f"an external API takes no adapter ({name} in {path}). Remove spec.model.adapters"
+        )
 
     async def unload_adapter(self, name: str) -> None:
-        """Do nothing: none is ever loaded."""
+        """Do nothing: no adapter is ever loaded."""
 
     def shutdown(self) -> None:
         """Do nothing: the application's lifespan closes the connections."""
@@ -147,7 +150,11 @@ class ExternalEngine:
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = json.loads((await receive())["body"])
         if body.get("model") not in (None, self._served_name):
-            await send_error(send, 404, f"the model {body['model']!r} does not exist")
+            await send_error(
+                send,
+                HTTPStatus.NOT_FOUND,
+                f"the model {body['model']!r} does not exist. Use {self._served_name!r}.",
+            )
             return
         chat = scope["path"].endswith("/chat/completions")
         body = apply_prompt(body, self._config.prompt, chat=chat)
@@ -166,11 +173,14 @@ class ExternalEngine:
         """Send one request and passes its answer on.
 
         Raises:
-            UnreachableError: there is none; nothing was sent to the client.
-            AnswerCutError: it broke off.
+            UnreachableError: the API does not answer; the client has got nothing.
+            AnswerCutError: the API ended the answer early.
         """
         if self._session is None:
-            raise UnreachableError(503, "this replica is only starting")
+            raise UnreachableError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "this replica is still starting. Send the request again.",
+            )
         begun = False
         try:
             async with self._session.post(url, json=body, allow_redirects=False) as answer:
@@ -181,14 +191,14 @@ class ExternalEngine:
                     return
             await _send_whole(send, *refused)
         except (TimeoutError, aiohttp.ClientError) as error:
-            # why: `from None` and a sentence of our own, because aiohttp's errors hold the request, and that holds the key.
+            # why: aiohttp's errors hold the request, which holds the key; hence `from None` and our own message.
             found = self._explain(error)
             if not begun:
                 raise found from None
             await self._cut(send, found)
 
     async def _cut(self, send: Send, why: UnreachableError) -> None:
-        """End an answer of which the client has a part: OpenAI clients read an event that is an error, all see a broken answer."""
+        """End an answer of which the client has a part: OpenAI clients read the error event, others see a broken answer."""
         event = b"data: " + json.dumps(build_openai_error(why.status, str(why))).encode() + b"\n\n"
         await send({"type": "http.response.body", "body": event, "more_body": True})
         raise AnswerCutError(str(why)) from None
@@ -196,24 +206,24 @@ class ExternalEngine:
     async def _read_refusal(
         self, answer: aiohttp.ClientResponse
     ) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
-        """Return status, headers and body of an answer that is none; an API may repeat in it what it was sent, the key too."""
+        """Return status, headers and body of a refusal, without the key, which an API may repeat; None for any other answer."""
         if answer.status in _key_refused:
             raise UnreachableError(
-                502,
+                HTTPStatus.BAD_GATEWAY,
                 f"the API at {self._host} refused the key (status {answer.status}): "
                 "check the Secret of spec.engine.external.apiKeySecretRef",
             )
-        if answer.status in _redirects:
+        if HTTPStatus.MULTIPLE_CHOICES <= answer.status < HTTPStatus.BAD_REQUEST:
             raise UnreachableError(
-                502,
+                HTTPStatus.BAD_GATEWAY,
                 f"the API at {self._host} answered with a redirect (status {answer.status}): "
                 "check spec.engine.external.baseURL",
             )
-        if answer.status < _errors:
+        if answer.status < HTTPStatus.BAD_REQUEST:
             return None
         body = b"" if "content-encoding" in answer.headers else await _read_short(answer.content)
         if not body:
-            message = f"the API at {self._host} refused the request"
+            message = f"the API at {self._host} refused the request and gave no reason"
             body = json.dumps(build_openai_error(answer.status, message)).encode()
         if self._key:
             body = body.replace(self._key, REDACTED)
@@ -224,13 +234,13 @@ class ExternalEngine:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         encoded = "content-encoding" in answer.headers
         chunks = answer.content.iter_any()
-        # A whole answer has no blank line and so is one piece, which the front can read the usage of.
+        # An answer that is not streamed has no blank line, so it is one piece, and its usage can be read.
         async for chunk in chunks if encoded else split_events(chunks):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def _select_headers(self, answer: aiohttp.ClientResponse) -> list[tuple[bytes, bytes]]:
-        """Return the headers a client may want; none that could set something in it, none that holds the key."""
+        """Return the headers for the client: only harmless ones, and none with the key."""
         found = [
             (name.lower().encode("latin-1"), value.encode("latin-1", errors="replace"))
             for name, value in answer.headers.items()
@@ -241,17 +251,23 @@ class ExternalEngine:
     def _explain(self, error: Exception) -> UnreachableError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return UnreachableError(
-                504, f"the API at {self._host} took no connection within {CONNECT_SECONDS:.0f} s"
+                HTTPStatus.GATEWAY_TIMEOUT,
+                f"the API at {self._host} accepted no connection within {CONNECT_SECONDS:.0f} s",
             )
         if isinstance(error, TimeoutError):
             return UnreachableError(
-                504,
-                f"the API at {self._host} said nothing for {self._config.timeout_seconds} s "
+                HTTPStatus.GATEWAY_TIMEOUT,
+                f"the API at {self._host} sent nothing for {self._config.timeout_seconds} s "
                 "(spec.engine.external.timeoutSeconds)",
             )
         if isinstance(error, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError):
-            return UnreachableError(502, f"the API at {self._host} {_describe_broken(error)}")
-        return UnreachableError(502, f"the API at {self._host} gave no proper HTTP answer")
+            return UnreachableError(
+                HTTPStatus.BAD_GATEWAY, f"the API at {self._host} {_describe_broken(error)}"
+            )
+        return UnreachableError(
+            HTTPStatus.BAD_GATEWAY,
+            f"the API at {self._host} did not send valid HTTP. Check spec.engine.external.baseURL",
+        )
 
     @property
     def _host(self) -> str:
@@ -262,7 +278,7 @@ def _describe_broken(error: aiohttp.ClientConnectionError | aiohttp.ClientPayloa
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return "has a certificate that cannot be verified"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "cannot be reached: its name does not resolve"
+        return "cannot be reached: its name does not resolve. Check spec.engine.external.baseURL and the cluster's DNS"
     if isinstance(error, aiohttp.ClientConnectorError):
         known = error.errno is not None and error.errno > 0
         return f"cannot be reached: {os.strerror(error.errno or 0) if known else 'no connection'}"
@@ -270,9 +286,9 @@ def _describe_broken(error: aiohttp.ClientConnectionError | aiohttp.ClientPayloa
 
 
 async def split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield whole server-sent events: the network cuts where it likes, and times are taken per event.
+    """Yield whole server-sent events, because times are measured per event and the network splits anywhere.
 
-    What is left at the end comes as it is, and so does an event beyond `MAX_EVENT_BYTES`.
+    The rest at the end is yielded as it is, and so is an event above `MAX_EVENT_BYTES`.
     """
     rest = b""
     async for chunk in chunks:
@@ -286,7 +302,7 @@ async def split_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _find_event_end(text: bytes) -> int:
-    r"""Return the length of the first event with the blank line behind it, or 0.
+    r"""Return the length of the first event with its blank line, or 0 if it is not complete.
 
     >>> _find_event_end(b"data: 1\n\ndata: 2"), _find_event_end(b"data: 1\r\n\r\n"), _find_event_end(b"data")
     (9, 11, 0)
@@ -296,7 +312,7 @@ def _find_event_end(text: bytes) -> int:
 
 
 async def run_until_client_leaves(receive: Receive, work: Awaitable[None]) -> None:
-    """Await `work`, and ends it when the client leaves: nobody pays for tokens that nobody reads."""
+    """Await `work`, and cancel it if the client leaves, so that nobody pays for tokens that nobody reads."""
     task = asyncio.ensure_future(work)
     watch = asyncio.create_task(_wait_for_disconnect(receive))
     try:
@@ -315,7 +331,7 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 async def _read_short(content: aiohttp.StreamReader) -> bytes:
-    """Return the whole of a short text, and nothing of one longer than `MAX_ERROR_BYTES`: a key that is cut is not found."""
+    """Return a whole short text, or nothing if it exceeds `MAX_ERROR_BYTES`: in a part of it, a key could be cut and not found."""
     found = b""
     async for chunk in content.iter_any():
         found += chunk
@@ -326,12 +342,12 @@ async def _read_short(content: aiohttp.StreamReader) -> bytes:
 
 async def _send_json(send: Send, document: Mapping[str, Any]) -> None:
     kind = [(b"content-type", b"application/json")]
-    await _send_whole(send, _ok, kind, json.dumps(document).encode())
+    await _send_whole(send, HTTPStatus.OK, kind, json.dumps(document).encode())
 
 
 async def _send_whole(
     send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
     headers = [*headers, (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": int(status), "headers": headers})
     await send({"type": "http.response.body", "body": body})

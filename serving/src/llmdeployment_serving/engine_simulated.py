@@ -1,7 +1,7 @@
-"""`engine: simulated`: an OpenAI-compatible server around the queueing model, with no model in it.
+"""`engine: simulated`: an OpenAI-compatible server around the queueing model, without a language model.
 
-For rollouts, chaos and scale tests. It is honest about itself: every answer starts with `[simulated]` and repeats the prompt, a token is a
-word, `system_fingerprint` and the model card say `simulated`, and so do `/stats` and `/metrics`. No number of it is a model's.
+For rollouts, chaos and scale tests. Everything says that it is simulated: every answer starts with `[simulated]` and repeats the
+prompt, a token is a word, and `system_fingerprint`, the model card, `/stats` and `/metrics` say `simulated`.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from llmdeployment_serving.errors import AdapterError, ConfigError, build_openai
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
 from llmdeployment_serving.simulated_api import (
     BadRequestError,
-    CompletionRequest,
     Reply,
     parse_request,
     render_chunks,
@@ -30,11 +30,11 @@ from llmdeployment_serving.simulated_api import (
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
 
 ADAPTER_SECONDS = 0.2
-"""How long an adapter takes to load."""
+"""Seconds that an adapter takes to load."""
 
 
 async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
-    """Return a running engine, `warm-up-seconds` later."""
+    """Return a running engine after `warm-up-seconds`."""
     rates = parse_rates(config.engine.args)
     if rates.fail_start:
         raise ConfigError(rates.fail_start)
@@ -43,7 +43,7 @@ async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
 
 
 class SimulatedEngine:
-    """Runs a `Batch` against the clock and hands out its tokens."""
+    """Runs a `Batch` in real time and hands out its tokens."""
 
     def __init__(self, served_name: str, rates: Rates) -> None:
         self._served_name = served_name
@@ -85,11 +85,11 @@ class SimulatedEngine:
         )
 
     def render_metrics(self) -> bytes:
-        """Return nothing: the replica's own metrics say all there is."""
+        """Return nothing: the replica's own metrics are complete."""
         return b""
 
     async def load_adapter(self, name: str, path: str) -> None:
-        """Take any folder for an adapter; answers to `name` say it beside the mark."""
+        """Accept any folder as an adapter; answers of `name` show it in the mark."""
         if not await asyncio.to_thread(Path(path).is_dir):
             raise AdapterError(f"there is no folder {path} in this pod")
         await asyncio.sleep(ADAPTER_SECONDS)  # why: the simulated time of loading
@@ -104,7 +104,7 @@ class SimulatedEngine:
         self._loop.cancel()
 
     async def _run(self) -> None:
-        """Take step after step. A late wake-up shortens the next sleep, so that rates hold on a busy machine."""
+        """Run steps forever. A late wake-up shortens the next sleep, so that rates hold on a busy machine."""
         deadline = time.monotonic()
         while True:
             if not self._batch.running and not self._batch.waiting:
@@ -148,7 +148,9 @@ class SimulatedEngine:
             del self._queues[key], self._arrived[key]
 
     async def _answer_health(self) -> Response:
-        return Response(status_code=503 if self.find_failure() else 200)
+        return Response(
+            status_code=HTTPStatus.SERVICE_UNAVAILABLE if self.find_failure() else HTTPStatus.OK
+        )
 
     async def _list_models(self) -> dict[str, Any]:
         card = {
@@ -172,25 +174,28 @@ class SimulatedEngine:
             model = body.get("model")
             adapter = model if model in self._adapters else None
             name = adapter or self._served_name
-            asked = parse_request(body, name, self._batch.rates, chat=chat, adapter=adapter)
+            completion = parse_request(body, name, self._batch.rates, chat=chat, adapter=adapter)
         except BadRequestError as error:
             return JSONResponse(build_openai_error(error.status, str(error)), error.status)
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
         if self._random.random() * 100.0 < self._batch.rates.error_percent:
-            return JSONResponse(build_openai_error(500, "simulated failure"), 500)
-        reply = Reply(asked, f"sim-{uuid.uuid4().hex}", int(time.time()))
-        sequence = Sequence(len(asked.prompt), asked.output_tokens)
-        if asked.stream:
+            return JSONResponse(
+                build_openai_error(status, "simulated failure (error-percent of spec.engine.args)"),
+                status,
+            )
+        reply = Reply(completion, f"sim-{uuid.uuid4().hex}", int(time.time()))
+        sequence = Sequence(len(completion.prompt), completion.output_tokens)
+        if completion.stream:
             chunks = render_chunks(reply, self._produce_tokens(sequence))
             return StreamingResponse(chunks, media_type="text/event-stream")
-        await self._drain(asked, sequence)
+        await self._drain(sequence)
         return JSONResponse(render_whole(reply))
 
-    async def _drain(self, asked: CompletionRequest, sequence: Sequence) -> None:
-        """Wait for every token of an answer that is sent whole."""
+    async def _drain(self, sequence: Sequence) -> None:
+        """Wait for every token of an answer that is not streamed."""
         tokens = self._produce_tokens(sequence)
         try:
             async for _ in tokens:
                 pass
         finally:
             await tokens.aclose()  # type: ignore[attr-defined]  # because it is an async generator
-        del asked

@@ -1,6 +1,6 @@
 """vLLM's own OpenAI server, in this process. The only module that imports vLLM.
 
-What it imports is not a promised API: vLLM 0.32 is pinned, and `tests/component/serving/test_vllm.py` holds these names. The steps are
+The names that it imports are not a stable API: vLLM 0.32 is pinned, and `tests/component/serving/test_vllm.py` checks them. The steps are
 those of `vllm serve`: parse flags, make the engine's config, start the engine, build the FastAPI application, fill its state.
 """
 
@@ -52,7 +52,7 @@ _worker_error = re.compile(r"Worker failed with error '(?P<sentence>.+)', please
 
 
 class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # because vLLM has no types here
-    """vLLM's parser, with an exception where argparse would end the process."""
+    """vLLM's parser; raises an exception where argparse would end the process."""
 
     @override
     def error(self, message: str) -> NoReturn:
@@ -63,7 +63,7 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
     """Return vLLM's parsed command line.
 
     Raises:
-        ConfigError: a flag vLLM does not have, or a value it does not take.
+        ConfigError: vLLM does not have a flag, or does not take its value.
     """
     # why: without abbreviations, `--tensor` cannot slip past the flags the operator reserves.
     parser = make_arg_parser(_Parser(prog="vllm serve", allow_abbrev=False))
@@ -78,20 +78,20 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
 
 
 def _build_eager_flags(config: ServingConfig) -> list[str]:
-    """Return what keeps vLLM from compiling the model where nothing can: on a CPU it writes C++, and the image has no compiler."""
+    """Return the flag that stops vLLM from compiling the model on a CPU without a C++ compiler, which the image lacks."""
     if {"enforce-eager", "no-enforce-eager", "optimization-level"} & set(config.engine.args):
         return []
     if not current_platform.is_cpu() or shutil.which(os.environ.get("CXX", "g++")):
         return []
-    logger.warning("no C++ compiler here: --enforce-eager is set")
+    logger.warning("no C++ compiler was found, so vLLM runs with --enforce-eager")
     return ["--enforce-eager"]
 
 
 async def start_vllm(config: ServingConfig) -> "VllmEngine":
-    """Return a loaded engine, a minute or more later.
+    """Return a loaded engine; this takes a minute or more.
 
     Raises:
-        ConfigError: vLLM refuses the flags, the model or the machine; the message is vLLM's own first error.
+        ConfigError: vLLM refuses the flags, the model or the machine; the message is vLLM's first error.
     """
     args = parse_flags(config)
     try:
@@ -101,7 +101,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
     except ValidationError as error:
         found = "; ".join(item["msg"].removeprefix("Value error, ") for item in error.errors())
         raise ConfigError(f"vLLM refuses the model or its flags: {found}") from None
-    # NotImplementedError is vLLM's own word for a combination of flags, model and machine that it does not support.
+    # vLLM raises NotImplementedError for a combination of flags, model and machine that it does not support.
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
         raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
     with watch_output() as lines:
@@ -138,7 +138,7 @@ class VllmEngine:
         return app  # type: ignore[no-any-return]  # because vLLM has no types here
 
     def find_failure(self) -> str | None:
-        """Return why the engine cannot go on, or None."""
+        """Return why the engine is dead, or None."""
         return "the vLLM engine process died" if self._engine.errored else None
 
     def take_snapshot(self) -> EngineSnapshot:
@@ -168,7 +168,7 @@ class VllmEngine:
         """Load an adapter into every process of the engine.
 
         Raises:
-            AdapterError: with vLLM's own reason, or what its files show.
+            AdapterError: vLLM refuses the adapter, or its files are those of another model.
         """
         await asyncio.to_thread(check_adapter, Path(path), Path(self._args.model))
         request = LoadLoRAAdapterRequest(lora_name=name, lora_path=path)
@@ -178,7 +178,7 @@ class VllmEngine:
             raise AdapterError(found["sentence"] if found else answer.error.message)
 
     async def unload_adapter(self, name: str) -> None:
-        """Take an adapter off the list, then out of memory; a request under way has it read again."""
+        """Remove an adapter from the list, then from memory; a request in progress loads it again."""
         models = self._serving_models()
         number = models.lora_requests[name].lora_int_id
         await models.unload_lora_adapter(UnloadLoRAAdapterRequest(lora_name=name))
@@ -186,7 +186,7 @@ class VllmEngine:
 
     def _serving_models(self) -> OpenAIServingModels:
         if self._models is None:
-            raise RuntimeError("build_app comes first")
+            raise RuntimeError("build_app must be called first")
         return self._models
 
     def shutdown(self) -> None:
@@ -195,7 +195,7 @@ class VllmEngine:
 
 
 def _build_histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401  # because prometheus_client has no type for it
-    """Return a histogram as `Histogram.as_json` writes it, summed over label sets."""
+    """Return a histogram in the form of `Histogram.as_json`, summed over label sets."""
     counts: dict[str, float] = {}
     total = seconds = 0.0
     for sample in family.samples if family else ():

@@ -1,12 +1,13 @@
-"""Asks a revision the golden set and says how many answers are as expected: the program of the evaluation's Job.
+"""The program of the evaluation's Job: asks a revision the golden set and counts the answers that are as expected.
 
-Its result is one JSON object in the container's termination log, where the operator reads it from the pod's status.
+The result is one JSON object in the container's termination log, and the operator reads it from the pod's status.
 """
 
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -17,14 +18,21 @@ from llmdeployment_serving.golden import GoldenError, Question
 
 TRIES = 5
 PAUSE_SECONDS = 1.0
-"""Before the second try; doubled before each further one: 1 + 2 + 4 + 8 = 15 s in all."""
+"""Seconds before the second try; doubled before each further one: 1 + 2 + 4 + 8 = 15 s in all."""
 REQUEST_SECONDS = 600.0
+"""Seconds that one answer may take."""
 RESULT_BYTES = 4096
-"""What Kubernetes keeps of a termination log."""
+"""Bytes of a termination log that Kubernetes keeps."""
 SHOWN_FAILURES = 10
 
-_BUSY = frozenset({429, 502, 503, 504})
-_OK = 200
+_BUSY = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 _ID_CHARACTERS, _WHY_CHARACTERS = 60, 200
 
 JUDGE_PROMPT = (
@@ -34,7 +42,7 @@ JUDGE_PROMPT = (
 
 
 class EvaluationError(ServingError):
-    """An evaluation that came to no result."""
+    """The evaluation has no result."""
 
 
 @dataclass(frozen=True)
@@ -49,16 +57,16 @@ class Judge:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is asked of whom.
+    """Options of an evaluation.
 
     Attributes:
-        url: of the runtime, without a path.
-        revision: number of the revision that has to answer.
-        model: what to put in `model`.
-        concurrency: questions under way at once.
-        max_tokens: bound of an answer's length for questions that say none, or None.
-        judge: who judges, or None.
-        pause_seconds: before a second try.
+        url: base URL of the runtime, without a path.
+        revision: number of the revision to evaluate.
+        model: value of the field `model`.
+        concurrency: questions in progress at once.
+        max_tokens: limit of an answer's tokens for questions without their own, or None.
+        judge: the model that judges, or None.
+        pause_seconds: seconds before a second try.
     """
 
     url: str
@@ -72,7 +80,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Failure:
-    """A question that was not answered as expected."""
+    """A question whose answer is not as expected."""
 
     id: str
     why: str
@@ -81,10 +89,10 @@ class Failure:
 async def evaluate(examination: Evaluation, questions: Sequence[Question]) -> str:
     """Return the result as JSON: score, passed, total, and the first failures.
 
-    A refusal or an error of the revision is a wrong answer; only a revision or a judge that cannot be reached is no result.
+    A refusal or an error of the revision is a wrong answer. There is no result only if the revision or the judge cannot be reached.
 
     Raises:
-        EvaluationError: the revision or the judge cannot be asked.
+        EvaluationError: the revision or the judge cannot be reached.
         GoldenError: a question needs a judge and there is none.
     """
     if examination.judge is None and (q := _find_for_judge(questions)) is not None:
@@ -111,7 +119,7 @@ async def evaluate(examination: Evaluation, questions: Sequence[Question]) -> st
 
 
 def format_result(total: int, failures: Sequence[Failure]) -> str:
-    """Return the JSON of a result, with as many failures as there is room for.
+    """Return the JSON of a result, with as many failures as fit.
 
     >>> format_result(3, [Failure("q2", "is not JSON: no")])
     '{"score": 66, "passed": 2, "total": 3, "failures": [{"id": "q2", "why": "is not JSON: no"}]}'
@@ -143,7 +151,7 @@ async def _check_question(
 ) -> str | None:
     """Return what is wrong with the revision's answer, or None."""
     body: dict[str, Any] = {"model": examination.model, "temperature": 0}
-    # max_completion_tokens is OpenAI's newer name of it.
+    # max_completion_tokens is OpenAI's newer name of the same limit.
     if examination.max_tokens is not None and "max_completion_tokens" not in question.parameters:
         body["max_tokens"] = examination.max_tokens
     body |= {**question.parameters, "messages": question.messages}
@@ -151,8 +159,8 @@ async def _check_question(
     headers = {"x-llm-revision": examination.revision}
     who = f"revision {examination.revision} at {examination.url}"
     status, text = await _ask(session, examination, who, url, body, headers)
-    if status != _OK:
-        return f"answered {status}: {quote(text)}"
+    if status != HTTPStatus.OK:
+        return f"answered {int(status)}: {quote(text)}"
     answer = _extract_content(text)
     if answer is None:
         return f"answered no text: {quote(text)}"
@@ -167,24 +175,24 @@ async def _judge(
     judge, criterion = examination.judge, question.expect.get("judge")
     if criterion is None or judge is None:
         return None
-    asked = json.dumps(question.messages, ensure_ascii=False)
-    told = f"Question:\n{asked}\n\nAnswer:\n{answer}\n\nCriterion:\n{criterion}"
-    messages = [{"role": "system", "content": judge.prompt}, {"role": "user", "content": told}]
+    conversation = json.dumps(question.messages, ensure_ascii=False)
+    text = f"Question:\n{conversation}\n\nAnswer:\n{answer}\n\nCriterion:\n{criterion}"
+    messages = [{"role": "system", "content": judge.prompt}, {"role": "user", "content": text}]
     body = {"model": judge.model, "temperature": 0, "messages": messages}
     url, who = f"{judge.url.rstrip('/')}/chat/completions", f"the judge at {judge.url}"
     headers = {"authorization": f"Bearer {judge.key}"} if judge.key else {}
     status, text = await _ask(session, examination, who, url, body, headers)
-    if status != _OK:
-        # Not the body: a provider's refusal may quote the key.
-        raise EvaluationError(f"{who} answered {status}: check its url, model and API key")
-    said = (_extract_content(text) or "").strip()
-    match said[:3].upper():
+    if status != HTTPStatus.OK:
+        # Without the body, because a provider's refusal may quote the key.
+        raise EvaluationError(f"{who} answered {int(status)}: check its url, model and API key")
+    reply = (_extract_content(text) or "").strip()
+    match reply[:3].upper():
         case "YES":
             return None
         case verdict if verdict.startswith("NO"):
-            return f"the judge says {quote(said)}"
+            return f"the judge says {quote(reply)}"
         case _:
-            return f"the judge said neither YES nor NO: {quote(said)}"
+            return f"the judge answered neither YES nor NO: {quote(reply)}"
 
 
 async def _ask(
@@ -195,10 +203,10 @@ async def _ask(
     body: Mapping[str, Any],
     headers: Mapping[str, str],
 ) -> tuple[int, str]:
-    """Return status and body of an answer; who is busy or cannot be reached is asked a few times.
+    """Return status and body of an answer. A server that is busy or unreachable is asked up to `TRIES` times.
 
     Raises:
-        EvaluationError: it could not be reached at all.
+        EvaluationError: no try reached the server.
     """
     pause, last = examination.pause_seconds, ""
     for attempt in range(1, TRIES + 1):
@@ -210,7 +218,7 @@ async def _ask(
                 if response.status not in _BUSY or attempt == TRIES:
                     return response.status, text
         except TimeoutError:
-            return 504, f"no answer within {REQUEST_SECONDS:g} s"
+            return HTTPStatus.GATEWAY_TIMEOUT, f"no answer within {REQUEST_SECONDS:g} s"
         except aiohttp.ClientError as error:
             last = str(error) or type(error).__name__
         if attempt < TRIES:

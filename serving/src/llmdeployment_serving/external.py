@@ -1,10 +1,11 @@
-"""The command `llmdeployment-serving external`: a replica without Ray and without an engine, whose answers come from an API elsewhere.
+"""The command `llmdeployment-serving external`: a replica without Ray and without an engine, whose answers come from an external API.
 
-Everything it needs is in its environment at birth, the prompt too: such a pod has no model to load, so another prompt is another pod.
+Its whole configuration is in its environment at the start, with the prompt. Such a pod loads no model, so another prompt is another pod.
 """
 
 import logging
 import re
+from http import HTTPStatus
 
 import uvicorn
 
@@ -19,17 +20,18 @@ logger = logging.getLogger(__name__)
 CONFIG = "LLMD_SERVING_CONFIG"
 """Environment variable with the `ServingConfig` (JSON)."""
 API_KEY = "LLMD_EXTERNAL_API_KEY"
-"""Environment variable with the API's key; unset for an API that asks for none."""
+"""Environment variable with the API's key; unset for an API without keys."""
 MAX_REVISIONS = 64
+"""Revisions that requests are counted for, at most."""
 
 _number = re.compile(rb"[1-9][0-9]{0,9}")
 
 
 async def serve_external(config: ServingConfig, key: str, host: str, port: int) -> None:
-    """Serve until SIGTERM, then ends the answers that are under way and returns.
+    """Serve until SIGTERM, then finish the answers in progress.
 
     Raises:
-        ConfigError: the configuration or the key is refused.
+        ConfigError: the configuration or the key is not valid.
     """
     app = await build_external_app(config, key)
     settings = uvicorn.Config(
@@ -41,17 +43,19 @@ async def serve_external(config: ServingConfig, key: str, host: str, port: int) 
 async def build_external_app(config: ServingConfig, key: str) -> ASGIApp:
     """Return the ASGI application of a replica."""
     if config.engine.name != "external":
-        raise ConfigError(f"engine.name is {config.engine.name}: this command runs external only")
+        raise ConfigError(
+            f"engine.name is {config.engine.name}, but this command runs the external engine only"
+        )
     engine = await start_external(config, key)
     front = ReplicaApp(config, engine, await engine.build_app())
     return _ExternalReplica(front)
 
 
 class _ExternalReplica:
-    """What Ray Serve does for other replicas: the probe's path, and the news of a revision.
+    """Does what Ray Serve does for other replicas: answers the probe's path, and adds revisions.
 
-    All revisions of these pods have one prompt, which the engine applies. So the numbers are only for counting, and are taken from the
-    gateway's header, up to a bound.
+    All revisions of these pods have one prompt, which the engine applies. So their numbers only count requests; they come from the
+    gateway's header, up to `MAX_REVISIONS`.
     """
 
     def __init__(self, front: ReplicaApp) -> None:
@@ -66,8 +70,8 @@ class _ExternalReplica:
         try:
             await self._replica_app(scope, receive, send)
         except AnswerCutError as error:
-            # why: returning without the answer's end has uvicorn close the connection, so the client sees that it is not whole.
-            logger.warning("an answer broke off: %s", error)
+            # why: without the answer's end uvicorn closes the connection, so the client sees that the answer is not complete.
+            logger.warning("an answer was cut off: %s", error)
 
     def _add_revision(self, number: bytes) -> None:
         known = self._replica_app.user_config.revisions
@@ -78,5 +82,5 @@ class _ExternalReplica:
 
 async def _send_healthy(send: Send) -> None:
     kind = [(b"content-type", b"text/plain"), (b"content-length", b"2")]
-    await send({"type": "http.response.start", "status": 200, "headers": kind})
+    await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": kind})
     await send({"type": "http.response.body", "body": b"ok"})

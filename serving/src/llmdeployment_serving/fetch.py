@@ -1,12 +1,13 @@
-"""Brings a model from a Hugging Face hub to a folder of this pod: the init container's whole work.
+"""Downloads a model from a Hugging Face hub to a folder of this pod, in the init container.
 
 Every failure is one sentence that names the source and what to do, since `kubectl describe` and the LLMDeployment's condition
-show nothing else. A folder that holds the model already (a PVC, a restarted pod) is taken as it is, without the network.
+show nothing else. A folder that already holds the model (a PVC, a restarted pod) is used as it is, without the network.
 """
 
 import json
 import shutil
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ MARKER = ".llmdeployment.json"
 _skipped = (".git", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".gguf", ".ot", ".tflite", ".md")
 _skipped_folders = ("onnx/", "original/", "openvino/", "coreml/", "metal/")
 _weights = ".safetensors"
-_http_unauthorized = 401
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,29 @@ class Source:
 
     @override
     def __str__(self) -> str:
-        """Return it as a user wrote it."""
+        """Return the source as a user writes it."""
         return f"hf://{self.repository}@{self.revision}"
 
 
 def parse_source(text: str) -> Source:
     """Return the parts of `hf://organisation/name[@revision]`; without a revision it is `main`."""
     if not text.startswith("hf://"):
-        raise FetchError(f"{text} is not a source this command fetches: it takes hf:// only")
+        raise FetchError(
+            f"{text} is not a source that this command can download. Use hf://organisation/name"
+        )
     repository, _, revision = text.removeprefix("hf://").partition("@")
     if repository.count("/") != 1 or not all(repository.split("/")):
-        raise FetchError(f"{text} is not hf://organisation/name or hf://organisation/name@revision")
+        raise FetchError(
+            f"{text} is not a valid source. Use hf://organisation/name or hf://organisation/name@revision"
+        )
     return Source(repository, revision or "main")
 
 
 def fetch_model(text: str, folder: Path, *, token: str | None) -> None:
-    """Put the model `text` names into `folder`.
+    """Download the model that `text` names into `folder`.
 
     Raises:
-        FetchError: one sentence; what was downloaded so far stays, and the next try resumes it.
+        FetchError: the download failed; the files so far stay, and the next try resumes it.
     """
     source = parse_source(text)
     if _is_complete(folder, source):
@@ -73,14 +77,14 @@ def fetch_model(text: str, folder: Path, *, token: str | None) -> None:
         )
     except FetchError:
         raise
-    except Exception as error:  # because whatever ends this process is told in one sentence
+    except Exception as error:  # because users see one sentence of any error
         raise _explain(error, source, has_token=token is not None) from error
     _check_sizes(folder, source, sizes)
     (folder / MARKER).write_text(json.dumps({"source": str(source), "commit": commit}))
 
 
 def select_files(names: list[str]) -> list[str]:
-    """Return the files of a repository that an engine reads: no second copy of the weights, no pictures of them in other formats."""
+    """Return the files of a repository that an engine reads, without copies of the weights in other formats."""
     kept = [
         name
         for name in names
@@ -92,14 +96,16 @@ def select_files(names: list[str]) -> list[str]:
 
 
 def _list_files(source: Source, token: str | None) -> tuple[str, dict[str, int]]:
-    """Return the commit the revision means today, and the size in bytes of each wanted file."""
+    """Return the current commit of the revision, and the size in bytes of each selected file."""
     info = HfApi(token=token or False).model_info(
         source.repository, revision=source.revision, files_metadata=True
     )
     sizes = {item.rfilename: item.size or 0 for item in info.siblings or ()}
     wanted = {name: sizes[name] for name in select_files(list(sizes))}
     if "config.json" not in wanted:
-        raise FetchError(f"{source} has no config.json, so it is no model that vLLM can load")
+        raise FetchError(
+            f"{source} has no config.json, so vLLM cannot load it. Check spec.model.source"
+        )
     return str(info.sha), wanted
 
 
@@ -110,7 +116,7 @@ def _check_space(folder: Path, source: Source, sizes: dict[str, int]) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise FetchError(
-            f"{source} needs {needed / 2**30:.1f} GiB more but {folder} has {free / 2**30:.1f} GiB "
+            f"{source} needs {needed / 2**30:.1f} GiB more, but {folder} has only {free / 2**30:.1f} GiB "
             "free: give the volume more room"
         )
 
@@ -120,9 +126,9 @@ def _check_sizes(folder: Path, source: Source, sizes: dict[str, int]) -> None:
         file = folder / name
         found = file.stat().st_size if file.exists() else 0
         if found != size:
-            file.unlink(missing_ok=True)  # why: or the next try takes it for complete
+            file.unlink(missing_ok=True)  # why: otherwise the next try would keep it as complete
             raise FetchError(
-                f"{name} of {source} arrived with {found} of {size} bytes: it will be tried again"
+                f"{name} of {source} arrived with {found} of {size} bytes: the download is tried again"
             )
 
 
@@ -139,7 +145,7 @@ def _explain(error: Exception, source: Source, *, has_token: bool) -> FetchError
 
 
 def _describe_error(error: Exception, source: Source, *, has_token: bool) -> str:
-    """Return what to tell of `error`. The hub answers 401 or 404 alike to a missing and to a private repository."""
+    """Return the message for `error`. The hub answers 401 or 404 both for a missing and for a private repository."""
     advice = "the token in HF_TOKEN may not read it" if has_token else "it may need a token"
     match error:
         case GatedRepoError():
@@ -148,10 +154,10 @@ def _describe_error(error: Exception, source: Source, *, has_token: bool) -> str
             found = "has no such revision: check spec.model.source"
         case RepositoryNotFoundError():
             found = f"was not found, or {advice} (spec.model.tokenSecretRef)"
-        case HfHubHTTPError() if error.response.status_code == _http_unauthorized:
+        case HfHubHTTPError() if error.response.status_code == HTTPStatus.UNAUTHORIZED:
             found = f"cannot be read: {advice} (spec.model.tokenSecretRef)"
         case HfHubHTTPError():
-            found = f"is refused by the hub ({error.response.status_code}): it will be tried again"
+            found = f"is refused by the hub (status {error.response.status_code}): the download is tried again"
         case HFValidationError():
             found = "is not a repository's name: check spec.model.source"
         case _:

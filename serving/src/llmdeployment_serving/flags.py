@@ -1,11 +1,11 @@
-"""The command line of `vllm serve` that a `ServingConfig` stands for, as text; vLLM itself is not needed here."""
+"""The flags of `vllm serve` for a `ServingConfig`, as text; needs no vLLM."""
 
 from collections.abc import Mapping
 
 from llmdeployment_serving.config import ServingConfig
 
 MAX_LORAS, MAX_CPU_LORAS, MAX_LORA_RANK = 4, 16, 64
-"""Different adapters in one batch, adapters kept in memory (others are read again when asked for), and the highest rank."""
+"""Adapters in one batch, adapters in memory (others are loaded again when needed), and the highest rank."""
 
 
 def build_vllm_flags(config: ServingConfig) -> list[str]:
@@ -17,7 +17,7 @@ def build_vllm_flags(config: ServingConfig) -> list[str]:
         f"--pipeline-parallel-size={config.pipeline_parallel_size}",
     ]
     if config.tensor_parallel_size * config.pipeline_parallel_size > 1:
-        # why: inside a Ray actor vLLM would ask Ray for more actors; this pod's processes are meant.
+        # why: inside a Ray actor vLLM would start more actors instead of processes of this pod.
         flags.append("--distributed-executor-backend=mp")
     if config.adapters:
         flags += _build_lora_flags(config.engine.args)
@@ -30,7 +30,7 @@ def build_vllm_flags(config: ServingConfig) -> list[str]:
 
 
 def _build_lora_flags(given: Mapping[str, object]) -> list[str]:
-    """Return what vLLM needs to take adapters, without the sizes a user gives.
+    """Return the flags that let vLLM load adapters, without the sizes that a user sets.
 
     >>> _build_lora_flags({"max-loras": 32})
     ['--enable-lora', '--max-cpu-loras=32', '--max-lora-rank=64']

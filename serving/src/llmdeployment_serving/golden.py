@@ -1,4 +1,4 @@
-"""The golden set: questions with what their answers must be, one JSON object a line."""
+"""The golden set: questions with checks of their answers, one JSON object per line."""
 
 import json
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from llmdeployment_serving.errors import ServingError
 
 MAX_QUESTIONS = 10_000
 MAX_BYTES = 32 * 1024 * 1024
+"""Bytes of a golden set, at most."""
 
 _FIELDS = frozenset({"id", "messages", "prompt", "expect", "parameters"})
 _OURS = frozenset({"messages", "prompt", "model", "stream", "stream_options", "n"})
@@ -18,7 +19,7 @@ _OURS = frozenset({"messages", "prompt", "model", "stream", "stream_options", "n
 
 
 class GoldenError(ServingError):
-    """A golden set that cannot be read."""
+    """The golden set cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Question:
     """One question.
 
     Attributes:
-        id: how people find it again; the number of its line where it has none.
-        messages: what is asked, as OpenAI's chat API has it.
-        expect: what the answer must be, by the kind of check.
-        parameters: further fields of the request.
+        id: the question's name in results; the number of its line by default.
+        messages: the conversation, as in OpenAI's chat API.
+        expect: the checks of the answer, by kind.
+        parameters: more fields of the request.
     """
 
     id: str
@@ -43,14 +44,16 @@ def read_golden(path: Path, name: str) -> tuple[Question, ...]:
 
     Args:
         path: the file.
-        name: what people call it, for messages.
+        name: its name in messages.
 
     Raises:
-        GoldenError: it is missing, too large, empty, or a line of it cannot be read; the text has the line's number.
+        GoldenError: the file is missing, too large or empty, or a line is not valid; the message has the line's number.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise GoldenError(f"{name} is larger than {MAX_BYTES // 2**20} MiB: ask less")
+            raise GoldenError(
+                f"{name} is larger than {MAX_BYTES // 2**20} MiB: use fewer questions"
+            )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise GoldenError(f"{name} is not UTF-8 text: {error.reason}") from None
@@ -62,13 +65,13 @@ def read_golden(path: Path, name: str) -> tuple[Question, ...]:
 
 
 def parse_golden(text: str, name: str = "the golden set") -> tuple[Question, ...]:
-    """Return the questions of a text; empty lines are passed over.
+    """Return the questions in a text; empty lines are skipped.
 
     >>> [q.id for q in parse_golden('{"prompt": "Capital of France?", "expect": {"contains": ["Paris"]}}')]
     ['line 1']
 
     Raises:
-        GoldenError: as `read_golden`.
+        GoldenError: as in `read_golden`.
     """
     questions = tuple(_parse_questions(text, name))
     if not questions:
@@ -79,7 +82,7 @@ def parse_golden(text: str, name: str = "the golden set") -> tuple[Question, ...
 
 
 def _parse_questions(text: str, name: str) -> Iterator[Question]:
-    # Not splitlines(): a JSON text may hold U+2028 as it is.
+    # Not splitlines(), because JSON may hold U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -90,7 +93,7 @@ def _parse_questions(text: str, name: str) -> Iterator[Question]:
 
 def _parse_question(row: object, number: int) -> Question:
     if not isinstance(row, dict):
-        raise ValueError("is not a JSON object")  # noqa: TRY004  # because what reads it knows one error
+        raise ValueError("is not a JSON object")  # noqa: TRY004  # because the caller handles one kind of error
     if unknown := sorted(row.keys() - _FIELDS):
         raise ValueError(f"{unknown[0]} is not known: use {', '.join(sorted(_FIELDS))}")
     return Question(
@@ -128,7 +131,7 @@ def _read_expect(expect: object) -> dict[str, Any]:
 
 def _read_parameters(parameters: object) -> dict[str, Any]:
     if not isinstance(parameters, dict):
-        raise ValueError("parameters must be an object")  # noqa: TRY004  # because what reads it knows one error
+        raise ValueError("parameters must be an object")  # noqa: TRY004  # because the caller handles one kind of error
     if ours := sorted(parameters.keys() & _OURS):
         raise ValueError(f"parameters cannot hold {ours[0]}: the evaluation sets it")
     return parameters

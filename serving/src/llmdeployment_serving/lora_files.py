@@ -1,7 +1,7 @@
-"""Whether a folder holds a LoRA adapter of a model, as far as files tell.
+"""Checks from its files whether a folder holds a LoRA adapter of a model.
 
-vLLM 0.32 says when a folder is missing or a rank too high. It does not compare an adapter's shapes with the model's: one made for a
-model of another width loads, and answers nonsense (measured). The shapes of both are in the headers of their safetensors files.
+vLLM 0.32 reports a missing folder or a rank that is too high. It does not compare an adapter's shapes with the model's: an adapter
+of a model with another width loads and answers nonsense (measured). The shapes of both are in the headers of their safetensors files.
 """
 
 import json
@@ -15,28 +15,28 @@ CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _peft_prefix = "base_model.model."
 _plain = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
-"""Types with one number an element; packed ones (4 bits) have other shapes than their layers."""
+"""Types with one number per element; packed types (4 bits) have other shapes than their layers."""
 _longest_header = 100_000_000  # bytes, safetensors' own limit
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 def check_adapter(folder: Path, model: Path) -> None:
-    """Return when nothing speaks against loading.
+    """Check that an adapter can be loaded.
 
     Args:
-        folder: of the adapter.
-        model: folder of the model it is for.
+        folder: folder of the adapter.
+        model: folder of its base model.
 
     Raises:
-        AdapterError: it is no adapter, or one of another model.
+        AdapterError: the folder holds no adapter, or one of another model.
     """
     if not folder.is_dir():
         raise AdapterError(f"there is no folder {folder} in this pod")
     if not (folder / CONFIG).is_file():
-        raise AdapterError(f"{folder} has no {CONFIG}: it is no adapter as PEFT saves them")
+        raise AdapterError(f"{folder} has no {CONFIG}, so it is not an adapter in PEFT's format")
     if not (folder / WEIGHTS).is_file():
-        return  # why: older formats are the engine's to judge
+        return  # why: the engine checks older formats
     base: Shapes = {}
     for file in sorted(model.glob("*.safetensors")):
         base |= read_shapes(file)
@@ -47,7 +47,7 @@ def check_adapter(folder: Path, model: Path) -> None:
 def find_misfit(
     adapter: Mapping[str, tuple[int, ...]], base: Mapping[str, tuple[int, ...]]
 ) -> str | None:
-    """Return the first layer whose two shapes do not go together, in words, or None. Layers the model's files do not name are not judged.
+    """Return a sentence about the first layer whose shapes do not match, or None. Layers that the model's files lack are not checked.
 
     >>> base = {"model.q.weight": (576, 576)}
     >>> find_misfit({"base_model.model.model.q.lora_A.weight": (8, 576)}, base)
@@ -71,7 +71,7 @@ def read_shapes(file: Path) -> Shapes:
     Source: https://huggingface.co/docs/safetensors (8 bytes of length, little-endian, then JSON).
 
     Raises:
-        AdapterError: the file is not what its name says.
+        AdapterError: the file cannot be read, or is not a safetensors file.
     """
     try:
         with file.open("rb") as handle:

@@ -1,4 +1,4 @@
-"""The command `llmdeployment-serving`: what the containers of a runtime run."""
+"""The command `llmdeployment-serving`, which runs in the containers of a runtime."""
 
 import argparse
 import asyncio
@@ -13,10 +13,11 @@ from llmdeployment_serving.drain import SETTLE_SECONDS, TIMEOUT_SECONDS, drain
 from llmdeployment_serving.errors import ConfigError, ServingError, write_termination_log
 
 HEAD_WAIT_SECONDS = 900.0
+"""Seconds that a worker waits for its head."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand, and return 0, or 1 after one sentence on stderr and in the termination log."""
+    """Run a subcommand. Return 0, or 1 after writing one sentence to stderr and the termination log."""
     options = _build_parser().parse_args(arguments)
     try:
         return int(options.run(options) or 0)
@@ -35,28 +36,28 @@ def _build_parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", help="run the Ray node of one replica")
     worker.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
     worker.set_defaults(run=_run_worker)
-    fetch = commands.add_parser("fetch-model", help="bring a model's files to this pod")
+    fetch = commands.add_parser("fetch-model", help="download a model's files to this pod")
     fetch.add_argument("--source", required=True, help="hf://organisation/name[@revision]")
-    fetch.add_argument("--to", required=True, type=Path, help="folder to put the files in")
+    fetch.add_argument("--to", required=True, type=Path, help="folder for the files")
     fetch.set_defaults(run=_fetch)
-    drain = commands.add_parser(
-        "drain", help="wait until this pod's replica has answered everything"
-    )
+    drain = commands.add_parser("drain", help="wait until this pod's replica has no request left")
     drain.add_argument("--settle", type=float, default=SETTLE_SECONDS, metavar="SECONDS")
     drain.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
     drain.set_defaults(run=_drain)
     external = commands.add_parser(
-        "external", help="pass requests on to an API somewhere else (configured by environment)"
+        "external", help="pass requests on to an external API (configured by the environment)"
     )
-    external.add_argument("--host", default="0.0.0.0")  # noqa: S104  # because a pod's port is for other pods; NetworkPolicies guard it
+    external.add_argument("--host", default="0.0.0.0")  # noqa: S104  # because other pods connect to it, and NetworkPolicies guard it
     external.add_argument("--port", type=int, default=REPLICA_PORT)
     external.set_defaults(run=_run_external)
     validate = commands.add_parser("validate-config", help="check a ServingConfig")
-    validate.add_argument("config", help="the JSON itself, or - for standard input")
+    validate.add_argument("config", help="a ServingConfig (JSON), or - for standard input")
     validate.set_defaults(run=_validate)
-    _add_evaluate(commands.add_parser("evaluate", help="ask a revision a golden set"))
+    _add_evaluate(commands.add_parser("evaluate", help="evaluate a revision on a golden set"))
     plain = commands.add_parser("serve", help="run a replica's HTTP server without Ray")
-    plain.add_argument("--config", required=True, help="a ServingConfig (JSON), or -")
+    plain.add_argument(
+        "--config", required=True, help="a ServingConfig (JSON), or - for standard input"
+    )
     plain.add_argument("--user-config", default="{}", help="a UserConfig (JSON)")
     plain.add_argument("--host", default="127.0.0.1")
     plain.add_argument("--port", type=int, default=30000)
@@ -65,14 +66,16 @@ def _build_parser() -> argparse.ArgumentParser:
 
 
 def _add_evaluate(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--url", required=True, help="of the runtime, without a path")
+    command.add_argument("--url", required=True, help="base URL of the runtime, without a path")
     command.add_argument("--revision", required=True, help="number of the revision")
-    command.add_argument("--model", required=True, help="what to put in `model`")
-    command.add_argument("--golden", required=True, type=Path, help="the golden set's file")
-    command.add_argument("--golden-name", help="what people call it; default: its path")
+    command.add_argument("--model", required=True, help="value of the field `model`")
+    command.add_argument("--golden", required=True, type=Path, help="file with the golden set")
+    command.add_argument("--golden-name", help="its name in messages (default: its path)")
     command.add_argument("--concurrency", type=int, default=4)
     command.add_argument("--max-tokens", type=int)
-    command.add_argument("--judge-url", help="the API key is read from LLMD_JUDGE_API_KEY")
+    command.add_argument(
+        "--judge-url", help="base URL of the judge; LLMD_JUDGE_API_KEY holds its API key"
+    )
     command.add_argument("--judge-model", default="")
     command.add_argument("--judge-prompt")
     command.set_defaults(run=_evaluate)
@@ -99,7 +102,7 @@ def _exec(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _drain(options: argparse.Namespace) -> None:
-    # why: 0 even when it gave up; Kubernetes ends the pod either way, and a failed hook reads like a fault of the pod.
+    # why: 0 even after it gave up; Kubernetes ends the pod anyway, and a failed hook looks like a fault of the pod.
     drain(
         node.read_replica_port(os.environ),
         settle_seconds=options.settle,
@@ -140,12 +143,12 @@ def _evaluate(options: argparse.Namespace) -> None:
     )
     questions = read_golden(options.golden, options.golden_name or str(options.golden))
     result = asyncio.run(evaluate.evaluate(examination, questions))
-    print(result)  # noqa: T201  # because this is its output
+    print(result)  # noqa: T201  # because this is the command's output
     write_termination_log(result)
 
 
 def _validate(options: argparse.Namespace) -> None:
-    print(_read_config(options.config).model_dump_json(by_alias=True))  # noqa: T201  # because this is its output
+    print(_read_config(options.config).model_dump_json(by_alias=True))  # noqa: T201  # because this is the command's output
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -163,7 +166,7 @@ def _parse_json(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise ConfigError(f"the config is not JSON: {error}") from None
+        raise ConfigError(f"the config is not valid JSON: {error}") from None
 
 
 if __name__ == "__main__":

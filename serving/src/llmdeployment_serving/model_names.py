@@ -1,7 +1,8 @@
-"""The model's name on the way in and out: clients know their own names for adapters, the engine knows its own."""
+"""Translates model names in answers: clients and the engine have different names for an adapter."""
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.engine import Message, Send
@@ -10,18 +11,18 @@ CONTENT_LENGTH = b"content-length"
 
 
 def make_renaming_send(send: Send, engine_name: str, client_name: str) -> Send:
-    """Return a `send` that puts the client's name where an answer has the engine's: `"model": "legal"`.
+    """Return a `send` that replaces the engine's name of a model by the client's: `"model": "legal"`.
 
-    Bytes are replaced and nothing is parsed, since this is done for every token. A model's own text cannot be meant: in it a quotation
-    mark has a backslash before it. An engine sends each event in one piece, so a name is never cut.
+    This replaces bytes and parses nothing, because it runs for every token. It never changes the model's text, in which quotation
+    marks have a backslash. An engine sends each event in one piece, so a name is never split.
     """
     old, new = json.dumps(engine_name).encode(), json.dumps(client_name).encode()
     start: Message | None = None
 
-    async def renamed(message: Message) -> None:
+    async def send_renamed(message: Message) -> None:
         nonlocal start
         if message["type"] == "http.response.start":
-            start = message  # why: its content-length is known with the first piece
+            start = message  # why: its content-length is known only with the first piece
             return
         if message["type"] == "http.response.body":
             message = {**message, "body": message.get("body", b"").replace(old, new)}
@@ -30,22 +31,22 @@ def make_renaming_send(send: Send, engine_name: str, client_name: str) -> Send:
                 start = None
         await send(message)
 
-    return renamed
+    return send_renamed
 
 
 def make_listing_send(send: Send, served_name: str, client_names: Mapping[str, str]) -> Send:
-    """Return a `send` that leaves in the engine's `/v1/models` what one revision has.
+    """Return a `send` that removes from the engine's `/v1/models` all models that a revision does not have.
 
     Args:
-        send: takes the answer.
-        served_name: of the base model.
-        client_names: of the revision's adapters, by the engine's names.
+        send: sends the answer.
+        served_name: name of the base model.
+        client_names: the engine's names of the revision's adapters to the clients' names.
     """
     names = {served_name: served_name, **client_names}
     start: Message = {}
     pieces: list[bytes] = []
 
-    async def listed(message: Message) -> None:
+    async def send_listed(message: Message) -> None:
         nonlocal start
         if message["type"] == "http.response.start":
             start = message
@@ -54,13 +55,13 @@ def make_listing_send(send: Send, served_name: str, client_names: Mapping[str, s
         if message.get("more_body", False):
             return
         body = b"".join(pieces)
-        if start["status"] == 200:  # noqa: PLR2004  # because an HTTP status is its own name
+        if start["status"] == HTTPStatus.OK:
             body = _rename_cards(body, names)
         whole = {"type": "http.response.body", "body": body}
         await send(_resize(start, whole))
         await send(whole)
 
-    return listed
+    return send_listed
 
 
 def _rename_cards(body: bytes, names: Mapping[str, str]) -> bytes:
@@ -70,7 +71,7 @@ def _rename_cards(body: bytes, names: Mapping[str, str]) -> bytes:
 
 
 def _resize(start: Message, first: Message) -> Message:
-    """Return the start of an answer with the length it now has, or none where more comes and nobody knows."""
+    """Return the start of an answer with its new length, or without a length if more pieces follow."""
     had = list(start.get("headers", ()))
     headers = [(name, value) for name, value in had if name.lower() != CONTENT_LENGTH]
     if len(headers) < len(had) and not first.get("more_body", False):

@@ -1,6 +1,6 @@
-"""How a pod becomes a Ray node: the environment and the command line of `ray start`, both as plain data.
+"""Environment and command line of `ray start` in a pod, both as plain data.
 
-The environment variables are Ray's and vLLM's; each line says what happens without it.
+The environment variables are those of Ray and vLLM; a comment on each says what happens without it.
 """
 
 import json
@@ -19,34 +19,34 @@ from llmdeployment_serving.errors import ConfigError
 GCS_PORT = 6379
 DASHBOARD_PORT = 8265
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
-"""Ray's shared memory; Serve passes no request through it in direct ingress, and the default takes 30 % of the pod's memory limit."""
+"""Bytes of Ray's shared memory. With direct ingress no request uses it, and the default is 30 % of the pod's memory limit."""
 MODEL_INFOS = "share/llmdeployment/modelinfos"
-"""In the environment's folder: files vLLM wrote when the environment was made."""
+"""Path below the Python environment: files that vLLM wrote when the image was built."""
 _gibibyte = 1024**3
 _connect_seconds = 2.0
 
 RAY_ENVIRONMENT: dict[str, str] = {
-    # Direct ingress: each replica serves HTTP itself. The default proxy costs 12 ms a request.
+    # Direct ingress: each replica serves HTTP itself. The default proxy adds 12 ms to a request.
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     # One replica per pod, so one port. Two ports, since Ray refuses an empty range.
     "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(REPLICA_PORT),
     "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(REPLICA_PORT + 1),
-    # A replaced replica must get the port back at once; the default keeps it closed for 150 s.
+    # A new replica needs the port at once; the default keeps it closed for 150 s.
     "RAY_SERVE_PORT_QUARANTINE_S": "0",
-    # How long a replica that is told to go stays reachable, for endpoints to be taken out.
+    # Seconds that a stopping replica stays reachable, until its endpoints are removed.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "30",
-    # The pod's preStop hook has drained the replica before Ray is told to stop; Ray would wait 30 s more for nothing.
+    # The pod's preStop hook drains the replica before Ray stops; by default Ray would wait another 30 s.
     "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-    # Workers outlive a head that is replaced; the default ends them after 60 s. Lower case is Ray's.
+    # Workers survive the replacement of the head; the default ends them after 60 s. Ray writes this name in lower case.
     "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
-    # Ray starts its workers, and so the engine, at nice 15.
+    # By default Ray starts its workers, and so the engine, at nice 15.
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
 
 def build_head_environment(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a head: `given` wins, so that a pod template can change any of it."""
+    """Return the environment of a head. `given` takes precedence, so that a pod template can change everything."""
     environment = {**RAY_ENVIRONMENT, **given}
     if directory := given.get("LLMD_GCS_DIR"):
         environment.setdefault("RAY_gcs_storage", "rocksdb")
@@ -60,8 +60,8 @@ def build_worker_environment(
 ) -> dict[str, str]:
     """Return the environment of a worker with `cpus` and `memory_bytes` (None: no limit).
 
-    vLLM's `auto` binding takes the machine's first cores in every pod, so two replicas on a machine share them while others idle: the
-    kernel places the threads instead, as many as the pod may use. The KV cache gets a quarter of the memory limit, at least 1 GiB.
+    vLLM's `auto` binding uses the machine's first cores in every pod, so two replicas on a machine would share them while others idle.
+    So the kernel places the threads, as many as the pod may use. The KV cache gets a quarter of the memory limit, at least 1 GiB.
     """
     environment = {
         **RAY_ENVIRONMENT,
@@ -75,7 +75,7 @@ def build_worker_environment(
 
 
 def build_head_command(environment: Mapping[str, str], extra: list[str]) -> list[str]:
-    """Return the command line of a head, which runs no work: no CPUs, no GPUs. `extra` goes last and wins."""
+    """Return the command line of a head, which has no CPUs and no GPUs for work. `extra` goes last and takes precedence."""
     return [
         *_build_ray_start(),
         "--head",
@@ -101,32 +101,34 @@ def build_worker_command(environment: Mapping[str, str], extra: list[str]) -> li
 
 
 def read_replica_port(environment: Mapping[str, str]) -> int:
-    """Return the port this pod's replica answers on."""
+    """Return the port of this pod's replica."""
     return int(environment.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
 
 
 def seed_model_infos(environment: Mapping[str, str], prefix: Path = Path(sys.prefix)) -> None:
-    """Give vLLM what it once found out about the commonest models' classes: else it starts a process for it at every start, 20 s."""
+    """Copy the image's facts about common models to vLLM's cache, which saves 20 s at every start."""
     root = environment.get("VLLM_CACHE_ROOT") or Path("~/.cache/vllm").expanduser()
     source, target = prefix / MODEL_INFOS, Path(root) / "modelinfos"
     if source.is_dir() and not target.exists():
-        with suppress(OSError):  # a start without it is slower, nothing else
+        with suppress(OSError):  # a start without them is only slower
             shutil.copytree(source, target, copy_function=shutil.copyfile)
 
 
 def read_head_address(environment: Mapping[str, str]) -> str:
-    """Return `host:port` of the head this worker belongs to."""
+    """Return `host:port` of this worker's head."""
     address = environment.get("LLMD_HEAD_ADDRESS", "")
     if ":" not in address:
-        raise ConfigError("LLMD_HEAD_ADDRESS is not set to host:port of the Ray head")
+        raise ConfigError(
+            "LLMD_HEAD_ADDRESS must be host:port of the Ray head; the operator sets it"
+        )
     return address
 
 
 def wait_for_head(address: str, *, timeout_seconds: float) -> None:
-    """Return once `address` accepts connections. A worker pod often starts before its head, and `ray start` would give up.
+    """Wait until `address` accepts connections. A worker pod often starts before its head, and `ray start` would give up.
 
     Raises:
-        ConfigError: it did not within `timeout_seconds`.
+        ConfigError: the head does not answer within `timeout_seconds`.
     """
     host, port = address.rsplit(":", 1)
     deadline = time.monotonic() + timeout_seconds
@@ -134,14 +136,16 @@ def wait_for_head(address: str, *, timeout_seconds: float) -> None:
         try:
             socket.create_connection((host, int(port)), timeout=_connect_seconds).close()
         except OSError:
-            time.sleep(0.5)  # why: polling a server that announces itself in no other way
+            time.sleep(0.5)  # why: polling, because the server does not announce its start
         else:
             return
-    raise ConfigError(f"the Ray head {address} could not be reached in {timeout_seconds:.0f} s")
+    raise ConfigError(
+        f"the Ray head {address} could not be reached within {timeout_seconds:.0f} s: check the head's pod"
+    )
 
 
 def read_cpu_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Return how many CPUs this pod may use, at least 1, from its cgroup (v2, then v1) or its affinity."""
+    """Return how many CPUs this pod may use, at least 1, from its cgroup (v2, then v1) or its CPU affinity."""
     available = len(os.sched_getaffinity(0))
     for quota_file, period_file in (
         (root / "cpu.max", root / "cpu.max"),
@@ -158,25 +162,25 @@ def read_cpu_limit(root: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def read_memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return this pod's memory limit in bytes, or None when it has none."""
+    """Return this pod's memory limit in bytes, or None if it has none."""
     for file in (root / "memory.max", root / "memory/memory.limit_in_bytes"):
         try:
             text = file.read_text().strip()
         except OSError:
             continue
-        # why: cgroup v1 says "no limit" with a number near 2**63.
+        # why: in cgroup v1 a number near 2**63 means no limit.
         return int(text) if text != "max" and int(text) < 2**60 else None
     return None
 
 
 def _build_own_address(environment: Mapping[str, str]) -> list[str]:
-    # why: Ray finds its own address by a route to the Internet, and takes 127.0.0.1 where there is none.
+    # why: Ray finds its own address by a route to the internet; without one it uses 127.0.0.1.
     address = environment.get("POD_IP")
     return ["--node-ip-address", address] if address else []
 
 
 def _build_ray_start() -> list[str]:
-    # why: the interpreter, not the `ray` script, whose first line holds the path it was installed under.
+    # why: the interpreter instead of the `ray` script, whose first line has the path of its installation.
     program = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
     return [*program, "--disable-usage-stats", "--object-store-memory", str(OBJECT_STORE_BYTES)]
 
@@ -185,13 +189,13 @@ def _read_resources(environment: Mapping[str, str]) -> dict[str, float]:
     try:
         resources = json.loads(environment.get("LLMD_RAY_RESOURCES") or "{}")
     except ValueError:
-        raise ConfigError("LLMD_RAY_RESOURCES is not JSON") from None
+        raise ConfigError("LLMD_RAY_RESOURCES is not valid JSON") from None
     if not isinstance(resources, dict):
         raise ConfigError("LLMD_RAY_RESOURCES is not a JSON object")
     return {**resources, REPLICA_RESOURCE: 1}
 
 
 def _require_token(environment: Mapping[str, str]) -> None:
-    """Refuse a Ray node without a token: whoever reaches an open one runs code in it (CVE-2023-48022)."""
+    """Refuse to start a Ray node without a token: anybody who reaches it could run code (CVE-2023-48022)."""
     if environment.get("RAY_AUTH_MODE") != "token" or not environment.get("RAY_AUTH_TOKEN"):
         raise ConfigError("RAY_AUTH_MODE=token and RAY_AUTH_TOKEN must be set on every Ray node")

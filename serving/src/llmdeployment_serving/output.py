@@ -1,7 +1,7 @@
-"""Reads along with what this process and its children print, to find the reason of a failed start.
+"""Reads the output of this process and its children, to find the reason of a failed start.
 
-vLLM's engine is a process of its own. When it does not start, the parent raises "Engine core initialization failed. See root cause
-above", and what is above (too little memory for the KV cache, an unsupported model) is only in the child's output.
+vLLM's engine is a separate process. If it does not start, the parent raises "Engine core initialization failed. See root cause
+above", and the root cause (too little memory for the KV cache, an unsupported model) is only in the child's output.
 """
 
 import os
@@ -17,7 +17,7 @@ _kept_lines = 2000
 
 @contextmanager
 def watch_output() -> Iterator[deque[str]]:
-    """Copy file descriptors 1 and 2, which children inherit, through a pipe; yields their last lines, still being filled."""
+    """Copy file descriptors 1 and 2, which children inherit, through a pipe; yield their last lines, which grow meanwhile."""
     lines: deque[str] = deque(maxlen=_kept_lines)
     originals = {number: os.dup(number) for number in (1, 2)}
     copiers = []
@@ -31,7 +31,7 @@ def watch_output() -> Iterator[deque[str]]:
     try:
         yield lines
     finally:
-        # why: children that live on keep the pipes, so the copiers go on and are not waited for.
+        # why: running children keep the pipes open, so the copiers continue and nobody waits for them.
         for number, original in originals.items():
             os.dup2(original, number)
 

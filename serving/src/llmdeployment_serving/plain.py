@@ -1,4 +1,4 @@
-"""A replica without Ray: the same engine and front behind uvicorn, for tests, measurements and small machines."""
+"""A replica without Ray: the same engine and application in uvicorn, for tests, measurements and small machines."""
 
 import asyncio
 
@@ -10,16 +10,16 @@ from llmdeployment_serving.start import start_engine
 
 
 async def serve_plain(config: ServingConfig, user_config: object, host: str, port: int) -> None:
-    """Serve until SIGTERM, then ends the streams that are under way and returns."""
+    """Serve until SIGTERM, then finish the streams in progress."""
     user = parse(UserConfig, user_config)
     engine = await start_engine(config)
     try:
-        front = ReplicaApp(config, engine, await engine.build_app())
-        front.take(user)
-        loading = asyncio.create_task(front.adapters.run(), name="adapters")
-        await front.adapters.wait_until_settled()
+        app = ReplicaApp(config, engine, await engine.build_app())
+        app.take(user)
+        loading = asyncio.create_task(app.adapters.run(), name="adapters")
+        await app.adapters.wait_until_settled()
         settings = uvicorn.Config(
-            front, host=host, port=port, lifespan="on", log_level="warning", access_log=False
+            app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
         )
         await uvicorn.Server(settings).serve()
         loading.cancel()

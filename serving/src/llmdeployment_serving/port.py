@@ -1,8 +1,8 @@
-"""Makes the replica's port survive the replica.
+"""Lets a new replica bind the port of the replica before it.
 
-Ray Serve binds a direct-ingress port without SO_REUSEADDR, and when the bind fails it never tries that
-port on that node again. In a pod with one port that is the end: after a replica dies, its closed connections stay in TIME_WAIT
-for 60 s (kubelet probes alone see to that), the next replica's bind fails, and none ever starts again (seen with Ray 2.60).
+Ray Serve binds a direct-ingress port without SO_REUSEADDR, and never tries a port again on a node where the bind failed. A pod
+has only one port. After a replica dies, its closed connections (such as kubelet's probes) stay in TIME_WAIT for 60 s, so the next
+replica's bind fails and no replica ever starts again (seen with Ray 2.60).
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from typing import Any
 
 
 def allow_rebinding(port: int) -> None:
-    """Have every later bind of `port` in this process set SO_REUSEADDR first.
+    """Set SO_REUSEADDR before every later bind of `port` in this process.
 
-    An audit hook, because Python documents it and Ray offers nothing: the alternative is to replace a private function of Ray's.
+    Uses an audit hook, which Python documents. Ray has no setting for it, and the alternative would replace a private function of Ray.
     """
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -28,7 +28,7 @@ def allow_rebinding(port: int) -> None:
 
 
 async def wait_until_free(port: int, *, timeout_seconds: float) -> bool:
-    """Return whether `port` could be bound within `timeout_seconds`: the previous replica's process may still be ending."""
+    """Return whether `port` could be bound within `timeout_seconds`: the process of the replica before may still be ending."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         with socket.socket() as probe:
@@ -36,7 +36,7 @@ async def wait_until_free(port: int, *, timeout_seconds: float) -> bool:
             try:
                 probe.bind(("", port))
             except OSError:
-                await asyncio.sleep(0.2)  # why: polling, nothing announces a closed port
+                await asyncio.sleep(0.2)  # why: polling, because nothing announces a closed port
             else:
                 return True
     return False

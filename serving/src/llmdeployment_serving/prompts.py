@@ -1,4 +1,4 @@
-"""How a revision's prompt gets into a request."""
+"""Adds a revision's prompt to a request."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ _bytes_per_token = 4
 
 
 def count_prompt_bytes(body: dict[str, Any], *, chat: bool) -> int:
-    """Return the UTF-8 bytes of the text a client sent as its prompt, before a revision adds its own; a token's number counts as 4.
+    """Return the UTF-8 bytes of the client's own prompt, without the revision's; the number of a token counts as 4 bytes.
 
-    A measure that is the same for every engine and known before any answers. Images, tools and the template are not in it.
+    This measure is the same for every engine and known before any answer. It leaves out images, tools and the template.
 
     >>> count_prompt_bytes({"messages": [{"role": "user", "content": "gr\u00fc\u00df"}]}, chat=True)
     6
@@ -33,7 +33,7 @@ def _count_bytes(content: Any) -> int:  # noqa: ANN401  # because a client's JSO
     for part in parts:
         text = part.get("text") if isinstance(part, dict) else part
         if isinstance(text, str):
-            # why: JSON can spell half a surrogate pair, which UTF-8 has no bytes for.
+            # why: JSON can hold half a surrogate pair, which UTF-8 cannot encode.
             total += len(text.encode(errors="surrogatepass"))
         elif isinstance(text, int):
             total += _bytes_per_token
@@ -51,7 +51,7 @@ def apply_prompt(body: dict[str, Any], prompt: PromptConfig, *, chat: bool) -> d
     """
     merged = dict(body)
     for name, value in prompt.defaults.items():
-        # why: OpenAI renamed max_tokens; a client that uses the other name has set the limit.
+        # why: OpenAI renamed max_tokens, and a client may set the limit by either name.
         names = _one_limit if name in _one_limit else (name,)
         if all(merged.get(alias) is None for alias in names):
             merged[name] = value

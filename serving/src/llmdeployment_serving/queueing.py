@@ -10,7 +10,7 @@ so one sequence alone decodes at `decode_rate` tokens/s, and many together appro
 fixed part (reading the weights) and a part per sequence. Worked example, the defaults (100 and 2,000 tokens/s): alone a token takes 10 ms;
 with 20 sequences a step takes 0.0095 + 20 / 2000 = 19.5 ms, so 51 tokens/s each and 1,026 tokens/s together.
 
-What it leaves out, on purpose: prefix caching, chunked prefill, preemption (KV cache is reserved whole at admission), speculation, and
+It leaves out on purpose: prefix caching, chunked prefill, preemption (KV cache is reserved whole at admission), speculation, and
 everything about the tokens themselves.
 """
 
@@ -27,9 +27,9 @@ class Rates:
 
     prefill_tokens_per_second: float = 20_000.0
     decode_tokens_per_second: float = 100.0
-    """Of one sequence alone."""
+    """Tokens/s of one sequence alone."""
     batch_tokens_per_second: float = 2_000.0
-    """What all sequences together approach."""
+    """Tokens/s that all sequences together approach."""
     max_num_seqs: int = 64
     max_num_batched_tokens: int = 8_192
     """Prompt tokens admitted in one step; a single longer prompt is still admitted alone."""
@@ -37,34 +37,36 @@ class Rates:
     max_model_len: int = 8_192
     warm_up_seconds: float = 0.0
     mean_output_tokens: int = 64
-    """Of answers whose length the client does not fix."""
+    """Mean tokens of answers whose length the client does not set."""
     jitter_percent: float = 0.0
-    """Standard deviation of a step's duration, in percent of it."""
+    """Standard deviation of a step's duration, in percent of the duration."""
     error_percent: float = 0.0
-    """Share of requests that end in a 500, for rollouts that must fail."""
+    """Percent of requests that end in a 500, for rollouts that must fail."""
     fail_start: str = ""
-    """When not empty, the engine refuses to start with this sentence."""
+    """If not empty, the engine refuses to start with this message."""
     seed: int = 0
 
     def step_seconds(self, running: int, prompt_tokens: int) -> float:
-        """Return how long a step takes; see the module's equation."""
+        """Return the seconds that a step takes; see the module's equation."""
         per_sequence = 1.0 / self.batch_tokens_per_second
         fixed = 1.0 / self.decode_tokens_per_second - per_sequence
         return prompt_tokens / self.prefill_tokens_per_second + fixed + running * per_sequence
 
 
 def parse_rates(args: dict[str, FlagValue]) -> Rates:
-    """Return the parameters `args` asks for.
+    """Return the parameters in `args`.
 
     Raises:
-        ConfigError: an unknown flag, a value that is no number, or numbers that describe no engine.
+        ConfigError: a flag is unknown, a value is not a number, or the numbers do not describe an engine.
     """
     values: dict[str, float | int | str] = {}
     defaults = Rates()
     for flag, value in args.items():
         name = flag.replace("-", "_")
         if not hasattr(defaults, name) or name == "step_seconds":
-            raise ConfigError(f"the simulated engine has no flag {flag}")
+            raise ConfigError(
+                f"the simulated engine has no flag {flag}: remove it from spec.engine.args"
+            )
         kind = type(getattr(defaults, name))
         try:
             values[name] = kind(value)
@@ -82,7 +84,9 @@ def parse_rates(args: dict[str, FlagValue]) -> Rates:
     if min(positive) <= 0:
         raise ConfigError("the simulated engine needs rates and limits above zero")
     if rates.batch_tokens_per_second < rates.decode_tokens_per_second:
-        raise ConfigError("batch-tokens-per-second is below decode-tokens-per-second")
+        raise ConfigError(
+            "batch-tokens-per-second is below decode-tokens-per-second: it must be at least as high"
+        )
     return rates
 
 
@@ -92,23 +96,23 @@ class Sequence:
 
     prompt_tokens: int
     output_tokens: int
-    """How many it will get."""
+    """Tokens that the answer will have."""
     produced: int = 0
 
     @property
     def reserved(self) -> int:
-        """KV cache tokens it holds from admission to its end."""
+        """KV cache tokens that it holds from its admission to its end."""
         return self.prompt_tokens + self.output_tokens
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one step does; it is finished `seconds` after it began."""
+    """One step, which takes `seconds`."""
 
     seconds: float
     admitted: tuple[Sequence, ...]
     sequences: tuple[Sequence, ...]
-    """Those that get a token at its end."""
+    """Sequences that get a token at the end of the step."""
 
 
 class Batch:
@@ -125,18 +129,18 @@ class Batch:
         return sum(sequence.reserved for sequence in self.running)
 
     def add(self, sequence: Sequence) -> None:
-        """Put `sequence` at the end of the queue."""
+        """Add `sequence` to the end of the queue."""
         self.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
-        """Take `sequence` out, wherever it is; one that is not there is no error, since it may just have finished."""
+        """Remove `sequence` from the batch or the queue; do nothing if it has finished already."""
         if sequence in self.running:
             self.running.remove(sequence)
         elif sequence in self.waiting:
             self.waiting.remove(sequence)
 
     def begin(self) -> Step:
-        """Admit what fits, first come first served, and returns the step that follows. The queue's head is never overtaken."""
+        """Admit the sequences that fit, first come first served, and return the next step. No sequence overtakes the first in the queue."""
         admitted: list[Sequence] = []
         prompt_tokens = 0
         kv_free = self.rates.kv_cache_tokens - self.kv_tokens
@@ -154,7 +158,7 @@ class Batch:
         return Step(seconds, tuple(admitted), tuple(self.running))
 
     def end(self, step: Step) -> tuple[Sequence, ...]:
-        """Give every sequence of `step` that is still here its token, and return those that got one."""
+        """Give a token to every sequence of `step` that is still in the batch, and return these sequences."""
         still = set(map(id, self.running))
         served = tuple(sequence for sequence in step.sequences if id(sequence) in still)
         for sequence in served:

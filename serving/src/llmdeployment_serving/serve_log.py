@@ -1,4 +1,4 @@
-"""Keeping Ray Serve's log whole while an engine is imported."""
+"""Keeps Ray Serve's log working while an engine is imported."""
 
 import logging
 import logging.handlers
@@ -7,7 +7,7 @@ Targets = list[tuple[logging.handlers.MemoryHandler, logging.Handler]]
 
 
 def list_log_targets() -> Targets:
-    """Return the memory handlers of all loggers, each with where it writes to."""
+    """Return the memory handlers of all loggers, each with its target."""
     found: Targets = []
     for logger in [logging.getLogger(), *logging.Logger.manager.loggerDict.values()]:
         for handler in getattr(logger, "handlers", []):
@@ -17,11 +17,11 @@ def list_log_targets() -> Targets:
 
 
 def restore_log_targets(targets: Targets) -> None:
-    """Give memory handlers back the target they had.
+    """Restore the targets of memory handlers.
 
-    `logging.config.dictConfig`, which vLLM calls when it is imported, closes every handler of the process, and a closed
-    MemoryHandler has no target any more. Serve asks each replica for the target's path when its controller
-    comes back after the Ray head died; a replica that cannot say is killed (measured: 18 s without an answer, Ray 2.60, vLLM 0.32).
+    vLLM calls `logging.config.dictConfig` at import, which closes every handler of the process, and a closed MemoryHandler loses its
+    target. When its controller restarts after the Ray head died, Serve asks each replica for the target's path, and kills a replica
+    that does not know it (measured: 18 s without an answer, Ray 2.60, vLLM 0.32).
     """
     for handler, target in targets:
         if handler.target is None:

@@ -1,9 +1,10 @@
-"""The simulated engine's side of OpenAI's API: requests in, answers out, no state."""
+"""OpenAI's API of the simulated engine: parses requests and renders answers, without state."""
 
 import json
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.queueing import Rates
@@ -13,20 +14,20 @@ FINGERPRINT = "simulated"
 
 
 class BadRequestError(Exception):
-    """A request the engine cannot answer."""
+    """A request that the engine cannot answer."""
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(message)
         self.status = status
 
 
 @dataclass(frozen=True)
 class CompletionRequest:
-    """What a request comes down to."""
+    """A parsed request."""
 
     model: str
     prompt: tuple[str, ...]
-    """Words; a word is a token here."""
+    """Words; each counts as a token."""
     output_tokens: int
     finish_reason: str
     stream: bool
@@ -35,7 +36,7 @@ class CompletionRequest:
     adapter: str | None = None
 
     def get_word(self, index: int) -> str:
-        """Return the answer's token at `index`: the mark, with the adapter in it, then the prompt's words round and round."""
+        """Return the answer's token at `index`: the mark with the adapter, then the words of the prompt again and again."""
         if index == 0:
             return MARK if self.adapter is None else f"{MARK[:-1]} {self.adapter}]"
         return " " + self.prompt[(index - 1) % len(self.prompt)]
@@ -51,7 +52,7 @@ class CompletionRequest:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer's identity."""
+    """An answer: its request, id and time of creation (Unix seconds)."""
 
     request: CompletionRequest
     identifier: str
@@ -61,15 +62,15 @@ class Reply:
 def parse_request(
     body: dict[str, Any], model: str, rates: Rates, *, chat: bool, adapter: str | None = None
 ) -> CompletionRequest:
-    """Return what `body` asks for.
+    """Return the request in `body`.
 
     Raises:
-        BadRequestError: another model, no prompt, several answers, or more tokens than the engine can hold.
+        BadRequestError: the request names another model, has no prompt, asks for several answers, or exceeds the engine's tokens.
     """
     if body.get("model") not in (None, model):
-        raise BadRequestError(f"the model {body['model']!r} does not exist", 404)
+        raise BadRequestError(f"the model {body['model']!r} does not exist", HTTPStatus.NOT_FOUND)
     if body.get("n") not in (None, 1):
-        raise BadRequestError("the simulated engine gives one answer (n = 1)")
+        raise BadRequestError("the simulated engine gives one answer only: set n to 1")
     prompt = _read_chat_words(body.get("messages")) if chat else _read_words(body.get("prompt"))
     if not prompt:
         raise BadRequestError("messages is empty" if chat else "prompt is empty")
@@ -137,7 +138,7 @@ def render_whole(reply: Reply) -> dict[str, Any]:
 
 
 async def render_chunks(reply: Reply, tokens: AsyncIterator[int]) -> AsyncIterator[bytes]:
-    """Yield the answer as server-sent events, one per token, each when its token comes."""
+    """Yield the answer as server-sent events, one per token, each as soon as its token is produced."""
     asked = reply.request
     kind = "chat.completion.chunk" if asked.chat else "text_completion"
     envelope = _build_envelope(reply, kind)

@@ -1,11 +1,11 @@
-"""Which engine a configuration names."""
+"""Starts the engine that a configuration names."""
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import Engine
 
 
 async def start_engine(config: ServingConfig) -> Engine:
-    """Return the engine `config` names, loaded and warm. vLLM is imported only when it is asked for."""
+    """Return the engine that `config` names, loaded. vLLM is imported only if it is that engine."""
     if config.engine.name == "simulated":
         from llmdeployment_serving.engine_simulated import (  # noqa: PLC0415  # because a process has one engine
             start_simulated,

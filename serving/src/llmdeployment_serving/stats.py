@@ -1,7 +1,7 @@
-"""What a replica counts: cumulative histograms and counters, per revision and for the whole engine.
+"""Counts of a replica: cumulative histograms and counters, per revision and for the whole engine.
 
-Everything only ever grows, from the start of the process. A reader keeps the last answer and subtracts, as with Prometheus counters, so
-that any number of readers at any rhythm get exact differences.
+All counts only grow, from the start of the process. A reader keeps its latest answer and subtracts, as with Prometheus counters. So
+any number of readers at any interval get exact differences.
 """
 
 from bisect import bisect_left, bisect_right
@@ -24,10 +24,10 @@ numbers people choose as targets (200 ms, 500 ms, 1 s, 5 s) are bounds themselve
 TOKEN_BOUNDS: tuple[float, ...] = tuple(
     digits * 10**power // 2 for power in range(1, 5) for digits in (2, 3, 4, 6, 10, 15)
 )
-"""Upper bounds of an answer's tokens, 10 to 75,000, by the same series."""
+"""Upper bounds of an answer's tokens, 10 to 75,000, in the same series."""
 
 PROMPT_BYTES = (1024, 8192)
-"""Where the buckets of prompt lengths end: below the first, below the second, and the rest. At 4 bytes a token, 256 and 2,048 tokens."""
+"""Bytes at which the buckets of prompt lengths end; the last bucket has the rest. At 4 bytes per token, 256 and 2,048 tokens."""
 
 
 def find_length_bucket(prompt_bytes: int) -> int:
@@ -40,7 +40,7 @@ def find_length_bucket(prompt_bytes: int) -> int:
 
 
 class Histogram:
-    """Durations in seconds, or other values, counted into buckets."""
+    """Counts of values, such as durations in seconds, by bucket."""
 
     def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
         self._bounds = bounds
@@ -63,7 +63,7 @@ class Histogram:
 
 
 class ByPromptLength:
-    """A histogram, and what is in it by prompt length."""
+    """A histogram, and its counts by prompt length."""
 
     def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
         self._all = Histogram(bounds)
@@ -86,21 +86,21 @@ class RevisionStats:
     """One revision's requests, measured where its bytes leave the replica."""
 
     requests: Counter[str] = field(default_factory=Counter)
-    """By status code; 499 is a client that left."""
+    """Requests by status code; 499 means that the client left."""
     ttft: ByPromptLength = field(default_factory=ByPromptLength)
-    """Arrival to first chunk, of streamed answers only: the others have no first chunk."""
+    """Seconds from arrival to the first chunk, of streamed answers only."""
     itl: ByPromptLength = field(default_factory=ByPromptLength)
-    """Gaps between chunks that carry tokens."""
+    """Seconds between two chunks that carry tokens."""
     e2e: ByPromptLength = field(default_factory=ByPromptLength)
-    """Arrival to last byte of answers that were finished."""
+    """Seconds from arrival to the last byte of finished answers."""
     output_tokens: ByPromptLength = field(default_factory=lambda: ByPromptLength(TOKEN_BOUNDS))
-    """Tokens of answers that were finished: by their usage, else a stream's chunks that carry tokens, else not counted."""
+    """Tokens of finished answers: from their usage, else the chunks of a stream that carry tokens, else not counted."""
     prompt_tokens: int = 0
-    """Of the answers that told how many of them were in the prefix cache."""
+    """Prompt tokens of the answers that report their cached tokens."""
     cached_prompt_tokens: int = 0
-    """How many that were."""
+    """How many of these tokens were in the prefix cache."""
     adapters: dict[str, str] = field(default_factory=dict)
-    """What became of its LoRA adapters: `loaded`, `loading`, or `failed: ` and why."""
+    """State of each LoRA adapter: `loaded`, `loading`, or `failed: ` with the reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Return this revision's part of `/stats`."""
@@ -115,7 +115,7 @@ class RevisionStats:
         return {**row, "adapters": self.adapters} if self.adapters else row
 
     def _count_cached(self) -> dict[str, int]:
-        """Return nothing until an answer told: 0 would say that the cache is of no use."""
+        """Return nothing until an answer reports cached tokens: 0 would mean that the cache is useless."""
         if not self.prompt_tokens:
             return {}
         return {
@@ -126,7 +126,7 @@ class RevisionStats:
 
 @dataclass(frozen=True)
 class EngineSnapshot:
-    """What an engine says about itself at one moment."""
+    """Counters of an engine at one moment."""
 
     running: int
     waiting: int
@@ -135,7 +135,7 @@ class EngineSnapshot:
     prompt_tokens: int
     generation_tokens: int
     histograms: dict[str, Any]
-    """`ttft`, `itl`, `e2e` and `queue`, each as `Histogram.as_json` writes it, over all requests since the start."""
+    """`ttft`, `itl`, `e2e` and `queue` in the form of `Histogram.as_json`, over all requests since the start."""
 
 
 def build_stats(
@@ -162,14 +162,14 @@ def build_stats(
 
 
 def render_metrics(document: dict[str, Any]) -> bytes:
-    """Return `/stats` in Prometheus' text format; its names say `llmdeployment`, so that they never pass for an engine's own."""
+    """Return `/stats` in Prometheus' text format; names begin with `llmdeployment`, so that nobody takes them for an engine's own."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Document(document))
     return generate_latest(registry)
 
 
 class _Document(Collector):
-    """Hands one document to prometheus_client, which knows the text format."""
+    """One document as metrics for prometheus_client, which writes the text format."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document

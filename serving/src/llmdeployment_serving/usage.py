@@ -1,4 +1,4 @@
-"""What an answer says of its own tokens: OpenAI's `usage`."""
+"""Reads the tokens that an answer reports: OpenAI's `usage`."""
 
 import json
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ class Usage:
     output_tokens: int
     prompt_tokens: int
     cached_tokens: int | None
-    """Prompt tokens that were in the prefix cache; None where the engine does not tell (vLLM: `enable-prompt-tokens-details`)."""
+    """Prompt tokens that were in the prefix cache; None if the engine does not report it (vLLM: `enable-prompt-tokens-details`)."""
 
 
 def find_usage(body: bytes) -> Usage | None:
-    """Return the last usage in a whole answer or in server-sent events, None where there is none that can be read.
+    """Return the last usage in a whole answer or in server-sent events, or None if there is none that can be read.
 
     >>> find_usage(b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5}}')
     Usage(output_tokens=5, prompt_tokens=9, cached_tokens=None)
     """
-    # why: parsing every chunk of every stream is dear. A text that holds this word has its quotes escaped.
+    # why: parsing every chunk of every stream is expensive. In a model's text the quotes of this word are escaped.
     if b'"usage"' not in body:
         return None
     found = None

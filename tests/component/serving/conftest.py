@@ -25,7 +25,7 @@ def ray_runtime(
     try:
         runtime.start()
         assert runtime.put(put_document) == 200
-        until(runtime.replicas, seconds=60, what="a running replica")
+        until(runtime.replicas, seconds=150, what="a running replica")
         yield runtime
     finally:
         runtime.stop()

@@ -207,7 +207,7 @@ async def test_an_api_that_says_nothing(api: Upstream, tmp_path: Path) -> None:
         async with proxy.ask(user="slow") as answer:
             text = await answer.text()
         assert answer.status == 504
-        assert "said nothing for 1 s (spec.engine.external.timeoutSeconds)" in text
+        assert "sent nothing for 1 s (spec.engine.external.timeoutSeconds)" in text
         assert (await proxy.counted())["requests"] == {"504": 1}
     await asyncio.wait_for(api.left.wait(), timeout=30)
 
@@ -316,8 +316,12 @@ async def refuses(port: int) -> bool:
 @pytest.mark.parametrize(
     ("config", "key", "sentence"),
     [
-        ("", "k", "the config is not JSON"),
-        ('{"servedName": "chat", "engine": {"name": "simulated"}}', "k", "runs external only"),
+        ("", "k", "the config is not valid JSON"),
+        (
+            '{"servedName": "chat", "engine": {"name": "simulated"}}',
+            "k",
+            "runs the external engine only",
+        ),
         (
             '{"servedName": "chat", "engine": {"name": "external"}}',
             "k",
@@ -331,7 +335,7 @@ async def refuses(port: int) -> bool:
         (
             EXTERNAL % "https://host/v1",
             "two\nsecret lines",
-            "apiKeySecretRef holds something that is no key",
+            "apiKeySecretRef does not hold a key",
         ),
     ],
 )

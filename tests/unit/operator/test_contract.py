@@ -56,7 +56,7 @@ def test_serving_accepts_what_the_operator_declares(name: str) -> None:
     config = parse_serving(ServingConfig, app["args"])
     assert config.engine.name == app["args"]["engine"]["name"]
     users = parse_serving(UserConfig, app["deployments"][0]["user_config"])
-    assert users.newest() == "1"
+    assert users.find_newest() == "1"
 
 
 def test_what_serve_says_back_needs_no_new_declaration() -> None:

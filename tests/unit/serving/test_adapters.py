@@ -149,7 +149,9 @@ async def test_a_model_that_the_revision_does_not_have_is_not_there(model: str) 
         status, _, body = await call(front, CHAT, asked(model), x_llm_revision="1")
 
     assert status == 404
-    assert body["error"]["message"] == f"the model {model!r} does not exist; there is chat, legal"
+    assert (
+        body["error"]["message"] == f"the model {model!r} does not exist. Use one of: chat, legal."
+    )
 
 
 async def test_a_failure_stays_with_its_adapter_and_is_told() -> None:

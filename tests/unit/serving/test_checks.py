@@ -44,7 +44,7 @@ def test_a_check(expect: dict[str, Any], answer: str, why: str | None) -> None:
         ("exact", "a", None),
         ("exact", "", "exact must be a text"),
         ("exact", 3, "exact must be a text"),
-        ("regex", "(", "regex cannot be read: missing )"),
+        ("regex", "(", "regex is not valid: missing )"),
         ("regex", "a" * 3 + "{2}", None),
         ("json", True, None),
         ("json", False, "json must be true"),

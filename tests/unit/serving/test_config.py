@@ -32,29 +32,29 @@ def test_defaults_are_small() -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (VLLM | {"bogus": 1}, "ServingConfig is refused: bogus: Extra inputs are not permitted"),
+        (VLLM | {"bogus": 1}, "ServingConfig is not valid: bogus: Extra inputs are not permitted"),
         (
             {"servedName": "chat"},
-            "ServingConfig is refused: ServingConfig: modelPath is empty: the vllm engine needs a model",
+            "ServingConfig is not valid: ServingConfig: modelPath is empty: the vllm engine needs a model",
         ),
         (
             VLLM | {"gpus": 2},
-            "ServingConfig is refused: ServingConfig: gpus is 2 but tensorParallelSize x pipelineParallelSize is 1",
+            "ServingConfig is not valid: ServingConfig: gpus is 2 but tensorParallelSize x pipelineParallelSize is 1",
         ),
         (
             VLLM | {"engine": {"args": {"host": "127.0.0.1"}}},
-            "ServingConfig is refused: engine.args: flag host cannot be set: the operator sets it",
+            "ServingConfig is not valid: engine.args: flag host cannot be set: the operator sets it",
         ),
         (
             VLLM | {"engine": {"args": {"no-disable-log-stats": True}}},
             (
-                "ServingConfig is refused: engine.args: flag no-disable-log-stats cannot be set: "
+                "ServingConfig is not valid: engine.args: flag no-disable-log-stats cannot be set: "
                 "scaling and rollouts decide on the engine's statistics"
             ),
         ),
         (
             [],
-            "ServingConfig is refused: ServingConfig: Input should be a valid dictionary or instance of ServingConfig",
+            "ServingConfig is not valid: ServingConfig: Input should be a valid dictionary or instance of ServingConfig",
         ),
     ],
 )

@@ -155,7 +155,7 @@ async def test_as_many_at_once_as_asked_for(stand: Stand) -> None:
         ("YES, it is.", None),
         ("\n yes", None),
         ("NO: it is rude.", "the judge says 'NO: it is rude.'"),
-        ("Maybe", "the judge said neither YES nor NO: 'Maybe'"),
+        ("Maybe", "the judge answered neither YES nor NO: 'Maybe'"),
         ("", "neither YES nor NO"),
     ],
 )

@@ -40,7 +40,7 @@ def test_a_line_separator_inside_a_text_ends_no_line() -> None:
         ('{"prompt": "a"}', "expect must be an object with at least one check"),
         ('{"prompt": "a", "expect": {}}', "expect must be an object with at least one check"),
         ('{"prompt": "a", "expect": {"equal": "a"}}', "expect.equal is not known"),
-        ('{"prompt": "a", "expect": {"regex": "["}}', "regex cannot be read"),
+        ('{"prompt": "a", "expect": {"regex": "["}}', "regex is not valid"),
         ('{"expect": {"json": true}}', "needs either messages or prompt"),
         ('{"prompt": "a", "messages": [], "expect": {"json": true}}', "needs either"),
         ('{"prompt": "", "expect": {"json": true}}', "prompt must be a text"),

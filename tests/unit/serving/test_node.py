@@ -101,7 +101,7 @@ def test_no_node_starts_without_a_token(given: dict[str, str]) -> None:
     ("environment", "message"),
     [
         ({}, "LLMD_HEAD_ADDRESS"),
-        ({"LLMD_HEAD_ADDRESS": "h:1", "LLMD_RAY_RESOURCES": "x"}, "is not JSON"),
+        ({"LLMD_HEAD_ADDRESS": "h:1", "LLMD_RAY_RESOURCES": "x"}, "is not valid JSON"),
         ({"LLMD_HEAD_ADDRESS": "h:1", "LLMD_RAY_RESOURCES": "[]"}, "is not a JSON object"),
     ],
 )

@@ -90,12 +90,15 @@ def test_every_sequence_gets_exactly_its_tokens(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ({"max-model-length": 1}, "the simulated engine has no flag max-model-length"),
+        (
+            {"max-model-length": 1},
+            "the simulated engine has no flag max-model-length: remove it from spec.engine.args",
+        ),
         ({"seed": "x"}, "engine flag seed: 'x' is not a number"),
         ({"max-num-seqs": 0}, "the simulated engine needs rates and limits above zero"),
         (
             {"batch-tokens-per-second": 1},
-            "batch-tokens-per-second is below decode-tokens-per-second",
+            "batch-tokens-per-second is below decode-tokens-per-second: it must be at least as high",
         ),
     ],
 )
