@@ -4,6 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${LLMD_CACHE:-$HOME/.cache/llmdeployment}
 uv_version=0.13.9
+# Ray and vLLM start for as long as it takes to compile what they import, where nothing may write bytecode later.
+export UV_COMPILE_BYTECODE=1
 uv=$cache/uv-$uv_version/bin/uv
 if [ ! -x "$uv" ]; then
   echo "bootstrap: installing uv $uv_version"
