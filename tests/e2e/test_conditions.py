@@ -52,7 +52,7 @@ def test_a_claim_that_does_not_exist(broken: dict[str, Live]) -> None:
 
 def test_a_gpu_that_the_cluster_does_not_have(broken: dict[str, Live]) -> None:
     message = broken["gpu"].until_reason("WaitingForGPU")
-    assert "for 1 nvidia.com/gpu; 0 of the cluster's 0 are free" in message
+    assert "for 1 nvidia.com/gpu. 0 of the cluster's 0 are free." in message
     assert broken["gpu"].condition("Degraded")["status"] == "False"
 
 
