@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cache=${LLMD_CACHE:-$HOME/.cache/llmdeployment}
 uv_version=0.13.9
-# Ray and vLLM start for as long as it takes to compile what they import, where nothing may write bytecode later.
+# Where PYTHONDONTWRITEBYTECODE is set, every process would compile what it imports, and Ray misses its own start-up deadlines.
 export UV_COMPILE_BYTECODE=1
 uv=$cache/uv-$uv_version/bin/uv
 if [ ! -x "$uv" ]; then

@@ -94,9 +94,7 @@ class Agent:
 
     async def _follow_keys(self) -> None:
         while True:
-            await asyncio.sleep(
-                _KEYS_SECONDS
-            )  # why: kubelet replaces a symbolic link without a notice
+            await asyncio.sleep(_KEYS_SECONDS)  # why: kubelet gives no notice of new files
             try:
                 found = read_keys(self._settings.keys_dir)
             except KeysError as error:
@@ -117,9 +115,7 @@ class Agent:
             for _ in range(int(_NOTICE_SECONDS / 0.1)):
                 if await self._is_stopping():
                     break
-                await asyncio.sleep(
-                    0.1
-                )  # why: the other container may get its signal a moment later
+                await asyncio.sleep(0.1)  # why: the other container gets its signal later
             while await self._is_stopping():  # noqa: ASYNC110  # because HAProxy does not announce the end of its last stream
                 await asyncio.sleep(0.5)  # why: see above
 

@@ -83,6 +83,15 @@ def reported(cluster: ClusterClient, name: str) -> bool:
     return found is not None and bool(found.get("status", {}).get("conditions"))
 
 
+def carries_spec(cluster: ClusterClient, name: str) -> bool:
+    """Say whether an object's workers are as many as its spec asks for now."""
+    found = cluster.get("LLMDeployment", name)
+    assert found is not None
+    selector = f"llmdeployment.dev/name={name},llmdeployment.dev/runtime"
+    workers = [each["spec"]["replicas"] for each in cluster.items("Deployment", selector)]
+    return workers == [found["spec"]["replicas"]]
+
+
 class Edits:
     """Somebody who changes many objects all the time, so that whoever acts is always about to write."""
 
@@ -150,6 +159,9 @@ def test_a_leader_that_was_paused_writes_nothing_and_ends(
         assert leader.process.wait(10) == 1
     # What the event loop had given to the system is sent: no process can check and send in one step.
     assert len(leader.writes[before:]) <= WORKERS
+    until(
+        lambda: all(carries_spec(cluster, name) for name in Edits.NAMES), 60, "all as the specs ask"
+    )
     assert "paused for longer than the Lease lasts" in leader.log.read_text()
     assert standby.leads()
 

@@ -5,7 +5,8 @@ aiohttp allows, for each attempt of a retry: when the connection is there, and a
 does in a task of its own. Headers are sent with the body, so a request that is stopped there sends nothing.
 
 No process can check and send in one step. What the event loop has already given to the system when its process is paused is
-sent when the process goes on: at most one request for each connection. The next leader's passes put it right.
+sent when the process goes on: at most one request for each connection. The next leader watches what was written and applies
+its own intent again.
 
 A request that is on its way when the lease is lost is cut off, because the process stops then (`kube/lease.py`). Between
 the leader's deadline and the moment at which another may take the Lease lie `lease_seconds - renew_seconds`, 3 s: the

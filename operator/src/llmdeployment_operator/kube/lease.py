@@ -102,8 +102,8 @@ class Leadership:
             await asyncio.Event().wait()
         while True:
             left = self._fence.seconds_left()
-            # why: the period of renewals
-            await asyncio.sleep(min(self._election.retry_seconds, max(0.0, left)))
+            pause = min(self._election.retry_seconds, max(0.0, left))
+            await asyncio.sleep(pause)  # why: the period of renewals
             left = self._fence.seconds_left()
             step = await self._try(min(REQUEST_SECONDS, max(0.0, left)))
             if step is Step.MAKE:

@@ -265,9 +265,7 @@ async def _send(  # noqa: PLR0913  # because each is a part of an HTTP request
             if delay is None or response.status != HTTPStatus.TOO_MANY_REQUESTS:
                 return response
             response.close()
-        await asyncio.sleep(
-            delay
-        )  # why: an API server that is busy or starts again is not asked at once
+        await asyncio.sleep(delay)  # why: an API server that is busy or restarts needs time
     raise AssertionError("the last try returns or raises")
 
 

@@ -82,9 +82,7 @@ class Reflector:
                 if isinstance(error, ApiError):
                     # Refused: what is allowed, or what there is, may have changed altogether.
                     self._version = ""
-                await asyncio.sleep(
-                    _delay(failures)
-                )  # why: the API server is not asked more often than this
+                await asyncio.sleep(_delay(failures))  # why: backoff
             self.restarts += 1
 
     async def _list(self) -> None:

@@ -12,7 +12,7 @@ from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.rollout.canary import plan_step
-from llmdeployment_operator.plan.rollout.commands import Commands, read_commands
+from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.state import (
     Rejection,
     RolloutState,
@@ -309,61 +309,6 @@ COMMANDS = {
 def test_a_command(commands: Commands, weight: int, needs: dict[int, int]) -> None:
     found = plan(CANARY, inputs(50, 4), PAUSED, commands)
     assert (found.weight, found.needs) == (weight, needs)
-
-
-@pytest.mark.parametrize(
-    ("annotation", "expected"),
-    [
-        ({"promote": "3"}, Commands(promote={3: None})),
-        ({"promote": "3/2"}, Commands(promote={3: 2})),
-        ({"abort": "3", "pause": "4"}, Commands(abort={3}, pause={4})),
-        ({"retry": "3/1"}, Commands(retry={3: 1})),
-        ({"promote": "3/1,4, 5/2"}, Commands(promote={3: 1, 4: None, 5: 2})),
-        ({"promote": "3/1,x,4/"}, Commands(promote={3: 1})),
-        ({"promote": "3/1,3/2"}, Commands(promote={3: 2})),
-        ({"abort": "3,4", "pause": ",5,"}, Commands(abort={3, 4}, pause={5})),
-        ({"retry": "3/1,4/2"}, Commands(retry={3: 1, 4: 2})),
-        ({"retry": "3"}, Commands()),
-        ({"abort": "3/1"}, Commands()),
-        ({"promote": "-1"}, Commands()),
-        ({"promote": "9" * 5000}, Commands()),
-        ({"promote": "1/2/3"}, Commands()),
-        ({"promote": ""}, Commands()),
-        ({"promote": "3/"}, Commands()),
-    ],
-)
-def test_commands_are_annotations(annotation: dict[str, str], expected: Commands) -> None:
-    found = read_commands({f"llmdeployment.dev/{key}": value for key, value in annotation.items()})
-    assert found == expected
-
-
-def test_memory_survives_the_status() -> None:
-    state = RolloutState(
-        stable=1,
-        canary=2,
-        step=1,
-        since=NOW,
-        weight=25,
-        ready=2,
-        progress_at=NOW,
-        attempt=3,
-        rejected=Rejection(2, 2, NOW, "too slow"),
-        warm=(WarmRevision(1, NOW),),
-    )
-    assert read_rollout_state({"arms": [format_rollout_state(state, "main")]}, "main") == state
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {},
-        {"name": "main", "step": "x", "stable": 4},
-        {"name": "main", "warm": [{}]},
-        {"name": "main", "progressAt": "2026-01-02T03:04:05"},
-    ],
-)
-def test_a_status_that_cannot_be_read_is_forgotten(row: dict[str, object]) -> None:
-    assert read_rollout_state({"arms": [row]}, "main") == RolloutState(stable=row.get("stable"))  # type: ignore[arg-type]  # because a row holds anything
 
 
 @settings(max_examples=300, deadline=None)
