@@ -45,7 +45,7 @@ def test_an_adapter_comes_by_a_canary_and_goes(adapted: Live) -> None:
         until_traffic(adapted, "rev1 50% rev2 50%")
         adapted.annotate(promote="2")
         until_traffic(adapted, "rev2 100%")
-        adapted.until_ready(30)
+        adapted.until_ready()
         assert said(adapted, "medical") == (200, "[simulated medical")
 
         adapted.edit(model=model(LEGAL, NOWHERE))
@@ -57,7 +57,7 @@ def test_an_adapter_comes_by_a_canary_and_goes(adapted: Live) -> None:
 
         adapted.edit(model=model(LEGAL))
         until_traffic(adapted, "rev1 100%")
-        adapted.until_ready(30)
+        adapted.until_ready()
         assert said(adapted, "medical")[0] == 404
         assert said(adapted, "legal")[0] == 200
     assert load.outcome.failed == 0, load.outcome

@@ -31,7 +31,7 @@ def weighted(control: int, other: dict[str, Any]) -> list[dict[str, Any]]:
 
 def until_traffic(arms: Live, wanted: str, seconds: float) -> None:
     until(lambda: arms.object["status"].get("traffic") == wanted, seconds, f"{wanted} is routed")
-    arms.until_ready(60)
+    arms.until_ready()
 
 
 def others(arms: Live) -> set[str]:

@@ -75,7 +75,7 @@ def test_one_that_cannot_start_is_given_up_and_undone(narrow: Live, workers: lis
         assert "the flag --bogus is not known" in message
 
         assert "revision 1" in kubectl_llm(narrow, "undo", "narrow", "--to", "1")
-        narrow.until_ready(60)
+        narrow.until_ready()
         assert narrow.object["spec"]["engine"]["args"] == {"decode-tokens-per-second": 50}
         assert traffic(narrow) == "rev1 100%"
     assert load.outcome.failed == 0, load.outcome
@@ -87,10 +87,10 @@ def test_replicas_move_one_in_one_out_and_back(narrow: Live, workers: list[int])
     with Load(narrow.url, "narrow") as load:
         narrow.edit(engine={"name": "simulated", "args": {"decode-tokens-per-second": 60}})
         until(lambda: traffic(narrow) == "rev3 100%", 200, "revision 3 has everything")
-        narrow.until_ready(60)
+        narrow.until_ready()
         kubectl_llm(narrow, "undo", "narrow")
         until(lambda: traffic(narrow) == "rev1 100%", 200, "revision 1 has everything again")
-        narrow.until_ready(60)
+        narrow.until_ready()
     assert load.outcome.failed == 0, load.outcome
     assert max(workers) <= REPLICAS + SURGE
 
@@ -108,4 +108,4 @@ def test_pods_that_are_taken_back_while_they_start_leave_at_once(narrow: Live) -
     name = until(starting, 90, "a pod of the new version starts")
     narrow.edit(engine={"name": "simulated", "args": {"decode-tokens-per-second": 50}})
     until(lambda: narrow.kube.get("pod", name) is None, 90, f"{name} is gone")
-    narrow.until_ready(60)
+    narrow.until_ready()

@@ -62,7 +62,7 @@ def test_a_model_is_changed_in_steps_and_back_at_once(steps: Live) -> None:
 
         steps.edit(engine={"name": "simulated", "args": SLOW})
         until_traffic(steps, "rev1 100%", 10)
-        steps.until_ready(10)
+        steps.until_ready()
     assert load.outcome.failed == 0, load.outcome
     assert first < second < set(USERS)
     assert {r["number"] for r in steps.object["status"]["revisions"]} == {1, 2}
@@ -80,7 +80,7 @@ def test_a_prompt_in_steps_is_aborted(steps: Live) -> None:
 
         steps.annotate(abort="3")
         until_traffic(steps, "rev1 100%", 30)
-        assert "aborted by annotation" in steps.until_reason("RolledBack", 10)
+        assert "aborted by annotation" in steps.until_reason("RolledBack")
         until(lambda: not who_has(steps, "3"), 10, "revision 3 answers nobody")
     assert load.outcome.failed == 0, load.outcome
     assert workers >= {pod["metadata"]["uid"] for pod in steps.pods("worker")}

@@ -40,13 +40,13 @@ def asked(live: Named) -> Live:
 def test_a_bad_answer_keeps_a_revision_from_its_first_request(asked: Live) -> None:
     with Load(asked.url, "asked") as load:
         asked.edit(prompt={"system": "Mumble."})
-        message = asked.until_reason("RolledBack", 120)
+        message = asked.until_reason("RolledBack")
         assert "revision 2 was given up" in message
         asked.edit(prompt={"system": "Speak.", "defaults": {"temperature": 0.5}})
         until(
             lambda: asked.object["status"].get("traffic") == "rev3 100%", 120, "revision 3 serves"
         )
-        asked.until_ready(60)
+        asked.until_ready()
     assert load.outcome.failed == 0, load.outcome
     rows = {row["number"]: row for row in asked.object["status"]["revisions"]}
     assert rows[2]["evaluation"]["score"] < 100

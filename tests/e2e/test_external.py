@@ -66,7 +66,7 @@ def test_an_arm_may_be_an_api_elsewhere(ours: Live, elsewhere: Live) -> None:
         )
         traffic = "own rev1 60% rented rev2 40%"
         until(lambda: ours.object["status"].get("traffic") == traffic, 90, traffic)
-        ours.until_ready(30)
+        ours.until_ready()
         answers = {user: asked(ours, user) for user in USERS}
 
         # The key is taken back over there: that arm's users are told so, the others notice nothing.

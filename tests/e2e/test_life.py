@@ -97,7 +97,7 @@ def test_a_new_prompt_takes_the_same_pods_and_fails_nobody(chat: Live) -> None:
     with Load(chat.url, "chat") as load:
         chat.edit(prompt={"system": "Second."})
         until(lambda: chat.object["status"]["traffic"] != "rev1 100%", 30, "traffic moves")
-        chat.until_ready(30)
+        chat.until_ready()
     assert load.outcome.failed == 0, load.outcome
     content = ask(chat.url, "chat")[1]["choices"][0]["message"]["content"]
     assert content.startswith("[simulated] Second.")
@@ -112,7 +112,7 @@ def test_the_ray_head_dies_and_nobody_notices(chat: Live) -> None:
         until(lambda: ray_answers(chat), 90, "Ray Serve is back")
     assert load.outcome.failed == 0, load.outcome
     assert chat.uid("worker") == worker
-    chat.until_ready(60)
+    chat.until_ready()
 
 
 def ray_answers(chat: Live) -> bool:

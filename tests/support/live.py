@@ -2,6 +2,7 @@
 
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,12 +93,8 @@ class Live:
         ]
         return next((c for c in fresh if c["type"] == kind), {})
 
-    def until_ready(self, seconds: float = 180) -> "Live":
-        until(
-            lambda: self.condition("Ready").get("status") == "True",
-            seconds,
-            f"{self.name} is Ready",
-        )
+    def until_ready(self, seconds: float = 300) -> "Live":
+        self.until_condition("Ready", lambda ready: ready.get("status") == "True", seconds)
         # kube-proxy may be a moment behind: until then nobody is at the Service's address.
         until(self.reached, 60, f"the gateway of {self.name} answers at {self.url}")
         return self
@@ -112,22 +109,27 @@ class Live:
         except OSError:
             return False
 
-    def until_reason(self, reason: str, seconds: float = 120) -> str:
+    def until_reason(self, reason: str, seconds: float = 200) -> str:
         """Wait until Ready is False for this reason; returns the message."""
+        wanted = ("False", reason)
+        found = self.until_condition(
+            "Ready", lambda ready: (ready.get("status"), ready.get("reason")) == wanted, seconds
+        )
+        return str(found["message"])
 
-        seen: list[str] = []
+    def until_condition(self, kind: str, holds: Callable[[Object], bool], seconds: float) -> Object:
+        """Wait until a condition is as wanted; a failure says all that it was, since the pods are gone by then."""
+        seen: dict[str, None] = {}
 
-        def message() -> str | None:
-            ready = self.condition("Ready")
-            if (ready.get("status"), ready.get("reason")) == ("False", reason):
-                return str(ready["message"])
-            seen.append(f"{ready.get('reason')}: {ready.get('message')}")
-            return None
+        def wanted() -> Object | None:
+            found = self.condition(kind)
+            seen[f"{found.get('status')}, {found.get('reason')}: {found.get('message')}"] = None
+            return found if holds(found) else None
 
         try:
-            return until(message, seconds, f"{self.name} is not ready because of {reason}")
+            return until(wanted, seconds, f"{kind} of {self.name} is as wanted")
         except AssertionError as error:
-            raise AssertionError(f"{error}; reasons seen: {list(dict.fromkeys(seen))}") from None
+            raise AssertionError(f"{error}; it was: {list(seen)[-10:]}") from None
 
     @property
     def url(self) -> str:

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from llmdeployment_serving.node import AGENT_PORTS
+
 TOKEN = "a-token-of-the-tests-0123456789abcdef"  # noqa: S105  # because it is a throwaway cluster's
-_start_seconds = 90.0
+_start_seconds = 240.0
 
 
 def until(condition: Callable[[], Any], *, seconds: float, what: str) -> Any:
@@ -71,8 +73,7 @@ class RayRuntime:
             "head",
             *("--port", str(self.gcs_port), "--dashboard-port", str(self.dashboard_port)),
             *("--dashboard-host", "127.0.0.1", "--temp-dir", str(self.folder / "ray")),
-            *("--dashboard-agent-listen-port", str(free_port(52400))),
-            *("--metrics-export-port", str(free_port(8400))),
+            *_agent_ports(8400),
             *("--min-worker-port", "20000", "--max-worker-port", "20999"),
             *("--ray-client-server-port", str(free_port(10100))),
         )
@@ -81,8 +82,7 @@ class RayRuntime:
         """Starts the worker pod's process."""
         self.start_node(
             "worker",
-            *("--dashboard-agent-listen-port", str(free_port(53000))),
-            *("--metrics-export-port", str(free_port(8500))),
+            *_agent_ports(8500),
             *("--min-worker-port", "21000", "--max-worker-port", "21999"),
         )
 
@@ -182,6 +182,20 @@ class RayRuntime:
         """Returns the URL of the replica."""
         return f"http://127.0.0.1:{self.replica_port}{path}"
 
+    def until_replicas(self, seconds: float) -> None:
+        """Returns once a replica serves; a failure says what Serve says of it, and the ends of both nodes' logs.
+
+        Raises:
+            RuntimeError: none serves within `seconds`.
+        """
+        try:
+            until(self.replicas, seconds=seconds, what="a running replica")
+        except TimeoutError as error:
+            ends = {
+                kind: (self.folder / f"{kind}.log").read_text()[-500:] for kind in self.processes
+            }
+            raise RuntimeError(f"{error}; Serve: {self.application()}; logs: {ends}") from None
+
     def _serve_answers(self) -> bool:
         for kind, process in self.processes.items():
             if process.poll() is not None:
@@ -190,6 +204,15 @@ class RayRuntime:
             return self.call("GET", "/api/serve/applications/")[0] == 200
         except OSError:
             return False
+
+
+def _agent_ports(start: int) -> list[str]:
+    """Returns free ports for a node's agents, at or above `start`: two nodes share this machine's."""
+    return [
+        word
+        for place, option in enumerate(AGENT_PORTS)
+        for word in (option, str(free_port(start + 20 * place)))
+    ]
 
 
 def status_of(url: str) -> int:

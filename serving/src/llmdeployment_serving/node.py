@@ -18,6 +18,17 @@ from llmdeployment_serving.errors import ConfigError
 
 GCS_PORT = 6379
 DASHBOARD_PORT = 8265
+AGENT_PORTS: dict[str, int] = {
+    "--dashboard-agent-grpc-port": 8266,
+    "--dashboard-agent-listen-port": 8267,
+    "--metrics-export-port": 8268,
+    "--runtime-env-agent-port": 8269,
+}
+"""Ports of the agents that Ray starts on every node.
+
+Without a number Ray ends the node when an agent has not told its port after 15 s, which an agent on slow or shared CPUs does not
+(https://github.com/ray-project/ray/issues/65983). They lie outside of the ports of Ray's workers and of the kernel's own choice.
+"""
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 """Bytes of Ray's shared memory. With direct ingress no request uses it, and the default is 30 % of the pod's memory limit."""
 MODEL_INFOS = "share/llmdeployment/modelinfos"
@@ -41,6 +52,13 @@ RAY_ENVIRONMENT: dict[str, str] = {
     "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
     # By default Ray starts its workers, and so the engine, at nice 15.
     "RAY_worker_niceness": "0",
+    # How long a node waits for its own processes and for its head. The defaults of 30 to 60 s are too short on slow or shared CPUs.
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "300",
+    "RAY_raylet_start_wait_time_s": "300",
+    # Tries, 2 s apart.
+    "RAY_NUM_REDIS_GET_RETRIES": "150",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
@@ -180,9 +198,11 @@ def _build_own_address(environment: Mapping[str, str]) -> list[str]:
 
 
 def _build_ray_start() -> list[str]:
-    # why: the interpreter instead of the `ray` script, whose first line has the path of its installation.
-    program = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    return [*program, "--disable-usage-stats", "--object-store-memory", str(OBJECT_STORE_BYTES)]
+    # why: the interpreter instead of a script, whose first line has the path of its installation.
+    program = [sys.executable, "-m", "llmdeployment_serving.ray_start", "start", "--block"]
+    ports = [each for option, port in AGENT_PORTS.items() for each in (option, str(port))]
+    store = ["--object-store-memory", str(OBJECT_STORE_BYTES)]
+    return [*program, "--disable-usage-stats", *store, *ports]
 
 
 def _read_resources(environment: Mapping[str, str]) -> dict[str, float]:

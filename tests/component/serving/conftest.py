@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.ray_runtime import RayRuntime, until
+from tests.support.ray_runtime import RayRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def ray_runtime(
     try:
         runtime.start()
         assert runtime.put(put_document) == 200
-        until(runtime.replicas, seconds=150, what="a running replica")
+        runtime.until_replicas(300)
         yield runtime
     finally:
         runtime.stop()

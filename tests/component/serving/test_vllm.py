@@ -19,7 +19,7 @@ from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = [pytest.mark.component, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.component, pytest.mark.timeout(900)]
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
 HIDDEN = 576
 """The width of SmolLM2-135M."""
@@ -58,7 +58,7 @@ def vllm_runtime(
         runtime.start()
         assert runtime.put(document) == 200
         url = runtime.replica_url("/-/healthz")
-        until(lambda: status_of(url) == 200, seconds=240, what="a replica with vLLM")
+        until(lambda: status_of(url) == 200, seconds=600, what="a replica with vLLM")
         yield runtime
     finally:
         runtime.stop()
@@ -184,7 +184,7 @@ def test_a_client_that_leaves_ends_its_work(
             model="chat", messages=STORY, max_tokens=1500, extra_body={"ignore_eos": True}
         )
     left = time.monotonic()
-    until(lambda: not busy(vllm_runtime), seconds=10, what="the end of the abandoned request")
+    until(lambda: not busy(vllm_runtime), seconds=60, what="the end of the abandoned request")
 
     assert time.monotonic() - left < 3
     assert vllm_runtime.stats()["generationTokens"] - before < 1500
@@ -202,9 +202,9 @@ def test_a_dead_engine_is_noticed_and_replaced_on_the_same_port(
     (engine,) = (pid for pid in descendants({replica["pid"]}) if "EngineCore" in command_line(pid))
     os.kill(engine, signal.SIGKILL)
     health = vllm_runtime.replica_url("/health")
-    until(lambda: status_of(health) != 200, seconds=5, what="the notice")
-    until(lambda: status_of(health) == 0, seconds=5, what="the end of the replica's process")
-    until(lambda: status_of(health) == 200, seconds=180, what="the next replica")
+    until(lambda: status_of(health) != 200, seconds=60, what="the notice")
+    until(lambda: status_of(health) == 0, seconds=60, what="the end of the replica's process")
+    until(lambda: status_of(health) == 200, seconds=600, what="the next replica")
 
     assert ask(client, "1").choices[0].message.content
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from llmdeployment_serving import node
+from llmdeployment_serving.config import REPLICA_PORT
 from llmdeployment_serving.errors import ConfigError
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t"}
@@ -58,6 +59,20 @@ def test_both_kinds_of_node_take_the_pods_own_address() -> None:
     ):
         assert after(command, "--node-ip-address") == "192.0.2.7"
     assert "--node-ip-address" not in node.build_head_command({}, [])
+
+
+def test_both_kinds_of_node_fix_the_ports_of_their_agents_where_neither_ray_nor_the_kernel_takes_them() -> (
+    None
+):
+    environment = {"LLMD_HEAD_ADDRESS": "head:6379"}
+    for command in (
+        node.build_head_command(environment, []),
+        node.build_worker_command(environment, []),
+    ):
+        ports = {int(after(command, option)) for option in node.AGENT_PORTS}
+        assert len(ports) == 4
+        assert not ports & {node.GCS_PORT, node.DASHBOARD_PORT, REPLICA_PORT, REPLICA_PORT + 1}
+        assert max(ports) < 10002, "Ray gives its workers 10002 to 19999"
 
 
 def test_what_vllm_knows_of_models_is_copied_once(tmp_path: Path) -> None:
