@@ -71,7 +71,7 @@ def test_one_that_cannot_start_is_given_up_and_undone(narrow: Live, workers: lis
         args = {"decode-tokens-per-second": 50, "fail-start": "the flag --bogus is not known"}
         narrow.edit(engine={"name": "simulated", "args": args})
         message = narrow.until_reason("RolledBack", 200)
-        assert "revision 2 was given up: 0 of 1 replicas answered" in message
+        assert "Revision 2 was rolled back. 0 of 1 replicas were ready" in message
         assert "the flag --bogus is not known" in message
 
         assert "revision 1" in kubectl_llm(narrow, "undo", "narrow", "--to", "1")

@@ -41,7 +41,7 @@ def test_a_bad_answer_keeps_a_revision_from_its_first_request(asked: Live) -> No
     with Load(asked.url, "asked") as load:
         asked.edit(prompt={"system": "Mumble."})
         message = asked.until_reason("RolledBack")
-        assert "revision 2 was given up" in message
+        assert "Revision 2 was rolled back." in message
         asked.edit(prompt={"system": "Speak.", "defaults": {"temperature": 0.5}})
         until(
             lambda: asked.object["status"].get("traffic") == "rev3 100%", 120, "revision 3 serves"

@@ -40,8 +40,8 @@ LOOKUP_SECONDS = 5.0
 _INVALID = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _READ_BY_NAME = frozenset({SECRET.kind, HTTP_ROUTE.kind})
 _GATEWAY_API = (
-    "install the CRDs of the Gateway API (standard channel, httproutes.gateway.networking.k8s.io v1) with a controller, "
-    "or set spec.gateway.mode: Builtin"
+    "Install the CRDs of the Gateway API (standard channel, httproutes.gateway.networking.k8s.io v1) and a controller, "
+    "or set spec.gateway.mode: Builtin."
 )
 
 
@@ -136,7 +136,7 @@ async def _make_plan(
         cluster = await look_up(operator.clients, deployment, cluster, plan.lookups)
     meta = deployment.metadata
     log.warning(
-        "%s/%s: %d rounds of looking names up were not enough, the next pass goes on",
+        "%s/%s: %d rounds of lookups were not enough. The next pass continues.",
         meta.namespace,
         meta.name,
         LOOKUP_ROUNDS,
@@ -179,11 +179,13 @@ async def _apply(client: ApiClient, obj: Object) -> Object:
     try:
         return await objects.apply(client, obj)
     except ApiRefused as error:
-        raise ApiRefused(error.status, f"{where} is refused by the API server: {error}") from error
+        raise ApiRefused(
+            error.status, f"The API server refuses {where}. It says: {error}"
+        ) from error
     except ApiError as error:
         if error.status != HTTPStatus.NOT_FOUND or obj["kind"] != HTTP_ROUTE.kind:
             raise
-        why = f"{where} cannot be written, this cluster does not know the kind: {_GATEWAY_API}"
+        why = f"{where} cannot be written, because the cluster does not know this kind. {_GATEWAY_API}"
         raise ApiRefused(error.status, why) from error
 
 
@@ -205,7 +207,7 @@ def _declare(
         put.body,
     )
     if refused:
-        why = f"Ray Serve refused the configuration: {refused}"
+        why = f"Ray Serve refuses the configuration. It says: {refused}"
         raise ApiRefused(HTTPStatus.BAD_REQUEST, why)
     _count_write(operator, "declare", "ServeApplication")
 

@@ -48,7 +48,7 @@ async def test_a_revision_that_is_about_to_start_is_told_what_is_free(
     await make_pass(operator, key)
     told = conditions(cluster)["Progressing"]
     assert told["reason"] == "AcceleratorsPlanned"
-    assert "revision 2 needs 4 example.com/accelerator" in told["message"]
+    assert "Revision 2 needs 4 example.com/accelerator" in told["message"]
     assert "3 of the cluster's 3 are free" in told["message"]
     assert "spec.rollout.maxSurge: 3" in told["message"]
     await make_pass(operator, key)

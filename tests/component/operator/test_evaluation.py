@@ -192,7 +192,7 @@ async def test_a_job_that_fails_or_never_ends_gives_the_canary_up_and_may_be_tri
     await passes(operator, cluster)
     given_up = conditions(cluster)["Degraded"]
     assert (given_up["status"], given_up["reason"]) == ("True", "RolledBack")
-    assert "came to no result: key golden.jsonl, line 2: is no JSON" in given_up["message"]
+    assert "has no result. Key golden.jsonl, line 2: is no JSON" in given_up["message"]
     assert "llmdeployment.dev/retry: 2/1" in given_up["message"]
     assert llm(cluster)["status"]["traffic"] == "rev1 100%"
 
@@ -203,6 +203,6 @@ async def test_a_job_that_fails_or_never_ends_gives_the_canary_up_and_may_be_tri
     await passes(operator, cluster)
     given_up = conditions(cluster)["Degraded"]
     assert (
-        "did not end within 120 s (spec.rollout.evaluation.timeoutSeconds)" in given_up["message"]
+        "did not end within 2 min (spec.rollout.evaluation.timeoutSeconds)" in given_up["message"]
     )
     assert "llmdeployment.dev/retry: 2/2" in given_up["message"]

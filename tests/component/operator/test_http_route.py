@@ -114,7 +114,7 @@ async def test_the_gateway_stays_until_the_route_is_taken_up_and_comes_back_firs
     answered(cluster)
     await make_pass(operator, key)
     assert of_the_gateway(cluster) == 0
-    assert "users do not stay" in conditions(cluster)["Accepted"]["message"]
+    assert "Users do not stay" in conditions(cluster)["Accepted"]["message"]
 
     # Nobody runs the gateway's pods here: it never routes, so the route stays.
     cluster.patch("LLMDeployment", "chat", {"spec": {"gateway": {"mode": "Builtin", "httpRoute": None}}})  # fmt: skip

@@ -2,6 +2,7 @@
 
 import io
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ from tests.unit.cli.objects import (
 
 from llmdeployment_cli.history import list_entries, read_records
 from llmdeployment_cli.picture import draw_history, draw_status
+from llmdeployment_operator.api.rollout import RolloutSpec
+from llmdeployment_operator.plan.rollout.canary import plan_step
+from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.state import RolloutState
+from llmdeployment_operator.plan.rollout.types import RolloutInputs
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -41,11 +47,26 @@ ARMS = [
     },
 ]
 
-GIVEN_UP = (
-    "revision 3 serves: revision 4 was given up: 0 of 1 replicas answered and nothing moved since 2026-11-24T11:00:00Z "
-    "(spec.rollout.progressDeadlineSeconds): [simulated] \x1b[31mout of memory. Change the spec, or try again with the annotation "
-    "llmdeployment.dev/retry: 4/1"
-)
+ROLLED_BACK = plan_step(
+    RolloutSpec(),
+    RolloutInputs(
+        stable=3,
+        target=4,
+        weight=0,
+        ready={},
+        alive={3: 1},
+        answered={3},
+        applied=True,
+        replicas=1,
+        lacking="The engine fails in a replica. It says: [simulated] \x1b[31mout of memory.",
+    ),
+    RolloutState(stable=3, canary=4, progress_at=NOW - timedelta(hours=1)),
+    Commands(),
+    NOW,
+).stage
+assert ROLLED_BACK is not None
+REJECTION = ROLLED_BACK.message
+"""As the operator writes it."""
 
 STATUSES: dict[str, Object] = {
     "serving": deployment(),
@@ -60,14 +81,14 @@ STATUSES: dict[str, Object] = {
                 "revision": 4,
                 "attempt": 1,
                 "at": "2026-11-24T11:30:00Z",
-                "message": GIVEN_UP,
+                "message": REJECTION,
             },
         },
         conditions=[
             condition("Accepted", "True", "Accepted"),
-            condition("Progressing", "False", "RolledBack", GIVEN_UP),
-            condition("Ready", "False", "RolledBack", GIVEN_UP),
-            condition("Degraded", "True", "RolledBack", GIVEN_UP),
+            condition("Progressing", "False", "RolledBack", REJECTION),
+            condition("Ready", "False", "RolledBack", REJECTION),
+            condition("Degraded", "True", "RolledBack", REJECTION),
         ],
     ),
     "leaving": deployment(

@@ -143,7 +143,9 @@ def test_a_broken_new_revision_leaves_the_traffic_where_it_is() -> None:
     world.step()
     assert routed(world) == 1
     assert conditions(world)["Degraded"] == ("True", "EngineFailed")
-    assert message(world, "Degraded") == "no such flag"
+    assert message(world, "Degraded").startswith(
+        "The engine fails in a replica. It says: no such flag."
+    )
     assert world.plan().remove == ()
 
 
@@ -296,7 +298,28 @@ def test_a_resource_the_cluster_does_not_have_is_named_with_numbers() -> None:
     world.observe(capacity={"nvidia.com/gpu": Capacity(total=4, taken=3, partial=False)})
     world.step()
     assert conditions(world)["Ready"] == ("False", "WaitingForGPU")
-    assert "for 2 nvidia.com/gpu; 1 of the cluster's 4 are free" in message(world)
+    assert "for 2 nvidia.com/gpu. 1 of the cluster's 4 are free." in message(world)
+
+
+def test_how_long_something_lasts_is_said_anew_when_it_changes_and_not_at_every_pass() -> None:
+    world = World(sample("simulated"))
+    world.step()
+    (runtime,) = world.runtimes()
+    unscheduled = {
+        "type": "PodScheduled",
+        "status": "False",
+        "lastTransitionTime": "2026-01-02T03:00:00Z",
+        "message": "0/1 nodes are available: 1 Insufficient memory.",
+    }
+    world.pods(pod("head", "h", runtime, phase="Pending", conditions=[unscheduled]))
+    plan = world.step()
+    assert message(world).endswith("This has taken 4 min so far.")
+    assert plan.requeue_after == 55.0
+    world.now += timedelta(seconds=54)
+    assert world.plan().status is None
+    world.now += timedelta(seconds=1)
+    assert world.step().status is not None
+    assert message(world).endswith("This has taken 5 min so far.")
 
 
 @pytest.mark.parametrize("name", ["simulated", "smollm2-cpu", "gpu"])

@@ -60,4 +60,4 @@ async def test_a_plan_that_never_has_enough_is_made_again_later(
     assert made.requeue_after is not None
     assert not made.lookups
     assert len(clock.asked) == reconcile.LOOKUP_ROUNDS
-    assert "looking names up" in caplog.text
+    assert "rounds of lookups" in caplog.text

@@ -116,7 +116,7 @@ def _describe_cache(evidence: Analysis) -> str:
         f"{100 * arm.bad / arm.total:.0f} %" if arm.total else "unknown"
         for arm in (seen.canary, seen.stable)
     )
-    return f"; cached prompt tokens {canary} / {stable} (canary / stable)"
+    return f" Cached prompt tokens: {canary} (canary), {stable} (stable)."
 
 
 _NOTHING = Stratum(Counts(), Counts())

@@ -159,7 +159,7 @@ def judge(metrics: Sequence[ComparedMetric], policy: SequentialPolicy) -> Verdic
         return Verdict(Result.FAIL, worst.name, findings, 0, worst.message)
     if all(finding.result is Result.PASS for finding in findings):
         closest = min(findings, key=lambda finding: finding.log_e_within)
-        message = f"all metrics ({len(findings)}) are within tolerance; {closest.message}"
+        message = f"All metrics ({len(findings)}) are within tolerance. {closest.message}"
         return Verdict(Result.PASS, None, findings, 0, message)
     return _report_undecided(metrics, findings, policy)
 
@@ -302,7 +302,7 @@ def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) 
         requests=requests,
         log_e_worse=log_e_worse(strata, metric.tolerance),
         log_e_within=log_e_within(strata, metric.tolerance),
-        message=f"{metric.name}: the stable and the canary have no like requests yet",
+        message=f"{metric.name}: the stable revision and the canary have no comparable requests yet.",
     )
     return replace(finding, message=_write_sentence(metric, finding)) if requests else finding
 
@@ -311,15 +311,15 @@ def _write_sentence(metric: ComparedMetric, finding: MetricFinding) -> str:
     seen = [s for s in metric.strata if s.stable.total and s.canary.total]
     bad = sum(s.canary.bad for s in seen) / finding.requests
     effect, low, high = finding.effect or 0.0, finding.low, finding.high
-    alike = ", weighed as the canary's" if len(seen) > 1 else ""
+    alike = " (weighted like the canary's)" if len(seen) > 1 else ""
     word = "worse"
     if effect < 0:
         word, low, high = "better", -high, -low
     return (
         f"{metric.name}: {_format_percent(bad)} % of {finding.requests:,} canary requests were {metric.adjective}, "
-        f"{_format_percent(abs(bad - effect))} % of {sum(s.stable.total for s in seen):,.0f} stable ones{alike}: "
-        f"{word} by {_format_percent(abs(effect))} points ({_format_percent(low)} to {_format_percent(high)}), "
-        f"tolerance {100 * metric.tolerance:g}"
+        f"and {_format_percent(abs(bad - effect))} % of {sum(s.stable.total for s in seen):,.0f} stable ones{alike}. "
+        f"The canary is {word} by {_format_percent(abs(effect))} points "
+        f"({_format_percent(low)} to {_format_percent(high)}). The tolerance is {100 * metric.tolerance:g} points."
     )
 
 
@@ -336,14 +336,14 @@ def _report_undecided(
     left = min(*(fail for fail, _ in ahead), max(ok for _, ok in ahead))
     if policy.max_requests is not None:
         left = min(left, max(0, policy.max_requests - max(f.requests for f in findings)))
-    start = f"no verdict by {policy.max_requests} canary requests"
+    start = f"There is no verdict after {policy.max_requests} canary requests."
     if left > SIGHT:
-        start = "no verdict is in sight"
+        start = "No verdict is in sight."
     elif left:
         # Two digits, as the third would say nothing.
         step = 10 ** max(0, len(str(math.ceil(left))) - 2)
-        start = f"about {math.ceil(left / step) * step:,} more canary requests are needed"
-    message = f"{start}; {finding.message}"
+        start = f"About {math.ceil(left / step) * step:,} more canary requests are needed."
+    message = f"{start} {finding.message}"
     number = None if left > SIGHT else math.ceil(left)
     return Verdict(Result.NEED_MORE_DATA, finding.name, findings, number, message)
 

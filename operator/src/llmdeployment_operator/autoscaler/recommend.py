@@ -104,25 +104,31 @@ def _make_decision(
 def _apply_bounds(policy: ScalingPolicy, current: int) -> Recommendation:
     if current > policy.maximum:
         return Recommendation(
-            policy.maximum, ScalingReason.ABOVE_MAXIMUM, f"At most {policy.maximum} may exist."
+            policy.maximum, ScalingReason.ABOVE_MAXIMUM, f"The maximum is {policy.maximum}."
         )
     if current < policy.minimum:
         return Recommendation(
-            policy.minimum, ScalingReason.BELOW_MINIMUM, f"At least {policy.minimum} are to exist."
+            policy.minimum, ScalingReason.BELOW_MINIMUM, f"The minimum is {policy.minimum}."
         )
     return Recommendation(
-        current, ScalingReason.HOLDING, f"{current} are neither too few nor shown to be too many."
+        current,
+        ScalingReason.HOLDING,
+        f"{current} replicas are not shown to be too few or too many.",
     )
 
 
 def _recommend_at_zero(signals: Signals) -> Recommendation:
     current, held = signals.current, signals.observation.held
     if current:
-        return Recommendation(current, ScalingReason.WARMING_UP, f"None of {current} is ready yet.")
+        return Recommendation(
+            current, ScalingReason.WARMING_UP, f"None of {current} replicas is ready yet."
+        )
     if held and signals.policy.maximum:
-        text = f"The gateway holds {held} requests and no replica is there."
+        text = f"The gateway holds {held} requests, and there is no replica."
         return Recommendation(1, ScalingReason.REQUESTS_HELD, text)
-    return Recommendation(0, ScalingReason.IDLE, "No replica, and no request waits for one.")
+    return Recommendation(
+        0, ScalingReason.IDLE, "There is no replica, and no request waits for one."
+    )
 
 
 def _list_inputs(signals: Signals) -> dict[str, float]:

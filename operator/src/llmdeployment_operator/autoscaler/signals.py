@@ -91,11 +91,11 @@ class Signals:
 
     def holding(self) -> Recommendation:
         """Returns the number that is, for want of evidence; it says so where a target is left out because low load misses it too."""
-        text = f"{self.current} are neither too few nor shown to be too many."
+        text = f"{self.current} replicas are not shown to be too few or too many."
         rows = zip(self.policy.targets, self.reach, strict=True)
         left_out = [target.metric for target, reached in rows if not reached]
         if left_out:
-            lost = f"Low load misses {' and '.join(left_out)} too: replicas cannot help."
+            lost = f"The target of {' and '.join(left_out)} is missed at low load too, so more replicas do not help."
             return Recommendation(self.current, ScalingReason.BEYOND_REACH, f"{lost} {text}")
         return Recommendation(self.current, ScalingReason.HOLDING, text)
 
@@ -169,7 +169,7 @@ def _check_demand(signals: Signals) -> Recommendation | None:
     if sure <= signals.current:
         return None
     need = max(sure, signals.needed(model, demand.estimate, AIM))
-    text = f"{demand.estimate:.2f} requests/s, now or when a replica ordered now is ready, need {need}."
+    text = f"{demand.estimate:.2f} requests/s need {need} replicas, now or after one warm-up."
     return Recommendation(need, ScalingReason.DEMAND_ROSE, text)
 
 
@@ -191,7 +191,7 @@ def _check_in_flight(signals: Signals) -> Recommendation | None:
     need = max(ready, signals.needed(model, signals.demand.estimate, AIM)) + extra
     if ceil(need) <= signals.current:
         return None
-    text = f"{number:.0f} requests are in {_format_engines(ready)}; {knee:.0f} each were seen to go well."
+    text = f"{number:.0f} requests are in {_format_engines(ready)}. Each kept the targets with up to {knee:.0f}."
     return Recommendation(ceil(need), ScalingReason.QUEUE_GREW, text)
 
 
@@ -237,7 +237,7 @@ def _check_queue(signals: Signals) -> Recommendation | None:
     return Recommendation(
         need,
         ScalingReason.QUEUE_GREW,
-        f"{waiting:.0f} requests wait in {_format_engines(ready)}; {running:.0f} run.",
+        f"{waiting:.0f} requests wait in {_format_engines(ready)}, and {running:.0f} run.",
     )
 
 
@@ -263,15 +263,17 @@ def _check_targets(signals: Signals) -> Recommendation | None:
         if sqrt(over) - 1.5 <= sqrt(target.budget * total):
             continue
         text = (
-            f"{100 * over / total:.1f} % of {target.metric} lie above {target.seconds:g} s;"
-            f" {100 * target.budget:g} % may."
+            f"{100 * over / total:.1f} % of {target.metric} are above {target.seconds:g} s, "
+            f"and {100 * target.budget:g} % may be."
         )
         if any(signals.reach) and not reached:
             # Of those that replicas can help, the others.
             continue
         if not reached:
             return Recommendation(
-                signals.current, ScalingReason.BEYOND_REACH, f"{text} They do at low load too."
+                signals.current,
+                ScalingReason.BEYOND_REACH,
+                f"{text} The target is missed at low load too, so more replicas do not help.",
             )
         return Recommendation(_step_up(signals), ScalingReason.TARGET_MISSED, text)
     return None
@@ -293,9 +295,9 @@ def _check_answers(signals: Signals) -> Recommendation | None:
     answered, lies = signals.delta.answered, signals.delta.unusable
     if answered >= ready:
         return None
-    text = f"{ready - answered} of {ready} ready replicas did not answer: nothing is given back."
+    text = f"The metrics of {ready - answered} of {ready} ready replicas are missing or invalid. Scale-down waits until they return."
     if lies:
-        text += f" What {lies} of them said cannot be true: look at their /stats."
+        text += f" {lies} of them report impossible numbers. Check their /stats."
     return Recommendation(signals.current, ScalingReason.DATA_MISSING, text)
 
 
@@ -303,7 +305,7 @@ def _check_pending(signals: Signals) -> Recommendation | None:
     missing = signals.current - signals.observation.ready
     if missing <= 0 and not signals.observation.pending:
         return None
-    text = f"{max(missing, signals.observation.pending)} replicas are on their way."
+    text = f"{max(missing, signals.observation.pending)} replicas are starting."
     return Recommendation(signals.current, ScalingReason.WARMING_UP, text)
 
 
@@ -316,7 +318,9 @@ def _check_idle(signals: Signals) -> Recommendation | None:
         or signals.now - asked_at < after
     ):
         return None
-    return Recommendation(0, ScalingReason.IDLE, f"No request for {signals.now - asked_at:.0f} s.")
+    return Recommendation(
+        0, ScalingReason.IDLE, f"There was no request for {signals.now - asked_at:.0f} s."
+    )
 
 
 def compute_hold(warm_up: float, regret: float, index: float) -> float:
@@ -347,5 +351,7 @@ def _check_slack(signals: Signals) -> Recommendation | None:
     if to >= current:
         return None
     return Recommendation(
-        to, ScalingReason.SLACK, f"{needed} were enough for {lasting:.0f} s: {to} hold the load."
+        to,
+        ScalingReason.SLACK,
+        f"{needed} replicas were enough for {lasting:.0f} s, so {to} carry the load.",
     )

@@ -7,10 +7,12 @@ from typing import Any
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.conditions import build_accepted, build_paused
 from llmdeployment_operator.plan.base.drift import is_satisfied
+from llmdeployment_operator.plan.base.durations import seconds_to_next_age
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import describe_change
+from llmdeployment_operator.plan.base.sentences import begin_sentence
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -61,11 +63,13 @@ def build_plan(
             cluster.status,
             now,
         )
-    status = _build_status(deployment, decision, cluster, now)
+    finding, serving = find_problem(deployment, decision, cluster, now)
+    status = _build_status(deployment, decision, cluster, finding, now, serving=serving)
+    due = _next_pass_after(deployment, decision, cluster, status, now)
     quiet = Plan(
         status=None if status == cluster.status else status,
         events=list_events(status, cluster.status),
-        requeue_after=_next_pass_after(deployment, decision, cluster, status, now),
+        requeue_after=_first(due, _next_age_after(finding, now)),
         scaling=decision.scaling.memory,
     )
     if deployment.spec.paused:
@@ -109,9 +113,15 @@ def refuse(generation: int, finding: Finding, previous: Mapping[str, Any], now: 
 
 
 def _build_status(
-    deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState, now: datetime
+    deployment: LLMDeployment,
+    decision: DesiredState,
+    cluster: ClusterState,
+    finding: Finding | None,
+    now: datetime,
+    *,
+    serving: bool,
 ) -> dict[str, Any]:
-    finding, serving = find_problem(deployment, decision, cluster, now)
+    finding = finding.at(now) if finding is not None else None
     conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, cluster))
     conditions = [*conditions, check_availability(deployment, cluster, finding)]
     conditions = front_door.add_note(conditions, deployment)
@@ -135,16 +145,17 @@ def _build_status(
 def _describe_serving(
     deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
 ) -> str:
-    """Return who answers, for people."""
+    """Return a sentence about who serves."""
     revisions = [decision.revision(arm.step.stable) for arm in decision.arms.routed]
     ready = sum(count_ready(cluster, runtime) for runtime in {r.runtime for r in revisions})
     if not deployment.spec.arms:
         number, replicas = revisions[0].number, decision.scaling.wanted.total
-        return f"revision {number} answers with {ready} of {replicas} replicas"
+        return f"Revision {number} serves. {ready} of {replicas} replicas are ready."
     shares = ", ".join(
-        f"arm {arm.name} {arm.weight} % revision {arm.step.stable}" for arm in decision.arms.routed
+        f"arm {arm.name} gets {arm.weight} % (revision {arm.step.stable})"
+        for arm in decision.arms.routed
     )
-    return f"{shares}; {ready} replicas answer"
+    return f"{begin_sentence(shares)}. {ready} replicas are ready."
 
 
 def _list_created(decision: DesiredState) -> tuple[Event, ...]:
@@ -191,11 +202,12 @@ def _describe_foreign(foreign: list[Ref], cluster: ClusterState) -> Finding:
     if "deletionTimestamp" in cluster.foreign[foreign[0]]["metadata"]:
         return Finding(
             Reason.NOT_OWNED,
-            f"{kind} {name} of another owner is still being deleted: waiting for it to go",
+            f"{kind} {name} belongs to another owner and is being deleted. The operator waits until it is gone.",
         )
     return Finding(
         Reason.NOT_OWNED,
-        f"{kind} {name} exists and does not belong to this LLMDeployment: delete or rename it, or rename this one",
+        f"{kind} {name} exists and does not belong to this LLMDeployment. "
+        "Delete or rename it, or rename this LLMDeployment.",
     )
 
 
@@ -218,8 +230,18 @@ def _next_pass_after(
         return POLL_SECONDS
     later = min((a.step.look_at for a in decision.arms.steps if a.step.look_at), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
-    again = front_door.recheck_after(deployment, cluster)
-    return min((each for each in (due, again) if each is not None), default=None)
+    return _first(due, front_door.recheck_after(deployment, cluster))
+
+
+def _next_age_after(finding: Finding | None, now: datetime) -> float | None:
+    """Return when the message of a finding says another age, or None when it says none."""
+    if finding is None or finding.since is None:
+        return None
+    return max(POLL_SECONDS, seconds_to_next_age((now - finding.since).total_seconds()))
+
+
+def _first(*seconds: float | None) -> float | None:
+    return min((each for each in seconds if each is not None), default=None)
 
 
 def _is_settled(status: Mapping[str, Any]) -> bool:

@@ -309,7 +309,7 @@ def test_a_canary_that_gets_the_long_prompts_is_compared_with_the_long_prompts()
     spec = AnalysisSpec(metrics=(TTFT,))
     verdict, told = compare(spec, MIXED)
     assert verdict.result is Result.PASS
-    assert "weighed as the canary's" in verdict.message
+    assert "(weighted like the canary's)" in verdict.message
     assert told.counts == MIXED.counts
     blind = lengths(unknown=(Counts(50_000, 2900), Counts(5000, 1620)))
     assert compare(spec, blind)[0].result is Result.FAIL
@@ -370,14 +370,14 @@ def test_long_answers_have_a_wide_tolerance_and_a_word_of_their_own() -> None:
     verdict, _ = compare(AnalysisSpec(metrics=(LENGTH,)), evidence)
     assert verdict.result is Result.FAIL
     assert "outputTokens>40: 50.0 % of 500 canary requests were long" in verdict.message
-    assert verdict.message.endswith("tolerance 10")
+    assert verdict.message.endswith("The tolerance is 10 points.")
 
 
 @pytest.mark.parametrize(
     ("stable", "canary", "words"),
     [
-        (Counts(1000, 380), Counts(50, 20), "; cached prompt tokens 40 % / 38 % (canary / stable)"),
-        (Counts(1000, 380), Counts(), "; cached prompt tokens unknown / 38 % (canary / stable)"),
+        (Counts(1000, 380), Counts(50, 20), " Cached prompt tokens: 40 % (canary), 38 % (stable)."),
+        (Counts(1000, 380), Counts(), " Cached prompt tokens: unknown (canary), 38 % (stable)."),
         (Counts(), Counts(), ""),
     ],
 )

@@ -48,8 +48,8 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             Result.FAIL,
             0,
             (
-                "ttft: 11.9 % of 412 canary requests were slow, 3.1 % of 8,104 stable ones: "
-                "worse by 8.8 points (2.3 to 17.6), tolerance 2"
+                "ttft: 11.9 % of 412 canary requests were slow, and 3.1 % of 8,104 stable ones. "
+                "The canary is worse by 8.8 points (2.3 to 17.6). The tolerance is 2 points."
             ),
         ),
         (
@@ -58,9 +58,9 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             Result.PASS,
             0,
             (
-                "all metrics (1) are within tolerance; "
-                "errors: 0.13 % of 1,500 canary requests were in error, 0.20 % of 30,000 stable ones: "
-                "better by 0.07 points (-0.72 to 0.30), tolerance 1"
+                "All metrics (1) are within tolerance. "
+                "errors: 0.13 % of 1,500 canary requests were in error, and 0.20 % of 30,000 stable ones. "
+                "The canary is better by 0.07 points (-0.72 to 0.30). The tolerance is 1 points."
             ),
         ),
         (
@@ -69,9 +69,9 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             Result.NEED_MORE_DATA,
             696,
             (
-                "about 700 more canary requests are needed; "
-                "errors: 0.20 % of 500 canary requests were in error, 0.20 % of 10,000 stable ones: "
-                "worse by 0.00 points (-0.40 to 1.9), tolerance 1"
+                "About 700 more canary requests are needed. "
+                "errors: 0.20 % of 500 canary requests were in error, and 0.20 % of 10,000 stable ones. "
+                "The canary is worse by 0.00 points (-0.40 to 1.9). The tolerance is 1 points."
             ),
         ),
         (
@@ -80,9 +80,9 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             Result.NEED_MORE_DATA,
             0,
             (
-                "no verdict by 500 canary requests; "
-                "errors: 0.20 % of 500 canary requests were in error, 0.20 % of 10,000 stable ones: "
-                "worse by 0.00 points (-0.40 to 1.9), tolerance 1"
+                "There is no verdict after 500 canary requests. "
+                "errors: 0.20 % of 500 canary requests were in error, and 0.20 % of 10,000 stable ones. "
+                "The canary is worse by 0.00 points (-0.40 to 1.9). The tolerance is 1 points."
             ),
         ),
         (
@@ -91,9 +91,9 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             Result.NEED_MORE_DATA,
             None,
             (
-                "no verdict is in sight; "
-                "ttft: 12.0 % of 1,000 canary requests were slow, 10.0 % of 10,000 stable ones: "
-                "worse by 2.0 points (-2.6 to 7.3), tolerance 2"
+                "No verdict is in sight. "
+                "ttft: 12.0 % of 1,000 canary requests were slow, and 10.0 % of 10,000 stable ones. "
+                "The canary is worse by 2.0 points (-2.6 to 7.3). The tolerance is 2 points."
             ),
         ),
         (
@@ -102,9 +102,9 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             Result.NEED_MORE_DATA,
             40,
             (
-                "about 40 more canary requests are needed; "
-                "ttft: 100.0 % of 10 canary requests were slow, 0.00 % of 100 stable ones: "
-                "worse by 100.0 points (38.0 to 100.0), tolerance 2"
+                "About 40 more canary requests are needed. "
+                "ttft: 100.0 % of 10 canary requests were slow, and 0.00 % of 100 stable ones. "
+                "The canary is worse by 100.0 points (38.0 to 100.0). The tolerance is 2 points."
             ),
         ),
         (
@@ -112,7 +112,7 @@ def test_strata_compare_like_with_like(several: list[Stratum], expected: Result)
             SequentialPolicy(),
             Result.NEED_MORE_DATA,
             None,
-            "no verdict is in sight; ttft: the stable and the canary have no like requests yet",
+            "No verdict is in sight. ttft: the stable revision and the canary have no comparable requests yet.",
         ),
     ],
 )

@@ -178,8 +178,8 @@ def test_a_replica_that_lies_holds_and_is_named() -> None:
         state = decision.state
 
     assert (decision.replicas, decision.reason) == (2, ScalingReason.DATA_MISSING)
-    assert "1 of 2 ready replicas did not answer" in decision.message
-    assert "What 1 of them said cannot be true" in decision.message
+    assert "metrics of 1 of 2 ready replicas are missing or invalid" in decision.message
+    assert "1 of them report impossible numbers." in decision.message
 
 
 def test_a_target_out_of_reach_does_not_keep_replicas_for_the_others() -> None:

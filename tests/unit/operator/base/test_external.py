@@ -75,7 +75,7 @@ def test_no_head_no_ray_no_declaration() -> None:
     ready = next(c for c in world.cluster.status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["message"]) == (
         "True",
-        "revision 1 answers with 2 of 2 replicas",
+        "Revision 1 serves. 2 of 2 replicas are ready.",
     )
     assert world.cluster.status["traffic"] == "rev1 100%"
 
@@ -170,7 +170,7 @@ def test_what_is_awaited() -> None:
     assert none is not None
     assert (none.reason, none.message) == (
         "StartingPods",
-        "0 of 2 replicas answer; the others start",
+        "0 of 2 replicas are ready. The others are starting.",
     )
     waiting = {"reason": "CreateContainerConfigError", "message": "couldn't find key api-key"}
     stuck = [{"name": "ray", "ready": False, "state": {"waiting": waiting}}]

@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ CASES = [
     (
         unscheduled("0/3 nodes are available: 3 Insufficient amd.com/gpu. preemption: no"),
         Reason.WAITING_FOR_GPU,
-        "pod p waits since 2026-01-01T00:00:00Z for 4 amd.com/gpu; 0 of the cluster's 8 are free",
+        "Pod p is waiting for 4 amd.com/gpu. 0 of the cluster's 8 are free.",
     ),
     (
         unscheduled("0/1 nodes are available: 1 Insufficient cpu."),
@@ -58,7 +59,7 @@ CASES = [
             ]
         ),
         Reason.IMAGE_PULL_FAILED,
-        "pod p: no such tag",
+        "Pod p cannot pull the image of container ray. The kubelet says: no such tag. Check",
     ),
     (
         pod(
@@ -69,7 +70,7 @@ CASES = [
             ]
         ),
         Reason.POD_CONFIG_ERROR,
-        "pod p, container ray: no key",
+        "Container ray of pod p cannot be created. The kubelet says: no key.",
     ),
     (
         pod(
@@ -78,7 +79,7 @@ CASES = [
             ]
         ),
         Reason.CRASH_LOOP,
-        "pod p: container ray ended with exit code 1, 3 restarts: one | two | three",
+        "Container ray of pod p ended with exit code 1. Restarts so far: 3. It said: one | two | three. Run",
     ),
     (
         pod(
@@ -96,20 +97,20 @@ CASES = [
             ]
         ),
         Reason.FETCHING_MODEL,
-        "downloads the model since 2026-01-01T00:00:05Z",
+        "Pod p is downloading the model.",
     ),
     (
         pod(
             initContainerStatuses=[container("fetch-model", state={"waiting": {}}, lastState=ENDED)]
         ),
         Reason.MODEL_UNAVAILABLE,
-        "pod p: one | two | three",
+        "Pod p could not download the model. It said: one | two | three.",
     ),
-    (pod(), Reason.STARTING_PODS, "its image may still be on its way"),
+    (pod(), Reason.STARTING_PODS, "Pod p is starting. Its images may still be downloading."),
     (
         unscheduled("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."),
         Reason.STARTING_PODS,
-        "pod p waits since 2026-01-01T00:00:00Z for its volume to be made",
+        "Pod p is waiting until its volume is provisioned.",
     ),
 ]
 
@@ -120,6 +121,19 @@ def test_finding(seen: Object, reason: Reason, text: str) -> None:
     assert found is not None
     assert found.reason is reason
     assert text in found.message
+    assert found.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [CASES[0], CASES[1], CASES[7], CASES[9], CASES[10]],
+    ids=["gpu", "scheduler", "fetch", "image", "volume"],
+)
+def test_what_waits_says_for_how_long(case: tuple[Object, Reason, str]) -> None:
+    found = check_pod(case[0], {})
+    assert found is not None
+    later = datetime(2026, 1, 1, 0, 3, 30, tzinfo=UTC)
+    assert found.at(later).message == f"{found.message} This has taken 3 min so far."
 
 
 def test_a_pod_that_runs_has_no_finding() -> None:
@@ -136,4 +150,4 @@ def test_what_waiting_will_not_mend_comes_first() -> None:
 def test_a_cluster_that_may_not_be_read_says_so() -> None:
     found = check_pod(CASES[0][0], {})
     assert found is not None
-    assert "how many are free is not known" in found.message
+    assert "How many are free is unknown" in found.message

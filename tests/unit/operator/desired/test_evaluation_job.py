@@ -73,7 +73,7 @@ def test_another_pod_does_not_speak_for_the_job() -> None:
     world.pods(*others, false)
     end(world, 2)
     world.settle()
-    assert "its pod was gone before its result was read" in message(world, "Degraded")
+    assert "Its pod was gone before the operator read the result." in message(world, "Degraded")
 
 
 def test_a_config_map_that_is_missing_is_named_and_waited_for() -> None:
@@ -86,7 +86,7 @@ def test_a_config_map_that_is_missing_is_named_and_waited_for() -> None:
     assert conditions(world)["Degraded"] == ("True", "ConfigMapMissing")
     said = message(world, "Degraded")
     assert "ConfigMap questions of spec.rollout.evaluation.golden.configMapRef" in said
-    assert "create it" in said
+    assert "Create it." in said
     world.observe(missing_config_maps=frozenset())
     world.settle()
     assert jobs(world) == ["r2-eval-1"]
@@ -97,9 +97,9 @@ def test_what_keeps_the_evaluations_pod_from_running_is_told() -> None:
     waiting = {"reason": "ImagePullBackOff", "message": "no such image"}
     run(world, 2, waiting=waiting)
     world.settle()
-    assert message(world).endswith(
-        "first request: pod " + job(world, 2)["metadata"]["name"] + "-x: no such image"
-    )
+    pod_name = job(world, 2)["metadata"]["name"] + "-x"
+    assert f"first request. Pod {pod_name} cannot pull the image" in message(world)
+    assert "no such image" in message(world)
 
 
 def test_whoever_promotes_a_revision_needs_no_evaluation() -> None:
@@ -204,7 +204,7 @@ def refused_arm() -> World:
     world.settle()
     assert split(world) == [(1, 10_000)]
     assert conditions(world)["Degraded"] == ("True", "RolledBack")
-    assert "arm terse gets no requests: it answered 10 of 100" in message(world, "Degraded")
+    assert "Arm terse gets no requests. It answered 10 of 100" in message(world, "Degraded")
     return world
 
 
@@ -217,7 +217,7 @@ def test_an_arm_that_is_new_answers_the_golden_set_before_its_first_request() ->
 
 def test_an_arm_that_is_new_is_tried_again_as_the_message_says() -> None:
     world = refused_arm()
-    assert "the annotation llmdeployment.dev/retry: 2/1, or let" in message(world, "Degraded")
+    assert "the annotation llmdeployment.dev/retry: 2/1, or skip" in message(world, "Degraded")
     world.raw["metadata"]["annotations"] = {"llmdeployment.dev/retry": "2/1"}
     world.settle()
     assert jobs(world) == ["r1-eval-1", "r2-eval-2"]

@@ -88,7 +88,8 @@ def test_other_adapters_of_the_same_claims_are_a_revision_on_the_same_pods(
     world.edit(model=with_adapters(*changed))
     plan = world.step()
     assert (
-        "model.adapters differs from revision 1; the same pods carry it" in plan.events[0].message
+        "differs from revision 1 in model.adapters. It runs in the same pods."
+        in plan.events[0].message
     )
     rest(world)
 
@@ -99,10 +100,16 @@ def test_other_adapters_of_the_same_claims_are_a_revision_on_the_same_pods(
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
-        ((ELSEWHERE,), "they mount claims other for adapters"),
-        ((LEGAL, {**ELSEWHERE, "name": "x"}), "they mount claims other, team for adapters"),
-        (({"name": "legal", "source": "file:///legal"},), "they mount claims (none) for adapters"),
-        ((), "they are made with room for adapters, or without"),
+        ((ELSEWHERE,), "the claims that it mounts for adapters are other"),
+        (
+            (LEGAL, {**ELSEWHERE, "name": "x"}),
+            "the claims that it mounts for adapters are other, team",
+        ),
+        (
+            ({"name": "legal", "source": "file:///legal"},),
+            "the claims that it mounts for adapters are none",
+        ),
+        ((), "pods reserve room for adapters at their start"),
     ],
     ids=["another claim", "one more claim", "no claim", "none at all"],
 )
@@ -113,7 +120,7 @@ def test_what_the_pods_do_not_have_takes_pods_of_its_own(
     plan = world.step()
 
     (event,) = (event for event in plan.events if event.reason == "RevisionCreated")
-    assert event.message.endswith(f"it needs pods of its own: {why}")
+    assert event.message.endswith(f"It needs pods of its own, because {why}.")
     assert len(world.runtimes()) == 2
 
 
@@ -121,7 +128,7 @@ def test_no_requests_go_where_adapters_are_still_being_loaded(world: World) -> N
     world.edit(model=with_adapters(LEGAL_2))
     rest(world, legal="loading")
     assert split(world) == [(1, 10000)]
-    assert message(world).startswith("adapter legal of revision 2 is not yet loaded on 2 of 2")
+    assert message(world).startswith("Adapter legal of revision 2 is not loaded yet on 2 of 2")
     rest(world)
 
     assert split(world) == [(2, 1000), (1, 10000)]
@@ -134,7 +141,7 @@ def test_recreate_moves_no_request_before_the_adapters_are_there(world: World) -
     assert split(world) == [(1, 10000)]  # Ray Serve was not told of it yet
     rest(world, legal="loading")
     assert split(world) == [(1, 10000)]
-    assert message(world).startswith("adapter legal of revision 2 is not yet loaded on 2 of 2")
+    assert message(world).startswith("Adapter legal of revision 2 is not loaded yet on 2 of 2")
     rest(world)
 
     assert split(world) == [(2, 10000)]
@@ -154,8 +161,8 @@ def test_an_adapter_that_fails_is_named_and_its_revision_gets_nothing(world: Wor
     assert split(world) == [(1, 10000)]
     assert conditions(world)["Degraded"] == ("True", "AdapterFailed")
     assert message(world, "Degraded") == (
-        f"adapter terse of revision 2 does not load on 2 of 2 replicas: {WHY} "
-        "Correct spec.model.adapters or the files; it is tried again every 30 s"
+        f"Adapter terse of revision 2 cannot be loaded on 2 of 2 replicas. A replica says: {WHY} "
+        "Correct spec.model.adapters or the files. The replicas try again every 30 s."
     )
     rest(world)
     assert split(world) == [(2, 1000), (1, 10000)]

@@ -33,38 +33,42 @@ PLANS = {
     "enough": (
         {},
         free(8),
-        "revision 2 needs 8 nvidia.com/gpu beside the 8 in use; 8 of the cluster's 16 are free",
+        "Revision 2 needs 8 nvidia.com/gpu in addition to the 8 in use. 8 of the cluster's 16 are free.",
     ),
     "too few for all": (
         {},
         free(5),
         (
-            "5 of the cluster's 13 are free: it waits for 3 more. Free them, add nodes, "
-            "or set spec.rollout.maxSurge: 2 (one in, one out) or strategy: Recreate (requests wait)"
+            "5 of the cluster's 13 are free. The rollout waits for 3 more. Free them, add nodes, "
+            "set spec.rollout.maxSurge: 2 (replicas are replaced 2 at a time), "
+            "or set spec.rollout.strategy: Recreate (requests wait meanwhile)."
         ),
     ),
     "too few for one": (
         {},
         free(1),
-        "it waits for 7 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait)",
+        "The rollout waits for 7 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait meanwhile).",
     ),
     "one in, one out": (
         {"maxSurge": 1},
         free(2),
         (
-            "revision 2 needs 2 nvidia.com/gpu beside the 8 in use (one in, one out with spec.rollout.maxSurge 1); "
-            "2 of the cluster's 10 are free"
+            "Revision 2 needs 2 nvidia.com/gpu in addition to the 8 in use. "
+            "With spec.rollout.maxSurge 1, replicas are replaced 1 at a time. 2 of the cluster's 10 are free."
         ),
     ),
     "one in, one out, but none free": (
         {"maxSurge": 1},
         free(0),
-        "0 of the cluster's 8 are free: it waits for 2 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait)",
+        (
+            "0 of the cluster's 8 are free. The rollout waits for 2 more. Free them, add nodes, "
+            "or set spec.rollout.strategy: Recreate (requests wait meanwhile)."
+        ),
     ),
     "nodes may not be listed": (
         {},
         {},
-        "beside the 8 in use; the operator may not read nodes, so how many are free is not known",
+        "in addition to the 8 in use. How many are free is unknown, because the operator may not read nodes.",
     ),
 }
 
@@ -104,8 +108,10 @@ def test_while_a_pod_waits_the_plan_counts_those_that_do_not() -> None:
     world.observe(capacity=free(0))
     world.step()
     assert conditions(world)["Progressing"] == ("True", "WaitingForGPU")
-    assert "revision 2 needs 6 nvidia.com/gpu beside the 8 in use" in message(world, "Progressing")
-    assert "it waits for 6 more" in message(world, "Progressing")
+    assert "Revision 2 needs 6 nvidia.com/gpu in addition to the 8 in use." in message(
+        world, "Progressing"
+    )
+    assert "The rollout waits for 6 more." in message(world, "Progressing")
 
 
 @pytest.mark.parametrize("spec", [{"prompt": {"system": "Shout."}}, {"replicas": 5}])
@@ -115,7 +121,7 @@ def test_what_needs_no_new_pods_beside_the_old_ones_has_no_plan(spec: dict[str, 
     world.observe(capacity=free(0))
     world.step()
     assert conditions(world)["Progressing"][1] != "AcceleratorsPlanned"
-    assert "beside" not in message(world, "Progressing")
+    assert "in addition" not in message(world, "Progressing")
 
 
 def test_recreate_needs_none_beside() -> None:

@@ -63,7 +63,9 @@ def test_a_prompt_is_tried_against_the_one_there_is_on_the_same_pods() -> None:
     assert len(world.runtimes()) == 1
     assert list(workers(world).values()) == [2]
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert message(world).startswith("arm control 90 % revision 1, arm terse 10 % revision 2")
+    assert message(world).startswith(
+        "Arm control gets 90 % (revision 1), arm terse gets 10 % (revision 2)."
+    )
     status = world.cluster.status
     assert status["traffic"] == "control rev1 90% terse rev2 10%"
     assert [(row["name"], row["weight"], row["stable"]) for row in status["arms"]] == [
@@ -98,7 +100,7 @@ def test_an_arm_that_ends_keeps_its_requests_until_the_others_can_take_them() ->
     world.step()
     assert split(world) == [("a", 1, 5000), ("b", 2, BUCKETS)]
     assert workers(world) == {a: 4, b: 2}
-    assert message(world).startswith("arm a: 2 of 4 replicas answer")
+    assert message(world).startswith("Arm a: 2 of 4 replicas are ready.")
     rest(world)
     assert split(world) == [("a", 1, BUCKETS)]
     assert workers(world) == {a: 4}
@@ -134,7 +136,7 @@ def test_each_arm_has_a_rollout_of_its_own_and_weights_wait_for_it() -> None:
     assert split(world) == canary
     assert world.cluster.status["traffic"] == "a rev1 60% b rev2 36% rev3 4%"
     assert conditions(world)["Progressing"] == ("True", "CanaryPaused")
-    assert message(world).startswith("arm b: step 1 of 2")
+    assert message(world).startswith("Arm b: Step 1 of 2")
 
     world.edit(arms=arms(a=50, b=(50, louder)))
     rest(world)
@@ -195,7 +197,9 @@ def test_trouble_names_the_arm() -> None:
     world.pods(*pods_of(old), *pods_of(new, workers=0), GATEWAY)
     world.serve(new, status="DEPLOY_FAILED", message="no such flag", config={}, declared_at=0.0)
     world.step()
-    assert message(world, "Degraded") == "arm b: no such flag"
+    assert message(world, "Degraded").startswith(
+        "Arm b: The engine fails in a replica. It says: no such flag."
+    )
 
 
 weighted = st.lists(st.integers(1, 98), min_size=1, max_size=1).map(lambda w: (w[0], 100 - w[0]))

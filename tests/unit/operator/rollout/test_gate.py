@@ -68,7 +68,10 @@ def test_no_request_before_the_answers_are_good_enough(rollout: Object) -> None:
     world.step()
     world.step()
     assert conditions(world)["Progressing"] == ("True", "Evaluating")
-    assert message(world) == "revision 2 answers the golden set before its first request"
+    assert (
+        message(world)
+        == "Revision 2 is being evaluated on the golden set before its first request."
+    )
     assert conditions(world)["Degraded"] == ("False", "AsExpected")
     assert jobs(world) == ["r2-eval-1"]
     plan = world.settle()
@@ -93,39 +96,43 @@ GIVEN_UP = {
     "too low": (
         lambda w: answers(w, 2, 89),
         [
-            "revision 1 serves: revision 2 was given up: it answered 89 of 100 questions",
-            "89 %, and needs 90 % (spec.rollout.evaluation.minScorePercent): q9: has no 'Paris'",
+            "Revision 1 serves. Revision 2 was rolled back. It answered 89 of 100 questions",
+            "(89 %). It needs 90 % (spec.rollout.evaluation.minScorePercent).",
+            "The first failures: q9: has no 'Paris'",
         ],
     ),
     "regressed": (
         lambda w: answers(w, 2, 92),
-        ["92 %, over 2 points less than the 95 % of the revision that serves", "maxRegression"],
+        [
+            "The revision that serves has 95 %, and at most 2 points less are allowed",
+            "maxRegression",
+        ],
     ),
     "broken": (
         lambda w: breaks(w, 2, "key golden.jsonl of ConfigMap questions, line 3: is not JSON"),
-        ["its evaluation came to no result: key golden.jsonl of ConfigMap questions, line 3"],
+        ["Its evaluation has no result. Key golden.jsonl of ConfigMap questions, line 3"],
     ),
     "without a word": (
         lambda w: breaks(w, 2, ""),
-        ["came to no result: it ended with exit code 1 (Error) and said nothing"],
+        ["has no result. It ended with exit code 1 (Error) and without a message."],
     ),
     "without a pod": (
         lambda w: end(w, 2, kind="Failed", reason="BackoffLimitExceeded"),
-        ["came to no result: its pod was gone before its result was read"],
+        ["has no result. Its pod was gone before the operator read the result."],
     ),
     "too late": (
         lambda w: end(w, 2, kind="Failed", reason="DeadlineExceeded"),
-        ["it did not end within 300 s (spec.rollout.evaluation.timeoutSeconds)"],
+        ["It did not end within 5 min (spec.rollout.evaluation.timeoutSeconds)"],
     ),
     "not a result": (
         lambda w: (run(w, 2, terminated={"exitCode": 0, "message": "Killed"}), end(w, 2)),
-        ["its result cannot be read: Killed"],
+        ["Its result cannot be read. It begins with: Killed"],
     ),
     "a result that lies": (
         lambda w: answers(w, 2, 300),
-        ["its result cannot be read"],
+        ["Its result cannot be read."],
     ),
-    "a result of nothing": (lambda w: answers(w, 2, 0, total=0), ["its result cannot be read"]),
+    "a result of nothing": (lambda w: answers(w, 2, 0, total=0), ["Its result cannot be read."]),
 }
 
 

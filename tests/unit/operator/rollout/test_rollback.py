@@ -153,30 +153,34 @@ def inputs(weight: int = 50, stable: int = 4, canary: int = 5, **more: object) -
 
 
 ON_ITS_WAY = RolloutState(stable=1, canary=2, step=2, weight=50, progress_at=NOW)
-REJECTED = replace(ON_ITS_WAY, rejected=Rejection(2, 1, NOW, "revision 2 was given up: slow"))
+REJECTED = replace(
+    ON_ITS_WAY, rejected=Rejection(2, 1, NOW, "Revision 2 was rolled back. It was slow.")
+)
 GIVEN_UP = ON_ITS_WAY.taken_back(2, 50)
 ELSE = {"target": 3, "weight": 0, "other": 2, "other_weight": 50}
 
 # seen, memory -> the canary and what is left to it, replicas, words of the stage
 BACK = {
-    "the canary's surplus makes room": (inputs(), REJECTED, (2, 50), {1: 5, 2: 4}, "50 % left"),
+    "the canary's surplus makes room": (inputs(), REJECTED, (2, 50), {1: 5, 2: 4}, "still gets 50 %,"),
     "one answers, its part goes back": (
-        inputs(stable=5, canary=4), REJECTED, (2, 37), {1: 5, 2: 4}, "37 % left, 5 of 8 replicas of revision 1 answer"),
+        inputs(stable=5, canary=4), REJECTED, (2, 37), {1: 5, 2: 4}, "still gets 37 %, because 5 of 8 replicas of revision 1 are ready."),
     "until the gateways know no replica goes": (
-        inputs(37, 5, 4, applied=False), REJECTED, (2, 37), {1: 5, 2: 4}, "37 % left"),
-    "then one does": (inputs(37, 5, 4), REJECTED, (2, 37), {1: 6, 2: 3}, "37 % left"),
-    "all that is left": (inputs(12, 8, 1), REJECTED, (None, 0), {1: 8, 2: 1}, "0 % left"),
+        inputs(37, 5, 4, applied=False), REJECTED, (2, 37), {1: 5, 2: 4}, "still gets 37 %"),
+    "then one does": (inputs(37, 5, 4), REJECTED, (2, 37), {1: 6, 2: 3}, "still gets 37 %"),
+    "all that is left": (inputs(12, 8, 1), REJECTED, (None, 0), {1: 8, 2: 1}, "gets none any more."),
     "the gateways still have to hear": (
-        inputs(0, 8, 1, applied=False), GIVEN_UP, (None, 0), {1: 8, 2: 1}, "0 % left"),
+        inputs(0, 8, 1, applied=False), GIVEN_UP, (None, 0), {1: 8, 2: 1}, "gets none any more."),
     "a revert": (
-        inputs(target=1, weight=0, other=2, other_weight=50), ON_ITS_WAY, (2, 50), {1: 5, 2: 4}, "2 is being taken back: 50 %"),
-    "another spec": (inputs(**ELSE), ON_ITS_WAY, (2, 50), {1: 5, 2: 4}, "answer; revision 3 is next"),
+        inputs(target=1, weight=0, other=2, other_weight=50), ON_ITS_WAY, (2, 50), {1: 5, 2: 4},
+        "to revision 1. Revision 2 still gets 50 %"),
+    "another spec": (inputs(**ELSE), ON_ITS_WAY, (2, 50), {1: 5, 2: 4}, "are ready. The rollout of revision 3 begins after that."),
     "another spec waits for the gateways": (
-        inputs(target=3, weight=0, applied=False), ON_ITS_WAY, (None, 0), {1: 4, 2: 5}, "revision 3 is next"),
+        inputs(target=3, weight=0, applied=False), ON_ITS_WAY, (None, 0), {1: 4, 2: 5}, "of revision 3 begins after that."),
     "another spec and a lost status": (
-        inputs(target=3, weight=0, stable=8, canary=1, applied=False), RolloutState(stable=1), (None, 0), {1: 8}, "revision 3 is next"),
+        inputs(target=3, weight=0, stable=8, canary=1, applied=False), RolloutState(stable=1), (None, 0), {1: 8},
+        "of revision 3 begins after that."),
     "nothing of it answers": (
-        inputs(canary=0), REJECTED, (None, 0), {1: 8, 2: 0}, "as none of its replicas answers any more"),
+        inputs(canary=0), REJECTED, (None, 0), {1: 8, 2: 0}, "No replica of revision 2 is ready any more."),
 }  # fmt: skip
 
 
@@ -232,11 +236,14 @@ def test_one_that_fails_its_requests_gives_back_at_once_and_says_so() -> None:
     assert (at_once.canary, at_once.weight) == (None, 0)
     assert at_once.needs == {1: 4, 2: 5}  # its pods go when every gateway knows
     assert at_once.stage is not None
-    assert "Its requests went back at once, because it fails them" in at_once.stage.message
+    assert (
+        "It lost its requests at once, because it answered them with errors."
+        in at_once.stage.message
+    )
     assert "llmdeployment.dev/retry: 2/1" in at_once.stage.message
     assert (in_steps.canary, in_steps.weight) == (2, 50)
     assert in_steps.stage is not None
-    assert "revision 2 is being taken back: 50 % left" in in_steps.stage.message
+    assert "Revision 2 still gets 50 %," in in_steps.stage.message
 
 
 def test_another_try_on_the_way_back_begins_anew_with_what_it_has() -> None:
@@ -292,8 +299,8 @@ def test_an_abort_half_way_is_told_and_carried_out_step_by_step() -> None:
     world.step()
     assert (split(world), workers(world)) == ([(2, 5000), (1, 10_000)], {old: 3, new: 2})
     told = message(world, "Degraded")
-    assert "revision 2 is being taken back: 50 % left, 2 of 4 replicas of revision 1" in told
-    assert "revision 2 is aborted by annotation" in told
+    assert "Revision 2 still gets 50 %, because 2 of 4 replicas of revision 1 are ready." in told
+    assert "Revision 2 is aborted by the annotation" in told
     assert world.plan().requeue_after == 2.0
     seen = [world.cluster.status["traffic"]]
     for _ in range(12):

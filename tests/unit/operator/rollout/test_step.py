@@ -72,14 +72,14 @@ def plan(
 
 # seen, memory -> weight, replicas of revision 2, words of the stage
 STEPS = {
-    "capacity comes first": (inputs(), None, 0, 1, "step 1 of 4: 0 of 1 replicas"),
+    "capacity comes first": (inputs(), None, 0, 1, "Step 1 of 4: 0 of 1 replicas"),
     "then the traffic": (inputs(ready=1), None, 5, 1, "revision 2 gets 5 %"),
     "then the gateways": (
         inputs(5, 1, applied=False),
         on_its_way(weight=5),
         5,
         1,
-        "the gateways take up 5 %",
+        "The gateways are applying 5 %",
     ),
     "then the pause begins": (
         inputs(5, 1),
@@ -93,14 +93,14 @@ STEPS = {
         on_its_way(weight=5, since=NOW - timedelta(minutes=10)),
         5,
         2,
-        "25 % is next",
+        "The next step is 25 %.",
     ),
     "capacity of the next step": (
         inputs(5, 1),
         on_its_way(1, weight=5),
         5,
         2,
-        "step 2 of 4: 1 of 2 replicas",
+        "Step 2 of 4: 1 of 2 replicas",
     ),
     "its traffic": (inputs(5, 2), on_its_way(1, weight=5), 25, 2, "revision 2 gets 25 %"),
     "a step without a pause is passed at once": (
@@ -108,7 +108,7 @@ STEPS = {
         on_its_way(1, weight=25),
         25,
         4,
-        "50 % is next",
+        "The next step is 50 %.",
     ),
     "a pause without an end waits": (
         inputs(50, 4),
@@ -122,7 +122,7 @@ STEPS = {
         on_its_way(3, weight=50),
         50,
         8,
-        "step 4 of 4: 7 of 8 replicas",
+        "Step 4 of 4: 7 of 8 replicas",
     ),
     "a lost status costs no traffic": (inputs(50, 4), None, 50, 4, "promote: 2/3"),
     "steps that were made smaller take nothing back": (
@@ -137,7 +137,7 @@ STEPS = {
         on_its_way(1, weight=25),
         0,
         2,
-        "no replica of revision 2 answers any more",
+        "No replica of revision 2 is ready any more.",
     ),
 }
 
@@ -238,7 +238,7 @@ def test_recreate_in_the_same_pods_waits_until_all_of_them_carry_it() -> None:
     found = plan(policy, seen)
     assert (found.stable, found.weight, found.needs) == (1, 0, {1: 8, 2: 8})
     assert found.stage is not None
-    assert "7 of 8 replicas of revision 2 answer" in found.stage.message
+    assert "7 of 8 replicas of revision 2 are ready." in found.stage.message
     done = plan(policy, inputs(ready=8, runtimes=shared), found.state)
     assert (done.stable, done.needs, done.state.warm) == (2, {2: 8}, ())
 
@@ -258,7 +258,7 @@ def test_without_progress_it_is_given_up_and_says_how_to_try_again() -> None:
     assert (found.stable, found.canary, found.weight, found.needs) == (1, None, 0, {1: 8})
     assert found.stage is not None
     assert found.stage.reason is Reason.ROLLED_BACK
-    assert "1 of 2 replicas answered" in found.stage.message
+    assert "1 of 2 replicas were ready, and there was no progress within" in found.stage.message
     assert "llmdeployment.dev/retry: 2/1" in found.stage.message
 
     again = plan(CANARY, inputs(), found.state, now=late)

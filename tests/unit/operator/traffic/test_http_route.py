@@ -54,7 +54,7 @@ def test_a_route_stands_in_for_the_gateway() -> None:
     assert ("Service", "routed") not in children
     assert backends(world) == [("1", 10000)]
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert "users do not stay with an arm or a revision" in message(world, "Accepted")
+    assert "Users do not stay with an arm or a revision." in message(world, "Accepted")
     assert world.cluster.status["endpoint"] == "chat.example.com"
     assert world.plan().requeue_after == 30.0
 
@@ -74,10 +74,10 @@ def test_a_canary_moves_on_when_the_gateways_have_taken_up_its_weight() -> None:
     assert shown == GOLDEN.read_text()
 
     world.step()
-    assert "the gateways take up 5 %" in message(world, "Progressing")
+    assert "The gateways are applying 5 %" in message(world, "Progressing")
     world.route_answers(generation=2)
     world.step()
-    assert "revision 2 gets 5 % until" in message(world, "Progressing")
+    assert "revision 2 gets 5 %. The step takes" in message(world, "Progressing")
 
 
 def test_revisions_of_one_runtime_are_told_apart_by_the_header() -> None:
@@ -100,12 +100,27 @@ GOOD = [{"type": kind, "status": "True"} for kind in ("Accepted", "ResolvedRefs"
 @pytest.mark.parametrize(
     ("answer", "after", "reason", "words"),
     [
-        (None, 5, "StartingGateway", "no controller has accepted it for Gateway a"),
-        (None, 61, "RouteNotAccepted", "check that the Gateway exists"),
-        ([], 61, "StartingGateway", "Gateway a of namespace team has not taken up the current"),
-        (GOOD[:1], 61, "StartingGateway", "has not taken up the current routes yet"),
-        ([{**c, "observedGeneration": 0} for c in GOOD], 61, "StartingGateway", "current routes"),
-        ([_refusal("Accepted"), GOOD[1]], 5, "RouteNotAccepted", "NotAllowed: not from here"),
+        (
+            None,
+            5,
+            "StartingGateway",
+            "No controller of Gateway a of namespace team has answered for HTTPRoute routed yet.",
+        ),
+        (None, 61, "RouteNotAccepted", "Check that the Gateway exists"),
+        ([], 61, "StartingGateway", "Gateway a of namespace team has not applied the current"),
+        (GOOD[:1], 61, "StartingGateway", "has not applied the current HTTPRoute"),
+        (
+            [{**c, "observedGeneration": 0} for c in GOOD],
+            61,
+            "StartingGateway",
+            "current HTTPRoute",
+        ),
+        (
+            [_refusal("Accepted"), GOOD[1]],
+            5,
+            "RouteNotAccepted",
+            "Accepted is False (NotAllowed). It says: not from here.",
+        ),
         ([GOOD[0], _refusal("ResolvedRefs")], 5, "RouteNotAccepted", "ResolvedRefs is False"),
         (GOOD, 61, None, ""),
     ],
@@ -214,7 +229,10 @@ def test_without_replicas_nobody_holds_requests() -> None:
     world = routed_world()
     world.edit(replicas=0)
     world.step()
-    assert message(world) == "spec.replicas is 0: the Gateway refuses requests"
+    assert (
+        message(world)
+        == "spec.replicas is 0. The Gateway refuses requests. Raise spec.replicas to serve them."
+    )
 
 
 ERRORS = {

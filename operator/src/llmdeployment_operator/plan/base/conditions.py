@@ -40,14 +40,19 @@ def build_refused(finding: Finding) -> list[Condition]:
     """Return the conditions of a spec that cannot be acted on."""
     return [
         Condition("Accepted", False, finding.reason, finding.message),
-        Condition("Progressing", False, finding.reason, "nothing is done until this is resolved"),
+        Condition(
+            "Progressing",
+            False,
+            finding.reason,
+            "The operator changes nothing until this is resolved.",
+        ),
         Condition("Ready", False, finding.reason, finding.message),
         Condition("Degraded", False, finding.reason),
         Condition(
             "Available",
             None,
             finding.reason,
-            "Nobody looks while the spec is refused. What served before goes on serving.",
+            "The operator does not check while the spec is refused. What served before keeps serving.",
         ),
     ]
 
@@ -81,7 +86,7 @@ def build_paused(conditions: list[Condition]) -> list[Condition]:
         "Progressing",
         False,
         Reason.PAUSED,
-        "spec.paused is true: nothing is changed until it is false",
+        "spec.paused is true. The operator changes nothing until it is false.",
     )
     return [still if condition.type == "Progressing" else condition for condition in conditions]
 

@@ -12,7 +12,13 @@ from llmdeployment_operator.api.external import NAME, SCHEME
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.pods import Capacity, check_pods, is_ready, is_terminating
+from llmdeployment_operator.plan.base.pods import (
+    Capacity,
+    check_pods,
+    is_ready,
+    is_terminating,
+    read_time,
+)
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 
 _MARK = "x"
@@ -86,5 +92,5 @@ def check_external(
         return found
     starting = [p for p in pods if not is_ready(p) and not is_terminating(p)]
     since = min((p["metadata"].get("creationTimestamp", "") for p in starting), default="")
-    message = f"{ready} of {replicas} replicas answer; the others start"
-    return Finding(Reason.STARTING_PODS, f"{message} since {since}" if since else message)
+    message = f"{ready} of {replicas} replicas are ready. The others are starting."
+    return Finding(Reason.STARTING_PODS, message, read_time(since))

@@ -9,6 +9,7 @@ from typing import Any
 
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.sentences import join_sentences
 
 _PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
@@ -102,10 +103,10 @@ def check_pod(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None:
                 return found
     running = [c for c in status.get("containerStatuses", []) if "running" in c.get("state", {})]
     if not running:
-        since = pod["metadata"].get("creationTimestamp", "")
         return Finding(
             Reason.STARTING_PODS,
-            f"pod {name} is starting since {since}: its image may still be on its way",
+            f"Pod {name} is starting. Its images may still be downloading.",
+            read_time(pod["metadata"].get("creationTimestamp")),
         )
     return None
 
@@ -133,8 +134,8 @@ def waits_for_extended_resource(pods: Iterable[Object]) -> bool:
 def _check_scheduling(
     name: str, scheduled: Mapping[str, Any], pod: Object, capacity: Mapping[str, Capacity]
 ) -> Finding:
-    message = scheduled.get("message", "the scheduler has not looked at it yet")
-    since = scheduled.get("lastTransitionTime", "")
+    message = scheduled.get("message", "it has not considered the pod yet")
+    since = read_time(scheduled.get("lastTransitionTime"))
     if (match := _INSUFFICIENT.search(message)) is not None:
         resource = match[1]
         asked = sum(
@@ -143,27 +144,32 @@ def _check_scheduling(
         )
         return Finding(
             Reason.WAITING_FOR_GPU,
-            f"pod {name} waits since {since} for {asked} {resource}; {describe_free(resource, capacity)}",
+            f"Pod {name} is waiting for {asked} {resource}. {describe_free(resource, capacity)} "
+            "Free some, or add a node.",
+            since,
         )
+    refused = join_sentences(f"Pod {name} cannot be scheduled. The scheduler says: {message}")
     if "persistentvolumeclaim" in message:
-        return Finding(
-            Reason.VOLUME_MISSING, f"pod {name} cannot be scheduled since {since}: {message}"
-        )
+        advice = "Create the PersistentVolumeClaim, or correct its name."
+        return Finding(Reason.VOLUME_MISSING, f"{refused} {advice}", since)
     if "unbound immediate" in message:
-        return Finding(
-            Reason.STARTING_PODS, f"pod {name} waits since {since} for its volume to be made"
-        )
-    return Finding(Reason.UNSCHEDULABLE, f"pod {name} cannot be scheduled since {since}: {message}")
+        text = f"Pod {name} is waiting until its volume is provisioned."
+        return Finding(Reason.STARTING_PODS, text, since)
+    return Finding(Reason.UNSCHEDULABLE, refused, since)
 
 
 def describe_free(resource: str, capacity: Mapping[str, Capacity]) -> str:
-    """Return how many of an extended resource are free, for people."""
+    """Return a sentence that says how many of an extended resource are free."""
     known = capacity.get(resource)
     if known is None:
-        return "the operator may not read nodes, so how many are free is not known"
+        return "How many are free is unknown, because the operator may not read nodes."
     free = max(0, known.total - known.taken)
-    seen = " (pods of namespaces this operator does not watch not counted)" if known.partial else ""
-    return f"{free} of the cluster's {known.total} are free{seen}"
+    unseen = (
+        ", apart from those of pods in namespaces that this operator does not watch"
+        if known.partial
+        else ""
+    )
+    return f"{free} of the cluster's {known.total} are free{unseen}."
 
 
 def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
@@ -173,12 +179,19 @@ def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
     ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
     reason = waiting.get("reason", "")
     if reason in _PULL:
-        return Finding(Reason.IMAGE_PULL_FAILED, f"pod {pod}: {waiting.get('message', reason)}")
-    if reason in _CONFIG:
-        return Finding(
-            Reason.POD_CONFIG_ERROR,
-            f"pod {pod}, container {name}: {waiting.get('message', reason)}",
+        text = join_sentences(
+            f"Pod {pod} cannot pull the image of container {name}. The kubelet says: "
+            f"{waiting.get('message', reason)}",
+            "Check the image's name, its tag and the pull secret.",
         )
+        return Finding(Reason.IMAGE_PULL_FAILED, text)
+    if reason in _CONFIG:
+        text = join_sentences(
+            f"Container {name} of pod {pod} cannot be created. The kubelet says: "
+            f"{waiting.get('message', reason)}",
+            "Create or correct what it names.",
+        )
+        return Finding(Reason.POD_CONFIG_ERROR, text)
     if name == "fetch-model":
         return _check_fetch(pod, container, ended)
     failed = (
@@ -189,14 +202,16 @@ def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
     )
     if failed and ended.get("reason") == "OOMKilled":
         return Finding(
-            Reason.OUT_OF_MEMORY, f"pod {pod}: container {name} was killed at its memory limit"
+            Reason.OUT_OF_MEMORY,
+            f"Container {name} of pod {pod} was killed at its memory limit. Raise the limit.",
         )
     if failed:
-        count = container.get("restartCount", 0)
-        return Finding(
-            Reason.CRASH_LOOP,
-            f"pod {pod}: container {name} ended with exit code {ended['exitCode']}, {count} restarts: {_extract_tail(ended)}",
+        text = join_sentences(
+            f"Container {name} of pod {pod} ended with exit code {ended['exitCode']}. "
+            f"Restarts so far: {container.get('restartCount', 0)}. It said: {_extract_tail(ended)}",
+            f"Run kubectl logs {pod} -c {name} --previous for more.",
         )
+        return Finding(Reason.CRASH_LOOP, text)
     return None
 
 
@@ -207,20 +222,32 @@ def _check_fetch(
     if state.get("terminated", {}).get("exitCode") == 0:
         return None
     if ended.get("exitCode", 0) != 0:
-        return Finding(Reason.MODEL_UNAVAILABLE, f"pod {pod}: {_extract_tail(ended)}")
+        text = join_sentences(
+            f"Pod {pod} could not download the model. It said: {_extract_tail(ended)}"
+        )
+        return Finding(Reason.MODEL_UNAVAILABLE, text)
     if "running" in state:
-        since = state["running"].get("startedAt", "")
-        return Finding(Reason.FETCHING_MODEL, f"pod {pod} downloads the model since {since}")
+        since = read_time(state["running"].get("startedAt"))
+        return Finding(Reason.FETCHING_MODEL, f"Pod {pod} is downloading the model.", since)
     return None
 
 
 def _extract_tail(ended: Mapping[str, Any]) -> str:
     lines = [
         line.strip()
-        for line in str(ended.get("message") or "it printed nothing").splitlines()
+        for line in str(ended.get("message") or "(nothing)").splitlines()
         if line.strip()
     ]
     return " | ".join(lines[-_LAST_LINES:])[:800]
+
+
+def read_time(text: object) -> datetime | None:
+    """Return a time that an object tells, or None when it tells none that can be read."""
+    try:
+        found = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _find_condition(pod: Object, kind: str) -> Mapping[str, Any]:

@@ -1,7 +1,10 @@
 """Why an LLMDeployment is in the state it is in: one word for machines, one sentence for people."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
+
+from llmdeployment_operator.plan.base.durations import describe_age
 
 
 class Reason(StrEnum):
@@ -95,10 +98,22 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that keeps an LLMDeployment from being what its spec says."""
+    """One thing that keeps an LLMDeployment from being what its spec says.
+
+    Attributes:
+        reason: for machines.
+        message: for people: what is happening, what it waits for, what to do; whole sentences.
+        since: when it began, if that is known and matters.
+    """
 
     reason: Reason
     message: str
+    since: datetime | None = None
+
+    def at(self, now: datetime) -> "Finding":
+        """Return it with a sentence at its end that says how long it has lasted; without one where that is unknown."""
+        age = describe_age(self.since, now) if self.since is not None else ""
+        return replace(self, message=f"{self.message} {age}".strip())
 
 
 HEALS_BY_WAITING = frozenset(

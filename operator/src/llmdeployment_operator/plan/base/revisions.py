@@ -108,21 +108,21 @@ def describe_change(fresh: Revision, stable: Revision) -> str:
 
     >>> one = Revision(1, "", "a", {"model": {"source": "x"}}, {})
     >>> describe_change(Revision(2, "", "a", {"model": {"source": "x"}, "prompt": {"system": "y"}}, {}), one)
-    'revision 2: prompt differs from revision 1; the same pods carry it'
+    'Revision 2 differs from revision 1 in prompt. It runs in the same pods.'
     >>> adapters = [{"name": "legal", "source": "file:///legal"}]
     >>> describe_change(Revision(2, "", "b", {"model": {"source": "x", "adapters": adapters}}, {}), one)
-    'revision 2: model.adapters differs from revision 1; it needs pods of its own: they are made with room for adapters, or without'
+    'Revision 2 differs from revision 1 in model.adapters. It needs pods of its own, because pods reserve room for adapters at their start.'
     """
     new, old = _flatten_fields(fresh.template), _flatten_fields(stable.template)
     changed = [
         field for field in sorted(new.keys() | old.keys()) if new.get(field) != old.get(field)
     ]
     pods = (
-        "the same pods carry it"
+        "It runs in the same pods."
         if fresh.runtime == stable.runtime
-        else f"it needs pods of its own{_describe_adapters(fresh.template, stable.template)}"
+        else f"It needs pods of its own{_describe_adapters(fresh.template, stable.template)}."
     )
-    return f"revision {fresh.number}: {', '.join(changed)} differs from revision {stable.number}; {pods}"
+    return f"Revision {fresh.number} differs from revision {stable.number} in {', '.join(changed)}. {pods}"
 
 
 def _flatten_fields(template: dict[str, Any]) -> dict[str, Any]:
@@ -136,9 +136,9 @@ def _describe_adapters(fresh: dict[str, Any], stable: dict[str, Any]) -> str:
     """Return why a change of adapters needs other pods, to be added to a sentence."""
     new, old = fresh["model"], stable["model"]
     if bool(new.get("adapters")) != bool(old.get("adapters")):
-        return ": they are made with room for adapters, or without"
+        return ", because pods reserve room for adapters at their start"
     if new.get("adapters") and list_adapter_claims(new) != list_adapter_claims(old):
-        return f": they mount claims {', '.join(list_adapter_claims(new)) or '(none)'} for adapters"
+        return f", because the claims that it mounts for adapters are {', '.join(list_adapter_claims(new)) or 'none'}"
     return ""
 
 

@@ -12,6 +12,7 @@ from llmdeployment_operator.plan.base.model_files import list_adapter_sources
 from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.sentences import join_sentences
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
@@ -51,14 +52,17 @@ def check_adapters(cluster: ClusterState, revision: Revision) -> Finding | None:
     for name in list_adapter_sources(revision.template["model"]):
         states = [of_pod.get(name, "") for of_pod in found]
         failed = [state.removeprefix(_FAILED) for state in states if state.startswith(_FAILED)]
-        who = f"adapter {name} of revision {revision.number}"
+        who = f"Adapter {name} of revision {revision.number}"
         if failed:
-            why = f"{who} does not load on {len(failed)} of {len(found)} replicas: {failed[0]}"
-            advice = "Correct spec.model.adapters or the files; it is tried again every 30 s"
-            return Finding(Reason.ADAPTER_FAILED, f"{why.rstrip('.')}. {advice}")
+            text = join_sentences(
+                f"{who} cannot be loaded on {len(failed)} of {len(found)} replicas. "
+                f"A replica says: {failed[0]}",
+                "Correct spec.model.adapters or the files. The replicas try again every 30 s.",
+            )
+            return Finding(Reason.ADAPTER_FAILED, text)
         if left := len(states) - states.count(_LOADED):
             return Finding(
-                Reason.LOADING_MODEL, f"{who} is not yet loaded on {left} of {len(found)} replicas"
+                Reason.LOADING_MODEL, f"{who} is not loaded yet on {left} of {len(found)} replicas."
             )
     return None
 

@@ -3,8 +3,14 @@
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.external import check_external, is_external
 from llmdeployment_operator.plan.base.objects import Object
-from llmdeployment_operator.plan.base.pods import check_pods, is_ready, is_terminating
+from llmdeployment_operator.plan.base.pods import (
+    check_pods,
+    is_ready,
+    is_terminating,
+    read_time,
+)
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.sentences import join_sentences
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 
@@ -72,15 +78,16 @@ def check_gateway(cluster: ClusterState, routes_hash: str, service: str) -> Find
         return found
     ready = {p["metadata"]["name"] for p in pods if is_ready(p)}
     if not ready:
-        return Finding(Reason.STARTING_GATEWAY, "no pod of the gateway is ready yet")
+        return Finding(Reason.STARTING_GATEWAY, "No gateway pod is ready yet.")
     applied = {gateway.pod for gateway in cluster.gateways if gateway.routes_hash == routes_hash}
     if late := sorted(ready - applied):
         return Finding(
-            Reason.STARTING_GATEWAY, f"gateway pod {late[0]} has not applied the current routes yet"
+            Reason.STARTING_GATEWAY,
+            f"Gateway pod {late[0]} has not applied the current routes yet.",
         )
     if blind := sorted(g.pod for g in cluster.gateways if g.up.get(service, 0) == 0):
         return Finding(
-            Reason.STARTING_GATEWAY, f"gateway pod {blind[0]} reaches no replica of {service} yet"
+            Reason.STARTING_GATEWAY, f"Gateway pod {blind[0]} reaches no replica of {service} yet."
         )
     return None
 
@@ -98,31 +105,39 @@ def _check_creation(cluster: ClusterState, runtime: str) -> Finding | None:
     refused = ("ReplicaFailure", "True", "FailedCreate")
     for each in conditions:
         if (each["type"], each["status"], each.get("reason")) == refused:
-            return Finding(Reason.FAILED_CREATE, each.get("message", "a pod could not be made"))
+            text = join_sentences(
+                f"The cluster refuses to create a pod. It says: {each.get('message', '(nothing)')}",
+                "Raise the quota or change the admission policy that it names.",
+            )
+            return Finding(Reason.FAILED_CREATE, text)
     return None
 
 
 def _check_head(cluster: ClusterState, runtime: str) -> Finding | None:
     heads = [pod for pod in select_pods(cluster, "head", runtime) if not is_terminating(pod)]
     if not heads:
-        return Finding(Reason.STARTING_RAY, "the Ray head's pod does not exist yet")
+        return Finding(Reason.STARTING_RAY, "The pod of the Ray head does not exist yet.")
     if (found := check_pods(heads, cluster.capacity)) is not None:
         return found
     if not any(map(is_ready, heads)):
-        since = heads[0]["metadata"].get("creationTimestamp", "")
         return Finding(
             Reason.STARTING_RAY,
-            f"the Ray head {heads[0]['metadata']['name']} is starting since {since}",
+            f"The Ray head {heads[0]['metadata']['name']} is starting.",
+            read_time(heads[0]["metadata"].get("creationTimestamp")),
         )
     return None
 
 
 def _check_serve(state: ServeState | None) -> Finding | None:
     if state is None or state.error or state.config is None:
-        why = f": {state.error}" if state is not None and state.error else ""
-        return Finding(Reason.STARTING_RAY, f"Ray Serve is starting{why}")
+        error = f"The last error: {state.error}" if state is not None and state.error else ""
+        return Finding(Reason.STARTING_RAY, join_sentences("Ray Serve is starting.", error))
     if state.status in _FAILED and state.message:
-        return Finding(Reason.ENGINE_FAILED, state.message)
+        text = join_sentences(
+            f"The engine fails in a replica. It says: {state.message}",
+            "Check spec.engine.args, spec.model.source and spec.resources.",
+        )
+        return Finding(Reason.ENGINE_FAILED, text)
     return None
 
 
@@ -133,8 +148,8 @@ def _describe_loading(cluster: ClusterState, runtime: str, ready: int, replicas:
         if not is_ready(p) and not is_terminating(p)
     ]
     since = min((p["metadata"].get("creationTimestamp", "") for p in waiting), default="")
-    message = f"{ready} of {replicas} replicas answer; the others load the model since {since}"
+    message = f"{ready} of {replicas} replicas are ready. The others are loading the model."
     state = cluster.serve.get(runtime)
     if state is not None and state.message:
-        message = f"{message}; {state.message}"
-    return Finding(Reason.LOADING_MODEL, message)
+        message = join_sentences(message, f"Ray Serve says: {state.message}")
+    return Finding(Reason.LOADING_MODEL, message, read_time(since))

@@ -3,6 +3,8 @@
 It is said, not enforced: an autoscaler adds nodes only for pods that wait.
 """
 
+from dataclasses import replace
+
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.names import runtime_names
@@ -50,17 +52,21 @@ def forecast_accelerators(
     )
     in_use = count_accelerators(stable.template.get("resources", {}))
     workers = count_live_workers(cluster, stable.runtime)
-    told = "; ".join(
-        f"revision {target.number} needs {_count_needs(most, placed, each)} {name} "
-        f"beside the {workers * in_use.get(name, 0)} in use"
-        f"{'' if most == replicas else f' (one in, one out with spec.rollout.maxSurge {max_surge})'}; "
+    surging = (
+        ""
+        if most == replicas
+        else f" With spec.rollout.maxSurge {max_surge}, replicas are replaced {most} at a time."
+    )
+    told = " ".join(
+        f"Revision {target.number} needs {_count_needs(most, placed, each)} {name} "
+        f"in addition to the {workers * in_use.get(name, 0)} in use.{surging} "
         f"{describe_free(name, cluster.capacity)}"
         f"{_advise(_count_needs(most, placed, each), each, cluster.capacity.get(name), most, replicas)}"
         for name, each in sorted(asked.items())
     )
     if new:
         return Finding(Reason.ACCELERATORS_PLANNED, told)
-    return Finding(lack.reason, f"{lack.message}; {told}")
+    return replace(lack, message=f"{lack.message} {told}")
 
 
 def _count_needs(most: int, placed: int, each: int) -> int:
@@ -68,12 +74,15 @@ def _count_needs(most: int, placed: int, each: int) -> int:
 
 
 def _advise(needs: int, each: int, known: Capacity | None, most: int, replicas: int) -> str:
-    """Return what to do when fewer are free than are needed.
+    r"""Return what to do when fewer are free than are needed; it begins with a space.
 
-    >>> _advise(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4)
-    ': it waits for 2 more. Free them, add nodes, or set spec.rollout.maxSurge: 2 (one in, one out) or strategy: Recreate (requests wait)'
+    >>> print(_advise(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4).replace(", ", ",\n"))
+     The rollout waits for 2 more. Free them,
+    add nodes,
+    set spec.rollout.maxSurge: 2 (replicas are replaced 2 at a time),
+    or set spec.rollout.strategy: Recreate (requests wait meanwhile).
     >>> _advise(2, 2, Capacity(total=8, taken=8, partial=False), 1, 4)
-    ': it waits for 2 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait)'
+    ' The rollout waits for 2 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait meanwhile).'
     >>> _advise(2, 2, Capacity(total=10, taken=8, partial=False), 1, 4)
     ''
     """
@@ -84,9 +93,12 @@ def _advise(needs: int, each: int, known: Capacity | None, most: int, replicas: 
     limits = (
         most == replicas and 1 <= fit < replicas and surge.count_room(str(fit), replicas) == fit
     )
-    instead = (
-        f"spec.rollout.maxSurge: {fit} (one in, one out) or strategy: Recreate"
+    surging = (
+        f"set spec.rollout.maxSurge: {fit} (replicas are replaced {fit} at a time), "
         if limits
-        else "spec.rollout.strategy: Recreate"
+        else ""
     )
-    return f": it waits for {needs - free} more. Free them, add nodes, or set {instead} (requests wait)"
+    return (
+        f" The rollout waits for {needs - free} more. Free them, add nodes, {surging}"
+        "or set spec.rollout.strategy: Recreate (requests wait meanwhile)."
+    )

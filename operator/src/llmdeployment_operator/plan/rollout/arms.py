@@ -271,18 +271,22 @@ def _check_weights(
     if not routed or list(wanted.items()) == list(routed.items()):
         return None
     if deployment.spec.paused:
-        return Finding(Reason.PAUSED, "spec.paused is true")
+        text = "spec.paused is true. The arms keep their weights until it is false."
+        return Finding(Reason.PAUSED, text)
     for name, weight in wanted.items():
         inputs, _, step = found[name]
         if name in routed and (inputs.weight or step.weight):
             # Other buckets would move users of the canary back to the stable revision.
-            why = f"the arms get their new weights when the rollout of arm {name} has ended"
+            why = f"The arms keep their weights until the rollout of arm {name} has ended."
             return Finding(Reason.ARMS_WAITING, why)
         if name not in routed and (held := _check_gate(deployment, name, inputs)) is not None:
             return held
         need, have = replicas.before_traffic(name, weight), inputs.ready.get(step.stable, 0)
         if have < need or step.stable not in inputs.ready:
-            why = f"the arms get their new weights when {need} replicas of arm {name} (revision {step.stable}) answer; {have} do"
+            why = (
+                f"The arms keep their weights until {need} replicas of arm {name} are ready "
+                f"(revision {step.stable}). So far {have} are."
+            )
             return Finding(Reason.ARMS_WAITING, why)
     return None
 
@@ -295,8 +299,8 @@ def _check_gate(deployment: LLMDeployment, name: str, inputs: RolloutInputs) -> 
     verdict = inputs.gate.verdict(inputs.gate.attempt(commands.retry.get(inputs.target)))
     if verdict.refused:
         why = (
-            f"arm {name} gets no requests: {verdict.refused}. Change the arm or the golden set, try again with the annotation "
-            f"llmdeployment.dev/retry: {inputs.target}/{verdict.attempt}, or let it have them with "
+            f"Arm {name} gets no requests. {verdict.refused} Change the arm or the golden set, try again with the "
+            f"annotation llmdeployment.dev/retry: {inputs.target}/{verdict.attempt}, or skip the evaluation with "
             f"llmdeployment.dev/promote: {inputs.target}"
         )
         return Finding(Reason.ROLLED_BACK, why)

@@ -18,7 +18,9 @@ from llmdeployment_operator.analysis.comparison import (
 from llmdeployment_operator.analysis.sequential_test import Result, Verdict
 from llmdeployment_operator.api.rollout import RolloutSpec, parse_seconds
 from llmdeployment_operator.plan.base.conditions import format_time
+from llmdeployment_operator.plan.base.durations import format_duration
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.sentences import begin_sentence, join_sentences
 from llmdeployment_operator.plan.rollout import rollback, surge
 from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.state import RolloutState, WarmRevision
@@ -100,7 +102,7 @@ def _explain_at_once(policy: RolloutSpec, inputs: RolloutInputs) -> str | None:
     if inputs.target == inputs.stable:
         return "it is what the spec asks for"
     if inputs.stable not in inputs.answered:
-        return f"revision {inputs.stable} never answered"
+        return f"revision {inputs.stable} was never ready"
     # In the same pods nothing has to end first, and until they know the target they would answer for it with an error.
     recreated = policy.strategy == "Recreate" and not share_pods(
         inputs, inputs.stable, inputs.target
@@ -111,7 +113,10 @@ def _explain_at_once(policy: RolloutSpec, inputs: RolloutInputs) -> str | None:
 def _explain_rejection(target: int, state: RolloutState, commands: Commands) -> str | None:
     """Return why the target is not rolled out, or None."""
     if target in commands.abort:
-        return f"revision {target} is aborted by annotation"
+        return (
+            f"Revision {target} is aborted by the annotation llmdeployment.dev/abort. "
+            "Remove the annotation to roll it out."
+        )
     rejected = state.rejected
     stands = rejected is not None and rejected.stands(target, commands.retry.get(target))
     return rejected.message if stands and rejected is not None else None
@@ -143,7 +148,7 @@ def _plan_canary(
     if inputs.weight != weights[step]:
         return _move_towards(policy, inputs, state, commands, now)
     if not inputs.applied:
-        why = f"the gateways take up {inputs.weight} % for revision {target}"
+        why = f"The gateways are applying {inputs.weight} % for revision {target}."
         need = share_replicas(inputs.replicas, inputs.weight)
         return _stay_at(inputs, state, inputs.weight, need, Finding(Reason.CANARY, why))
     return _observe_step(policy, inputs, state, verdict, commands, now)
@@ -179,10 +184,16 @@ def _check_standstill(inputs: RolloutInputs, commands: Commands) -> tuple[int, F
     """Return the weight at which a rollout stands still, and why, or None."""
     target = inputs.target
     if inputs.weight and inputs.alive.get(target, 0) == 0:
-        why = f"no replica of revision {target} answers any more: revision {inputs.stable} takes its requests"
+        why = (
+            f"No replica of revision {target} is ready any more. "
+            f"Revision {inputs.stable} takes its requests."
+        )
         return 0, Finding(Reason.CANARY, why)
     if target in commands.pause:
-        why = f"revision {target} is paused at {inputs.weight} % by annotation"
+        why = (
+            f"Revision {target} is paused at {inputs.weight} % by the annotation "
+            "llmdeployment.dev/pause. Remove the annotation to continue."
+        )
         return inputs.weight, Finding(Reason.CANARY_PAUSED, why)
     return None
 
@@ -198,18 +209,19 @@ def _move_towards(
     target, weights = inputs.target, _list_weights(policy)
     weight = weights[state.step]
     need = share_replicas(inputs.replicas, weight)
-    step = f"step {state.step + 1} of {len(weights)}: " if policy.steps else ""
+    step = f"Step {state.step + 1} of {len(weights)}: " if policy.steps else ""
     carried = weight if _has_replicas(inputs, need) else _count_carried(inputs, weight)
     if carried <= inputs.weight:
         return _await_replicas(policy, inputs, state, need, step, now)
     if (held := _check_evaluation(policy, inputs, state, commands, now)) is not None:
         return held
     if carried < weight:
-        stage = Finding(Reason.CANARY, f"{step}revision {target} gets {carried} % on the way")
+        text = f"{step}revision {target} gets {carried} % on the way to {weight} %."
+        stage = Finding(Reason.CANARY, begin_sentence(text))
         return _stay_at(inputs, replace(state, since=None), carried, need, stage)
     if weight == WHOLE:
         return _promote(policy, inputs, state, now, f"revision {target} is ready")
-    stage = Finding(Reason.CANARY, f"{step}revision {target} gets {weight} %")
+    stage = Finding(Reason.CANARY, begin_sentence(f"{step}revision {target} gets {weight} %."))
     return _stay_at(inputs, replace(state, since=None), weight, need, stage)
 
 
@@ -239,7 +251,9 @@ def _check_evaluation(
         return None
     need = share_replicas(inputs.replicas, _list_weights(policy)[state.step])
     if not inputs.alive.get(inputs.target):
-        why = f"no replica of revision {inputs.target} answers that could be asked the golden set"
+        why = (
+            f"The evaluation of revision {inputs.target} waits until one of its replicas is ready."
+        )
         return _stay_at(inputs, state, 0, need, Finding(Reason.CANARY, why))
     # An evaluation has a deadline of its own: replicas that leave for a moment are not counted from before it.
     return _stay_at(inputs, _extend_deadline(policy, state, now), 0, need, verdict.pending)
@@ -266,24 +280,30 @@ def _observe_step(
 ) -> RolloutStep:
     """Return the move of a step whose traffic flows: to wait, or to go on to the next one."""
     number, target = state.step + 1, inputs.target
-    here = f"step {number} of {len(policy.steps) + 1}: revision {target} gets {inputs.weight} %"
+    here = f"Step {number} of {len(policy.steps) + 1}: revision {target} gets {inputs.weight} %."
     need = share_replicas(inputs.replicas, inputs.weight)
     state = replace(state, since=state.since or now)
     pause = policy.steps[state.step].pause
     if pause is not None and not commands.promotes(target, number):
         if pause.duration is None:
-            why = f"{here} until it is promoted (annotation llmdeployment.dev/promote: {target}/{number})"
+            why = (
+                f"{here} The rollout waits until somebody promotes it. "
+                f"To promote it, set the annotation llmdeployment.dev/promote: {target}/{number}"
+            )
             return _stay_at(inputs, state, inputs.weight, need, Finding(Reason.CANARY_PAUSED, why))
         until = (state.since or now) + timedelta(seconds=parse_seconds(pause.duration))
         if now < until:
-            stage = Finding(Reason.CANARY, f"{here} until {format_time(until)}")
+            lasts = format_duration(parse_seconds(pause.duration))
+            text = f"{here} The step takes {lasts}, until {format_time(until)}."
+            stage = Finding(Reason.CANARY, text)
             return replace(_stay_at(inputs, state, inputs.weight, need, stage), look_at=until)
     if _awaits_verdict(policy, state, verdict) and not commands.promotes(target, number):
-        stage = Finding(Reason.ANALYZING, f"{here}: {verdict.message if verdict else ''}")
+        text = join_sentences(here, verdict.message if verdict else "")
+        stage = Finding(Reason.ANALYZING, text)
         return _stay_at(inputs, state, inputs.weight, need, stage)
     weights = _list_weights(policy)
     following = replace(state, step=number, since=None, progress_at=now, analysis=None)
-    stage = Finding(Reason.CANARY, f"{here}; {weights[number]} % is next")
+    stage = Finding(Reason.CANARY, f"{here} The next step is {weights[number]} %.")
     return _stay_at(
         inputs, following, inputs.weight, share_replicas(inputs.replicas, weights[number]), stage
     )
@@ -308,19 +328,27 @@ def _await_replicas(
     target, have = inputs.target, inputs.ready.get(inputs.target, 0)
     if not inputs.replicas:
         state = _extend_deadline(policy, state, now)
-        stage = Finding(Reason.CANARY, f"{here}revision {target} waits: no replica is asked for")
+        text = f"{here}revision {target} waits, because no replica is asked for."
+        stage = Finding(Reason.CANARY, begin_sentence(text))
         half = timedelta(seconds=policy.progress_deadline_seconds // 2)
         again = (state.progress_at or now) + half
         return replace(_stay_at(inputs, state, inputs.weight, need, stage), look_at=again)
     since = state.progress_at or now
     deadline = since + timedelta(seconds=policy.progress_deadline_seconds)
     if now >= deadline:
-        why = f"{have} of {need} replicas answered and nothing moved since {format_time(since)} (spec.rollout.progressDeadlineSeconds)"
-        if inputs.lacking:
-            # Short enough for what to do about it to fit behind it.
-            why = f"{why}: {inputs.lacking[:400]}"
+        limit = format_duration(policy.progress_deadline_seconds)
+        why = (
+            f"{have} of {need} replicas were ready, and there was no progress within {limit} "
+            "(spec.rollout.progressDeadlineSeconds)"
+        )
+        # Short enough for what to do about it to fit behind it.
+        why = join_sentences(why, inputs.lacking[:400])
         return rollback.reject(policy, inputs, state, now, why)
-    stage = Finding(Reason.CANARY, f"{here}{have} of {need} replicas of revision {target} answer")
+    text = (
+        f"{here}{have} of {need} replicas of revision {target} are ready. "
+        f"It is rolled back at {format_time(deadline)} unless another one becomes ready before."
+    )
+    stage = Finding(Reason.CANARY, begin_sentence(text))
     return replace(_stay_at(inputs, state, inputs.weight, need, stage), look_at=deadline)
 
 

@@ -14,9 +14,11 @@ from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
+from llmdeployment_operator.plan.base.durations import format_duration
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.pods import check_pods
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.sentences import begin_sentence, join_sentences
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
@@ -103,9 +105,8 @@ class Gate:
             return GateVerdict(refused=reasons[max(later)], attempt=max(later))
         if self.missing is not None:
             return GateVerdict(pending=self.missing)
-        what = f"revision {self.revision} answers the golden set before its first request"
-        message = f"{what}: {self.running}" if self.running else what
-        return GateVerdict(pending=Finding(Reason.EVALUATING, message))
+        text = f"Revision {self.revision} is being evaluated on the golden set before its first request."
+        return GateVerdict(pending=Finding(Reason.EVALUATING, join_sentences(text, self.running)))
 
     def attempt(self, retry: int | None) -> int:
         """Return the attempt of a revision that has no rollout to count them: another one if somebody asked for it after the last."""
@@ -114,21 +115,24 @@ class Gate:
         return last + 1 if asked else last
 
     def _refusal(self, outcome: EvaluationResult) -> str:
-        """Return why a revision with this outcome gets no requests, or nothing."""
-        told = outcome.message[:_TOLD]
+        """Return why a revision with this outcome gets no requests, in whole sentences, or nothing."""
+        quoted = outcome.message[:_TOLD]
         if outcome.score is None:
-            return f"its evaluation came to no result: {told}"
+            return join_sentences("Its evaluation has no result", begin_sentence(quoted))
+        failures = f"The first failures: {quoted}" if quoted else ""
         bar = self.policy.min_score_percent
         before = self.baseline.score if self.baseline is not None else None
-        got = f"it answered {outcome.passed} of {outcome.total} questions of the golden set as expected, {outcome.score} %"
+        got = f"It answered {outcome.passed} of {outcome.total} questions of the golden set as expected ({outcome.score} %)"
         if outcome.score < bar:
-            return f"{got}, and needs {bar} % (spec.rollout.evaluation.minScorePercent): {told}"
+            needs = f"It needs {bar} % (spec.rollout.evaluation.minScorePercent)"
+            return join_sentences(got, needs, failures)
         allowed = self.policy.max_regression_percent
         if before is not None and before - outcome.score > allowed:
-            return (
-                f"{got}, over {allowed} points less than the {before} % of the revision that serves "
-                f"(spec.rollout.evaluation.maxRegressionPercent): {told}"
+            needs = (
+                f"The revision that serves has {before} %, and at most {allowed} points less are allowed "
+                "(spec.rollout.evaluation.maxRegressionPercent)"
             )
+            return join_sentences(got, needs, failures)
         return ""
 
 
@@ -214,20 +218,20 @@ def _read_result(
         return None
     at = str(ended.get("lastTransitionTime", ""))
     if failed is not None and failed.get("reason") == "DeadlineExceeded":
-        limit = job["spec"].get("activeDeadlineSeconds")
-        why = f"it did not end within {limit} s (spec.rollout.evaluation.timeoutSeconds)"
+        limit = format_duration(float(job["spec"].get("activeDeadlineSeconds", 0)))
+        why = f"It did not end within {limit} (spec.rollout.evaluation.timeoutSeconds)."
         return EvaluationResult(golden, attempt, at, message=why)
     pods = [pod for pod in select_pods(cluster, names.EVALUATION) if _is_owned(pod, job)]
     messages = [said for pod in pods if (said := _read_last_message(pod)) is not None]
     if pods and not messages:
         return None
-    last = messages[-1] if messages else "its pod was gone before its result was read"
-    if failed is not None:
+    last = messages[-1] if messages else "Its pod was gone before the operator read the result."
+    if failed is not None or not messages:
         return EvaluationResult(golden, attempt, at, message=last[:_MESSAGE])
     counts = _parse_counts(last)
     if counts is None:
         return EvaluationResult(
-            golden, attempt, at, message=f"its result cannot be read: {last[:200]}"
+            golden, attempt, at, message=f"Its result cannot be read. It begins with: {last[:200]}"
         )
     passed, total, failures = counts
     return EvaluationResult(golden, attempt, at, passed, total, failures)
@@ -275,7 +279,9 @@ def _find_missing(policy: EvaluationSpec, cluster: ClusterState) -> Finding | No
     if ref is None or ref.name not in cluster.missing_config_maps:
         return None
     what = f"ConfigMap {ref.name} of spec.rollout.evaluation.golden.configMapRef"
-    return Finding(Reason.CONFIG_MAP_MISSING, f"{what} does not exist in this namespace: create it")
+    return Finding(
+        Reason.CONFIG_MAP_MISSING, f"{what} does not exist in this namespace. Create it."
+    )
 
 
 def _describe_running(cluster: ClusterState, number: int) -> str:
@@ -297,7 +303,7 @@ def _read_last_message(pod: Object) -> str | None:
         if container.get("name") == CONTAINER and ended is not None:
             code, reason = ended.get("exitCode"), ended.get("reason", "")
             said = str(ended.get("message") or "").strip()
-            return said or f"it ended with exit code {code} ({reason}) and said nothing"
+            return said or f"It ended with exit code {code} ({reason}) and without a message."
     return None
 
 

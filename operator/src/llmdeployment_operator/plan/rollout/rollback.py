@@ -14,6 +14,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.sentences import join_sentences
 from llmdeployment_operator.plan.rollout import surge
 from llmdeployment_operator.plan.rollout.state import Rejection, RolloutState
 from llmdeployment_operator.plan.rollout.types import (
@@ -48,12 +49,17 @@ def return_in_steps(
         return None
     have, answers = inputs.alive.get(inputs.stable, 0), inputs.alive.get(leaving.revision, 0) > 0
     left = min(leaving.weight, surge.percent_kept(inputs.replicas, have)) if answers else 0
-    told = f"revision {leaving.revision} is being taken back: {left} % left"
+    text = f"Requests are moving from revision {leaving.revision} back to revision {inputs.stable}."
     if left:
-        told = f"{told}, {have} of {inputs.replicas} replicas of revision {inputs.stable} answer"
-    elif not answers:
-        told = f"{told}, as none of its replicas answers any more"
-    return _build_step(inputs, state, leaving, left, told, now)
+        text = (
+            f"{text} Revision {leaving.revision} still gets {left} %, because {have} of "
+            f"{inputs.replicas} replicas of revision {inputs.stable} are ready."
+        )
+    elif answers:
+        text = f"{text} Revision {leaving.revision} gets none any more."
+    else:
+        text = f"{text} No replica of revision {leaving.revision} is ready any more."
+    return _build_step(inputs, state, leaving, left, text, now)
 
 
 def return_before_next(
@@ -62,10 +68,10 @@ def return_before_next(
     """Return the move by which an earlier canary gives back before the target's rollout begins, or None: it has."""
     if inputs.weight or (inputs.other is None and state.canary == inputs.target):
         return None
-    following = f"revision {inputs.target} is next"
+    following = f"The rollout of revision {inputs.target} begins after that."
     back = return_in_steps(policy, inputs, state, now)
     if back is not None and back.stage is not None:
-        return _set_message(back, Reason.CANARY, f"{back.stage.message}; {following}")
+        return _set_message(back, Reason.CANARY, f"{back.stage.message} {following}")
     starts = not inputs.alive.get(inputs.target) and state.canary is None
     if (
         inputs.applied
@@ -74,7 +80,7 @@ def return_before_next(
     ):
         return None
     # Of a status that was lost: a gateway may still have a canary that nobody remembers, whose replicas take the room.
-    told = f"the gateways take up the routes; {following}"
+    told = f"The gateways are applying the routes. {following}"
     kept, needs = replace(state, stable=inputs.stable), {inputs.stable: inputs.replicas}
     stage = Finding(Reason.CANARY, told)
     return RolloutStep(
@@ -97,10 +103,10 @@ def reject_at_once(
     leaving = _find_leaving(policy, inputs, state)
     if leaving is None:
         return reject(policy, inputs, state, now, why)
-    why = f"{why}. Its requests went back at once, because it fails them"
+    why = join_sentences(why, "It lost its requests at once, because it answered them with errors")
     state, message = _record_rejection(inputs, state, now, why)
     back = _build_step(inputs, state, leaving, 0, message, now)
-    return _set_message(back, Reason.ROLLED_BACK, f"revision {inputs.stable} serves: {message}")
+    return _set_message(back, Reason.ROLLED_BACK, f"Revision {inputs.stable} serves. {message}")
 
 
 def keep_stable(
@@ -109,10 +115,9 @@ def keep_stable(
     """Return the move that leaves everything with the stable revision, as soon as it can carry it."""
     back = return_in_steps(policy, inputs, state, now)
     if back is not None and back.stage is not None:
-        told = f"revision {inputs.stable} serves: {back.stage.message}; {message}"
-        return _set_message(back, Reason.ROLLED_BACK, told)
+        return _set_message(back, Reason.ROLLED_BACK, f"{back.stage.message} {message}")
     kept = replace(state.without_canary(), stable=inputs.stable)
-    stage = Finding(Reason.ROLLED_BACK, f"revision {inputs.stable} serves: {message}")
+    stage = Finding(Reason.ROLLED_BACK, f"Revision {inputs.stable} serves. {message}")
     needs = add_warm({inputs.stable: inputs.replicas}, kept, inputs)
     return RolloutStep(inputs.stable, None, 0, needs, kept, message, stage, kept.next_expiry)
 
@@ -121,8 +126,8 @@ def _record_rejection(
     inputs: RolloutInputs, state: RolloutState, now: datetime, why: str
 ) -> tuple[RolloutState, str]:
     message = (
-        f"revision {inputs.target} was given up: {why}. Change the spec, or try again with the annotation "
-        f"llmdeployment.dev/retry: {inputs.target}/{state.attempt}"
+        f"{join_sentences(f'Revision {inputs.target} was rolled back', why)} Change the spec, or try again with the "
+        f"annotation llmdeployment.dev/retry: {inputs.target}/{state.attempt}"
     )
     gone = Rejection(inputs.target, state.attempt, now, message)
     return replace(state, rejected=gone), message

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from llmdeployment_operator.api.rollout import parse_seconds
 from llmdeployment_operator.api.scaling import IDLE, ScalingSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.plan.base.conditions import Condition
+from llmdeployment_operator.plan.base.durations import format_duration
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.observed.scaling_status import (
@@ -104,31 +106,30 @@ def find_new_decisions(
 
 def _write_sentence(record: ScalingRecord) -> str:
     return (
-        f"{record.before} -> {record.after} replicas of runtime {record.runtime}: "
-        f"{record.reason}: {record.message}"
+        f"Runtime {record.runtime} was scaled from {record.before} to {record.after} replicas "
+        f"({record.reason}). {record.message}"
     )
 
 
 def _build_condition(
     deployment: LLMDeployment, spec: ScalingSpec, scaling: ScalingPlan
 ) -> Condition:
-    bounds = f"{spec.min_replicas} to {spec.max_replicas}"
     ends = (
-        f"spec.scaling decides, {scaling.wanted.total} replicas of {bounds}; "
-        "spec.replicas, which kubectl scale writes, has no effect"
+        f"spec.scaling asks for {scaling.wanted.total} replicas, within {spec.min_replicas} to {spec.max_replicas}. "
+        "spec.replicas, which kubectl scale writes, has no effect."
     )
     if deployment.spec.paused:
-        return Condition("Scaling", False, Reason.PAUSED, f"spec.paused is true; {ends}")
+        return Condition("Scaling", False, Reason.PAUSED, f"spec.paused is true. {ends}")
     if scaling.blocked is not None:
-        why = f"no more replicas are ordered until those that are have a place: {scaling.blocked.message}"
-        return Condition("Scaling", False, scaling.blocked.reason, f"{why}; {ends}"[:1024])
+        why = f"No more replicas are ordered until the ordered ones have a place. {scaling.blocked.message}"
+        return Condition("Scaling", False, scaling.blocked.reason, f"{why} {ends}"[:1024])
     stands = (_find_standing(each) for each in scaling.recommendations)
     found = next((each for each in stands if each is not None), None)
     if found is not None:
         (status, reason), message = found
         return Condition("Scaling", status, reason, f"{message} {ends}")
     last = scaling.memory.decisions[-1] if scaling.memory and scaling.memory.decisions else None
-    recommendations = f"; last {_write_sentence(last)}" if last is not None else ""
+    recommendations = f" {_write_sentence(last)}" if last is not None else ""
     return Condition("Scaling", True, Reason.SCALING_ACTIVE, f"{ends}{recommendations}"[:1024])
 
 
@@ -168,7 +169,7 @@ def explain_zero(spec: ScalingSpec) -> Finding:
     """Return what people are told while there is no replica because nobody asks."""
     after = spec.scale_to_zero_after or IDLE
     why = (
-        f"no replica is kept, since there was no request for {after} (spec.scaling): "
-        "the gateway holds the next one until a replica answers; the Ray head stays"
+        f"No replica is kept, because there was no request for {format_duration(parse_seconds(after))} (spec.scaling). "
+        "The gateway holds the next request and a replica starts for it. The Ray head stays."
     )
     return Finding(Reason.SCALED_TO_ZERO, why)

@@ -1,6 +1,7 @@
 """What keeps an LLMDeployment from being what its spec says: of all its arms, the thing that people should know first."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from llmdeployment_operator.api.types import LLMDeployment
@@ -31,7 +32,7 @@ def find_problem(
     if cluster.missing_secrets:
         missing = cluster.missing_secrets[0]
         return Finding(
-            Reason.SECRET_MISSING, f"{missing} does not exist in this namespace: create it"
+            Reason.SECRET_MISSING, f"{missing} does not exist in this namespace. Create it."
         ), answers
     if (found := next(_list_troubles(deployment, decision, cluster), None)) is not None:
         return found, answers
@@ -62,7 +63,7 @@ def check_availability(
     if deployment.spec.gateway.http_route is None:
         gateways = [pod for pod in select_pods(cluster, "gateway") if is_ready(pod)]
         if gateways and services and not cluster.gateways:
-            text = "No gateway pod has said which replicas it reaches. The operator asks again."
+            text = "No gateway pod answers the operator, so it does not know which replicas they reach. It asks again every 2 s."
             return Condition("Available", None, Reason.GATEWAY_SILENT, text)
         reached = all(
             any(gateway.up.get(service, 0) for gateway in cluster.gateways)
@@ -95,7 +96,7 @@ def name_arm(deployment: LLMDeployment, arm: ArmStep, finding: Finding) -> Findi
     """Return a finding with the arm's name before it, where there is more than one."""
     if not deployment.spec.arms:
         return finding
-    return Finding(finding.reason, f"arm {arm.name}: {finding.message}")
+    return replace(finding, message=f"Arm {arm.name}: {finding.message}")
 
 
 def _list_troubles(

@@ -113,7 +113,9 @@ def list_events(status: Mapping[str, Any], previous: Mapping[str, Any]) -> tuple
             found[condition["reason"]] = Event(kind, condition["reason"], condition["message"])
     before, traffic = previous.get("traffic"), status.get("traffic")
     if before and traffic != before:
-        found["TrafficChanged"] = Event("Normal", "TrafficChanged", f"{before} -> {traffic}")
+        found["TrafficChanged"] = Event(
+            "Normal", "TrafficChanged", f"The traffic changed from {before} to {traffic}."
+        )
     return (*found.values(), *scaling_report.list_scaling_events(status.get("scaling"), previous))
 
 

@@ -23,8 +23,8 @@ UNWATCHED_SECONDS = 30.0
 _SOON = 2.0
 
 LOST = (
-    "spec.gateway.mode is HTTPRoute: users do not stay with an arm or a revision, the split is the Gateway's (not exact), requests "
-    "are not held while no replica is ready, API keys are not checked, and errors are not counted (errorRate)"
+    "spec.gateway.mode is HTTPRoute. Users do not stay with an arm or a revision. The Gateway splits the requests, not exactly. "
+    "Requests are not held while no replica is ready. API keys are not checked. Errors are not counted (errorRate)."
 )
 
 
@@ -71,7 +71,7 @@ def check_front_door(
     live = _find_live(deployment, cluster)
     if live is None or not http_route.is_route_within(live, _build_intent(deployment, config_map)):
         name = deployment.metadata.name
-        return Finding(Reason.STARTING_GATEWAY, f"HTTPRoute {name} is being written")
+        return Finding(Reason.STARTING_GATEWAY, f"HTTPRoute {name} is being written.")
     return http_route.check_http_route(live, now)
 
 
@@ -103,8 +103,11 @@ def find_endpoint(deployment: LLMDeployment) -> str:
 def explain_zero(deployment: LLMDeployment) -> str:
     """Return what becomes of requests when there is no replica."""
     if deployment.spec.gateway.http_route is None:
-        return "spec.replicas is 0: the gateway holds requests"
-    return "spec.replicas is 0: the Gateway refuses requests"
+        return (
+            "spec.replicas is 0. The gateway holds requests for as long as spec.gateway.hold says. "
+            "Raise spec.replicas to serve them."
+        )
+    return "spec.replicas is 0. The Gateway refuses requests. Raise spec.replicas to serve them."
 
 
 def add_note(conditions: list[Condition], deployment: LLMDeployment) -> list[Condition]:

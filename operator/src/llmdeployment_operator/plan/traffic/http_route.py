@@ -5,6 +5,7 @@ same to the Gateway's controller, whose answer is in `status.parents`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import is_within
 from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.pods import read_time
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.routes import Route, measure_widths
+from llmdeployment_operator.plan.base.sentences import join_sentences
 
 KIND = "HTTPRoute"
 GROUP = "gateway.networking.k8s.io"
@@ -57,9 +60,9 @@ def check_acceptance(live: Object) -> Finding | None:
     """Return what keeps the route from being taken up by all its Gateways, or None when all have."""
     for parent in _list_parents(live):
         if not _list_answers(live, parent):
-            since = live["metadata"].get("creationTimestamp", "")
-            why = f"no controller has accepted it for {_name_gateway(live, parent)} since {since}"
-            return Finding(Reason.STARTING_GATEWAY, f"{_name_route(live)}: {why}")
+            text = f"No controller of {_name_gateway(live, parent)} has answered for {_name_route(live)} yet."
+            since = read_time(live["metadata"].get("creationTimestamp"))
+            return Finding(Reason.STARTING_GATEWAY, text, since)
         if (found := _check_parent(live, parent)) is not None:
             return found
     return None
@@ -73,8 +76,8 @@ def check_http_route(live: Object, now: datetime) -> Finding | None:
         return found
     if now - datetime.fromisoformat(since) <= timedelta(seconds=UNHEARD_SECONDS):
         return found
-    advice = "check that the Gateway exists and that a controller of its class runs"
-    return Finding(Reason.ROUTE_NOT_ACCEPTED, f"{found.message}: {advice}")
+    advice = "Check that the Gateway exists and that a controller of its class runs."
+    return replace(found, reason=Reason.ROUTE_NOT_ACCEPTED, message=f"{found.message} {advice}")
 
 
 def list_gateway_namespaces(live: Object) -> frozenset[str]:
@@ -99,15 +102,16 @@ def _check_parent(live: Object, parent: Mapping[str, Any]) -> Finding | None:
     for kind in ("Accepted", "ResolvedRefs"):
         told = [c for c in conditions if c.get("type") == kind]
         if not told or any(c.get("observedGeneration") != generation for c in told):
-            why = f"{_name_gateway(live, parent)} has not taken up the current routes yet"
-            return Finding(Reason.STARTING_GATEWAY, f"{_name_route(live)}: {why}")
+            text = f"{_name_gateway(live, parent)} has not applied the current {_name_route(live)} yet."
+            return Finding(Reason.STARTING_GATEWAY, text)
         refused = next((c for c in told if c.get("status") != "True"), None)
         if refused is not None:
-            why = f"{kind} is {refused.get('status')}, {refused.get('reason')}: {refused.get('message', '')}"
-            return Finding(
-                Reason.ROUTE_NOT_ACCEPTED,
-                f"{_name_route(live)}, {_name_gateway(live, parent)}: {why}",
+            text = join_sentences(
+                f"{_name_gateway(live, parent)} refuses {_name_route(live)}. Its condition {kind} is "
+                f"{refused.get('status')} ({refused.get('reason')}). It says: {refused.get('message', '(nothing)')}",
+                "Change spec.gateway.httpRoute or the Gateway.",
             )
+            return Finding(Reason.ROUTE_NOT_ACCEPTED, text)
     return None
 
 
