@@ -45,4 +45,4 @@ def test_every_reserved_flag_is_refused(installed: ControlPlane, namespace: str,
     status, answer = crd.dry_run(installed, namespace, body)
 
     assert status == 422
-    assert f"cannot hold {flag}: {RESERVED_FLAGS[flag]}" in answer["message"]
+    assert f"cannot contain {flag}, because {RESERVED_FLAGS[flag]}. Remove it." in answer["message"]

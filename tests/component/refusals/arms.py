@@ -3,7 +3,7 @@
 REFUSED = {
     "weights that do not sum": (
         "spec: {arms: [{name: a, weight: 90}, {name: b, weight: 20}]}",
-        "spec.arms: the weights must add up to 100",
+        "The weights of spec.arms must add up to 100.",
     ),
     "an arm without a weight": ("spec: {arms: [{name: a}]}", "spec.arms[0].weight: Required value"),
     "an arm of weight 0": (
@@ -16,11 +16,11 @@ REFUSED = {
     ),
     "an arm with the name of a revision": (
         "spec: {arms: [{name: canary, weight: 100}]}",
-        "spec.arms: stable and canary are names of revisions, not of arms: choose another name",
+        "spec.arms cannot contain the names stable and canary, which name revisions. Choose another name.",
     ),
     "an arm with a capital": (
         "spec: {arms: [{name: A, weight: 100}]}",
-        "must start with a letter and hold lower-case letters",
+        "must start with a letter and contain only lower-case letters",
     ),
     "nine arms": (
         f"spec: {{arms: [{', '.join(f'{{name: a{n}, weight: {20 if n else 0}}}' for n in range(9))}]}}",
@@ -36,6 +36,6 @@ REFUSED = {
     ),
     "an arm with a flag that cannot be set": (
         "spec: {arms: [{name: a, weight: 100, overrides: {engine: {args: {port: 1}}}}]}",
-        "cannot hold port: the operator sets it",
+        "cannot contain port, because the operator sets it.",
     ),
 }

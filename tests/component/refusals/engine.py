@@ -17,11 +17,11 @@ REFUSED = {
     ),
     "an external engine without an API": (
         "spec: {model: {source: 'external://m'}, engine: {name: external}}",
-        "spec.engine.external goes with spec.engine.name external",
+        "spec.engine.external is for spec.engine.name external, which needs it.",
     ),
     "an API for another engine": (
         "spec: {engine: {external: {baseURL: 'https://host/v1'}}}",
-        "spec.engine.external goes with spec.engine.name external",
+        "spec.engine.external is for spec.engine.name external, which needs it.",
     ),
     "an API without an address": (
         "spec: {model: {source: 'external://m'}, engine: {name: external, external: {}}}",
@@ -37,19 +37,19 @@ REFUSED = {
     ),
     "credentials in an address": (
         EXTERNAL % "baseURL: 'https://user:password@host/v1'",
-        "a key goes into spec.engine.external.apiKeySecretRef",
+        "Put a key into the Secret of spec.engine.external.apiKeySecretRef.",
     ),
     "a query in an address": (
         EXTERNAL % "baseURL: 'https://host/v1?key=x'",
-        "a key goes into spec.engine.external.apiKeySecretRef",
+        "Put a key into the Secret of spec.engine.external.apiKeySecretRef.",
     ),
     "a fragment in an address": (
         EXTERNAL % "baseURL: 'https://host/v1#x'",
-        "a key goes into spec.engine.external.apiKeySecretRef",
+        "Put a key into the Secret of spec.engine.external.apiKeySecretRef.",
     ),
     "a key over http to the internet": (
         EXTERNAL % "baseURL: 'http://api.example.com/v1', apiKeySecretRef: {name: k}",
-        "spec.engine.external: a key goes over https only",
+        "spec.engine.external.apiKeySecretRef needs an https:// baseURL",
     ),
     "a key without its Secret's name": (
         EXTERNAL % "baseURL: 'https://host/v1', apiKeySecretRef: {key: k}",
@@ -61,15 +61,15 @@ REFUSED = {
     ),
     "files for an external engine": (
         "spec: {engine: {name: external, external: {baseURL: 'https://host/v1'}}}",
-        "go together: set both or neither",
+        "and no other engine may have one. Set both or neither.",
     ),
     "a model elsewhere for an engine here": (
         "spec: {model: {source: 'external://m'}}",
-        "go together: set both or neither",
+        "and no other engine may have one. Set both or neither.",
     ),
     "a token of the Hub for a model elsewhere": (
         "spec: {model: {source: 'external://m', tokenSecretRef: {name: t}}}",
-        "spec.model.tokenSecretRef goes with an hf:// source only",
+        "spec.model.tokenSecretRef is for hf:// sources only.",
     ),
     "a model elsewhere with a space": (
         "spec: {model: {source: 'external://a b'}}",
@@ -77,7 +77,7 @@ REFUSED = {
     ),
     "accelerators for an external engine": (
         ELSEWHERE + ", resources: {limits: {amd.com/gpu: 1}}}",
-        "spec.resources cannot hold accelerators with spec.engine.name external",
+        "spec.resources cannot contain accelerators with spec.engine.name external",
     ),
     "parallelism of an external engine": (
         ELSEWHERE + ", parallelism: {pipeline: 2}}",
@@ -89,31 +89,31 @@ REFUSED = {
     ),
     "host among engine args": (
         "spec: {engine: {args: {host: 0.0.0.0}}}",
-        "spec.engine.args cannot hold host: the operator sets it",
+        "spec.engine.args cannot contain host, because the operator sets it.",
     ),
     "model among engine args": (
         "spec: {engine: {args: {model: other}}}",
-        "spec.engine.args cannot hold model: set spec.model.source",
+        "spec.engine.args cannot contain model, because spec.model.source sets it.",
     ),
     "tensor parallelism among engine args": (
         "spec: {engine: {args: {tensor-parallel-size: 2}}}",
-        "spec.engine.args cannot hold tensor-parallel-size: set spec.parallelism.tensor",
+        "spec.engine.args cannot contain tensor-parallel-size, because spec.parallelism.tensor sets it.",
     ),
     "a switch among engine args": (
         "spec: {engine: {args: {disable-log-stats: true}}}",
-        "spec.engine.args cannot hold disable-log-stats: scaling and rollouts decide on",
+        "spec.engine.args cannot contain disable-log-stats, because scaling and rollouts decide on",
     ),
     "a variable of the operator": (
         "spec: {engine: {env: [{name: LLMD_GPUS, value: '8'}]}}",
-        "is the operator's own: names with LLMD_ cannot be set",
+        "cannot start with LLMD_, because the operator sets these variables.",
     ),
     "a variable of Ray's authentication": (
         "spec: {engine: {env: [{name: RAY_AUTH_TOKEN, value: x}]}}",
-        "is the operator's own: names with RAY_AUTH_ cannot be set",
+        "cannot start with RAY_AUTH_, because the operator sets these variables.",
     ),
     "a token in the open": (
         "spec: {engine: {env: [{name: HF_TOKEN, value: hf_x}]}}",
-        "must not hold the token itself: set spec.model.tokenSecretRef",
+        "must not contain the token itself. Set spec.model.tokenSecretRef instead.",
     ),
     "a variable with a dash": (
         "spec: {engine: {env: [{name: MY-VAR, value: x}]}}",
@@ -125,7 +125,7 @@ REFUSED = {
     ),
     "value and valueFrom": (
         "spec: {engine: {env: [{name: A, value: x, valueFrom: {fieldRef: {fieldPath: a}}}]}}",
-        "set value or valueFrom, not both",
+        "Set value or valueFrom, not both.",
     ),
     "valueFrom nothing": (
         "spec: {engine: {env: [{name: A, valueFrom: {}}]}}",

@@ -29,7 +29,7 @@ REFUSED = {
     ),
     "Gateways for the built-in gateway": (
         "spec: {gateway: {httpRoute: {parentRefs: [{name: public}]}}}",
-        "spec.gateway.httpRoute goes with spec.gateway.mode HTTPRoute only",
+        "spec.gateway.httpRoute is for spec.gateway.mode HTTPRoute only.",
     ),
     "API keys that nobody checks": (
         "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, apiKeysSecretRef: {name: keys}}}",
@@ -61,15 +61,15 @@ REFUSED = {
     ),
     "a key twice": (
         "spec: {gateway: {assignment: {keys: [Header/x-user, Body/user, Header/x-user]}}}",
-        "spec.gateway.assignment.keys names a key twice: remove one of them",
+        "spec.gateway.assignment.keys contains a key twice. Remove one of the two.",
     ),
     "a key of another kind": (
         "spec: {gateway: {assignment: {keys: [Cookie/session]}}}",
-        "spec.gateway.assignment.keys holds Header/<name> (lower case), Body/<top-level field> and APIKey only",
+        "spec.gateway.assignment.keys can contain Header/<name> (lower case), Body/<top-level field> and APIKey only",
     ),
     "a header in upper case": (
         "spec: {gateway: {assignment: {keys: [Header/X-User]}}}",
-        "spec.gateway.assignment.keys holds Header/<name> (lower case)",
+        "spec.gateway.assignment.keys can contain Header/<name> (lower case)",
     ),
     "a field of a field": (
         "spec: {gateway: {assignment: {keys: [Body/metadata.user]}}}",
@@ -77,19 +77,19 @@ REFUSED = {
     ),
     "the gateway's own header as a key": (
         "spec: {gateway: {assignment: {keys: [Header/x-llm-arm]}}}",
-        "spec.gateway.assignment.keys cannot hold the gateway's own headers, x-llm-*: take another header",
+        "spec.gateway.assignment.keys cannot contain the gateway's own headers x-llm-*. Use another header.",
     ),
     "the authorization header as a key": (
         "spec: {gateway: {assignment: {keys: [Header/authorization]}}}",
-        "spec.gateway.assignment.keys cannot hold Header/authorization: use APIKey",
+        "spec.gateway.assignment.keys cannot contain Header/authorization. Use APIKey instead.",
     ),
     "assigned by API keys that nobody has": (
         "spec: {gateway: {assignment: {keys: [Header/x-user, APIKey]}}}",
-        "spec.gateway.assignment.keys has APIKey and clients have no keys: set spec.gateway.apiKeysSecretRef, or remove APIKey",
+        "spec.gateway.assignment.keys contains APIKey, but clients have no API keys. Set spec.gateway.apiKeysSecretRef, or remove APIKey.",
     ),
     "a salt with a space": (
         "spec: {gateway: {assignment: {salt: a b}}}",
-        "spec.gateway.assignment.salt must hold printable ASCII characters without spaces",
+        "spec.gateway.assignment.salt must contain only printable ASCII characters without spaces.",
     ),
     "a salt of 65 characters": (
         f"spec: {{gateway: {{assignment: {{salt: {'a' * 65}}}}}}}",

@@ -7,7 +7,7 @@ REFUSED = {
     # metadata
     "name of 39 characters": (
         f"metadata: {{name: {LONGEST}a}}",
-        "metadata.name must be at most 38 characters: pods and labels are named after it",
+        "metadata.name must be at most 38 characters long, because pods and labels are named after it.",
     ),
     "name starts with a digit": (
         "metadata: {name: 3chat}",
@@ -48,7 +48,7 @@ REFUSED = {
     "no claim": ("spec: {model: {source: 'pvc:///path'}}", "must be pvc://claim/path"),
     "file with a relative path": (
         "spec: {model: {source: 'file://models/x'}}",
-        "spec.model.source must be file:///path: an absolute path",
+        "spec.model.source must be file:///path. Write an absolute path",
     ),
     "path out of the image": (
         "spec: {model: {source: 'file:///models/../etc'}}",
@@ -60,11 +60,11 @@ REFUSED = {
     ),
     "served name with a space": (
         "spec: {model: {servedName: my model}}",
-        "spec.model.servedName must start with a letter or digit and hold letters, digits",
+        "spec.model.servedName must start with a letter or digit and contain only letters, digits",
     ),
     "token for a claim": (
         "spec: {model: {source: 'pvc://models/x', tokenSecretRef: {name: hub}}}",
-        "spec.model.tokenSecretRef goes with an hf:// source only: remove it",
+        "spec.model.tokenSecretRef is for hf:// sources only. Remove it.",
     ),
     "token without a name": (
         "spec: {model: {tokenSecretRef: {key: token}}}",
@@ -81,15 +81,15 @@ REFUSED = {
     # adapters
     "an adapter of the Hub": (
         "spec: {model: {adapters: [{name: legal, source: 'hf://a/b'}]}}",
-        "the source of an adapter must start with pvc:// or file://: copy one of the Hub onto a claim",
+        "The source of an adapter must start with pvc:// or file://. Copy an adapter from the Hub onto a claim",
     ),
     "an adapter out of its claim": (
         "spec: {model: {adapters: [{name: legal, source: 'pvc://team/../b'}]}}",
-        "the source of an adapter must be pvc://claim/path",
+        "The source of an adapter must be pvc://claim/path.",
     ),
     "an adapter with a relative path": (
         "spec: {model: {adapters: [{name: legal, source: 'file://legal'}]}}",
-        "the source of an adapter must be file:///path: an absolute path",
+        "The source of an adapter must be file:///path. Write an absolute path",
     ),
     "an adapter without a source": (
         "spec: {model: {adapters: [{name: legal}]}}",
@@ -97,11 +97,11 @@ REFUSED = {
     ),
     "an adapter with a space in its name": (
         "spec: {model: {adapters: [{name: le gal, source: 'file:///legal'}]}}",
-        "the name of an adapter must start with a letter or digit",
+        "The name of an adapter must start with a letter or digit",
     ),
     "an adapter with the engine's mark in its name": (
         "spec: {model: {adapters: [{name: legal@2, source: 'file:///legal'}]}}",
-        "the name of an adapter must start with a letter or digit",
+        "The name of an adapter must start with a letter or digit",
     ),
     "two adapters of one name": (
         "spec: {model: {adapters: [{name: a, source: 'file:///a'}, {name: a, source: 'file:///b'}]}}",
@@ -109,11 +109,11 @@ REFUSED = {
     ),
     "an adapter of the served name": (
         "spec: {model: {servedName: base, adapters: [{name: base, source: 'file:///a'}]}}",
-        "spec.model.adapters holds the name of the model itself",
+        "spec.model.adapters contains the name of the model itself",
     ),
     "an adapter of the object's name": (
         "spec: {model: {adapters: [{name: chat, source: 'file:///a'}]}}",
-        "spec.model.adapters holds the name of the model itself",
+        "spec.model.adapters contains the name of the model itself",
     ),
     "seventeen adapters": (
         "spec: {model: {adapters: ["
@@ -123,7 +123,7 @@ REFUSED = {
     ),
     "an arm with an adapter of the Hub": (
         "spec: {arms: [{name: a, weight: 100, overrides: {model: {adapters: [{name: b, source: 'hf://a/b'}]}}}]}",
-        "the source of an adapter must start with pvc:// or file://",
+        "The source of an adapter must start with pvc:// or file://.",
     ),
     "an adapter for an API elsewhere": (
         (
@@ -139,10 +139,10 @@ REFUSED = {
     ),
     "messages among prompt defaults": (
         "spec: {prompt: {defaults: {messages: [{role: user}]}}}",
-        "spec.prompt.defaults cannot hold messages: every request brings its own",
+        "spec.prompt.defaults cannot contain messages, because every request brings its own. Remove it.",
     ),
     "stream among prompt defaults": (
         "spec: {prompt: {defaults: {stream: true}}}",
-        "spec.prompt.defaults cannot hold stream: every request brings its own",
+        "spec.prompt.defaults cannot contain stream, because every request brings its own. Remove it.",
     ),
 }

@@ -16,15 +16,15 @@ REFUSED = {
     ),
     "a resource that does not exist": (
         "spec: {resources: {limits: {cpus: 1}}}",
-        "use cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu",
+        "Use cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu",
     ),
     "requests above limits": (
         "spec: {resources: {requests: {memory: 8Gi}, limits: {memory: 4096Mi}}}",
-        "requests must not exceed limits: raise the limit or lower the request",
+        "requests must not exceed limits. Raise the limit or lower the request",
     ),
     "GPUs that are not used": (
         "spec: {resources: {limits: {nvidia.com/gpu: 4}}, parallelism: {tensor: 2}}",
-        "spec.parallelism.pipeline: a replica uses all GPUs it asks for",
+        "spec.parallelism.pipeline, because a replica uses all GPUs that it asks for.",
     ),
     "parallelism without the GPUs": (
         "spec: {resources: {limits: {nvidia.com/gpu: '1'}}, parallelism: {tensor: 2}}",

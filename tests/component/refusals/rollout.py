@@ -24,7 +24,7 @@ REFUSED = {
     ),
     "steps without canary": (
         "spec: {rollout: {steps: [{weight: 10}]}}",
-        "spec.rollout.steps go with strategy Canary only: set it, or remove the steps",
+        "spec.rollout.steps are for strategy Canary only. Set the strategy, or remove the steps.",
     ),
     "steps that go down": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 50}, {weight: 25}]}}",
@@ -48,7 +48,7 @@ REFUSED = {
     ),
     "a step without what it waits for": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5, analysis: true}]}}",
-        "spec.rollout.steps with analysis: true need spec.rollout.analysis: say which metrics",
+        "spec.rollout.steps with analysis: true need spec.rollout.analysis. Set the metrics there.",
     ),
     "an analysis of nothing": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: []}}}",
@@ -56,7 +56,7 @@ REFUSED = {
     ),
     "an analysis without canary": (
         "spec: {rollout: {analysis: {metrics: [{name: errorRate}]}}}",
-        "spec.rollout.analysis goes with strategy Canary only",
+        "spec.rollout.analysis is for strategy Canary only.",
     ),
     "a metric twice": (
         "spec: {rollout: {analysis: {metrics: [{name: errorRate}, {name: errorRate}]}}}",
@@ -64,19 +64,19 @@ REFUSED = {
     ),
     "a latency without a threshold": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft}]}}}",
-        "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric",
+        "ttft, itl and e2e need milliseconds, such as milliseconds: 500, and no other metric may have it.",
     ),
     "errors with a threshold": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: errorRate, milliseconds: 5}]}}}",
-        "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric",
+        "ttft, itl and e2e need milliseconds, such as milliseconds: 500, and no other metric may have it.",
     ),
     "a length without a threshold": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: outputTokens}]}}}",
-        "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric",
+        "outputTokens needs tokens, such as tokens: 500, and no other metric may have it.",
     ),
     "a latency in tokens": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: ttft, milliseconds: 5, tokens: 5}]}}}",
-        "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric",
+        "outputTokens needs tokens, such as tokens: 500, and no other metric may have it.",
     ),
     "a length that no replica counts": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: outputTokens, tokens: 75001}]}}}",
@@ -104,7 +104,7 @@ REFUSED = {
     ),
     "an evaluation with Recreate": (
         "spec: {rollout: {strategy: Recreate, evaluation: {golden: {pvc: 'pvc://a/b'}}}}",
-        "spec.rollout.evaluation goes with strategy Canary and BlueGreen",
+        "spec.rollout.evaluation is for strategy Canary and BlueGreen only",
     ),
     "a score above everything": (
         "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, minScorePercent: 101}}}",

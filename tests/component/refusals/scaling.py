@@ -7,7 +7,7 @@ WORK = "schedules: [{schedule: 0 8 * * 1-5, duration: 10h, %s}]"
 REFUSED = {
     "a minimum above the maximum": (
         f"spec: {{scaling: {{minReplicas: 3, maxReplicas: 2, {TTFT}}}}}",
-        "spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: lower the one or raise the other",
+        "spec.scaling.minReplicas must not be above spec.scaling.maxReplicas. Lower the one or raise the other.",
     ),
     "a minimum by default above the maximum": (
         f"spec: {{scaling: {{maxReplicas: 0, {TTFT}}}}}",
@@ -52,7 +52,7 @@ REFUSED = {
     ),
     "a way to zero that is never taken": (
         f"spec: {{scaling: {{maxReplicas: 2, scaleToZeroAfter: 5m, {TTFT}}}}}",
-        "spec.scaling.scaleToZeroAfter goes with minReplicas: 0 only",
+        "spec.scaling.scaleToZeroAfter is for minReplicas: 0 only.",
     ),
     "a schedule above the maximum": (
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, {WORK % 'minReplicas: 3'}}}}}",
@@ -60,11 +60,11 @@ REFUSED = {
     ),
     "a schedule of four fields": (
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{{schedule: 0 8 * *, duration: 1h, minReplicas: 1}}]}}}}",
-        "spec.scaling.schedules: a schedule has five cron fields, such as 0 8 * * 1-5",
+        "A schedule of spec.scaling.schedules must have five cron fields",
     ),
     "a time zone with a space": (
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, {WORK % 'minReplicas: 1, timeZone: New York'}}}}}",
-        "spec.scaling.schedules: a timeZone is a name such as Europe/Berlin",
+        "A timeZone of spec.scaling.schedules must be a name such as Europe/Berlin.",
     ),
     "a schedule twice": (
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{', '.join([NIGHT] * 2)}]}}}}",

@@ -16,38 +16,38 @@ _RESERVED = ("stable", "canary")
 
 _name = Text(1, 32).must(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
-    "must start with a letter and hold lower-case letters, digits and - only, at most 32",
+    "must start with a letter and contain only lower-case letters, digits and -, at most 32",
 )
 ArmName = Annotated[str, *_name.annotations()]
 
-WEIGHTS = "spec.arms: the weights must add up to 100"
-RESERVED = "spec.arms: stable and canary are names of revisions, not of arms: choose another name"
+WEIGHTS = "The weights of spec.arms must add up to 100."
+RESERVED = "spec.arms cannot contain the names stable and canary, which name revisions. Choose another name."
 ARMS = cel(
     ("self.size() == 0 || self.map(a, a.weight).sum() == 100", WEIGHTS),
     (f"self.all(a, !(a.name in {list(_RESERVED)}))", RESERVED),
 )
-SERVED_NAME = "cannot change model.servedName: clients send one name, whichever arm answers"
+SERVED_NAME = "overrides cannot contain model.servedName, because clients send the same name to every arm. Remove it."
 
 
 class ArmSpec(Model):
-    """One arm: the spec's template fields, with its own in their place."""
+    """One arm. It has the template fields of the spec, except those that it overrides."""
 
     name: ArmName
-    """Its name, in answers (`x-llm-arm`), metrics and status."""
+    """Name of the arm in responses (`x-llm-arm`), metrics and status."""
     weight: Annotated[int, Field(ge=1, le=100, json_schema_extra={"format": "int32"})]
-    """Percent of the requests; those of all arms add up to 100."""
+    """Percent of the requests. The weights of all arms add up to 100."""
     overrides: Annotated[
         dict[str, JsonValue],
         Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
     ] = Field(default_factory=dict)
-    """What differs from the spec: model, engine, prompt, resources, parallelism, image, podTemplate, merged field by field; lists are
-    replaced, null removes."""
+    """What differs from the spec in model, engine, prompt, resources, parallelism, image and podTemplate. Objects are merged field by
+    field, lists are replaced, and null removes a field."""
 
     @model_validator(mode="after")
     def _of_the_template(self) -> Self:
         if others := sorted(self.overrides.keys() - _OVERRIDABLE):
             raise ValueError(
-                f"overrides cannot hold {others[0]}: only {', '.join(sorted(_OVERRIDABLE))}"
+                f"overrides cannot contain {others[0]}, only {', '.join(sorted(_OVERRIDABLE))}. Set it in spec."
             )
         model = self.overrides.get("model")
         if isinstance(model, dict) and "servedName" in model:
@@ -63,7 +63,7 @@ def check_arms(arms: tuple[ArmSpec, ...]) -> None:
     """
     names = [arm.name for arm in arms]
     if len(set(names)) < len(names):
-        raise ValueError("spec.arms holds a name twice")
+        raise ValueError("spec.arms contains a name twice. Give each arm a name of its own.")
     if set(names) & set(_RESERVED):
         raise ValueError(RESERVED)
     if arms and sum(arm.weight for arm in arms) != 100:  # noqa: PLR2004  reason=percent

@@ -13,29 +13,30 @@ _key = (
     Text(1, 69)
     .must(
         r"Header/[a-z0-9][a-z0-9_-]{0,61}|Body/[A-Za-z_][A-Za-z0-9_-]{0,61}|APIKey",
-        "spec.gateway.assignment.keys holds Header/<name> (lower case), Body/<top-level field> and APIKey only, "
-        "such as Header/x-user, Body/user",
+        "spec.gateway.assignment.keys can contain Header/<name> (lower case), Body/<top-level field> and APIKey only. "
+        "Write Header/x-user or Body/user, for example.",
     )
     .never(
         "Header/x-llm-",
-        "spec.gateway.assignment.keys cannot hold the gateway's own headers, x-llm-*: take another header",
+        "spec.gateway.assignment.keys cannot contain the gateway's own headers x-llm-*. Use another header.",
     )
     .never(
         "Header/authorization",
-        "spec.gateway.assignment.keys cannot hold Header/authorization: use APIKey",
+        "spec.gateway.assignment.keys cannot contain Header/authorization. Use APIKey instead.",
     )
 )
 _salt = Text(0, 64).must(
-    r"[!-~]*", "spec.gateway.assignment.salt must hold printable ASCII characters without spaces"
+    r"[!-~]*",
+    "spec.gateway.assignment.salt must contain only printable ASCII characters without spaces.",
 )
 AssignmentKey = Annotated[str, *_key.annotations()]
 Salt = Annotated[str, *_salt.annotations()]
 
-KEY_TWICE = "spec.gateway.assignment.keys names a key twice: remove one of them"
+KEY_TWICE = "spec.gateway.assignment.keys contains a key twice. Remove one of the two."
 _KEYS = cel(("self.all(k, self.exists_one(other, other == k))", KEY_TWICE))
 NO_API_KEYS = (
-    "spec.gateway.assignment.keys has APIKey and clients have no keys: "
-    "set spec.gateway.apiKeysSecretRef, or remove APIKey"
+    "spec.gateway.assignment.keys contains APIKey, but clients have no API keys. "
+    "Set spec.gateway.apiKeysSecretRef, or remove APIKey."
 )
 API_KEY_RULE = (
     "has(self.apiKeysSecretRef) || !has(self.assignment) || !has(self.assignment.keys) "
@@ -45,7 +46,7 @@ API_KEY_RULE = (
 
 
 class AssignmentSpec(Model):
-    """How a request finds its arm and revision: the hash of salt and key, so that who has a key stays where they are."""
+    """How a request finds its arm and revision. A hash of salt and key decides, so requests with the same key stay together."""
 
     keys: (
         Annotated[
@@ -59,10 +60,10 @@ class AssignmentSpec(Model):
         ]
         | None
     ) = None
-    """The first of these that a request has is its key: `Header/<name>`, `Body/<top-level field>` or `APIKey`. A request
-    that has none of them goes to the next place of an even split. Default: Header/x-user, then APIKey."""
+    """Where a request's key comes from: `Header/<name>`, `Body/<top-level field>` or `APIKey`. The first one that the request has
+    counts. Requests that have none are split evenly. Default: Header/x-user, then APIKey."""
     salt: Salt = ""
-    """Another salt is another draw: everybody is assigned anew. Default: the object's uid."""
+    """A new salt assigns all keys anew. Default: the object's uid."""
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:

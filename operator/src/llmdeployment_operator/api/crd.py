@@ -23,14 +23,14 @@ _OBJECT_RULES = [
     {
         "rule": "self.metadata.name.size() <= 38",
         "message": (
-            "metadata.name must be at most 38 characters: pods and labels are named after it"
+            "metadata.name must be at most 38 characters long, because pods and labels are named after it."
         ),
     },
     {
         "rule": "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "message": (
-            "metadata.name must start with a letter and hold lower-case letters, digits and -: "
-            "the gateway's Service has the same name"
+            "metadata.name must start with a letter and contain only lower-case letters, digits and -, "
+            "because the gateway's Service has the same name."
         ),
     },
     {"rule": OBJECT_ADAPTERS, "message": ADAPTER_IS_MODEL},

@@ -11,16 +11,18 @@ def find_problem(schedule: str, time_zone: str) -> str | None:
 
     >>> find_problem("0 8 * * 1-5", "Europe/Berlin")
     >>> find_problem("0 25 * * *", "UTC")
-    'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
+    'schedule "0 25 * * *" is not a cron expression of five fields: Bad hour'
     """
     try:
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return f'timeZone "{time_zone}" is not known: use a name such as Europe/Berlin'
+        return f'timeZone "{time_zone}" is unknown. Use a name such as Europe/Berlin.'
     if len(schedule.split()) != 5:  # noqa: PLR2004  because cron has five fields
-        return f'schedule "{schedule}" is no cron expression of five fields'
+        return (
+            f'schedule "{schedule}" is not a cron expression of five fields, such as 0 8 * * 1-5.'
+        )
     try:
         CronSim(schedule, datetime(2000, 1, 1, tzinfo=zone))
     except CronSimError as error:
-        return f'schedule "{schedule}" is no cron expression of five fields: {error}'
+        return f'schedule "{schedule}" is not a cron expression of five fields: {error}'
     return None

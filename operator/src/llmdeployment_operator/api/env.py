@@ -16,14 +16,14 @@ class KeyReference(Model):
     key: KeyName
     """Key in the object."""
     optional: bool | None = None
-    """Whether the pod starts without it."""
+    """Whether the pod starts although it is missing."""
 
 
 class FieldReference(Model):
     """A field of the pod."""
 
     field_path: Annotated[str, Field(min_length=1, max_length=256)]
-    """Such as `status.hostIP`."""
+    """Path of the field, such as `status.hostIP`."""
 
 
 class EnvSource(Model):

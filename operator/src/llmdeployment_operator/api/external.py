@@ -20,7 +20,7 @@ _URL = (
 _base_url = Text(1, 1024).must(
     _URL,
     "spec.engine.external.baseURL must be https://host/path, such as https://api.example.com/v1, "
-    "without credentials, query or fragment: a key goes into spec.engine.external.apiKeySecretRef",
+    "without credentials, query or fragment. Put a key into the Secret of spec.engine.external.apiKeySecretRef.",
 )
 _SAFE = r"https://.*|http://[a-z0-9-]+(\.[a-z0-9-]+\.svc(\.[a-z0-9.-]+)?)?(:[0-9]+)?(/.*)?"
 _safe = Text(1, 1024).must(_SAFE, "")
@@ -28,17 +28,17 @@ _safe = Text(1, 1024).must(_SAFE, "")
 BaseURL = Annotated[str, *_base_url.annotations()]
 
 KEY_IN_CLEAR = (
-    "spec.engine.external: a key goes over https only; "
-    "http:// with apiKeySecretRef is for services of this cluster: http://name.namespace.svc"
+    "spec.engine.external.apiKeySecretRef needs an https:// baseURL, because a key must not cross the internet in clear. "
+    "Use http:// for services of this cluster only, such as http://name.namespace.svc."
 )
 _KEY_IN_CLEAR = f"!has(self.apiKeySecretRef) || self.baseURL.matches(r'''^(?:{_SAFE})$''')"
 EXTERNAL = cel((_KEY_IN_CLEAR, KEY_IN_CLEAR))
 
 BOTH = (
-    "spec.engine.external goes with spec.engine.name external: "
-    "set both, or remove spec.engine.external"
+    "spec.engine.external is for spec.engine.name external, which needs it. "
+    "Set both, or remove spec.engine.external."
 )
-NO_ARGS = "spec.engine.args cannot be set with spec.engine.name external: it has no flags"
+NO_ARGS = "spec.engine.args cannot be set with spec.engine.name external, which has no flags. Remove them."
 ENGINE = cel(
     # Without a name: the API server checks the default `{}` before it fills it.
     ("(has(self.name) && self.name == 'external') == has(self.external)", BOTH),
@@ -46,22 +46,20 @@ ENGINE = cel(
 )
 
 SOURCE = (
-    "spec.engine.name external and a spec.model.source of external://<the model's name at the API> "
-    "go together: set both or neither"
+    "spec.engine.name external needs a spec.model.source of external://<the model's name at the API>, "
+    "and no other engine may have one. Set both or neither."
 )
 NO_ACCELERATORS = (
-    "spec.resources cannot hold accelerators with spec.engine.name external: "
-    "its pods only pass requests on"
+    "spec.resources cannot contain accelerators with spec.engine.name external, "
+    "because its pods only pass requests on. Remove them."
 )
-NO_PARALLELISM = (
-    "spec.parallelism cannot be set with spec.engine.name external: its pods only pass requests on"
-)
+NO_PARALLELISM = "spec.parallelism cannot be set with spec.engine.name external, because its pods only pass requests on. Remove it."
 _NO_ACCELERATORS = " && ".join(
     f"(!has(self.resources.{field}) || !self.resources.{field}.exists(k, k.contains('/')))"
     for field in ("requests", "limits")
 )
 _NO_PARALLELISM = "self.parallelism.tensor == 1 && self.parallelism.pipeline == 1"
-NO_ADAPTERS = "spec.model.adapters cannot be set with spec.engine.name external: name such a model in spec.model.source"
+NO_ADAPTERS = "spec.model.adapters cannot be set with spec.engine.name external. Name the adapted model in spec.model.source."
 SPEC_RULES = (
     (
         "self.engine.name != 'external' || !has(self.model.adapters) || self.model.adapters.size() == 0",
@@ -73,7 +71,7 @@ SPEC_RULES = (
 )
 LONG_PROMPT = (
     f"spec.prompt is larger than {MAX_PROMPT_BYTES // 1024} KiB, "
-    "more than the pods of an external engine can be given: shorten it"
+    "more than the pods of an external engine can be given. Shorten it."
 )
 
 
@@ -90,18 +88,18 @@ class ApiKeyReference(Model):
 
 
 class ExternalSpec(Model):
-    """An OpenAI-compatible API that somebody else runs."""
+    """An OpenAI-compatible API outside the operator's control."""
 
     model_config = ConfigDict(json_schema_extra=EXTERNAL)
 
     base_url: BaseURL = Field(alias="baseURL")
-    """What OpenAI clients call `base_url`: `/chat/completions` and `/completions` are added to it."""
+    """What OpenAI clients call `base_url`. `/chat/completions` and `/completions` are appended to it."""
     api_key_secret_ref: ApiKeyReference | None = None
-    """The API's key, sent as `Authorization: Bearer`. Without it none is sent."""
+    """API key, sent as `Authorization: Bearer`. Default: no key is sent."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600, json_schema_extra={"format": "int32"})] = (
         600
     )
-    """How long the API may be silent before a request is given up with 504."""
+    """How many seconds the API may send nothing before the request fails with 504."""
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Self:

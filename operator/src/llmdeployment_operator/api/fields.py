@@ -83,10 +83,10 @@ def _write_expression(pattern: re.Pattern[str], message: str, scheme: str) -> tu
 
 _object_name = Text(1, 253).must(
     r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
-    "must be the name of a Kubernetes object: lower-case letters, digits, - and ., at most 253",
+    "must be the name of a Kubernetes object, at most 253 lower-case letters, digits, - and .",
 )
 _key_name = Text(1, 253).must(
-    r"[-._a-zA-Z0-9]+", "must be a key of the object: letters, digits, -, _ and ."
+    r"[-._a-zA-Z0-9]+", "must be a key of the object and contain only letters, digits, -, _ and ."
 )
 _image = Text(1, 512).must(
     r"[^\s]+", "must be an image reference without spaces, such as example.com/serving:1.0"
@@ -127,12 +127,11 @@ Quantity = Annotated[
 
 
 def describe_error(error: Mapping[str, Any]) -> str:
-    """Return one entry of `ValidationError.errors()` as `field: sentence`.
+    """Return one entry of `ValidationError.errors()` as `field: sentence.`.
 
     >>> describe_error({"loc": ("spec", "engine", "env", 0), "msg": "Value error, is too long"})
-    'spec.engine.env[0]: is too long'
+    'spec.engine.env[0]: is too long.'
     """
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
-    return (
-        f"{path.removeprefix('.') or 'object'}: {str(error['msg']).removeprefix('Value error, ')}"
-    )
+    text = str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
+    return f"{path.removeprefix('.') or 'object'}: {text}."

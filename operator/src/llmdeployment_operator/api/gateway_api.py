@@ -8,21 +8,19 @@ from llmdeployment_operator.api.assignment import API_KEY_RULE, NO_API_KEYS
 from llmdeployment_operator.api.fields import Extension, Model, ObjectName, Text, cel
 from llmdeployment_operator.api.rollout import AnalysisSpec
 
-HTTPROUTE_MISSING = "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as {parentRefs: [{name: my-gateway}]}"
-HTTPROUTE_WITHOUT_MODE = (
-    "spec.gateway.httpRoute goes with spec.gateway.mode HTTPRoute only: set it, or remove httpRoute"
-)
+HTTPROUTE_MISSING = "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as {parentRefs: [{name: my-gateway}]}."
+HTTPROUTE_WITHOUT_MODE = "spec.gateway.httpRoute is for spec.gateway.mode HTTPRoute only. Set the mode, or remove httpRoute."
 KEYS_WITH_HTTPROUTE = (
-    "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute, everybody would be let in: "
-    "remove it, and let the Gateway check who asks"
+    "spec.gateway.apiKeysSecretRef has no effect with spec.gateway.mode HTTPRoute, so everybody would be let in. "
+    "Remove it, and let the Gateway authenticate clients."
 )
 ASSIGNMENT_WITH_HTTPROUTE = (
     "spec.gateway.assignment.keys and allowForcing have no effect with spec.gateway.mode HTTPRoute, "
-    "which knows no users: remove them"
+    "which knows no users. Remove them."
 )
 ERROR_RATE_WITH_HTTPROUTE = (
-    "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute: only the built-in gateway counts "
-    "errors; use the latency metrics ttft, itl or e2e"
+    "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute, because only the built-in gateway "
+    "counts errors. Use the latency metrics ttft, itl or e2e."
 )
 
 # Rules are tried on the default `{}` too, before its fields have theirs.
@@ -43,7 +41,7 @@ ERROR_RATE = (
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _namespace = Text(1, 63).must(
-    _LABEL, "must be the name of a namespace: lower-case letters, digits and -"
+    _LABEL, "must be the name of a namespace and contain only lower-case letters, digits and -"
 )
 _section = Text(1, 253).must(
     r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "must be the name of one of the Gateway's listeners"
@@ -64,20 +62,20 @@ class ParentReference(Model):
     name: ObjectName
     """Name of the Gateway."""
     namespace: Namespace | None = None
-    """Its namespace, whose pods may reach the replicas. Default: the LLMDeployment's."""
+    """Namespace of the Gateway, whose pods may connect to the replicas. Default: the LLMDeployment's."""
     section_name: Section | None = None
-    """One of its listeners. Default: all."""
+    """Name of one listener of the Gateway. Default: all listeners."""
 
 
 class HTTPRouteSpec(Model):
-    """The HTTPRoute that is written instead of the built-in gateway."""
+    """The HTTPRoute that the operator writes instead of the built-in gateway."""
 
     parent_refs: Annotated[
         tuple[ParentReference, ...], Field(strict=False, min_length=1, max_length=8)
     ]
     """The Gateways that requests come through."""
     hostnames: Annotated[tuple[Hostname, ...], Field(strict=False, max_length=16)] = ()
-    """Host names of the requests that are meant. Default: all that the listeners take."""
+    """Host names that the route matches. Default: all that the listeners accept."""
 
 
 def check_gateway(

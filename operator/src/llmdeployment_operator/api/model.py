@@ -21,20 +21,20 @@ class AdapterSpec(Model):
     """A LoRA adapter of the model."""
 
     name: rules.AdapterName
-    """What clients put in `model` to have this adapter."""
+    """What clients put in `model` to use this adapter."""
     source: rules.AdapterSource
-    """Where its files are, as PEFT saves them: `pvc://claim/path` or `file:///path/in/the/image`."""
+    """Where its files are, in PEFT's format: `pvc://claim/path` or `file:///path/in/the/image`."""
 
 
 class ModelSpec(Model):
-    """What is served."""
+    """The model that is served."""
 
     model_config = ConfigDict(json_schema_extra=rules.MODEL)
 
     source: rules.ModelSource
-    """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a
-    revision: main, as it is on the day a pod starts), `pvc://claim/path`,
-    `file:///path/in/the/image`, or `external://` and its name at the API of spec.engine.external."""
+    """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a revision, each pod gets
+    `main` as it is when the pod starts), `pvc://claim/path`, `file:///path/in/the/image`, or `external://` and the model's
+    name at the API of spec.engine.external."""
     served_name: rules.ServedName | None = None
     """What clients put in `model`. Default: metadata.name."""
     token_secret_ref: SecretKeyReference | None = None
@@ -50,7 +50,7 @@ class ModelSpec(Model):
             },
         ),
     ] = ()
-    """LoRA adapters, each a model of its own to clients. Replicas load them while they run."""
+    """LoRA adapters. Clients use each under its own model name. Replicas load them without a restart."""
 
     @model_validator(mode="after")
     def _token_goes_with_hub(self) -> Self:
@@ -62,7 +62,9 @@ class ModelSpec(Model):
     def _one_name_each(self) -> Self:
         names = [adapter.name for adapter in self.adapters]
         if len(set(names)) < len(names):
-            raise ValueError("spec.model.adapters holds a name twice")
+            raise ValueError(
+                "spec.model.adapters contains a name twice. Give each adapter a name of its own."
+            )
         if self.served_name in names:
             raise ValueError(rules.ADAPTER_IS_MODEL)
         return self

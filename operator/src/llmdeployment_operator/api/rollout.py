@@ -23,7 +23,9 @@ SURGE = r"[1-9][0-9]{0,3}|[1-9][0-9]?%|100%"
 
 def _check_surge(value: str) -> str:
     if not re.fullmatch(SURGE, value):
-        raise ValueError(f"{value!r} is not a number of replicas from 1 on, or a share such as 25%")
+        raise ValueError(
+            f"{value!r} is not a number of replicas (1 or more) or a share such as 25%"
+        )
     return value
 
 
@@ -43,29 +45,29 @@ MaxSurge = Annotated[
 """A number of replicas, or a share of them; always text once parsed."""
 
 STEPS_WITHOUT_CANARY = (
-    "spec.rollout.steps go with strategy Canary only: set it, or remove the steps"
+    "spec.rollout.steps are for strategy Canary only. Set the strategy, or remove the steps."
 )
-CANARY_WITHOUT_STEPS = "spec.rollout.strategy Canary needs spec.rollout.steps, such as [{weight: 10, pause: {duration: 10m}}]"
-STEPS_RISE = "spec.rollout.steps must rise in weight: each step's above the one before"
+CANARY_WITHOUT_STEPS = "spec.rollout.strategy Canary needs spec.rollout.steps, such as [{weight: 10, pause: {duration: 10m}}]."
+STEPS_RISE = (
+    "spec.rollout.steps must rise in weight. Give each step a higher weight than the one before it."
+)
 
 _RISING = (
     "!has(self.steps) || self.steps.all(a, self.steps.exists_one(b, b.weight == a.weight)) && "
     "self.steps.map(s, s.weight).isSorted()"
 )
 ANALYSIS_MISSING = (
-    "spec.rollout.steps with analysis: true need spec.rollout.analysis: say which metrics"
+    "spec.rollout.steps with analysis: true need spec.rollout.analysis. Set the metrics there."
 )
 ANALYSIS_WITHOUT_CANARY = (
-    "spec.rollout.analysis goes with strategy Canary only: set it, or remove the analysis"
+    "spec.rollout.analysis is for strategy Canary only. Set the strategy, or remove the analysis."
 )
 EVALUATION_WITH_RECREATE = (
-    "spec.rollout.evaluation goes with strategy Canary and BlueGreen: with Recreate nothing is left "
-    "that could serve meanwhile: remove it, or change the strategy"
+    "spec.rollout.evaluation is for strategy Canary and BlueGreen only, because with Recreate nothing "
+    "serves during the evaluation. Remove it, or change the strategy."
 )
-METRIC_MILLISECONDS = "milliseconds goes with ttft, itl and e2e, which need it, such as milliseconds: 500, and with no other metric"
-METRIC_TOKENS = (
-    "tokens goes with outputTokens, which needs it, such as tokens: 500, and with no other metric"
-)
+METRIC_MILLISECONDS = "ttft, itl and e2e need milliseconds, such as milliseconds: 500, and no other metric may have it."
+METRIC_TOKENS = "outputTokens needs tokens, such as tokens: 500, and no other metric may have it."
 _METRIC_RULES = cel(
     ("(self.name in ['ttft', 'itl', 'e2e']) == has(self.milliseconds)", METRIC_MILLISECONDS),
     ("(self.name == 'outputTokens') == has(self.tokens)", METRIC_TOKENS),
@@ -103,7 +105,7 @@ class Pause(Model):
     """How long a step lasts."""
 
     duration: Duration | None = None
-    """Such as `10m`. Without it: until the revision is promoted (docs/rollouts.md)."""
+    """How long the step lasts, such as `10m`. Default: until somebody promotes the revision (docs/rollouts.md)."""
 
 
 TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5, "outputTokens": 10}
@@ -111,20 +113,20 @@ TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5, "outputToken
 
 
 class MetricSpec(Model):
-    """One share of the requests that canary and stable are compared by."""
+    """A metric that canary and stable revision are compared by: the share of bad requests."""
 
     model_config = ConfigDict(json_schema_extra=_METRIC_RULES)
 
     name: Literal["errorRate", "ttft", "itl", "e2e", "outputTokens"]
-    """`errorRate`: answers with a status of 500 or more, as the gateway saw them. `ttft`, `itl` and `e2e` count what took longer than
-    `milliseconds`: time to first token (streamed answers), the gap between tokens, the whole answer. `outputTokens`: answers of more
-    than `tokens` tokens."""
+    """`errorRate` counts responses with a status of 500 or more, as the gateway saw them. `ttft` (time to the first token of streamed
+    responses), `itl` (time between tokens) and `e2e` (time of the whole response) count what took longer than `milliseconds`.
+    `outputTokens` counts responses of more than `tokens` tokens."""
     milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
-    """What is too slow; rounded up to the next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten. For ttft, itl and e2e."""
+    """Above how many milliseconds a request is bad, for ttft, itl and e2e. Rounded up to 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
     tokens: Annotated[int, Field(ge=1, le=75_000)] | None = None
-    """What is too long an answer; rounded up to the next of 1, 1.5, 2, 3, 5, 7.5 times a power of ten, from 10. For outputTokens."""
+    """Above how many tokens a request is bad, for outputTokens. Rounded up to 1, 1.5, 2, 3, 5 or 7.5 times a power of ten, from 10."""
     tolerance_percent: Annotated[int, Field(ge=1, le=50)] | None = None
-    """How many points more of the canary's requests may be bad. Default: 1 for errorRate, 10 for outputTokens, 5 for the others."""
+    """By how many percentage points the canary may be worse. Default: 1 for errorRate, 10 for outputTokens, 5 for the others."""
 
     @model_validator(mode="after")
     def _threshold_fits_name(self) -> Self:
@@ -136,7 +138,7 @@ class MetricSpec(Model):
 
 
 class AnalysisSpec(Model):
-    """When a canary is as good as the stable revision: a test that may be looked at any time (docs/verdict.md)."""
+    """When a canary counts as good as the stable revision: a sequential test (docs/verdict.md)."""
 
     metrics: Annotated[
         tuple[MetricSpec, ...],
@@ -150,19 +152,22 @@ class AnalysisSpec(Model):
             },
         ),
     ]
-    """What is compared. One that fails gives the canary up, at any step."""
+    """What is compared. The canary is rolled back as soon as one metric fails, at any step."""
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 50
-    """Requests the canary must have answered before there is a verdict."""
+    """How many requests the canary must have answered before there is a verdict."""
     max_requests: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Requests of the canary after which onInconclusive applies. Default: no limit."""
+    """After how many requests of the canary onInconclusive applies. Default: no limit."""
     on_inconclusive: Literal["Hold", "Promote", "Rollback"] = "Hold"
-    """What happens without a verdict after maxRequests: wait for somebody, go on, or give the canary up."""
+    """What happens without a verdict after maxRequests: `Hold` waits until somebody decides, `Promote` continues with the next step,
+    `Rollback` rolls the canary back."""
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
         names = [metric.name for metric in self.metrics]
         if len(set(names)) < len(names):
-            raise ValueError("spec.rollout.analysis.metrics holds a name twice")
+            raise ValueError(
+                "spec.rollout.analysis.metrics contains a name twice. Remove one of the two."
+            )
         return self
 
 
@@ -172,9 +177,9 @@ class Step(Model):
     weight: Annotated[int, Field(ge=1, le=99, json_schema_extra={"format": "int32"})]
     """Percent of the requests that the new revision gets."""
     pause: Pause | None = None
-    """Without it the next step follows as soon as its replicas answer."""
+    """How long the step lasts. Default: the next step follows as soon as its replicas are ready."""
     analysis: bool = False
-    """Whether the step lasts until spec.rollout.analysis passes the canary, pause or not."""
+    """Whether the step also lasts until spec.rollout.analysis passes the canary."""
 
 
 class RolloutSpec(Model):
@@ -183,24 +188,24 @@ class RolloutSpec(Model):
     model_config = ConfigDict(json_schema_extra=_RULES)
 
     strategy: Literal["BlueGreen", "Canary", "Recreate"] = "BlueGreen"
-    """`BlueGreen`: all replicas of the new revision come up beside the old ones, then all requests move. `Canary`: requests move in
-    steps, with as many replicas as each step needs. `Recreate`: the old replicas end first, for clusters without GPUs to spare;
-    requests wait meanwhile as spec.gateway.hold says."""
+    """`BlueGreen`: all replicas of the new revision start next to the old ones, then all requests move at once. `Canary`: requests move
+    in steps, with as many replicas as each step needs. `Recreate`: the old replicas stop first, for clusters without spare GPUs;
+    requests wait meanwhile for as long as spec.gateway.hold says."""
     steps: Annotated[tuple[Step, ...], Field(strict=False, max_length=16)] = ()
-    """Steps of a Canary, rising in weight; after the last one the new revision gets everything."""
+    """Steps of a Canary, rising in weight. After the last one the new revision gets all requests."""
     analysis: AnalysisSpec | None = None
-    """Compares canary and stable by their figures from the first step on: a canary that is worse is given up by itself."""
+    """Compares canary and stable revision from the first step on. A canary that is worse is rolled back."""
     max_surge: MaxSurge | None = None
-    """How many replicas may exist beyond those asked for during a change, of each arm: a number from 1 on, or a share such as `25%`
-    (rounded up). With fewer than a step needs, requests and replicas move one in, one out, and the revision before is not kept warm.
-    Default: no limit."""
+    """How many replicas each arm may have during a change beyond those asked for: a number (1 or more), or a share such as `25%`
+    (rounded up). With fewer than a step needs, replicas are replaced a few at a time, requests move with them, and the previous
+    revision is not kept warm. Default: no limit."""
     evaluation: EvaluationSpec | None = None
-    """Asks a new revision a golden set before its first request; one that answers too badly is given up by itself."""
+    """Asks a new revision a golden set before its first request. A revision whose score is too low is rolled back."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 1800
-    """A new revision that makes no progress for this long is given up: what served goes on serving."""
+    """After how many seconds without progress a new revision is rolled back. The revision that serves keeps serving."""
     rollback_window: Duration = "5m"
-    """How long the replicas of the revision before stay after a new one took over: going back to it within this time takes effect at
-    once. `0s`: they end at once."""
+    """How long the replicas of the previous revision stay after a promotion. A rollback within this time takes effect at once. With
+    `0s` they stop at once."""
 
     @model_validator(mode="after")
     def _steps_fit_strategy(self) -> Self:

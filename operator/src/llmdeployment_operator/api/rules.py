@@ -13,82 +13,90 @@ _PRESERVE: Extension = {"x-kubernetes-preserve-unknown-fields": True}
 
 _name = Text(1, 38).must(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
-    "must start with a letter and hold lower-case letters, digits and - only",
+    "must start with a letter and contain only lower-case letters, digits and -",
 )
 _source = (
     Text(1, 1024)
     .must(
         r"(hf|pvc|file|external)://.*",
-        "spec.model.source must start with hf://, pvc://, file:// or external://, "
-        "such as hf://organisation/name@revision, pvc://claim/path or file:///path",
+        "spec.model.source must start with hf://, pvc://, file:// or external://. "
+        "Write hf://organisation/name@revision, pvc://claim/path or file:///path, for example.",
     )
     .must(
         r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
-        "spec.model.source must be hf://organisation/name or hf://organisation/name@revision",
+        "spec.model.source must be hf://organisation/name or hf://organisation/name@revision.",
         "hf://",
     )
     .must(
         r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
-        "spec.model.source must be pvc://claim/path: "
-        "the name of a PersistentVolumeClaim and a path without .. or spaces",
+        "spec.model.source must be pvc://claim/path. "
+        "Write the name of a PersistentVolumeClaim and a path without .. or spaces.",
         "pvc://",
     )
     .must(
         r"file://(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
-        "spec.model.source must be file:///path: "
-        "an absolute path in the image, without .. or spaces",
+        "spec.model.source must be file:///path. "
+        "Write an absolute path in the image, without .. or spaces.",
         "file://",
     )
     .must(
         r"external://[A-Za-z0-9@~][A-Za-z0-9._:/@+-]*",
-        "spec.model.source must be external://<the model's name at the API>, without spaces",
+        "spec.model.source must be external://<the model's name at the API>, without spaces.",
         "external://",
     )
 )
 _served_name = Text(1, 128).must(
     r"[A-Za-z0-9][A-Za-z0-9._:/-]*",
     "spec.model.servedName must start with a letter or digit "
-    "and hold letters, digits, ., _, :, / and - only",
+    "and contain only letters, digits, ., _, :, / and -.",
 )
 _adapter_name = Text(1, 128).must(
     r"[A-Za-z0-9][A-Za-z0-9._:/-]*",
-    "the name of an adapter must start with a letter or digit "
-    "and hold letters, digits, ., _, :, / and - only",
+    "The name of an adapter must start with a letter or digit "
+    "and contain only letters, digits, ., _, :, / and -.",
 )
 _adapter_source = (
     Text(1, 512)
     .must(
         r"(pvc|file)://.*",
-        "the source of an adapter must start with pvc:// or file://: "
-        "copy one of the Hub onto a claim and name it as pvc://claim/path",
+        "The source of an adapter must start with pvc:// or file://. "
+        "Copy an adapter from the Hub onto a claim and write pvc://claim/path.",
     )
     .must(
         r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
-        "the source of an adapter must be pvc://claim/path: "
-        "the name of a PersistentVolumeClaim and a path without .. or spaces",
+        "The source of an adapter must be pvc://claim/path. "
+        "Write the name of a PersistentVolumeClaim and a path without .. or spaces.",
         "pvc://",
     )
     .must(
         r"file://(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
-        "the source of an adapter must be file:///path: "
-        "an absolute path in the image, without .. or spaces",
+        "The source of an adapter must be file:///path. "
+        "Write an absolute path in the image, without .. or spaces.",
         "file://",
     )
 )
 _flag = Text(1, 64).must(
     r"[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*",
-    "must be a flag of `vllm serve` without the leading dashes",
+    "must be a flag of `vllm serve` without the leading dashes, such as max-model-len",
 )
 _env_name = (
     Text(1, 128)
     .must(
         r"[A-Za-z_][A-Za-z0-9_]*",
-        "must be the name of an environment variable: letters, digits and _",
+        "must be the name of an environment variable and contain only letters, digits and _",
     )
-    .never("LLMD_", "is the operator's own: names with LLMD_ cannot be set")
-    .never("RAY_AUTH_", "is the operator's own: names with RAY_AUTH_ cannot be set")
+    .never(
+        "LLMD_",
+        "cannot start with LLMD_, because the operator sets these variables. Choose another name.",
+    )
+    .never(
+        "RAY_AUTH_",
+        "cannot start with RAY_AUTH_, because the operator sets these variables. Choose another name.",
+    )
     .must(
-        r"HF_TOKEN.+", "must not hold the token itself: set spec.model.tokenSecretRef", "HF_TOKEN"
+        r"HF_TOKEN.+",
+        "must not contain the token itself. Set spec.model.tokenSecretRef instead.",
+        "HF_TOKEN",
     )
 )
 
@@ -101,16 +109,16 @@ FlagName = Annotated[str, *_flag.annotations()]
 EnvName = Annotated[str, *_env_name.annotations()]
 
 RESERVED_FLAGS: dict[str, str] = {
-    "model": "set spec.model.source",
-    "model-tag": "set spec.model.source",
-    "served-model-name": "set spec.model.servedName",
-    "tensor-parallel-size": "set spec.parallelism.tensor",
-    "pipeline-parallel-size": "set spec.parallelism.pipeline",
+    "model": "spec.model.source sets it",
+    "model-tag": "spec.model.source sets it",
+    "served-model-name": "spec.model.servedName sets it",
+    "tensor-parallel-size": "spec.parallelism.tensor sets it",
+    "pipeline-parallel-size": "spec.parallelism.pipeline sets it",
     "host": "the operator sets it",
     "port": "the operator sets it",
     "uds": "the operator sets it",
     "root-path": "the operator sets it",
-    "api-key": "set spec.gateway.apiKeysSecretRef",
+    "api-key": "spec.gateway.apiKeysSecretRef sets it",
     "ssl-keyfile": "the gateway ends TLS",
     "ssl-certfile": "the gateway ends TLS",
     "ssl-ca-certs": "the gateway ends TLS",
@@ -119,19 +127,19 @@ RESERVED_FLAGS: dict[str, str] = {
     "grpc": "a replica is one HTTP server",
     "grpc-port": "a replica is one HTTP server",
     "api-server-count": "a replica is one server",
-    "data-parallel-size": "set spec.replicas",
+    "data-parallel-size": "spec.replicas and spec.scaling add replicas",
     "nnodes": "a replica is one pod",
     "node-rank": "a replica is one pod",
     "master-addr": "a replica is one pod",
     "master-port": "a replica is one pod",
     "distributed-executor-backend": "a replica is one pod and its processes",
-    "download-dir": "spec.model.source is fetched before the engine starts",
+    "download-dir": "spec.model.source fetches the model before the engine starts",
     "disable-log-stats": "scaling and rollouts decide on the engine's statistics",
     "middleware": "the replica's own middleware is fixed",
-    "enable-lora": "set spec.model.adapters",
-    "lora-modules": "set spec.model.adapters",
+    "enable-lora": "spec.model.adapters sets it",
+    "lora-modules": "spec.model.adapters sets it",
 }
-"""Flags that `spec.engine.args` may not hold, and what to do instead; serving refuses them too."""
+"""Flags that `spec.engine.args` cannot contain, and why; serving refuses them too."""
 
 _SWITCHES = frozenset({"headless", "grpc", "disable-log-stats", "enable-lora"})
 
@@ -147,12 +155,12 @@ RESERVED_DEFAULTS: dict[str, Extension] = {
 
 def describe_reserved_flag(flag: str, why: str) -> str:
     """Return the sentence for a flag that may not be set."""
-    return f"spec.engine.args cannot hold {flag}: {why}"
+    return f"spec.engine.args cannot contain {flag}, because {why}. Remove it."
 
 
 def describe_reserved_default(name: str) -> str:
     """Return the sentence for a request field that has no default."""
-    return f"spec.prompt.defaults cannot hold {name}: every request brings its own"
+    return f"spec.prompt.defaults cannot contain {name}, because every request brings its own. Remove it."
 
 
 def _forbid(properties: dict[str, Extension], rules: list[tuple[str, str]]) -> Extension:
@@ -169,7 +177,7 @@ def _flag_schema(flag: str) -> Extension:
     kind: dict[str, Any] = (
         {"type": "boolean"} if flag in _SWITCHES else {"x-kubernetes-int-or-string": True}
     )
-    return {**kind, "description": f"Refused: {RESERVED_FLAGS[flag]}."}
+    return {**kind, "description": f"Refused, because {RESERVED_FLAGS[flag]}."}
 
 
 ENGINE_ARGS = _forbid(
@@ -185,10 +193,10 @@ PROMPT_DEFAULTS = _forbid(
 )
 POD_SPEC: Extension = {"type": "object", **_PRESERVE}
 
-TOKEN_WITHOUT_HUB = "spec.model.tokenSecretRef goes with an hf:// source only: remove it"  # noqa: S105  # because it is a sentence
+TOKEN_WITHOUT_HUB = "spec.model.tokenSecretRef is for hf:// sources only. Remove it."  # noqa: S105  # because it is a sentence
 ADAPTER_IS_MODEL = (
-    "spec.model.adapters holds the name of the model itself (spec.model.servedName, else "
-    "metadata.name): clients could not tell them apart, choose another name"
+    "spec.model.adapters contains the name of the model itself (spec.model.servedName, else "
+    "metadata.name), so clients could not tell them apart. Choose another name."
 )
 MODEL = cel(
     ("!has(self.tokenSecretRef) || self.source.startsWith('hf://')", TOKEN_WITHOUT_HUB),
@@ -205,19 +213,19 @@ OBJECT_ADAPTERS = (
     "self.spec.model.adapters.all(a, a.name != self.metadata.name)"
 )
 
-ONE_ENV_SOURCE = "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef"
+ONE_ENV_SOURCE = "valueFrom must have exactly one of secretKeyRef, configMapKeyRef and fieldRef."
 _ONE_ENV_SOURCE = (
     "[has(self.secretKeyRef), has(self.configMapKeyRef), has(self.fieldRef)]"
     ".filter(x, x).size() == 1"
 )
 ENV_SOURCE = cel((_ONE_ENV_SOURCE, ONE_ENV_SOURCE))
 
-VALUE_OR_SOURCE = "set value or valueFrom, not both"
+VALUE_OR_SOURCE = "Set value or valueFrom, not both."
 ENV_VAR = cel(("!(has(self.value) && has(self.valueFrom))", VALUE_OR_SOURCE))
 
 RESOURCE_NAMES = (
-    "holds something that is not a resource: "
-    "use cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu"
+    "contains a name that is not a resource. "
+    "Use cpu, memory, ephemeral-storage, or a name with a domain such as nvidia.com/gpu."
 )
 _RESOURCE_NAMES = (
     "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.contains('/') "
@@ -225,7 +233,7 @@ _RESOURCE_NAMES = (
 )
 AMOUNTS = cel((_RESOURCE_NAMES, RESOURCE_NAMES))
 
-REQUESTS_WITHIN_LIMITS = "requests must not exceed limits: raise the limit or lower the request"
+REQUESTS_WITHIN_LIMITS = "requests must not exceed limits. Raise the limit or lower the request."
 _REQUESTS_WITHIN_LIMITS = (
     "!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage']"
     ".all(k, !(k in self.requests) || !(k in self.limits) || "
@@ -235,7 +243,7 @@ RESOURCES = cel((_REQUESTS_WITHIN_LIMITS, REQUESTS_WITHIN_LIMITS))
 
 GPUS_MATCH = (
     "spec.resources.limits['nvidia.com/gpu'] must be spec.parallelism.tensor x "
-    "spec.parallelism.pipeline: a replica uses all GPUs it asks for"
+    "spec.parallelism.pipeline, because a replica uses all GPUs that it asks for. Change one of them."
 )
 _GPUS_MATCH = (
     "!has(self.resources.limits) || !('nvidia.com/gpu' in self.resources.limits) || "

@@ -16,15 +16,11 @@ LONGEST_MILLISECONDS = 750_000
 IDLE = "5m"
 """`scaleToZeroAfter` where `minReplicas` is 0 and the spec says none."""
 
-MIN_ABOVE_MAX = "spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: lower the one or raise the other"
-NO_TARGET = "spec.scaling.targets needs at least one of ttft, itl and e2e, such as ttft: {milliseconds: 500}"
-NEVER_AT_ZERO = (
-    "spec.scaling.scaleToZeroAfter goes with minReplicas: 0 only: set that, or remove it"
-)
-ABOVE_MAX = "spec.scaling.schedules must not ask for more minReplicas than spec.scaling.maxReplicas: lower the one or raise the other"
-SCHEDULE_TWICE = (
-    "spec.scaling.schedules holds a schedule twice for a time zone: leave the larger of them"
-)
+MIN_ABOVE_MAX = "spec.scaling.minReplicas must not be above spec.scaling.maxReplicas. Lower the one or raise the other."
+NO_TARGET = "spec.scaling.targets needs at least one of ttft, itl and e2e, such as ttft: {milliseconds: 500}."
+NEVER_AT_ZERO = "spec.scaling.scaleToZeroAfter is for minReplicas: 0 only. Set minReplicas: 0, or remove scaleToZeroAfter."
+ABOVE_MAX = "spec.scaling.schedules must not ask for more minReplicas than spec.scaling.maxReplicas. Lower the one or raise the other."
+SCHEDULE_TWICE = "spec.scaling.schedules contains a schedule twice for a time zone. Keep the one with more minReplicas."
 _SCALING = cel(
     (
         "(has(self.minReplicas) ? self.minReplicas : 1) <= self.maxReplicas",
@@ -42,12 +38,12 @@ _SCALING = cel(
 _TARGETS = cel(("has(self.ttft) || has(self.itl) || has(self.e2e)", NO_TARGET))
 
 WITH_EXTERNAL = (
-    "spec.scaling cannot be set with spec.engine.name external: its pods only pass requests on, and have no engine whose load could be "
-    "read; set spec.replicas"
+    "spec.scaling cannot be set with spec.engine.name external, because its pods only pass requests on and have no engine "
+    "whose load could be read. Set spec.replicas instead."
 )
 NOBODY_WAKES = (
-    "spec.scaling.minReplicas: 0 needs a gateway that holds requests: use spec.gateway.mode Builtin with hold.maxRequests above 0, "
-    "or set minReplicas: 1"
+    "spec.scaling.minReplicas: 0 needs a gateway that holds requests. Use spec.gateway.mode Builtin with hold.maxRequests above 0, "
+    "or set minReplicas: 1."
 )
 _ZERO = "has(self.scaling) && has(self.scaling.minReplicas) && self.scaling.minReplicas == 0"
 _OF_ARM = "has(a.overrides) && has(a.overrides.engine) && has(a.overrides.engine.name) && a.overrides.engine.name == 'external'"
@@ -65,25 +61,25 @@ SPEC_RULES = (
 
 
 class TargetSpec(Model):
-    """A promise: this percentile of the values lies within so many milliseconds."""
+    """A target: this percentile of the values is at most this many milliseconds."""
 
     percentile: Literal[50, 75, 90, 95, 99] = 90
-    """Percent of the values that are to be within."""
+    """Percent of the values that must be within the target."""
     milliseconds: Annotated[int, Field(ge=1, le=LONGEST_MILLISECONDS)]
-    """The bound. One of 1, 1.5, 2, 3, 5, 7.5 times a power of ten is measured exactly; another counts as missed from the one below."""
+    """The target in milliseconds. 1, 1.5, 2, 3, 5 and 7.5 times a power of ten are exact. Other values are rounded down to one of these."""
 
 
 class TargetsSpec(Model):
-    """What is promised, by what is measured; at least one."""
+    """The targets, at least one."""
 
     model_config = ConfigDict(json_schema_extra=_TARGETS)
 
     ttft: TargetSpec | None = None
-    """Time to the first token of streamed answers."""
+    """Time to the first token of streamed responses."""
     itl: TargetSpec | None = None
-    """The gap between tokens."""
+    """Time between tokens."""
     e2e: Annotated[TargetSpec | None, Field(alias="e2e")] = None
-    """The whole answer."""
+    """Time of the whole response."""
 
     @model_validator(mode="after")
     def _one_at_least(self) -> Self:
@@ -94,25 +90,25 @@ class TargetsSpec(Model):
 
 _cron = Text(9, 128).must(
     r"[^\s]+( +[^\s]+){4}",
-    "spec.scaling.schedules: a schedule has five cron fields, such as 0 8 * * 1-5 (minute, hour, day, month, day of the week)",
+    "A schedule of spec.scaling.schedules must have five cron fields (minute, hour, day, month, day of the week), such as 0 8 * * 1-5.",
 )
 _zone = Text(1, 64).must(
     r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*",
-    "spec.scaling.schedules: a timeZone is a name such as Europe/Berlin",
+    "A timeZone of spec.scaling.schedules must be a name such as Europe/Berlin.",
 )
 
 
 class ScheduleSpec(Model):
-    """A window of time in which more replicas are kept."""
+    """A window of time with a higher minimum of replicas."""
 
     schedule: Annotated[str, *_cron.annotations()]
-    """When it opens: five cron fields (minute, hour, day of the month, month, day of the week)."""
+    """When the window opens: five cron fields (minute, hour, day of the month, month, day of the week)."""
     duration: Duration
-    """How long it stays open."""
+    """How long the window stays open."""
     time_zone: Annotated[str, *_zone.annotations()] = "UTC"
-    """Whose clocks the schedule goes by, such as Europe/Berlin."""
+    """Time zone of the schedule, such as Europe/Berlin."""
     min_replicas: Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
-    """At least so many while it is open."""
+    """Minimum of replicas while the window is open."""
 
     @model_validator(mode="after")
     def _is_known(self) -> Self:
@@ -122,18 +118,18 @@ class ScheduleSpec(Model):
 
 
 class ScalingSpec(Model):
-    """Replicas by latency: as few as keep the targets (docs/autoscaling.md). The bounds are of all arms together."""
+    """Autoscaling to as few replicas as keep the latency targets (docs/autoscaling.md). The bounds apply to all arms together."""
 
     model_config = ConfigDict(json_schema_extra=_SCALING)
 
     min_replicas: Annotated[int, Field(ge=0, le=1000, json_schema_extra={"format": "int32"})] = 1
-    """At least so many. With 0 all go after scaleToZeroAfter, and come back for the first request."""
+    """Minimum of replicas. With 0, all replicas stop after scaleToZeroAfter, and the first request starts one again."""
     max_replicas: Annotated[int, Field(ge=1, le=1000, json_schema_extra={"format": "int32"})]
-    """At most so many; those of a rollout under way come beside them."""
+    """Maximum of replicas. Those of a rollout in progress come on top."""
     targets: TargetsSpec
-    """What is promised."""
+    """The latency targets."""
     scale_to_zero_after: Duration | None = None
-    """How long there is no request before the last replica goes; with minReplicas: 0 only, and then `5m` by default."""
+    """How long there must be no request before the last replica stops. For minReplicas: 0 only. Default: `5m`."""
     schedules: Annotated[
         tuple[ScheduleSpec, ...],
         Field(

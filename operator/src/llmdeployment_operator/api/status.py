@@ -32,9 +32,9 @@ class Condition(_Status):
     reason: str = Field(max_length=64)
     """Why, in one word; docs/api.md lists them."""
     message: str = Field(default="", max_length=1024)
-    """Why, in one sentence, with what to do about it."""
+    """What is happening, what it waits for, and what to do about it."""
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
-    """The metadata.generation this was said of."""
+    """The metadata.generation that the condition was set for."""
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
     """When `status` last changed."""
 
@@ -59,12 +59,12 @@ class EvaluationStatus(_Status):
 
 
 class RevisionStatus(_Status):
-    """One revision that exists: serving, on its way in or out, or kept as history."""
+    """One revision that exists: serving, starting, stopping, or kept as history."""
 
     name: str = Field(max_length=253)
     """Its ControllerRevision."""
     number: int = Field(ge=1, json_schema_extra={"format": "int64"})
-    """1, 2, 3, ... in the order they were made."""
+    """1, 2, 3, ... in the order of creation."""
     hash: str = Field(max_length=64)
     """Hash of the template fields."""
     runtime: str = Field(max_length=64)
@@ -72,41 +72,41 @@ class RevisionStatus(_Status):
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods of its runtime that should exist."""
     ready: int = Field(default=0, json_schema_extra={"format": "int32"})
-    """Worker pods of its runtime that answer."""
+    """Worker pods of its runtime that are ready."""
     traffic_percent: int = Field(default=0, ge=0, le=100, json_schema_extra={"format": "int32"})
-    """The share of requests it gets."""
+    """Percent of the requests that it gets."""
     url: str | None = Field(default=None, max_length=512)
-    """Where its replicas answer without the gateway, while it has some: for tests, with the header `x-llm-revision: <number>`."""
+    """URL of its replicas without the gateway, while it has some. For tests, with the header `x-llm-revision: <number>`."""
     created_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    """When it was made."""
+    """When it was created."""
     first_ready_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    """When a replica of it first answered: a revision that never did gives up its traffic at once."""
+    """When a replica of it was first ready. A revision that never was loses its traffic at once to a new one."""
     promoted_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    """When it last became the stable one of an arm."""
+    """When it last became the stable revision of an arm."""
     evaluation: EvaluationStatus | None = None
     """Its last evaluation."""
 
 
 class RejectedStatus(_Status):
-    """A revision that was given up."""
+    """A revision that was rolled back."""
 
     revision: int = Field(ge=1, json_schema_extra={"format": "int64"})
     """Its number."""
     attempt: int = Field(default=1, ge=1, json_schema_extra={"format": "int32"})
-    """Which attempt failed; the annotation that tries again names it."""
+    """Which attempt failed. The annotation `llmdeployment.dev/retry` names it."""
     at: str = Field(json_schema_extra={"format": "date-time"})
-    """When."""
+    """When it was rolled back."""
     message: str = Field(default="", max_length=1024)
-    """Why."""
+    """Why it was rolled back."""
 
 
 class WarmStatus(_Status):
-    """A revision whose replicas stay although it has no traffic any more."""
+    """A revision that is kept warm: its replicas stay although it has no traffic any more."""
 
     revision: int = Field(ge=1, json_schema_extra={"format": "int64"})
     """Its number."""
     until: str = Field(json_schema_extra={"format": "date-time"})
-    """Going back to it before this time takes effect at once."""
+    """A rollback to it before this time takes effect at once."""
 
 
 class StratumStatus(_Status):
@@ -142,7 +142,7 @@ class MetricStatus(_Status):
 
 
 class PromptTokensStatus(_Status):
-    """What of the prompts was in the prefix cache, of the answers that told."""
+    """How many prompt tokens were in the prefix cache, where the engine reports it."""
 
     stable: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Prompt tokens of the stable revision."""
@@ -155,49 +155,49 @@ class PromptTokensStatus(_Status):
 
 
 class AnalysisStatus(_Status):
-    """What the comparison of canary and stable says."""
+    """The result of comparing canary and stable revision."""
 
     result: str = Field(max_length=32)
     """Pass, Fail or NeedMoreData."""
     message: str = Field(default="", max_length=1024)
-    """The figures that decide, with their interval."""
+    """The numbers that decide, with their interval."""
     requests_left: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-    """About how many more requests of the canary a verdict takes."""
+    """About how many more requests of the canary are needed for a verdict."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=16)] = ()
     """The counts."""
     prompt_tokens: PromptTokensStatus | None = None
-    """The prefix cache's part, where the engine tells; it is not judged."""
+    """How much of the prompts was cached, where the engine reports it. It does not decide."""
 
 
 class ArmStatus(_Status):
-    """How far an arm's rollout is."""
+    """The rollout of one arm."""
 
     name: str = Field(max_length=63)
-    """The arm; `main` where none is named."""
+    """Name of the arm, `main` if the spec names none."""
     weight: int = Field(default=100, ge=0, le=100, json_schema_extra={"format": "int32"})
-    """Its share of the requests, in percent."""
+    """Percent of the requests that the arm gets."""
     stable: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     """The revision that serves."""
     canary: int | None = Field(default=None, json_schema_extra={"format": "int64"})
-    """The revision on its way; one without a step is being taken back."""
+    """The canary. One without a step is losing its requests."""
     canary_weight: int | None = Field(default=None, json_schema_extra={"format": "int32"})
     """The canary's percent of the arm's requests."""
     canary_ready: int | None = Field(default=None, json_schema_extra={"format": "int32"})
-    """Replicas of the canary that answered, at most."""
+    """The most replicas of the canary that were ready so far."""
     step: int | None = Field(default=None, json_schema_extra={"format": "int32"})
     """The canary's step, from 1; the one after the last of spec.rollout.steps is the promotion."""
     step_started_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When every gateway had the step's weight."""
     progress_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    """When the rollout last moved: spec.rollout.progressDeadlineSeconds counts from here."""
+    """When the rollout last made progress. spec.rollout.progressDeadlineSeconds counts from here."""
     attempt: int | None = Field(default=None, json_schema_extra={"format": "int32"})
-    """How often this canary was begun."""
+    """How many times this canary was started."""
     rejected: RejectedStatus | None = None
-    """The revision that was given up, if the spec still asks for it."""
+    """The revision that was rolled back, if the spec still asks for it."""
     warm: Annotated[tuple[WarmStatus, ...], Field(max_length=8)] = ()
     """Revisions kept warm for spec.rollout.rollbackWindow."""
     analysis: AnalysisStatus | None = None
-    """The comparison of canary and stable, while there is a canary."""
+    """The comparison of canary and stable revision, while there is a canary."""
 
 
 class ScaledRuntimeStatus(_Status):
@@ -206,22 +206,22 @@ class ScaledRuntimeStatus(_Status):
     runtime: str = Field(max_length=64)
     """Its hash."""
     desired: int = Field(default=0, json_schema_extra={"format": "int32"})
-    """How many replicas it is to have."""
+    """How many replicas it should have."""
     state: str = Field(default="", max_length=32768)
-    """What the law has learned (JSON), for an operator that starts again."""
+    """What the autoscaler has learned (JSON), for the next start of the operator."""
 
 
 class ScalingDecisionStatus(_Status):
     """A decision of autoscaling that changed a number of replicas."""
 
     at: str = Field(json_schema_extra={"format": "date-time"})
-    """When."""
+    """When it was made."""
     runtime: str = Field(max_length=64)
-    """Of which runtime."""
+    """Hash of the runtime."""
     before: int = Field(default=0, alias="from", json_schema_extra={"format": "int32"})
     """Replicas before."""
     after: int = Field(default=0, alias="to", json_schema_extra={"format": "int32"})
-    """Replicas from then on."""
+    """Replicas after."""
     reason: str = Field(max_length=64)
     """Why, in one word; docs/autoscaling.md lists them."""
     message: str = Field(default="", max_length=512)
@@ -229,16 +229,16 @@ class ScalingDecisionStatus(_Status):
     inputs: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=32)] = (
         Field(default_factory=dict)
     )
-    """The numbers that it was decided on."""
+    """The numbers that the decision is based on."""
 
 
 class ScalingStatus(_Status):
     """What autoscaling decided, with spec.scaling."""
 
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
-    """How many carry all requests; those of a rollout come beside them."""
+    """How many replicas all requests need. Those of a rollout come on top."""
     written_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
-    """When this was written: at a decision, else once a minute."""
+    """When this was written: at each decision, and otherwise once a minute."""
     runtimes: Annotated[tuple[ScaledRuntimeStatus, ...], Field(max_length=16)] = ()
     """The runtimes that are scaled."""
     decisions: Annotated[tuple[ScalingDecisionStatus, ...], Field(max_length=10)] = ()
@@ -246,10 +246,10 @@ class ScalingStatus(_Status):
 
 
 class Status(_Status):
-    """What the operator last saw and did."""
+    """The observed state."""
 
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
-    """The metadata.generation the rest of the status speaks of."""
+    """The metadata.generation that the rest of the status is about."""
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
@@ -282,17 +282,17 @@ class Status(_Status):
             },
         ),
     ] = ()
-    """The rollout of each arm; also of one that the spec has no more, as long as it has requests."""
+    """The rollout of each arm, including arms that were removed from the spec but still have requests."""
     endpoint: str = Field(default="", max_length=512)
     """Base URL for OpenAI clients inside the cluster."""
     model: str = Field(default="", max_length=253)
     """What clients put in `model`."""
     traffic: str = Field(default="", max_length=512)
-    """Who gets the requests, for people: `rev3 100%`; with arms `control rev3 90% terse rev4 10%`."""
+    """Which revision gets how many requests, such as `rev3 100%`, or with arms `control rev3 90% terse rev4 10%`."""
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods that exist."""
     ready_replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
-    """Worker pods that answer."""
+    """Worker pods that are ready."""
     scaling: ScalingStatus | None = None
     """What autoscaling decided, with spec.scaling."""
     selector: str = Field(default="", max_length=1024)

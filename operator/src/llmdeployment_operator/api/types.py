@@ -57,8 +57,8 @@ class EngineSpec(Model):
     model_config = ConfigDict(json_schema_extra=external.ENGINE)
 
     name: Literal["vllm", "simulated", "external"] = "vllm"
-    """`vllm`, or `simulated`: a queueing model of an engine, for tests; it echoes your words. Or
-    `external`: an API somewhere else."""
+    """`vllm`, `simulated` or `external`. `simulated` is a queueing model of an engine, for tests; it answers with the
+    words of the request. `external` is an OpenAI-compatible API outside the operator's control."""
     external: ExternalSpec | None = None
     """The API of the external engine."""
     args: Annotated[
@@ -95,14 +95,14 @@ class EngineSpec(Model):
 
 
 class PromptSpec(Model):
-    """What the serving layer adds to requests; versioned with the model."""
+    """What the serving layer adds to requests. A change makes a new revision."""
 
     system: Annotated[str, Field(max_length=16384)] | None = None
-    """Goes before everything the client says."""
+    """System prompt that is put before the client's messages."""
     defaults: Annotated[
         dict[str, JsonValue], Field(max_length=32, json_schema_extra=rules.PROMPT_DEFAULTS)
     ] = Field(default_factory=dict)
-    """Request fields for clients that leave them out, such as `temperature`."""
+    """Request fields that are used where a client leaves them out, such as `temperature`."""
 
     @field_validator("defaults")
     @classmethod
@@ -132,9 +132,9 @@ class Resources(Model):
     model_config = ConfigDict(json_schema_extra=rules.RESOURCES)
 
     requests: Amounts | None = None
-    """What the scheduler keeps free."""
+    """What the scheduler reserves."""
     limits: Amounts | None = None
-    """What the container may not exceed; accelerators go here, such as `nvidia.com/gpu: 1`."""
+    """What the container cannot exceed. Accelerators go here, such as `nvidia.com/gpu: 1`."""
 
 
 class Parallelism(Model):
@@ -143,20 +143,20 @@ class Parallelism(Model):
     tensor: Annotated[int, Field(ge=1, le=64)] = 1
     """Accelerators that share each layer."""
     pipeline: Annotated[int, Field(ge=1, le=64)] = 1
-    """Groups of layers, one after the other."""
+    """Groups of layers that run one after the other, each on accelerators of its own."""
 
 
 class PodMetadata(Model):
     """Labels and annotations of the pods."""
 
     labels: Annotations | None = None
-    """More labels; those the operator selects pods by keep its values."""
+    """Labels to add. The labels that the operator selects pods by keep its values."""
     annotations: Annotations | None = None
-    """More annotations."""
+    """Annotations to add."""
 
 
 class PodTemplate(Model):
-    """An overlay on the pods of head and workers (strategic merge patch); the container is `ray`."""
+    """An overlay on the pods of head and workers (strategic merge patch). The container is called `ray`."""
 
     metadata: PodMetadata | None = None
     """Labels and annotations."""
@@ -165,12 +165,12 @@ class PodTemplate(Model):
 
 
 class Hold(Model):
-    """Requests that arrive while no replica is ready wait at the gateway, within these bounds."""
+    """How long, and how many, requests wait at the gateway while no replica is ready."""
 
     max_requests: Annotated[int, Field(ge=0, le=10000)] = 64
-    """Requests that may wait; one more is refused with 503. 0 refuses at once."""
+    """How many requests may wait. The next one is refused with 503. 0 refuses all at once."""
     seconds: Annotated[int, Field(ge=1, le=3600)] = 120
-    """How long a request may wait before it is refused with 503."""
+    """How many seconds a request may wait before it is refused with 503."""
 
 
 class GatewaySpec(Model):
@@ -179,23 +179,23 @@ class GatewaySpec(Model):
     model_config = ConfigDict(json_schema_extra=gateway_api.GATEWAY)
 
     mode: Literal["Builtin", "HTTPRoute"] = "Builtin"
-    """`Builtin`: HAProxy pods of this LLMDeployment's own. `HTTPRoute`: a route for Gateways that the cluster has (Gateway API);
-    users do not stay with a revision, requests are not held, no keys are checked, and replicas, hold and resources have no effect."""
+    """`Builtin`: HAProxy pods of this LLMDeployment. `HTTPRoute`: a route for Gateways that the cluster has (Gateway API).
+    With HTTPRoute, users do not stay with a revision, requests are not held, API keys are not checked, and replicas, hold and
+    resources have no effect."""
     http_route: gateway_api.HTTPRouteSpec | None = None
     """The Gateways, for mode HTTPRoute."""
     replicas: Annotated[int, Field(ge=1, le=32)] = 2
-    """Gateway pods."""
+    """Number of gateway pods."""
     api_keys_secret_ref: SecretReference | None = None
-    """Secret whose values are the API keys that are let in, one per key of the Secret. Without it
-    everybody is."""
+    """Secret whose values are the accepted API keys, one per key of the Secret. Default: no key is required."""
     hold: Hold = Hold()
-    """Bounds of waiting while no replica is ready."""
+    """How long, and how many, requests wait while no replica is ready."""
     assignment: AssignmentSpec = AssignmentSpec()
-    """What a request is assigned to an arm and a revision by."""
+    """How requests are assigned to arms and revisions."""
     allow_forcing: bool = False
-    """Whether clients may choose for themselves by the headers `x-llm-revision` and `x-llm-arm`."""
+    """Whether clients may choose an arm or a revision with the headers `x-llm-revision` and `x-llm-arm`."""
     resources: Resources = Resources()
-    """Resources of the HAProxy container. Default: 200m CPU and 64Mi requested, 512Mi at most."""
+    """Resources of the HAProxy container. Default: requests of 200m CPU and 64Mi, a limit of 512Mi."""
 
     @model_validator(mode="after")
     def _one_front_door(self) -> Self:
@@ -212,28 +212,28 @@ class GatewaySpec(Model):
 
 
 class Spec(Model):
-    """What is wanted."""
+    """The desired state."""
 
     model_config = ConfigDict(json_schema_extra=rules.SPEC)
 
     model: ModelSpec
-    """What is served."""
+    """The model that is served."""
     engine: EngineSpec = EngineSpec()
-    """What runs it."""
+    """The engine that runs the model."""
     prompt: PromptSpec = PromptSpec()
-    """What is added to requests."""
+    """What the serving layer adds to requests."""
     resources: Resources = Resources()
     """Resources of one replica."""
     parallelism: Parallelism = Parallelism()
-    """How one replica spreads over its accelerators; tensor x pipeline is the number of GPUs."""
+    """How one replica spreads over its accelerators. tensor x pipeline is the number of GPUs."""
     image: Image | None = None
-    """Serving image. Default: the operator's."""
+    """Serving image. Default: the one that the operator was installed with."""
     pod_template: PodTemplate | None = None
     """Overlay on the pods of head and workers."""
     replicas: Annotated[int, Field(ge=0, le=1000, json_schema_extra={"format": "int32"})] = 1
-    """Replicas. 0 stops all; requests then wait for as long as spec.gateway.hold says. With spec.scaling, the number it begins with."""
+    """Number of replicas. With 0, requests wait for as long as spec.gateway.hold says. With spec.scaling, the initial number only."""
     scaling: ScalingSpec | None = None
-    """Replicas by latency; spec.replicas has no effect then."""
+    """Autoscaling on latency. spec.replicas then has no effect after the start."""
     arms: Annotated[
         tuple[ArmSpec, ...],
         Field(
@@ -246,15 +246,15 @@ class Spec(Model):
             },
         ),
     ] = ()
-    """Arms of an A/B/n test, each with a share of the requests and of the replicas. Without any, all requests belong to one, `main`."""
+    """Arms of an A/B/n test, each with a share of the requests and of the replicas. Default: one arm, `main`."""
     gateway: GatewaySpec = GatewaySpec()
     """The front door."""
     rollout: RolloutSpec = RolloutSpec()
     """How a new revision takes over from the one that serves."""
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
-    """Revisions that are kept beside those in use."""
+    """How many revisions are kept in addition to those in use."""
     paused: bool = False
-    """While true, the operator touches nothing of this LLMDeployment."""
+    """While true, the operator changes nothing of this LLMDeployment."""
 
     @model_validator(mode="after")
     def _gpus_match_parallelism(self) -> Self:
@@ -297,7 +297,7 @@ class Spec(Model):
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 raise ValueError(
-                    f"spec.arms {arm.name}: with its overrides, {describe_error(first)}"
+                    f"With the overrides of arm {arm.name}, {describe_error(first)}"
                 ) from None
         return self
 
@@ -360,4 +360,4 @@ def parse(document: Mapping[str, Any]) -> LLMDeployment:
         return LLMDeployment.model_validate(dict(document))
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        raise SpecError("; ".join(describe_error(entry) for entry in found)) from None
+        raise SpecError(" ".join(describe_error(entry) for entry in found)) from None

@@ -27,7 +27,7 @@ def find_problem(schedule: Schedule) -> str | None:
 
     >>> find_problem(Schedule("0 8 * * 1-5", 36000.0, 4, "Europe/Berlin"))
     >>> find_problem(Schedule("0 25 * * *", 60.0, 1))
-    'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
+    'schedule "0 25 * * *" is not a cron expression of five fields: Bad hour'
     """
     if found := cron.find_problem(schedule.schedule, schedule.time_zone):
         return found

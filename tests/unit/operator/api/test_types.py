@@ -78,11 +78,11 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
     [
         ({"limbs": []}, "spec.limbs: Extra inputs are not permitted"),
         ({"arms": [{"name": "a", "weight": 90}]}, arms.WEIGHTS),
-        ({"arms": [{"name": "a", "weight": 50}] * 2}, "spec.arms holds a name twice"),
+        ({"arms": [{"name": "a", "weight": 50}] * 2}, "spec.arms contains a name twice."),
         ({"arms": [{"name": "canary", "weight": 100}]}, arms.RESERVED),
         (
             {"arms": [{"name": "a", "weight": 100, "overrides": {"replicas": 3}}]},
-            "spec.arms[0]: overrides cannot hold replicas: only engine,",
+            "spec.arms[0]: overrides cannot contain replicas, only engine,",
         ),
         (
             {"arms": [{"name": "a", "weight": 100, "overrides": {"model": {"servedName": "b"}}}]},
@@ -90,7 +90,7 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ),
         (
             {"arms": [{"name": "a", "weight": 100, "overrides": {"engine": {"name": "tgi"}}}]},
-            "spec.arms a: with its overrides, engine.name: Input should be 'vllm', 'simulated' or 'external'",
+            "With the overrides of arm a, engine.name: Input should be 'vllm', 'simulated' or 'external'.",
         ),
         ({"model": {}}, "spec.model.source: Field required"),
         ({"model": {"source": "s3://a/b"}}, "spec.model.source must start with hf://"),
@@ -105,23 +105,26 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ),
         (
             {"engine": {"args": {"port": 1}}},
-            "spec.engine.args cannot hold port: the operator sets it",
+            "spec.engine.args cannot contain port, because the operator sets it. Remove it.",
         ),
-        ({"engine": {"args": {"no-grpc": True}}}, "spec.engine.args cannot hold no-grpc"),
+        ({"engine": {"args": {"no-grpc": True}}}, "spec.engine.args cannot contain no-grpc"),
         ({"engine": {"args": {"--dtype": "auto"}}}, "without the leading dashes"),
         ({"engine": {"args": {"dtype": ["auto"]}}}, "spec.engine.args.dtype"),
         (
             {"engine": {"env": [{"name": "LLMD_X"}]}},
-            "spec.engine.env[0].name: is the operator's own",
+            "spec.engine.env[0].name: cannot start with LLMD_",
         ),
-        ({"engine": {"env": [{"name": "HF_TOKEN"}]}}, "set spec.model.tokenSecretRef"),
+        ({"engine": {"env": [{"name": "HF_TOKEN"}]}}, "Set spec.model.tokenSecretRef"),
         ({"engine": {"env": [{"name": "A", "valueFrom": {}}]}}, rules.ONE_ENV_SOURCE),
-        ({"prompt": {"defaults": {"stream": True}}}, "spec.prompt.defaults cannot hold stream"),
+        ({"prompt": {"defaults": {"stream": True}}}, "spec.prompt.defaults cannot contain stream"),
         (
             {"resources": {"limits": {"cpu": "2 cores"}}},
             "spec.resources.limits.cpu: '2 cores' is not",
         ),
-        ({"resources": {"limits": {"cpus": 2}}}, "spec.resources.limits: holds something"),
+        (
+            {"resources": {"limits": {"cpus": 2}}},
+            "spec.resources.limits: contains a name that is not a resource.",
+        ),
         ({"resources": {"limits": {"nvidia.com/gpu": 2}}}, rules.GPUS_MATCH),
         ({"parallelism": {"tensor": 0}}, "spec.parallelism.tensor: Input should be greater"),
         ({"replicas": "2"}, "spec.replicas: Input should be a valid integer"),

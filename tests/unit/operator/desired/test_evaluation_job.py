@@ -323,5 +323,5 @@ def test_a_bad_evaluation_is_refused_with_what_to_do(evaluation: Object, why: st
         parse(raw)
     assert why in str(error.value)
     raw["spec"]["rollout"] = {"evaluation": EVALUATION, "strategy": "Recreate"}
-    with pytest.raises(ValueError, match=r"spec\.rollout\.evaluation goes with strategy Canary"):
+    with pytest.raises(ValueError, match=r"spec\.rollout\.evaluation is for strategy Canary"):
         parse(raw)

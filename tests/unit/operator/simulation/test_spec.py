@@ -48,37 +48,37 @@ def test_what_is_promised() -> None:
         ([], "llm.yaml holds no LLMDeployment; it is to hold one"),
         ([llm(), llm()], "llm.yaml holds 2 LLMDeployments; it is to hold one"),
         ([llm(None)], "llm.yaml: spec.scaling is missing: say maxReplicas and targets"),
-        ([llm({"minReplicas": 1})], "llm.yaml: spec.scaling: maxReplicas: Field required"),
-        ([llm({"maxReplicas": 1})], "llm.yaml: spec.scaling: targets: Field required"),
+        ([llm({"minReplicas": 1})], "llm.yaml: spec.scaling: maxReplicas: Field required."),
+        ([llm({"maxReplicas": 1})], "llm.yaml: spec.scaling: targets: Field required."),
         (
             [llm({"minReplicas": 5, "maxReplicas": 3, "targets": {"itl": {"milliseconds": 50}}})],
             (
-                "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas: "
-                "lower the one or raise the other"
+                "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas. "
+                "Lower the one or raise the other."
             ),
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 0}}})],
-            "llm.yaml: spec.scaling: targets.ttft.milliseconds: Input should be greater than or equal to 1",
+            "llm.yaml: spec.scaling: targets.ttft.milliseconds: Input should be greater than or equal to 1.",
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 750_001}}})],
-            "llm.yaml: spec.scaling: targets.ttft.milliseconds: Input should be less than or equal to 750000",
+            "llm.yaml: spec.scaling: targets.ttft.milliseconds: Input should be less than or equal to 750000.",
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"ttft": {"milliseconds": 5, "percentile": 100}}})],
-            "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be 50, 75, 90, 95 or 99",
+            "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be 50, 75, 90, 95 or 99.",
         ),
         (
             [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
             (
                 "llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: "
-                'schedule "0 25 * * *" is no cron expression of five fields: Bad hour'
+                'schedule "0 25 * * *" is not a cron expression of five fields: Bad hour.'
             ),
         ),
         (
             [llm({"maxReplicas": 3, "targets": {"tpot": {"milliseconds": 5}}})],
-            "llm.yaml: spec.scaling: targets.tpot: Extra inputs are not permitted",
+            "llm.yaml: spec.scaling: targets.tpot: Extra inputs are not permitted.",
         ),
     ],
 )
