@@ -222,9 +222,9 @@ def test_an_ab_test_of_here_and_there_has_one_ray() -> None:
     [
         ({"engine": {"name": "external"}}, BOTH),
         ({"engine": {"name": "vllm", "external": API}}, BOTH),
-        ({"engine": {**ENGINE, "args": {"max-model-len": 1}}}, "it has no flags"),
-        ({"model": {"source": "hf://a/b"}}, "go together: set both or neither"),
-        ({"engine": {"name": "simulated"}}, "go together: set both or neither"),
+        ({"engine": {**ENGINE, "args": {"max-model-len": 1}}}, "which has no flags. Remove them."),
+        ({"model": {"source": "hf://a/b"}}, "Set both or neither."),
+        ({"engine": {"name": "simulated"}}, "Set both or neither."),
         ({"resources": {"limits": {"amd.com/gpu": "1"}}}, NO_ACCELERATORS),
         ({"parallelism": {"tensor": 2}}, "spec.parallelism cannot be set"),
         ({"prompt": {"defaults": {"x": "y" * 100_000}}}, LONG_PROMPT),

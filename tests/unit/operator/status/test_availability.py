@@ -60,6 +60,18 @@ def test_of_a_refused_spec_it_is_not_known() -> None:
     assert plan.status is not None
     found = {c["type"]: (c["status"], c["reason"]) for c in plan.status["conditions"]}
     assert found["Available"] == ("Unknown", "InvalidSpec")
+    assert found["Degraded"] == ("Unknown", "InvalidSpec")
+
+
+def test_where_no_controller_answers_for_the_route_it_is_not_known() -> None:
+    world = serving_world()
+    world.edit(gateway={"mode": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": "public"}]}})
+    world.step()
+    world.step()
+    assert conditions(world)["Available"] == ("Unknown", "GatewaySilent")
+    world.route_answers()
+    world.settle()
+    assert conditions(world)["Available"] == ("True", "Serving")
 
 
 def test_every_arm_must_be_answered() -> None:

@@ -1,21 +1,34 @@
 """The conditions of an LLMDeployment.
 
-`Available` says whether requests are answered at all, by whichever revision. `Ready` says whether the newest spec is fully
-rolled out. The others say what the operator is doing about the difference.
+`Accepted`: the operator can act on the spec. `Progressing`: the operator is at work, or waits for something. `Ready`: the newest spec
+is fully rolled out. `Degraded`: something is wrong that does not heal by waiting. `Available`: requests are answered, by whichever
+revision.
 
-Ready, Progressing and Degraded are derived from the same findings, so they cannot contradict each other:
+Progressing, Ready and Degraded are derived from the same finding, so they cannot contradict each other:
 
 | | Accepted | Progressing | Ready | Degraded |
 |---|---|---|---|---|
-| the spec cannot be acted on | False | False | False | False |
-| the current generation is coming up | True | True | False | False |
-| it cannot come up without somebody's help | True | True | False | True |
+| the operator cannot act on the spec | False | False | False | Unknown |
+| the current generation is starting | True | True | False | False |
+| it cannot start without somebody's help | True | True | False | True |
 | the current generation was rolled back | True | False | False | True |
-| nothing is asked to serve | True | False | False | False |
-| no request, so that autoscaling keeps no replica | True | False | True | False |
-| it serves, all replicas are ready | True | False | True | False |
-| it serves, more replicas are coming | True | True | True | False |
-| it serves, something is wrong | True | False | True | True |
+| no replica is asked for | True | False | False | False |
+| there is no request, so autoscaling keeps no replica | True | False | True | False |
+| it serves, and all replicas are ready | True | False | True | False |
+| it serves, and more replicas are starting | True | True | True | False |
+| it serves, and something is wrong | True | False | True | True |
+
+Unknown means that the operator does not observe what the condition is about, as in the Kubernetes API conventions. It never stands for
+"not yet", which is False:
+
+| | Available | Degraded |
+|---|---|---|
+| the operator cannot act on the spec, so it observes nothing | Unknown | Unknown |
+| gateway pods are ready, and none of them answers the operator | Unknown | as above |
+| no controller has answered for the HTTPRoute | Unknown | as above |
+
+`Scaling`, which exists with `spec.scaling` only, is False while a ready replica's metrics are missing, as ScalingActive of a
+HorizontalPodAutoscaler is: the operator knows that it cannot scale down.
 """
 
 from collections.abc import Mapping
@@ -24,6 +37,10 @@ from datetime import datetime
 from typing import Any
 
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
+
+_UNOBSERVED = (
+    "The operator does not check while it cannot act on the spec. What served before keeps serving."
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +64,8 @@ def build_refused(finding: Finding) -> list[Condition]:
             "The operator changes nothing until this is resolved.",
         ),
         Condition("Ready", False, finding.reason, finding.message),
-        Condition("Degraded", False, finding.reason),
-        Condition(
-            "Available",
-            None,
-            finding.reason,
-            "The operator does not check while the spec is refused. What served before keeps serving.",
-        ),
+        Condition("Degraded", None, finding.reason, _UNOBSERVED),
+        Condition("Available", None, finding.reason, _UNOBSERVED),
     ]
 
 
@@ -63,7 +75,7 @@ def build_accepted(serving: bool, finding: Finding | None, message: str) -> list
     Args:
         serving: a request through the gateway is answered by the current generation.
         finding: what is not as the spec says, if anything.
-        message: what is served, for the Ready condition.
+        message: what serves, for the Ready condition.
     """
     stage = finding or Finding(Reason.SERVING, message)
     resting = stage.reason is Reason.SCALED_TO_ZERO

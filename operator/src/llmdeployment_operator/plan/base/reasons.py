@@ -58,7 +58,8 @@ class Reason(StrEnum):
     STARTING_GATEWAY = "StartingGateway"
     """The gateway's pods are coming up, or have not yet applied the current routes; or the HTTPRoute is not taken up yet."""
     GATEWAY_SILENT = "GatewaySilent"
-    """No gateway pod has said which replicas it reaches, so the operator cannot tell whether requests are answered."""
+    """No gateway pod answers the operator, or no controller has answered for the HTTPRoute. The operator does not know whether requests
+    are answered. It asks again by itself."""
     ROUTE_NOT_ACCEPTED = "RouteNotAccepted"
     """A Gateway's controller refused the HTTPRoute, or none has answered. Change `spec.gateway.httpRoute` or the Gateway."""
     CRD_MISSING = "CRDMissing"

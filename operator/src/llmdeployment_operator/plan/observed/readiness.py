@@ -79,6 +79,10 @@ def check_gateway(cluster: ClusterState, routes_hash: str, service: str) -> Find
     ready = {p["metadata"]["name"] for p in pods if is_ready(p)}
     if not ready:
         return Finding(Reason.STARTING_GATEWAY, "No gateway pod is ready yet.")
+    if silent := sorted(ready - {gateway.pod for gateway in cluster.gateways}):
+        return Finding(
+            Reason.STARTING_GATEWAY, f"Gateway pod {silent[0]} has not answered the operator yet."
+        )
     applied = {gateway.pod for gateway in cluster.gateways if gateway.routes_hash == routes_hash}
     if late := sorted(ready - applied):
         return Finding(

@@ -8,13 +8,12 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.names import runtime_names
-from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
 from llmdeployment_operator.plan.base.routes import read_routes
 from llmdeployment_operator.plan.desired.desired import DesiredState
 from llmdeployment_operator.plan.observed.adapters import check_adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
-from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready, select_pods
+from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready
 from llmdeployment_operator.plan.rollout.accelerator_forecast import forecast_accelerators
 from llmdeployment_operator.plan.rollout.arms import ArmStep
 from llmdeployment_operator.plan.scaling.report import explain_zero
@@ -60,11 +59,15 @@ def check_availability(
     services = {route.arm: route.service for route in routes}
     runtimes = {service: service.removeprefix(f"{name}-") for service in services.values()}
     ready = {service: count_ready(cluster, runtime) for service, runtime in runtimes.items()}
+    if services and front_door.is_silent(deployment, cluster):
+        text = "The gateway does not answer the operator, which therefore does not know whether requests are answered. It asks again."
+        if deployment.spec.gateway.http_route is not None:
+            text = (
+                f"No controller has answered for HTTPRoute {name}, so the operator does not know whether requests are answered. "
+                "Check that the Gateway exists and that a controller of its class runs."
+            )
+        return Condition("Available", None, Reason.GATEWAY_SILENT, text)
     if deployment.spec.gateway.http_route is None:
-        gateways = [pod for pod in select_pods(cluster, "gateway") if is_ready(pod)]
-        if gateways and services and not cluster.gateways:
-            text = "No gateway pod answers the operator, so it does not know which replicas they reach. It asks again every 2 s."
-            return Condition("Available", None, Reason.GATEWAY_SILENT, text)
         reached = all(
             any(gateway.up.get(service, 0) for gateway in cluster.gateways)
             for service in services.values()

@@ -9,6 +9,7 @@ from datetime import datetime
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.routes import Route, hash_routes, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
@@ -56,6 +57,15 @@ def is_accepted(deployment: LLMDeployment, cluster: ClusterState) -> bool:
     """Say whether the Gateways have taken up the HTTPRoute that is there, whatever the spec asks for now."""
     live = _find_live(deployment, cluster)
     return live is not None and http_route.check_acceptance(live) is None
+
+
+def is_silent(deployment: LLMDeployment, cluster: ClusterState) -> bool:
+    """Say whether nobody tells the operator where the front door sends requests, although it is there."""
+    if deployment.spec.gateway.http_route is not None:
+        live = _find_live(deployment, cluster)
+        return live is not None and http_route.is_unanswered(live)
+    ready = any(is_ready(pod) for pod in readiness.select_pods(cluster, "gateway"))
+    return ready and not cluster.gateways
 
 
 def check_front_door(

@@ -56,6 +56,11 @@ def is_route_within(live: Object, intent: Object) -> bool:
     return is_within(intent["spec"], live.get("spec"))
 
 
+def is_unanswered(live: Object) -> bool:
+    """Say whether no controller has answered for the route, for any of its Gateways."""
+    return not any(_list_answers(live, parent) for parent in _list_parents(live))
+
+
 def check_acceptance(live: Object) -> Finding | None:
     """Return what keeps the route from being taken up by all its Gateways, or None when all have."""
     for parent in _list_parents(live):
