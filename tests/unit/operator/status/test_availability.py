@@ -54,6 +54,16 @@ def test_where_no_gateway_says_anything_it_is_not_known() -> None:
     assert conditions(world)["Available"] == ("Unknown", "GatewaySilent")
 
 
+def test_without_a_ready_replica_a_silent_gateway_changes_nothing() -> None:
+    world = serving_world()
+    (runtime,) = world.runtimes()
+    head, *_ = pods_of(runtime)
+    world.pods(head, pod("worker", "w", runtime, conditions=[]), GATEWAY)
+    world.observe(gateways=())
+    world.step()
+    assert conditions(world)["Available"][0] == "False"
+
+
 def test_of_a_refused_spec_it_is_not_known() -> None:
     world = serving_world()
     plan = refuse(2, Finding(Reason.INVALID_SPEC, "spec.model: x"), world.cluster.status, NOW)

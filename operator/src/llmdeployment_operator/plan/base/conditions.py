@@ -24,8 +24,8 @@ Unknown means that the operator does not observe what the condition is about, as
 | | Available | Degraded |
 |---|---|---|
 | the operator cannot act on the spec, so it observes nothing | Unknown | Unknown |
-| gateway pods are ready, and none of them answers the operator | Unknown | as above |
-| no controller has answered for the HTTPRoute | Unknown | as above |
+| replicas and gateway pods are ready, and no gateway pod answers the operator | Unknown | as above |
+| replicas are ready, and no controller has answered for the HTTPRoute | Unknown | as above |
 
 `Scaling`, which exists with `spec.scaling` only, is False while a ready replica's metrics are missing, as ScalingActive of a
 HorizontalPodAutoscaler is: the operator knows that it cannot scale down.

@@ -59,7 +59,9 @@ def check_availability(
     services = {route.arm: route.service for route in routes}
     runtimes = {service: service.removeprefix(f"{name}-") for service in services.values()}
     ready = {service: count_ready(cluster, runtime) for service, runtime in runtimes.items()}
-    if services and front_door.is_silent(deployment, cluster):
+    replicas = bool(services) and all(ready.values())
+    # why: without a ready replica the answer is known: nobody answers, whatever the gateway would say.
+    if replicas and front_door.is_silent(deployment, cluster):
         text = "The gateway does not answer the operator, which therefore does not know whether requests are answered. It asks again."
         if deployment.spec.gateway.http_route is not None:
             text = (
@@ -74,7 +76,7 @@ def check_availability(
         )
     else:
         reached = front_door.is_accepted(deployment, cluster)
-    if services and reached and all(ready.values()):
+    if replicas and reached:
         text = f"Requests are answered by {sum(ready.values())} ready replicas."
         return Condition("Available", True, Reason.SERVING, text)
     why = finding or Finding(Reason.STARTING_GATEWAY, "The gateway reaches no replica yet.")
