@@ -153,7 +153,7 @@ def promoted(found: Object) -> bool:
 
 
 def rolled_back(found: Object) -> bool:
-    """Say whether the newest revision was given up."""
+    """Say whether the newest revision was rolled back."""
     degraded = progress.condition(found, "Degraded")
     fresh = degraded.get("observedGeneration") == found.get("metadata", {}).get("generation")
     return fresh and degraded.get("reason") == "RolledBack"

@@ -1,4 +1,4 @@
-"""A canary is judged by what its users feel: one as good goes on by itself, a slower one is given up by itself."""
+"""A canary is judged by what its users feel: one as good goes on by itself, a slower one is rolled back by itself."""
 
 from collections.abc import Callable
 

@@ -101,7 +101,7 @@ def served(number: int, promoted: str | None, *, answered: bool = True) -> Objec
 @pytest.mark.parametrize(
     ("rows", "stable", "number"),
     [
-        # 3 was given up by its verdict, so what served before 4 is 2.
+        # 3 was rolled back by its verdict, so what served before 4 is 2.
         ([served(2, "10:00:00"), served(3, None), served(4, "11:00:00")], 4, 2),
         # 3 was Recreated and never answered.
         (

@@ -247,6 +247,6 @@ def _first(*seconds: float | None) -> float | None:
 def _is_settled(status: Mapping[str, Any]) -> bool:
     found = {condition["type"]: condition for condition in status["conditions"]}
     degraded = found["Degraded"]
-    # A revision that was given up stays so until somebody says otherwise, and that is an event.
+    # A revision that was rolled back stays so until somebody says otherwise, and that is an event.
     fine = degraded["status"] == "False" or degraded["reason"] == Reason.ROLLED_BACK
     return fine and bool(found["Progressing"]["status"] == "False")

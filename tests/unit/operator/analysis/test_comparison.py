@@ -1,4 +1,4 @@
-"""From `/stats` to a canary that is given up: samples, their differences, the evidence, the move."""
+"""From `/stats` to a canary that is rolled back: samples, their differences, the evidence, the move."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -206,7 +206,7 @@ def test_a_step_back(
 @pytest.mark.parametrize(
     "seen",
     [inputs(), inputs(target=1, weight=0, other=2, other_weight=50)],
-    ids=["given up", "reverted"],
+    ids=["rolled back", "reverted"],
 )
 @pytest.mark.parametrize(
     ("policy", "more"),

@@ -77,7 +77,7 @@ class Reason(StrEnum):
     CANARY_PAUSED = "CanaryPaused"
     """A rollout waits to be promoted, or was paused by annotation; the message says how it goes on."""
     ROLLED_BACK = "RolledBack"
-    """The newest revision was given up and the one before serves; the message says why. Change the spec, or try again."""
+    """The newest revision was rolled back and the one before serves; the message says why. Change the spec, or try again."""
     SCALED_TO_ZERO = "ScaledToZero"
     """There is no replica, as `spec.replicas` is 0, or as nobody asked and `spec.scaling` lets the last one go. The gateway holds
     requests for as long as `spec.gateway.hold` says; with `spec.scaling` the first one brings a replica back."""

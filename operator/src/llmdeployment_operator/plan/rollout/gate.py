@@ -63,7 +63,7 @@ class GateVerdict:
 
     Attributes:
         pending: what is waited for.
-        refused: why it is given up.
+        refused: why it is rolled back.
         attempt: the one that was refused; a status that was lost may count less.
     """
 

@@ -1,10 +1,10 @@
-"""How a canary that is not asked for any more gives its requests back: given up, or the spec asks for another revision.
+"""How a canary that is not asked for any more gives its requests back: rolled back, or the spec asks for another revision.
 
 Without `spec.rollout.maxSurge` the stable revision has all its replicas, and takes everything at once. With it, it gave replicas up on
 the way, and gets them back as it lost them, one in, one out: the canary keeps the requests that the stable revision cannot carry yet,
 and the replicas for these. Who has how much is in the routes, who answers is in the pods, so nothing else has to be remembered.
 
-All goes back at once, whatever the stable revision can carry, when nothing is left of the canary that answers, and when it was given up
+All goes back at once, whatever the stable revision can carry, when nothing is left of the canary that answers, and when it was rolled back
 for its errors: a stable revision that is overloaded is slow for everybody, which passes, but requests that fail are lost.
 """
 

@@ -28,7 +28,7 @@ class WarmRevision:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A revision that was given up, after which attempt, when and why."""
+    """A revision that was rolled back, after which attempt, when and why."""
 
     revision: int
     attempt: int
@@ -36,7 +36,7 @@ class Rejection:
     message: str
 
     def stands(self, target: int, retry: int | None) -> bool:
-        """Say whether a revision is still given up: not once somebody asked to try it again after this attempt."""
+        """Say whether a revision is still rolled back: not once somebody asked to try it again after this attempt."""
         return self.revision == target and retry != self.attempt
 
 
@@ -53,7 +53,7 @@ class RolloutState:
         ready: replicas the canary had at most.
         progress_at: when step, weight or ready last grew; None once the canary is taken back.
         attempt: how often the canary was begun.
-        rejected: the last revision that was given up.
+        rejected: the last revision that was rolled back.
         warm: revisions kept warm.
         analysis: what was counted of stable and canary in this step.
     """

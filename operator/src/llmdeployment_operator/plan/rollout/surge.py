@@ -88,7 +88,7 @@ def split_back(replicas: int, room: int, left: int) -> tuple[int, int]:
         room: how many may exist beyond them.
         left: percent of the requests that the new revision still has.
 
-    `split` in the other direction. Eight replicas and room for one, given up at 50 %: the new revision keeps four, so the old one gets
+    `split` in the other direction. Eight replicas and room for one, rolled back at 50 %: the new revision keeps four, so the old one gets
     a fifth; when it answers 37 % are left, which three carry, so it gets a sixth, and so on.
 
     >>> split_back(8, 1, 50), split_back(8, 1, 37), split_back(8, 1, 25), split_back(8, 1, 12), split_back(8, 1, 0)

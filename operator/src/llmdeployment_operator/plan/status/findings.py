@@ -107,7 +107,7 @@ def name_arm(deployment: LLMDeployment, arm: ArmStep, finding: Finding) -> Findi
 def _list_troubles(
     deployment: LLMDeployment, decision: DesiredState, cluster: ClusterState
 ) -> Iterator[Finding]:
-    """Yield what is wrong with what serves, then what was given up, then what is on its way."""
+    """Yield what is wrong with what serves, then what was rolled back, then what is on its way."""
     for arm in decision.arms.steps:
         stable = _check_revision(decision, cluster, arm.step.stable)
         if stable is not None and stable.reason not in HEALS_BY_WAITING:
