@@ -271,20 +271,28 @@ WAITS = pod(
 
 
 def test_what_never_comes_is_not_ordered_again() -> None:
-    found = fleet()
-    found.starts = False
+    found = fleet({**SCALING, "maxReplicas": 8})
+    found.load = 2
+    found.pass_by(300)
     found.load = 7
     found.until(2)
+    found.pass_by(600)
     (runtime,) = found.by_runtime
     waits = {**WAITS["metadata"], "labels": {**WAITS["metadata"]["labels"], names.RUNTIME: runtime}}
-    found.waiting = ({**WAITS, "metadata": waits},)
-    found.load = 30
-    found.pass_by(300)
-    assert found.replicas == 2
+    found.starts, found.waiting = False, ({**WAITS, "metadata": waits},)
+    found.load = 8
+    found.pass_by(30)
+    ordered = found.replicas
+    assert ordered > 2
+    # why: rising demand and a growing queue ask for more, even while replicas are on their way.
+    for load in (10, 12, 15, 20, 25, 30):
+        found.load = load
+        found.pass_by(30)
+        assert found.replicas == ordered
     assert conditions(found.world)["Scaling"] == ("False", "WaitingForGPU")
     assert "No more replicas are ordered until" in message(found.world, "Scaling")
     found.starts, found.waiting = True, ()
-    found.until(4, 300)
+    found.until(8, 300)
 
 
 def test_during_a_canary_nothing_is_given_back_and_afterwards_it_goes_on() -> None:
@@ -359,7 +367,8 @@ def test_arms_of_one_runtime_are_scaled_together() -> None:
 def test_a_clock_that_was_put_back_stops_nothing() -> None:
     found = fleet()
     found.load = 1
-    found.pass_by(60)
+    found.pass_by(20)
+    assert found.replicas == 1
     found.world.now -= timedelta(hours=1)
     found.load = 7
     found.until(2, 300)
