@@ -70,6 +70,15 @@ async def test_what_is_not_served_is_refused_in_openais_words(
     assert (status, body["error"]["code"]) == (413, "body_too_large")
     status, _, _ = await pod.ask({"text": "x" * 3 * 2**20})
     assert status == 200
+    refused = {
+        f'llmdeployment_gateway_requests_total{{arm="",code="{code}",revision=""}} 1.0'
+        for code in (404, 413)
+    }
+
+    async def counted() -> bool:
+        return refused <= set((await pod.agent("/metrics"))[1].splitlines())
+
+    await until(counted, 2, "what HAProxy refused is counted, for no revision")
     async with pod.session.get("/v1/chat/completions") as answer:
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
         assert (await answer.json())["error"]["type"] == "invalid_request_error"
