@@ -66,7 +66,7 @@ def kubectl_llm(live: Live, *words: str) -> str:
     return done.stdout
 
 
-def test_one_that_cannot_start_is_given_up_and_undone(narrow: Live, workers: list[int]) -> None:
+def test_one_that_cannot_start_is_rolled_back_and_undone(narrow: Live, workers: list[int]) -> None:
     with Load(narrow.url, "narrow") as load:
         args = {"decode-tokens-per-second": 50, "fail-start": "the flag --bogus is not known"}
         narrow.edit(engine={"name": "simulated", "args": args})

@@ -80,7 +80,7 @@ def test_a_prompt_in_steps_is_aborted(steps: Live) -> None:
 
         steps.annotate(abort="3")
         until_traffic(steps, "rev1 100%", 30)
-        assert "aborted by annotation" in steps.until_reason("RolledBack")
+        assert "is aborted by the annotation" in steps.until_reason("RolledBack")
         until(lambda: not who_has(steps, "3"), 10, "revision 3 answers nobody")
     assert load.outcome.failed == 0, load.outcome
     assert workers >= {pod["metadata"]["uid"] for pod in steps.pods("worker")}

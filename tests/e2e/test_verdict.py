@@ -44,7 +44,7 @@ def test_one_as_good_goes_on_by_itself(judged: Live) -> None:
     assert load.outcome.failed == 0, load.outcome
 
 
-def test_a_slower_one_is_given_up_and_says_by_how_much(judged: Live) -> None:
+def test_a_slower_one_is_rolled_back_and_says_by_how_much(judged: Live) -> None:
     with Load(judged.url, "judged", per_second=6) as load:
         judged.edit(engine={"name": "simulated", "args": {"decode-tokens-per-second": 4}})
         until(lambda: traffic(judged) == "rev2 50% rev3 50%", 120, "half and half")
