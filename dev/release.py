@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dev import images
 from dev.cluster import tools
-from dev.cluster.choose import docker_answers
+from dev.cluster.choose import is_docker_running
 from dev.cluster.stages import StageError, stage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     """
     check_versions(root, version)
     check_tree(root)
-    notes = release_notes(root, version)
+    notes = build_release_notes(root, version)
     dist = root / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     dist.mkdir()
@@ -86,7 +86,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
             write_sbom(root, dist, name, validation)
     if dry_run:
         print("  images: skipped, this is a dry run", file=sys.stderr)
-    elif not docker_answers():
+    elif not is_docker_running():
         print("  images: skipped, no Docker engine answers here", file=sys.stderr)
     else:
         build_images(dist)
@@ -97,10 +97,10 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     write_changelog(root, version)
     commit = f"git add --all CHANGELOG.md changelog.d && git commit -m 'Release {version}'"
     tag = f"git tag -a v{version} -m 'Release {version}' && git push origin v{version}"
-    print("\n  ".join(["dist/ is complete. Next:", *([commit] if changes(root) else []), tag]))
+    print("\n  ".join(["dist/ is complete. Next:", *([commit] if list_changes(root) else []), tag]))
 
 
-def versions(root: Path) -> dict[str, str]:
+def read_versions(root: Path) -> dict[str, str]:
     """Return each version that the checkout states, by where it stands."""
     found = {}
     for project in PROJECTS:
@@ -118,13 +118,13 @@ def check_versions(root: Path, version: str) -> None:
     Raises:
         StageError: one differs.
     """
-    others = {place: each for place, each in versions(root).items() if each != version}
+    others = {place: each for place, each in read_versions(root).items() if each != version}
     if others:
         listed = ", ".join(f"{place} says {each}" for place, each in others.items())
         raise StageError(f"this is not {version}: {listed}", advice="change them and commit")
 
 
-def changes(root: Path) -> str:
+def list_changes(root: Path) -> str:
     """Return what git calls changed or unknown in the checkout."""
     command = ["git", "-C", str(root), "status", "--porcelain"]
     return run(command, root).strip()
@@ -136,18 +136,18 @@ def check_tree(root: Path) -> None:
     Raises:
         StageError: it is not.
     """
-    if found := changes(root):
+    if found := list_changes(root):
         raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove this")
 
 
-def release_notes(root: Path, version: str) -> str:
+def build_release_notes(root: Path, version: str) -> str:
     """Return the version's section of the changelog, rendered from fragments unless it is written already.
 
     Raises:
         StageError: there is nothing to release, or the version was released before.
     """
-    written = section((root / "CHANGELOG.md").read_text(), version)
-    waiting = fragments(root)
+    written = find_section((root / "CHANGELOG.md").read_text(), version)
+    waiting = list_fragments(root)
     if written and waiting:
         names = ", ".join(path.name for path in waiting)
         advice = "choose the next version"
@@ -156,13 +156,13 @@ def release_notes(root: Path, version: str) -> str:
         return written
     if not waiting:
         raise StageError("there is no changelog fragment", advice="changelog.d/README.md says how")
-    return towncrier(root, version, "--draft")
+    return run_towncrier(root, version, "--draft")
 
 
-def section(changelog: str, version: str) -> str:
+def find_section(changelog: str, version: str) -> str:
     r"""Return the changelog's section of a version; empty when there is none.
 
-    >>> section("# Changelog\n\n## 0.2.0 (2026-12-01)\n\n- New.\n\n## 0.1.0 (2026-11-27)\n", "0.2.0")
+    >>> find_section("# Changelog\n\n## 0.2.0 (2026-12-01)\n\n- New.\n\n## 0.1.0 (2026-11-27)\n", "0.2.0")
     '## 0.2.0 (2026-12-01)\n\n- New.\n'
     """
     found = re.search(
@@ -171,13 +171,13 @@ def section(changelog: str, version: str) -> str:
     return found[0].rstrip() + "\n" if found else ""
 
 
-def fragments(root: Path) -> list[Path]:
+def list_fragments(root: Path) -> list[Path]:
     """Return the changelog's fragments."""
     found = (root / "changelog.d").glob("*.md")
     return sorted(path for path in found if path.name != "README.md")
 
 
-def towncrier(root: Path, version: str, option: str) -> str:
+def run_towncrier(root: Path, version: str, option: str) -> str:
     """Run towncrier with today's fragments and return what it prints."""
     command = [sys.executable, "-m", "towncrier", "build", "--version", version, option]
     return run(command, root)
@@ -185,14 +185,14 @@ def towncrier(root: Path, version: str, option: str) -> str:
 
 def write_changelog(root: Path, version: str) -> None:
     """Move the fragments into CHANGELOG.md, unless that was done before."""
-    if fragments(root):
+    if list_fragments(root):
         with stage("changelog"):
-            towncrier(root, version, "--yes")
+            run_towncrier(root, version, "--yes")
 
 
 def package_chart(root: Path, dist: Path, version: str, image_prefix: str) -> None:
     """Write the chart's archive and install.yaml."""
-    helm = tools.path("helm")
+    helm = tools.find("helm")
     with tempfile.TemporaryDirectory() as scratch:
         chart = Path(scratch) / CHART.name
         shutil.copytree(root / CHART, chart)
@@ -225,7 +225,7 @@ def build_images(dist: Path) -> None:
     built = {}
     for image in images.RELEASED:
         archive = dist / f"image-{image.name}{image.variant}.tar"
-        images.docker_build(image, archive)
+        images.build_with_docker(image, archive)
         built[image.reference] = archive.name
     (dist / "images.json").write_text(json.dumps(built, indent=2) + "\n")
 

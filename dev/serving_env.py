@@ -16,8 +16,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from dev.cluster.paths import cache
-from dev.cluster.stages import StageError, locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import StageError, hold_lock, run_logged, stage
 
 MOUNT = "/opt/llmdeployment/venv"
 """Where pods see the environment, and where the serving image has its own."""
@@ -50,19 +50,19 @@ def main() -> int:
     return 0
 
 
-def location() -> Path:
+def locate() -> Path:
     """The folder for today's requirements, whether or not it exists yet."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + (SERVING / "pyproject.toml").read_bytes())
-    return cache() / f"serving-env-{digest.hexdigest()[:12]}"
+    return ensure_cache() / f"serving-env-{digest.hexdigest()[:12]}"
 
 
-def ready() -> Path | None:
+def find_ready() -> Path | None:
     """The folder when it is complete and holds this checkout's serving package."""
-    folder = location()
+    folder = locate()
     marker = folder / _INSTALLED
     if not (folder / _COMPLETE).exists() or not marker.exists():
         return None
-    return folder if marker.read_text() == _sources() else None
+    return folder if marker.read_text() == _hash_sources() else None
 
 
 def ensure() -> Path:
@@ -71,71 +71,71 @@ def ensure() -> Path:
     Raises:
         StageError: it cannot be made here; the message says why.
     """
-    if folder := ready():
+    if folder := find_ready():
         return folder
-    folder = location()
-    with locked(cache() / "locks" / "serving-env.lock"):
+    folder = locate()
+    with hold_lock(ensure_cache() / "locks" / "serving-env.lock"):
         if not (folder / _COMPLETE).exists():
             _make(folder)
-        if ready() is None:
+        if find_ready() is None:
             with stage("serving environment: this checkout's package"):
                 _install(folder)
     return folder
 
 
-def refreshed() -> Path | None:
+def refresh() -> Path | None:
     """The folder with this checkout's package, where only that may be missing: None instead of a long wait."""
-    return ensure() if (location() / _COMPLETE).exists() else None
+    return ensure() if (locate() / _COMPLETE).exists() else None
 
 
-def uv() -> str:
+def ensure_uv() -> str:
     """Return the path of uv, of the version `dev/bootstrap.sh` names, installed when missing."""
     found = re.search(
         r"^uv_version=(\S+)$", (REPOSITORY / "dev/bootstrap.sh").read_text(), re.MULTILINE
     )
     if not found:
         raise StageError("dev/bootstrap.sh names no uv_version")
-    home = cache() / f"uv-{found[1]}"
+    home = ensure_cache() / f"uv-{found[1]}"
     program = home / "bin" / "uv"
     if not program.exists():
         with stage(f"uv {found[1]}"):
             advice = "on Debian and Ubuntu: apt-get install python3-venv"
-            run_logged([sys.executable, "-m", "venv", str(home)], _log(), advice=advice)
+            run_logged([sys.executable, "-m", "venv", str(home)], _locate_log(), advice=advice)
             pip = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-            run_logged([*pip, f"uv=={found[1]}"], _log(), advice=_NETWORK)
+            run_logged([*pip, f"uv=={found[1]}"], _locate_log(), advice=_NETWORK)
     return str(program)
 
 
 def _make(folder: Path) -> None:
     _check_interpreter()
-    program = uv()
+    program = ensure_uv()
     with stage("serving environment: packages (6 GB on disk)"):
         make = [program, "venv", "--quiet", "--clear", "--relocatable", "--python", INTERPRETER]
-        run_logged([*make, str(folder)], _log())
+        run_logged([*make, str(folder)], _locate_log())
         sync = [program, "pip", "sync", "--quiet", "--python", str(folder / "bin/python")]
-        run_logged([*sync, "--require-hashes", str(REQUIREMENTS)], _log(), advice=_NETWORK)
+        run_logged([*sync, "--require-hashes", str(REQUIREMENTS)], _locate_log(), advice=_NETWORK)
     with stage("serving environment: compile its modules"):
         compiling = [str(folder / "bin/python"), "-m", "compileall", "-q", "-j", "0"]
         compiling += ["--invalidation-mode", "unchecked-hash"]
         # why: 1 of 30,000 files that is no Python (a template) makes it fail; that file is not ours to mend.
         with suppress(StageError):
-            run_logged([*compiling, str(folder / "lib")], _log())
+            run_logged([*compiling, str(folder / "lib")], _locate_log())
     with stage("serving environment: what vLLM wants to know"):
         infos = [str(folder / "bin/python"), "-c", _MODEL_INFOS]
         with tempfile.TemporaryDirectory() as text:
-            run_logged(infos, _log(), env={**os.environ, "VLLM_CACHE_ROOT": text})
+            run_logged(infos, _locate_log(), env={**os.environ, "VLLM_CACHE_ROOT": text})
             shutil.copytree(Path(text) / "modelinfos", folder / MODEL_INFOS, dirs_exist_ok=True)
     (folder / _COMPLETE).touch()
 
 
 def _install(folder: Path) -> None:
-    command = [uv(), "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
+    command = [ensure_uv(), "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
     command += ["--no-deps", "--reinstall-package", "llmdeployment-serving", "--compile-bytecode"]
-    run_logged([*command, str(SERVING)], _log(), advice=_NETWORK)
-    (folder / _INSTALLED).write_text(_sources())
+    run_logged([*command, str(SERVING)], _locate_log(), advice=_NETWORK)
+    (folder / _INSTALLED).write_text(_hash_sources())
 
 
-def _sources() -> str:
+def _hash_sources() -> str:
     digest = hashlib.sha256()
     for path in sorted((SERVING / "src").rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
@@ -159,8 +159,8 @@ def _check_interpreter() -> None:
         )
 
 
-def _log() -> Path:
-    return cache() / "logs" / f"serving-env-{os.getpid()}.log"
+def _locate_log() -> Path:
+    return ensure_cache() / "logs" / f"serving-env-{os.getpid()}.log"
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def main() -> int:
         started = time.monotonic()
         result = run(name, sys.argv[1:])
         result.seconds = time.monotonic() - started
-        say(f"== {name}: {words(result)} in {result.seconds:.0f} s\n")
+        say(f"== {name}: {format_counts(result)} in {result.seconds:.0f} s\n")
         results.append(result)
     report(results)
     return 1 if any(result.failures for result in results) else 0
@@ -74,7 +74,7 @@ def run(name: str, options: list[str]) -> Result:
     """Run one stage."""
     result = Result(name)
     if name == "e2e":
-        if reason := no_cluster():
+        if reason := explain_no_cluster():
             result.counts["skipped"] += 1
             result.reasons[reason] += 1
             return result
@@ -87,14 +87,14 @@ def run(name: str, options: list[str]) -> Result:
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={outcome}", f"tests/{name}"]
         done = subprocess.run([*command, *options], cwd=REPOSITORY, check=False)
         if outcome.exists():
-            read(outcome, result)
+            read_report(outcome, result)
     if done.returncode not in (0, NO_TESTS) and not result.failures:
         result.counts["failed"] += 1
         result.failures.append(f"pytest exited with {done.returncode}: its output is above")
     return result
 
 
-def no_cluster() -> str | None:
+def explain_no_cluster() -> str | None:
     """Why this machine can have no cluster."""
     try:
         choose_here(embedded_exists=node.exists())
@@ -114,7 +114,7 @@ def prepare() -> str | None:
     return None
 
 
-def read(path: Path, result: Result) -> None:
+def read_report(path: Path, result: Result) -> None:
     """Read pytest's report."""
     # why: pytest wrote the file a moment ago; it is no stranger's XML.
     for case in ET.parse(path).getroot().iter("testcase"):  # noqa: S314 # because of the above
@@ -132,7 +132,7 @@ def read(path: Path, result: Result) -> None:
             result.counts["passed"] += 1
 
 
-def words(result: Result) -> str:
+def format_counts(result: Result) -> str:
     """The counts as words."""
     return ", ".join(f"{result.counts[key]} {key}" for key in ("passed", "failed", "skipped"))
 

@@ -19,7 +19,7 @@ Command = Callable[[argparse.Namespace], None]
 
 def main() -> int:
     """Run one command; the exit code says whether it worked."""
-    arguments = parser().parse_args()
+    arguments = build_parser().parse_args()
     # A person who types Ctrl-C or a supervisor that says TERM gets the same orderly end.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -35,7 +35,7 @@ def main() -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """All commands."""
     top = argparse.ArgumentParser(prog="python3 -m dev.cluster", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
@@ -49,13 +49,15 @@ def parser() -> argparse.ArgumentParser:
     add("down", down, "Remove the cluster").add_argument(
         "--images", action="store_true", help="remove the embedded node's image store too"
     )
-    add("status", status, "Say which cluster this machine has and whether it runs")
+    add("status", print_status, "Say which cluster this machine has and whether it runs")
     plane = add(
         "control-plane", run_control_plane, "Run etcd and kube-apiserver alone until interrupted"
     )
     plane.add_argument("--directory", type=Path, help="keep the data here (default: a new folder)")
-    add("kubeconfig", kubeconfig, "Print the path of the cluster's kubeconfig")
-    add("tool", tool, "Print a program's path, installing it when missing").add_argument("name")
+    add("kubeconfig", print_kubeconfig, "Print the path of the cluster's kubeconfig")
+    add("tool", print_tool, "Print a program's path, installing it when missing").add_argument(
+        "name"
+    )
     add("load-image", load_image, "Put a docker-archive's image on the node").add_argument(
         "archive", type=Path
     )
@@ -65,14 +67,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def choice() -> Choice:
+def find_choice() -> Choice:
     """The cluster of this machine."""
     return choose_here(embedded_exists=node.exists())
 
 
 def up(_: argparse.Namespace) -> None:
     """Start the cluster."""
-    chosen, started = choice(), time.monotonic()
+    chosen, started = find_choice(), time.monotonic()
     print(f"cluster: {chosen.kind} ({chosen.reason})", file=sys.stderr)
     match chosen.kind:
         case Kind.CONTEXT:
@@ -87,7 +89,7 @@ def up(_: argparse.Namespace) -> None:
 
 def down(arguments: argparse.Namespace) -> None:
     """Remove the cluster, unless it is the user's own."""
-    match choice().kind:
+    match find_choice().kind:
         case Kind.CONTEXT:
             print("LLMD_KUBE_CONTEXT names a cluster of yours: left alone", file=sys.stderr)
         case Kind.KIND:
@@ -99,49 +101,49 @@ def down(arguments: argparse.Namespace) -> None:
                 node.down()
 
 
-def status(_: argparse.Namespace) -> None:
+def print_status(_: argparse.Namespace) -> None:
     """Say what runs; exits with 1 when something of it does not."""
-    chosen = choice()
+    chosen = find_choice()
     print(f"cluster: {chosen.kind} ({chosen.reason})")
     if chosen.kind is Kind.EMBEDDED:
-        pids = node.status()
+        pids = node.list_processes()
         for name, pid in pids.items():
             print(f"  {name:<24} {f'pid {pid}' if pid else 'does not run'}")
         if not all(pids.values()):
             raise StageError("the node does not run, or not all of it", advice="`up` starts it")
-    print(f"kubeconfig: {kubeconfig_path()}")
+    print(f"kubeconfig: {find_kubeconfig()}")
 
 
-def kubeconfig(_: argparse.Namespace) -> None:
+def print_kubeconfig(_: argparse.Namespace) -> None:
     """Print where the kubeconfig is."""
-    print(kubeconfig_path())
+    print(find_kubeconfig())
 
 
-def kubeconfig_path() -> Path:
+def find_kubeconfig() -> Path:
     """The kubeconfig of the cluster that runs.
 
     Raises:
         StageError: there is none yet.
     """
     places = {
-        Kind.CONTEXT: existing.kubeconfig(),
-        Kind.KIND: kind.kubeconfig(),
+        Kind.CONTEXT: existing.locate_kubeconfig(),
+        Kind.KIND: kind.locate_kubeconfig(),
         Kind.EMBEDDED: KUBECONFIG,
     }
-    path = places[choice().kind]
+    path = places[find_choice().kind]
     if not path.exists():
         raise StageError("there is no cluster yet", advice="`python3 -m dev.cluster up`")
     return path
 
 
-def tool(arguments: argparse.Namespace) -> None:
+def print_tool(arguments: argparse.Namespace) -> None:
     """Print a program's path."""
-    print(tools.path(arguments.name))
+    print(tools.find(arguments.name))
 
 
 def load_image(arguments: argparse.Namespace) -> None:
     """Load an image."""
-    match choice().kind:
+    match find_choice().kind:
         case Kind.CONTEXT:
             raise StageError(
                 "images cannot be put on a cluster of yours", advice="push to a registry it reads"
@@ -154,7 +156,7 @@ def load_image(arguments: argparse.Namespace) -> None:
 
 def pretend_gpus(arguments: argparse.Namespace) -> None:
     """Pretend that the nodes have GPUs."""
-    names = gpus.pretend(kubeconfig_path(), arguments.count)
+    names = gpus.pretend(find_kubeconfig(), arguments.count)
     print(f"{gpus.RESOURCE}: {arguments.count} on {', '.join(names)}", file=sys.stderr)
 
 

@@ -68,7 +68,7 @@ def call(
         return text
 
 
-def ready(access: Access) -> bool:
+def is_ready(access: Access) -> bool:
     """Whether the server is up and all its own checks pass."""
     try:
         return bool(access.ca.exists() and call(access, "GET", "/readyz") == "ok")

@@ -72,13 +72,13 @@ def choose_here(*, embedded_exists: bool) -> Choice:
     return choose(
         os.environ,
         embedded_exists=embedded_exists,
-        docker_answers=docker_answers,
+        docker_answers=is_docker_running,
         is_root=os.geteuid() == 0,
         is_debian=Path("/etc/debian_version").exists(),
     )
 
 
-def docker_answers() -> bool:
+def is_docker_running() -> bool:
     """Whether an engine stands behind the docker command, not only the command."""
     if not shutil.which("docker"):
         return False

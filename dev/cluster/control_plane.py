@@ -70,10 +70,10 @@ def start(directory: Path) -> ControlPlane:
     Raises:
         StageError: a program cannot be had or did not become ready.
     """
-    programs = {name: tools.path(name) for name in ("etcd", "kube-apiserver")}
+    programs = {name: tools.find(name) for name in ("etcd", "kube-apiserver")}
     directory = directory.resolve()
     make_credentials(directory)
-    client, peer, secure = free_ports(3)
+    client, peer, secure = find_free_ports(3)
     plane = ControlPlane(
         directory=directory,
         url=f"https://127.0.0.1:{secure}",
@@ -109,7 +109,7 @@ def make_credentials(directory: Path) -> None:
     api.write_private(directory / "token", token)
 
 
-def free_ports(count: int) -> list[int]:
+def find_free_ports(count: int) -> list[int]:
     """Ports of 127.0.0.1 that were free a moment ago, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
@@ -143,7 +143,7 @@ def run_apiserver(plane: ControlPlane) -> None:
     key = plane.directory / "service-account.key"
     log = plane.directory / "kube-apiserver.log"
     command = [
-        tools.path("kube-apiserver"),
+        tools.find("kube-apiserver"),
         f"--etcd-servers={plane.etcd_url}",
         f"--cert-dir={plane.ca.parent}",
         "--bind-address=127.0.0.1",
@@ -165,29 +165,29 @@ def run_apiserver(plane: ControlPlane) -> None:
     ]
     processes.start(plane.directory, "kube-apiserver", command, log, end_with_parent=True)
     wait_until(
-        lambda: api.ready(plane.access) or not lives(plane),
+        lambda: api.is_ready(plane.access) or not is_alive(plane),
         "kube-apiserver is ready",
         seconds=START_SECONDS,
         log=log,
     )
-    if not lives(plane):
+    if not is_alive(plane):
         raise StageError("kube-apiserver ended while it started", log=log)
 
 
-def lives(plane: ControlPlane) -> bool:
+def is_alive(plane: ControlPlane) -> bool:
     """Whether both processes run."""
     names = ("etcd", "kube-apiserver")
-    return all(processes.running(plane.directory, name) for name in names)
+    return all(processes.find_running(plane.directory, name) for name in names)
 
 
-def kubectl(plane: ControlPlane, *arguments: str) -> str:
+def run_kubectl(plane: ControlPlane, *arguments: str) -> str:
     """Run kubectl against the control plane and return what it printed.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
     done = subprocess.run(
-        [tools.path("kubectl"), f"--kubeconfig={plane.kubeconfig}", *arguments],
+        [tools.find("kubectl"), f"--kubeconfig={plane.kubeconfig}", *arguments],
         capture_output=True,
         text=True,
         check=False,

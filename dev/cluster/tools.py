@@ -42,7 +42,7 @@ VERSION_COMMAND = {
 }
 
 
-def path(name: str) -> str:
+def find(name: str) -> str:
     """The path of a program.
 
     Order: KUBEBUILDER_ASSETS (what Go operators' tests use), the machine's own if it is new
@@ -57,12 +57,12 @@ def path(name: str) -> str:
         if not found.exists():
             raise StageError(f"KUBEBUILDER_ASSETS is set, but {found} does not exist")
         return str(found)
-    if name in MACHINE_MINIMUM and (found_here := on_machine(name)):
+    if name in MACHINE_MINIMUM and (found_here := find_on_machine(name)):
         return found_here
     if name in MULTI_CALL:
-        return str(kubernetes() / name)
+        return str(ensure_kubernetes() / name)
     if name == "etcd":
-        return str(etcd() / name)
+        return str(ensure_etcd() / name)
     if name == "pause":
         return str(go_builds.build_source("pause", "1", "module pause\n\ngo 1.24\n") / name)
     if name in PUBLISHED:
@@ -72,7 +72,7 @@ def path(name: str) -> str:
 
 
 @once
-def on_machine(name: str) -> str | None:
+def find_on_machine(name: str) -> str | None:
     """The machine's own program when it is new enough."""
     found = shutil.which(name)
     if not found:
@@ -86,7 +86,7 @@ def on_machine(name: str) -> str | None:
     return found
 
 
-def kubernetes() -> Path:
+def ensure_kubernetes() -> Path:
     """The folder with every program of the Kubernetes build, each a link to one binary."""
     library = KUBERNETES.replace("v1.", "v0.", 1)
     module = [
@@ -112,7 +112,7 @@ def kubernetes() -> Path:
     return folder
 
 
-def etcd() -> Path:
+def ensure_etcd() -> Path:
     """The folder with the etcd server."""
     module = [
         "module llmdeployment.dev/etcd",
@@ -122,9 +122,9 @@ def etcd() -> Path:
     return go_builds.build_source("etcd", ETCD, "\n\n".join(module) + "\n")
 
 
-def gateway_api() -> Path:
+def ensure_gateway_api() -> Path:
     """The folder with the CRDs of the Gateway API, standard channel, as its Go module holds them."""
-    return go_builds.module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
+    return go_builds.ensure_module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
 
 
 STAGING = tuple(

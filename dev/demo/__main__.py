@@ -15,9 +15,9 @@ from dev.cluster import tools
 from dev.cluster.stages import StageError, stage
 from dev.demo import kube as local
 from dev.demo import progress, volumes
-from dev.demo.ask import Answer, ask, gateway
-from dev.demo.autoscale import autoscale
-from dev.demo.canary import canary
+from dev.demo.ask import Answer, ask, connect_gateway
+from dev.demo.autoscale import demonstrate_autoscale
+from dev.demo.canary import demonstrate_canary
 from dev.demo.kube import Kube, KubeError
 
 NAMESPACE = "llm-demo"
@@ -57,13 +57,13 @@ def main() -> int:
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        {"up": up, "canary": change, "autoscale": scale, "down": down}[command]()
+        {"up": up, "canary": run_canary, "autoscale": run_autoscale, "down": down}[command]()
     except StageError as error:
         say(error.explain(), error=True)
         return 1
     except openai.OpenAIError as error:
         say(f"error: the gateway's answer: {error}", error=True)
-        progress.explain(local.cluster(NAMESPACE), NAME)
+        progress.explain(local.connect(NAMESPACE), NAME)
         return 1
     except KeyboardInterrupt:
         say("\nstopped; `make demo` goes on from here, `make demo-down` removes it", error=True)
@@ -76,13 +76,13 @@ def up() -> None:
     clock = Clock()
     with clock.stage("cluster"):
         local.run_module("dev.cluster", "up")
-        tools.path("helm")
+        tools.find("helm")
     with clock.stage("packages and model"):
         environment = Path(local.run_module("dev.serving_env"))
         model = Path(local.run_module("dev.model"))
     with clock.stage("images"):
         local.run_module("dev.images")
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     with clock.stage("operator (helm install)"):
         kube.ensure_namespace()
         with stage("claims for the model and the packages"):
@@ -91,7 +91,7 @@ def up() -> None:
             install(kube)
     with clock.stage(f"kubectl apply -f {SAMPLE.relative_to(local.REPOSITORY)}"):
         kube.run("apply", f"--filename={SAMPLE}")
-        wait(kube)
+        wait_for_model(kube)
     with clock.stage("first answer"):
         answer = talk(kube)
     say(f"\n{kube.run('get', 'llm').rstrip()}\n")
@@ -100,7 +100,7 @@ def up() -> None:
         f"\n  first token after {answer.first * 1000:.0f} ms, {answer.tokens} tokens in "
         f"{answer.seconds:.2f} s: {answer.tokens / answer.seconds:.1f} tokens/s"
     )
-    next_steps(kube)
+    print_next_steps(kube)
 
 
 def install(kube: Kube) -> None:
@@ -108,13 +108,13 @@ def install(kube: Kube) -> None:
     key = r"podAnnotations.llmdeployment\.dev/image"
     operator = next(image for image in images.IMAGES if image.name == "operator")
     try:
-        kube.install_operator(f"--set-string={key}={images.revision(operator)}")
+        kube.install_operator(f"--set-string={key}={images.find_revision(operator)}")
     except KubeError:
         progress.explain(kube, NAME)
         raise
 
 
-def wait(kube: Kube) -> None:
+def wait_for_model(kube: Kube) -> None:
     """Wait for the model, and explain when it does not come."""
     try:
         progress.wait_ready(kube, NAME, READY_SECONDS, say)
@@ -129,7 +129,7 @@ def wait(kube: Kube) -> None:
 
 def talk(kube: Kube) -> Answer:
     """Ask the question and print the answer as it comes."""
-    with gateway(kube, NAME) as url:
+    with connect_gateway(kube, NAME) as url:
         say(f"  question: {QUESTION}\n  answer:   ", end="")
         answer = ask(url, NAME, QUESTION, lambda piece: say(piece, end=""))
         say("")
@@ -151,7 +151,7 @@ def check_answer(text: str) -> None:
     )
 
 
-def next_steps(kube: Kube) -> None:
+def print_next_steps(kube: Kube) -> None:
     """Print what to try now."""
     say(
         f"\nTry next, after `export KUBECONFIG={kube.kubeconfig}`:\n"
@@ -164,21 +164,21 @@ def next_steps(kube: Kube) -> None:
     )
 
 
-def change() -> None:
+def run_canary() -> None:
     """Change the running demo under load."""
-    go_on(canary)
+    run_story(demonstrate_canary)
 
 
-def scale() -> None:
+def run_autoscale() -> None:
     """Let the running demo scale under load."""
-    go_on(autoscale)
+    run_story(demonstrate_autoscale)
 
 
-def go_on(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
+def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
     """Tell a story of the running demo; bring it up first if it is not."""
     if not is_up():
         up()
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     try:
         story(kube, NAME, SAMPLE.read_text(), say)
     except StageError:
@@ -189,14 +189,14 @@ def go_on(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> Non
 def is_up() -> bool:
     """Whether there is a demo to change."""
     try:
-        return local.cluster(NAMESPACE).get("llm", NAME) is not None
+        return local.connect(NAMESPACE).get("llm", NAME) is not None
     except StageError:
         return False
 
 
 def down() -> None:
     """Remove the release, the model, the volumes and the namespace."""
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is None:
         say("there is no demo")
         return

@@ -14,7 +14,7 @@ from bench.rollout_judge import OK, Answer, Applied, judge_cell
 
 from dev.cluster.stages import StageError, wait_until
 from dev.demo import progress
-from dev.demo.ask import gateway
+from dev.demo.ask import connect_gateway
 from dev.demo.kube import Kube, Object
 from dev.demo.load import Load
 
@@ -41,7 +41,7 @@ EVERY_SECONDS = 15.0
 Say = Callable[[str], None]
 
 
-def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
+def demonstrate_canary(kube: Kube, name: str, sample: str, say: Say) -> None:
     """Change the running demo three times under load.
 
     Raises:
@@ -56,28 +56,28 @@ def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
     progress.wait_ready(kube, name, SECONDS, say)
     replace_spec(kube, name, begin)
     try:
-        with gateway(kube, name) as url, Load(url, name, PER_SECOND) as load:
+        with connect_gateway(kube, name) as url, Load(url, name, PER_SECOND) as load:
             changes = change_three_times(kube, name, begin, load, say)
     finally:
         say("\n== back to the sample")
         replace_spec(kube, name, body["spec"])
         progress.wait_ready(kube, name, SECONDS, say)
         replace_spec(kube, name, {**body["spec"], "rollout": AT_ONCE})
-        wait_until(lambda: not warm(kube, name), "nothing is kept warm", seconds=60)
+        wait_until(lambda: not has_warm_replicas(kube, name), "nothing is kept warm", seconds=60)
         replace_spec(kube, name, body["spec"])
     conclude(kube, load.answers, changes, say)
 
 
 def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Say) -> list[Applied]:
     """Make the changes and return when the revisions of the good ones were asked for."""
-    changes = [Applied(stable(kube, name), time.monotonic())]
+    changes = [Applied(find_stable(kube, name), time.monotonic())]
 
     def change(title: str, spec: Object) -> None:
         say(f"\n== {title}")
         at = time.monotonic()
         replace_spec(kube, name, spec)
-        watch(kube, name, load, promoted, say)
-        changes.append(Applied(stable(kube, name), at))
+        watch(kube, name, load, is_promoted, say)
+        changes.append(Applied(find_stable(kube, name), at))
 
     prompt = {**begin["prompt"], "system": "Answer in one short sentence."}
     spec = {**begin, "prompt": prompt}
@@ -96,9 +96,9 @@ def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Sa
     rollout = {**ROLLOUT, "steps": JUDGED_STEPS, "analysis": analysis}
     changes.append(Applied("", time.monotonic()))
     replace_spec(kube, name, {**spec, "prompt": bad, "rollout": rollout})
-    watch(kube, name, load, rolled_back, say)
+    watch(kube, name, load, is_rolled_back, say)
     found = kube.get("llm", name) or {}
-    say(f"\n  {progress.condition(found, 'Degraded').get('message', '')}")
+    say(f"\n  {progress.find_condition(found, 'Degraded').get('message', '')}")
     return changes
 
 
@@ -112,26 +112,28 @@ def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say
     while True:
         found = kube.get("llm", name) or {}
         now = time.monotonic() - started
-        key, line = picture(found)
+        key, line = describe_rollout(found)
         if key != known or now - said_at > EVERY_SECONDS:
             failed = sum(answer.status != OK for answer in load.answers)
             say(f"{now:7.1f} s  {line}  [{failed} of {len(load.answers)} requests failed]")
             known, said_at = key, now
         if done(found):
             return
-        if done is promoted and rolled_back(found):
-            raise StageError(progress.condition(found, "Degraded").get("message", "rolled back"))
-        if done is rolled_back and promoted(found):
+        if done is is_promoted and is_rolled_back(found):
+            raise StageError(
+                progress.find_condition(found, "Degraded").get("message", "rolled back")
+            )
+        if done is is_rolled_back and is_promoted(found):
             raise StageError("the bad version went through")
         if now > SECONDS:
             raise StageError(f"no end of this rollout after {SECONDS} s")
         time.sleep(0.5)  # why: polling
 
 
-def picture(found: Object) -> tuple[str, str]:
+def describe_rollout(found: Object) -> tuple[str, str]:
     """Return what a change of is worth a line, and the line: shares, reason and verdict."""
     status = found.get("status", {})
-    progressing = progress.condition(found, "Progressing")
+    progressing = progress.find_condition(found, "Progressing")
     arm: dict[str, Any] = next(iter(status.get("arms") or []), {})
     verdict = arm.get("analysis", {})
     parts = [f"{status.get('traffic', ''):<20}", f"{progressing.get('reason', ''):<14}"]
@@ -145,26 +147,26 @@ def picture(found: Object) -> tuple[str, str]:
     return key, " ".join(parts)
 
 
-def promoted(found: Object) -> bool:
+def is_promoted(found: Object) -> bool:
     """Say whether the newest revision has everything."""
     traffic = found.get("status", {}).get("traffic", "")
     arm: dict[str, Any] = next(iter(found.get("status", {}).get("arms") or []), {})
     return progress.is_ready(found) and "canary" not in arm and traffic.endswith(" 100%")
 
 
-def rolled_back(found: Object) -> bool:
+def is_rolled_back(found: Object) -> bool:
     """Say whether the newest revision was rolled back."""
-    degraded = progress.condition(found, "Degraded")
+    degraded = progress.find_condition(found, "Degraded")
     fresh = degraded.get("observedGeneration") == found.get("metadata", {}).get("generation")
     return fresh and degraded.get("reason") == "RolledBack"
 
 
-def stable(kube: Kube, name: str) -> str:
+def find_stable(kube: Kube, name: str) -> str:
     """Return the number of the revision that serves, as answers carry it."""
     return str((kube.get("llm", name) or {})["status"]["arms"][0]["stable"])
 
 
-def warm(kube: Kube, name: str) -> bool:
+def has_warm_replicas(kube: Kube, name: str) -> bool:
     """Say whether the replicas of an earlier revision are kept."""
     rows = (kube.get("llm", name) or {}).get("status", {}).get("arms") or []
     return any(row.get("warm") for row in rows)

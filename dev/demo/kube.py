@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dev.cluster import tools
-from dev.cluster.__main__ import kubeconfig_path
+from dev.cluster.__main__ import find_kubeconfig
 from dev.cluster.stages import StageError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -48,7 +48,7 @@ class Kube:
     def kubectl(self, *arguments: str) -> list[str]:
         """A kubectl command line, for who starts it himself."""
         return [
-            tools.path("kubectl"),
+            tools.find("kubectl"),
             f"--kubeconfig={self.kubeconfig}",
             f"--namespace={self.namespace}",
             *arguments,
@@ -57,7 +57,7 @@ class Kube:
     def helm(self, *arguments: str, seconds: float = CALL_SECONDS) -> str:
         """Run helm and return its output."""
         where = [f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
-        return self._run([tools.path("helm"), *where, *arguments], None, seconds)
+        return self._run([tools.find("helm"), *where, *arguments], None, seconds)
 
     def get(self, kind: str, name: str) -> Object | None:
         """One object; None when there is none."""
@@ -114,9 +114,9 @@ class Kube:
         return done.stdout
 
 
-def cluster(namespace: str) -> Kube:
+def connect(namespace: str) -> Kube:
     """The local cluster, which must be up."""
-    return Kube(kubeconfig_path(), namespace)
+    return Kube(find_kubeconfig(), namespace)
 
 
 def run_module(*arguments: str) -> str:

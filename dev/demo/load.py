@@ -20,7 +20,7 @@ Question = Callable[[int], tuple[str, dict[str, Any]]]
 """From a request's number to who asks, or nobody, and the body without its model."""
 
 
-def conversation(number: int) -> tuple[str, dict[str, Any]]:
+def build_conversation(number: int) -> tuple[str, dict[str, Any]]:
     """Return a question of one of some users; the length of the answer is the revision's to say."""
     message = {"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}
     return f"user-{number % USERS}", {"messages": [message]}
@@ -38,7 +38,7 @@ class Load:
         url: str,
         model: str,
         per_second: float,
-        question: Question = conversation,
+        question: Question = build_conversation,
         answers: list[Answer] | None = None,
     ) -> None:
         self.answers: list[Answer] = [] if answers is None else answers

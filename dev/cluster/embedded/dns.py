@@ -9,7 +9,7 @@ from dev.cluster.embedded.addresses import DNS_IP, DOMAIN
 ASK_SECONDS = 1.0
 
 
-def answers() -> bool:
+def is_answering() -> bool:
     """Whether CoreDNS resolves `kubernetes.default` through its Service (RFC 1035, UDP)."""
     number = secrets.randbelow(65536)
     labels = f"kubernetes.default.svc.{DOMAIN}".split(".")

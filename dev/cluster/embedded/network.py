@@ -32,7 +32,7 @@ def ensure() -> None:
         if path.read_text().strip() != value:
             path.write_text(value)
     CNI_CONFIG.parent.mkdir(parents=True, exist_ok=True)
-    CNI_CONFIG.write_text(json.dumps(cni_config(), indent=1))
+    CNI_CONFIG.write_text(json.dumps(build_cni_config(), indent=1))
 
 
 def save_sysctls() -> None:
@@ -51,7 +51,7 @@ def restore_sysctls() -> None:
             (Path("/proc/sys") / name).write_text(value)
 
 
-def cni_config() -> dict[str, object]:
+def build_cni_config() -> dict[str, object]:
     """A bridge with addresses from a local pool, and host ports."""
     bridge = {
         "type": "bridge",

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from dev.cluster.go_builds import log_of
+from dev.cluster.go_builds import locate_log
 from dev.cluster.stages import run_logged, stage
 
 PROGRAMS = {
@@ -24,7 +24,7 @@ CNI = Path("/usr/lib/cni")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing() -> list[str]:
+def list_missing() -> list[str]:
     """The packages to install."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     names = {
@@ -37,10 +37,10 @@ def missing() -> list[str]:
 
 def ensure() -> None:
     """Install what is missing, without letting a package start a service of its own."""
-    names = missing()
+    names = list_missing()
     if not names:
         return
-    log = log_of("packages")
+    log = locate_log("packages")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     advice = "run `apt-get update` and install these packages by hand: " + " ".join(names)
     with stage(f"installing {len(names)} packages (once)"):

@@ -24,8 +24,8 @@ def ensure() -> None:
         return
     CERTIFICATES.mkdir(parents=True, exist_ok=True)
     config = NODE / "kubeadm.json"
-    config.write_text("\n---\n".join(json.dumps(part) for part in kubeadm_config()))
-    kubeadm = tools.path("kubeadm")
+    config.write_text("\n---\n".join(json.dumps(part) for part in build_kubeadm_config()))
+    kubeadm = tools.find("kubeadm")
     log = NODE / "logs" / "kubeadm.log"
     run_logged([kubeadm, "init", "phase", "certs", "all", f"--config={config}"], log)
     for component in COMPONENTS:
@@ -35,7 +35,7 @@ def ensure() -> None:
     DONE.touch()
 
 
-def kubeadm_config() -> list[dict[str, object]]:
+def build_kubeadm_config() -> list[dict[str, object]]:
     """What kubeadm has to know. Elliptic curve keys: RSA keys cost seconds to make."""
     version = "kubeadm.k8s.io/v1beta4"
     return [
@@ -70,11 +70,11 @@ def write_tokens() -> None:
     api.write_kubeconfig(PROXY_KUBECONFIG, api.Access(URL, ca, proxy), user="kube-proxy")
 
 
-def access() -> api.Access:
+def build_access() -> api.Access:
     """The administrator's access to the node's API server."""
     return api.Access(URL, CERTIFICATES / "ca.crt", TOKEN.read_text())
 
 
-def certificate(name: str) -> Path:
+def locate_certificate(name: str) -> Path:
     """The path of one certificate or key."""
     return CERTIFICATES / name

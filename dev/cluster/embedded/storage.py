@@ -26,7 +26,7 @@ CONFLICT = 409
 NOT_FOUND = 404
 
 
-def volume_for(claim: dict[str, Any], folder: Path, node: str) -> dict[str, Any]:
+def build_volume(claim: dict[str, Any], folder: Path, node: str) -> dict[str, Any]:
     """The PersistentVolume that satisfies a claim."""
     metadata, spec = claim["metadata"], claim["spec"]
     on_node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
@@ -105,11 +105,11 @@ class Server:
         return dict(json.loads(text))
 
 
-def one_pass(server: Server, folder: Path, node: str) -> None:
+def run_pass(server: Server, folder: Path, node: str) -> None:
     """Make the volumes that are asked for and remove those nobody needs any more."""
     for claim in server.call("GET", "/api/v1/persistentvolumeclaims")["items"]:
         if wants_volume(claim):
-            volume = volume_for(claim, folder, node)
+            volume = build_volume(claim, folder, node)
             path = Path(volume["spec"]["local"]["path"])
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777)  # a pod without fsGroup runs as some uid, too
@@ -127,7 +127,7 @@ def main(arguments: list[str]) -> None:
     server = Server(url, ca, Path(token_file).read_text())
     while True:
         try:
-            one_pass(server, Path(folder), node)
+            run_pass(server, Path(folder), node)
         except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
             print(f"storage: {error}", file=sys.stderr, flush=True)
         time.sleep(POLL_SECONDS)  # why: polling

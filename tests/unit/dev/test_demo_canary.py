@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dev.demo.canary import picture, promoted, rolled_back
+from dev.demo.canary import describe_rollout, is_promoted, is_rolled_back
 
 
 def found(traffic: str, *conditions: tuple[str, str, str], **arm: Any) -> dict[str, Any]:
@@ -50,12 +50,12 @@ def stale(obj: dict[str, Any]) -> dict[str, Any]:
     ],
 )
 def test_ends_of_a_rollout(obj: dict[str, Any], is_promoted: bool, is_rolled_back: bool) -> None:  # noqa: FBT001  because pytest passes them
-    assert (promoted(obj) if obj else False) is is_promoted
-    assert rolled_back(obj) is is_rolled_back
+    assert (is_promoted(obj) if obj else False) is is_promoted
+    assert is_rolled_back(obj) is is_rolled_back
 
 
 def test_a_line_has_shares_reason_and_verdict() -> None:
-    key, line = picture(HALF)
+    key, line = describe_rollout(HALF)
     assert line.split() == [
         "rev1",
         "50%",
@@ -72,5 +72,5 @@ def test_a_line_has_shares_reason_and_verdict() -> None:
     before = found(
         "rev1 100%", ("Progressing", "True", "LoadingModel"), analysis={"result": "Pass"}
     )
-    assert picture(before)[1].split()[-1] == "why"
-    assert picture(found("rev1 50% rev2 50%", ("Progressing", "True", "Canary")))[0] != key
+    assert describe_rollout(before)[1].split()[-1] == "why"
+    assert describe_rollout(found("rev1 50% rev2 50%", ("Progressing", "True", "Canary")))[0] != key
