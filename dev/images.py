@@ -145,12 +145,12 @@ def load(image: Image, archive: Path) -> None:
 
 
 def find_revision(image: Image) -> str:
-    """What changes when the image does: for annotations that restart pods, since the tag stays."""
+    """Return what changes when the image does: for annotations that restart pods, since the tag stays."""
     return build(image).stem.rpartition("-")[2]
 
 
 def find_node_digest(reference: str) -> str | None:
-    """The digest the node knows the reference by; None when it cannot be asked or has none."""
+    """Return the digest the node knows the reference by; None when it cannot be asked or has none."""
     if find_choice().kind is not Kind.EMBEDDED:
         return None
     command = node_images.build_ctr_command("images", "ls", f"name=={reference}")
@@ -162,7 +162,7 @@ def find_node_digest(reference: str) -> str | None:
 
 
 def hash_sources(image: Image, base: str) -> str:
-    """A digest of all that goes into the image."""
+    """Return a digest of all that goes into the image."""
     digest = hashlib.sha256(f"{base} {image.arguments}".encode())
     for path in list_sources(image):
         digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
@@ -170,7 +170,7 @@ def hash_sources(image: Image, base: str) -> str:
 
 
 def list_sources(image: Image) -> Iterator[Path]:
-    """The files that go into the image."""
+    """Yield the files that go into the image."""
     home = REPOSITORY / image.name
     yield REPOSITORY / "requirements" / image.requirements
     for path in sorted(home.rglob("*")):
@@ -223,7 +223,7 @@ def build_with_buildah(image: Image, base: str, archive: Path) -> None:
 
 
 def write_pip_config() -> Path:
-    """A pip configuration for build steps: this machine's, with the certificates this machine trusts.
+    """Return a pip configuration for build steps: this machine's, with the certificates this machine trusts.
 
     It is mounted, so nothing of it (a password in an index's address, say) stays in an image.
     """
@@ -238,7 +238,7 @@ def write_pip_config() -> Path:
 
 
 def find_dockerfile(image: Image) -> str:
-    """The path of the image's Dockerfile."""
+    """Return the path of the image's Dockerfile."""
     path = REPOSITORY / image.name / "Dockerfile"
     if not path.exists():
         raise StageError(f"there is no {path.relative_to(REPOSITORY)}")
@@ -246,7 +246,7 @@ def find_dockerfile(image: Image) -> str:
 
 
 def build_base_key() -> str:
-    """Names the base: this machine's own release, so that its Python is the one of the mounted environment."""
+    """Return names the base: this machine's own release, so that its Python is the one of the mounted environment."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
     packages_key = hashlib.sha256(" ".join(BASE_PACKAGES).encode()).hexdigest()[:8]
     return f"{release}-{packages_key}"
@@ -336,7 +336,7 @@ def bootstrap(release: str, archive: Path) -> None:
 
 
 def build_buildah_command() -> list[str]:
-    """The beginning of a buildah command line: its own store in the cache."""
+    """Return the beginning of a buildah command line: its own store in the cache."""
     # why: an overlay cannot lie on an overlay, as in a container.
     kind = read_output(["stat", "--file-system", "--format=%T", str(ensure_folder())])
     driver = "vfs" if kind == "overlayfs" else "overlay"
@@ -345,7 +345,7 @@ def build_buildah_command() -> list[str]:
 
 
 def read_output(command: list[str]) -> str:
-    """What a program prints.
+    """Return what a program prints.
 
     Raises:
         StageError: it failed.
@@ -357,14 +357,14 @@ def read_output(command: list[str]) -> str:
 
 
 def ensure_folder() -> Path:
-    """Where images are kept."""
+    """Return where images are kept."""
     path = ensure_cache() / "images"
     path.mkdir(exist_ok=True)
     return path
 
 
 def locate_log() -> Path:
-    """Where the builders' output goes."""
+    """Return where the builders' output goes."""
     return ensure_cache() / "logs" / f"images-{os.getpid()}.log"
 
 

@@ -57,12 +57,12 @@ def main() -> int:
 
 
 def locate() -> Path:
-    """The model's folder, whether or not it exists yet."""
+    """Return the model's folder, whether or not it exists yet."""
     return ensure_cache() / "models" / NAME
 
 
 def find_ready() -> Path | None:
-    """The folder when every file in it is what it was when it was made."""
+    """Return the folder when every file in it is what it was when it was made."""
     folder = locate()
     try:
         sums = json.loads((folder / _SUMS).read_text())

@@ -51,13 +51,13 @@ def main() -> int:
 
 
 def locate() -> Path:
-    """The folder for today's requirements, whether or not it exists yet."""
+    """Return the folder for today's requirements, whether or not it exists yet."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + (SERVING / "pyproject.toml").read_bytes())
     return ensure_cache() / f"serving-env-{digest.hexdigest()[:12]}"
 
 
 def find_ready() -> Path | None:
-    """The folder when it is complete and holds this checkout's serving package."""
+    """Return the folder when it is complete and holds this checkout's serving package."""
     folder = locate()
     marker = folder / _INSTALLED
     if not (folder / _COMPLETE).exists() or not marker.exists():
@@ -84,7 +84,7 @@ def ensure() -> Path:
 
 
 def refresh() -> Path | None:
-    """The folder with this checkout's package, where only that may be missing: None instead of a long wait."""
+    """Return the folder with this checkout's package, where only that may be missing: None instead of a long wait."""
     return ensure() if (locate() / _COMPLETE).exists() else None
 
 

@@ -95,7 +95,7 @@ def run(name: str, options: list[str]) -> Result:
 
 
 def explain_no_cluster() -> str | None:
-    """Why this machine can have no cluster."""
+    """Return why this machine can have no cluster."""
     try:
         choose_here(embedded_exists=node.exists())
     except NoClusterError as error:
@@ -133,7 +133,7 @@ def read_report(path: Path, result: Result) -> None:
 
 
 def format_counts(result: Result) -> str:
-    """The counts as words."""
+    """Return the counts as words."""
     return ", ".join(f"{result.counts[key]} {key}" for key in ("passed", "failed", "skipped"))
 
 

@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands."""
+    """Return all commands."""
     top = argparse.ArgumentParser(prog="python3 -m dev.cluster", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def find_choice() -> Choice:
-    """The cluster of this machine."""
+    """Return the cluster of this machine."""
     return choose_here(embedded_exists=node.exists())
 
 
@@ -120,7 +120,7 @@ def print_kubeconfig(_: argparse.Namespace) -> None:
 
 
 def find_kubeconfig() -> Path:
-    """The kubeconfig of the cluster that runs.
+    """Return the kubeconfig of the cluster that runs.
 
     Raises:
         StageError: there is none yet.

@@ -69,7 +69,7 @@ def call(
 
 
 def is_ready(access: Access) -> bool:
-    """Whether the server is up and all its own checks pass."""
+    """Return whether the server is up and all its own checks pass."""
     try:
         return bool(access.ca.exists() and call(access, "GET", "/readyz") == "ok")
     except ApiError:

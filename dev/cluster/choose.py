@@ -79,7 +79,7 @@ def choose_here(*, embedded_exists: bool) -> Choice:
 
 
 def is_docker_running() -> bool:
-    """Whether an engine stands behind the docker command, not only the command."""
+    """Return whether an engine stands behind the docker command, not only the command."""
     if not shutil.which("docker"):
         return False
     try:

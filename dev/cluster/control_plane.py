@@ -110,7 +110,7 @@ def make_credentials(directory: Path) -> None:
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that were free a moment ago, all different."""
+    """Return ports of 127.0.0.1 that were free a moment ago, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -175,7 +175,7 @@ def run_apiserver(plane: ControlPlane) -> None:
 
 
 def is_alive(plane: ControlPlane) -> bool:
-    """Whether both processes run."""
+    """Return whether both processes run."""
     names = ("etcd", "kube-apiserver")
     return all(processes.find_running(plane.directory, name) for name in names)
 

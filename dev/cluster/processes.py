@@ -25,7 +25,7 @@ class Record:
 
 
 def read_start_time(pid: int) -> int | None:
-    """The start time of a live process, None when there is none (or only a zombie)."""
+    """Return the start time of a live process, None when there is none (or only a zombie)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -36,12 +36,12 @@ def read_start_time(pid: int) -> int | None:
 
 
 def locate_record(folder: Path, name: str) -> Path:
-    """The file that says which process carries this name."""
+    """Return the file that says which process carries this name."""
     return folder / f"{name}.pid"
 
 
 def find_running(folder: Path, name: str) -> Record | None:
-    """The recorded process, if it still lives."""
+    """Return the recorded process, if it still lives."""
     try:
         record = Record(**json.loads(locate_record(folder, name).read_text()))
     except (OSError, ValueError, TypeError):

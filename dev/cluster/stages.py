@@ -25,7 +25,7 @@ class StageError(Exception):
         self.log = log
 
     def explain(self) -> str:
-        """The message, the end of the log and the advice, as text for a terminal."""
+        """Return the message, the end of the log and the advice, as text for a terminal."""
         parts = [f"error: {self}"]
         if self.log and self.log.exists():
             lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]

@@ -43,7 +43,7 @@ VERSION_COMMAND = {
 
 
 def find(name: str) -> str:
-    """The path of a program.
+    """Return the path of a program.
 
     Order: KUBEBUILDER_ASSETS (what Go operators' tests use), the machine's own if it is new
     enough, the cache.
@@ -73,7 +73,7 @@ def find(name: str) -> str:
 
 @once
 def find_on_machine(name: str) -> str | None:
-    """The machine's own program when it is new enough."""
+    """Return the machine's own program when it is new enough."""
     found = shutil.which(name)
     if not found:
         return None
@@ -87,7 +87,7 @@ def find_on_machine(name: str) -> str | None:
 
 
 def ensure_kubernetes() -> Path:
-    """The folder with every program of the Kubernetes build, each a link to one binary."""
+    """Return the folder with every program of the Kubernetes build, each a link to one binary."""
     library = KUBERNETES.replace("v1.", "v0.", 1)
     module = [
         "module llmdeployment.dev/kube",
@@ -113,7 +113,7 @@ def ensure_kubernetes() -> Path:
 
 
 def ensure_etcd() -> Path:
-    """The folder with the etcd server."""
+    """Return the folder with the etcd server."""
     module = [
         "module llmdeployment.dev/etcd",
         "go 1.24.0",
@@ -123,7 +123,7 @@ def ensure_etcd() -> Path:
 
 
 def ensure_gateway_api() -> Path:
-    """The folder with the CRDs of the Gateway API, standard channel, as its Go module holds them."""
+    """Return the folder with the CRDs of the Gateway API, standard channel, as its Go module holds them."""
     return go_builds.ensure_module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
 
 

@@ -187,7 +187,7 @@ def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) ->
 
 
 def is_up() -> bool:
-    """Whether there is a demo to change."""
+    """Return whether there is a demo to change."""
     try:
         return local.connect(NAMESPACE).get("llm", NAME) is not None
     except StageError:

@@ -35,7 +35,7 @@ class Answer:
 
 @contextmanager
 def connect_gateway(kube: Kube, name: str) -> Iterator[str]:
-    """The base URL of a gateway, from this machine: its Service where that can be reached, else a port-forward."""
+    """Yield the base URL of a gateway, from this machine: its Service where that can be reached, else a port-forward."""
     service = kube.get("service", name)
     address = service["spec"]["clusterIP"] if service else "None"
     if _connects(address, 80):

@@ -125,7 +125,7 @@ class Watch:
 
 
 def is_alone(found: Object) -> bool:
-    """Whether the newest generation serves, with one replica."""
+    """Return whether the newest generation serves, with one replica."""
     return progress.is_ready(found) and count_desired(found) == count_ready(found) == 1
 
 

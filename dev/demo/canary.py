@@ -148,14 +148,14 @@ def describe_rollout(found: Object) -> tuple[str, str]:
 
 
 def is_promoted(found: Object) -> bool:
-    """Say whether the newest revision has everything."""
+    """Return whether the newest revision has everything."""
     traffic = found.get("status", {}).get("traffic", "")
     arm: dict[str, Any] = next(iter(found.get("status", {}).get("arms") or []), {})
     return progress.is_ready(found) and "canary" not in arm and traffic.endswith(" 100%")
 
 
 def is_rolled_back(found: Object) -> bool:
-    """Say whether the newest revision was rolled back."""
+    """Return whether the newest revision was rolled back."""
     degraded = progress.find_condition(found, "Degraded")
     fresh = degraded.get("observedGeneration") == found.get("metadata", {}).get("generation")
     return fresh and degraded.get("reason") == "RolledBack"
@@ -167,7 +167,7 @@ def find_stable(kube: Kube, name: str) -> str:
 
 
 def has_warm_replicas(kube: Kube, name: str) -> bool:
-    """Say whether the replicas of an earlier revision are kept."""
+    """Return whether the replicas of an earlier revision are kept."""
     rows = (kube.get("llm", name) or {}).get("status", {}).get("arms") or []
     return any(row.get("warm") for row in rows)
 

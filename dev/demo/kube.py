@@ -46,7 +46,7 @@ class Kube:
         return self._run(self.kubectl(*arguments), stdin, seconds)
 
     def kubectl(self, *arguments: str) -> list[str]:
-        """A kubectl command line, for who starts it himself."""
+        """Return a kubectl command line, for who starts it himself."""
         return [
             tools.find("kubectl"),
             f"--kubeconfig={self.kubeconfig}",
@@ -60,7 +60,7 @@ class Kube:
         return self._run([tools.find("helm"), *where, *arguments], None, seconds)
 
     def get(self, kind: str, name: str) -> Object | None:
-        """One object; None when there is none."""
+        """Return one object; None when there is none."""
         try:
             found: Object = json.loads(self.run("get", kind, name, "--output=json"))
         except KubeError as error:
@@ -70,7 +70,7 @@ class Kube:
         return found
 
     def all(self, kind: str, selector: str = "") -> list[Object]:
-        """All objects of a kind (or several, comma separated), by labels."""
+        """Return all objects of a kind (or several, comma separated), by labels."""
         text = self.run("get", kind, f"--selector={selector}", "--output=json")
         items: list[Object] = json.loads(text)["items"]
         return items
@@ -115,7 +115,7 @@ class Kube:
 
 
 def connect(namespace: str) -> Kube:
-    """The local cluster, which must be up."""
+    """Return the local cluster, which must be up."""
     return Kube(find_kubeconfig(), namespace)
 
 

@@ -34,7 +34,7 @@ def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]
 
 
 def is_ready(found: Object) -> bool:
-    """Whether an LLMDeployment says that its newest generation serves."""
+    """Return whether an LLMDeployment says that its newest generation serves."""
     ready = find_condition(found, "Ready")
     return (
         ready.get("status") == "True"
@@ -43,7 +43,7 @@ def is_ready(found: Object) -> bool:
 
 
 def find_condition(found: Object, kind: str) -> dict[str, str]:
-    """One of its conditions; empty when it has none such."""
+    """Return one of its conditions; empty when it has none such."""
     conditions: list[dict[str, str]] = found.get("status", {}).get("conditions", [])
     return next((each for each in conditions if each["type"] == kind), {})
 
@@ -69,7 +69,7 @@ def explain(kube: Kube, name: str) -> None:
 
 
 def _describe(kube: Kube, found: Object) -> dict[str, str]:
-    """What is shown, by what it is about."""
+    """Return what is shown, by what it is about."""
     now = {}
     for each in found.get("status", {}).get("conditions", []):
         # why: a message may count seconds; the reason and the state are what changes.

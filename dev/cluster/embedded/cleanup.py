@@ -25,7 +25,7 @@ POD_CGROUP = "kubepods"
 
 
 def list_mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
-    """The mount points at or below some folders, innermost first.
+    """Return the mount points at or below some folders, innermost first.
 
     Args:
         mounts: the text of /proc/mounts.
@@ -39,12 +39,12 @@ def list_mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
 
 
 def unescape(text: str) -> str:
-    r"""A path as /proc/mounts writes it, for example `a\040b` for `a b`."""
+    r"""Return a path as /proc/mounts writes it, for example `a\040b` for `a b`."""
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text)
 
 
 def build_removal_rules(saved: str) -> str:
-    """Input for `iptables-restore --noflush` that removes the node's rules and chains.
+    """Return input for `iptables-restore --noflush` that removes the node's rules and chains.
 
     Example: `:KUBE-SERVICES - [0:0]` and `-A PREROUTING -j KUBE-SERVICES` give
     `-D PREROUTING -j KUBE-SERVICES`, then `-F KUBE-SERVICES`, then `-X KUBE-SERVICES`.
@@ -66,18 +66,18 @@ def build_removal_rules(saved: str) -> str:
 
 
 def is_jump_from_outside(line: str) -> bool:
-    """Whether a saved rule belongs to somebody else's chain and leads into one of ours."""
+    """Return whether a saved rule belongs to somebody else's chain and leads into one of ours."""
     found = re.match(r"-A (\S+) .*-[jg] (\S+)", line)
     return bool(found and found[2].startswith(OUR_CHAINS) and not found[1].startswith(OUR_CHAINS))
 
 
 def find_processes(name: str) -> list[int]:
-    """The pids of live programs by their file name (not by a match somewhere in the arguments)."""
+    """Return the pids of live programs by their file name (not by a match somewhere in the arguments)."""
     return [pid for pid, words in list_command_lines() if words and Path(words[0]).name == name]
 
 
 def list_command_lines() -> list[tuple[int, list[str]]]:
-    """Every process's pid and arguments."""
+    """Return every process's pid and arguments."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -88,7 +88,7 @@ def list_command_lines() -> list[tuple[int, list[str]]]:
 
 
 def list_shims() -> list[int]:
-    """Pids of the shims of our containerd, which outlive it."""
+    """Return pids of the shims of our containerd, which outlive it."""
     socket = str(RUN / "containerd.sock")
     return [
         pid
@@ -98,14 +98,14 @@ def list_shims() -> list[int]:
 
 
 def list_pod_cgroups() -> list[Path]:
-    """The pods' cgroups in every hierarchy, innermost first."""
+    """Return the pods' cgroups in every hierarchy, innermost first."""
     roots = [path for depth in ("", "*/") for path in CGROUPS.glob(depth + POD_CGROUP)]
     found = [Path(folder) for root in roots for folder, _, _ in os.walk(root)]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
 
 def list_pod_pids() -> list[int]:
-    """Pids of everything that runs in a pod."""
+    """Return pids of everything that runs in a pod."""
     found: set[int] = set()
     for group in list_pod_cgroups():
         with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ ASK_SECONDS = 1.0
 
 
 def is_answering() -> bool:
-    """Whether CoreDNS resolves `kubernetes.default` through its Service (RFC 1035, UDP)."""
+    """Return whether CoreDNS resolves `kubernetes.default` through its Service (RFC 1035, UDP)."""
     number = secrets.randbelow(65536)
     labels = f"kubernetes.default.svc.{DOMAIN}".split(".")
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"

@@ -45,7 +45,7 @@ def add_file(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
 
 
 def find_architecture() -> str:
-    """This machine's architecture in Go's words."""
+    """Return this machine's architecture in Go's words."""
     done = subprocess.run(
         ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
     )
@@ -53,12 +53,12 @@ def find_architecture() -> str:
 
 
 def build_ctr_command(*arguments: str) -> list[str]:
-    """A command line for the node's containerd."""
+    """Return a command line for the node's containerd."""
     return ["ctr", f"--address={RUN / 'containerd.sock'}", "--namespace=k8s.io", *arguments]
 
 
 def list_present() -> set[str]:
-    """The references of all images on the node."""
+    """Return the references of all images on the node."""
     done = subprocess.run(
         build_ctr_command("images", "ls", "-q"), capture_output=True, text=True, check=False
     )

@@ -17,7 +17,7 @@ RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 
 def find_resolver() -> Path | None:
-    """A resolv.conf with a name server that a pod can reach too; none on a machine without."""
+    """Return a resolv.conf with a name server that a pod can reach too; none on a machine without."""
     for path in RESOLVERS:
         if path.exists() and re.search(
             r"^nameserver (?!127\.|::1)", path.read_text(), re.MULTILINE
@@ -52,7 +52,7 @@ def ensure(access: api.Access) -> None:
 
 
 def build_permissions() -> list[tuple[str, dict[str, Any]]]:
-    """What kubeadm's certificates count on: the API server calls the kubelet as this group."""
+    """Return what kubeadm's certificates count on: the API server calls the kubelet as this group."""
     binding = build_cluster_role_binding("kubeadm:cluster-admins", "cluster-admin")
     binding["subjects"] = [
         {
@@ -65,7 +65,7 @@ def build_permissions() -> list[tuple[str, dict[str, Any]]]:
 
 
 def build_cluster_role_binding(name: str, role: str) -> dict[str, Any]:
-    """A binding to a ClusterRole, its subjects left open."""
+    """Return a binding to a ClusterRole, its subjects left open."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
@@ -79,7 +79,7 @@ def build_cluster_role_binding(name: str, role: str) -> dict[str, Any]:
 
 
 def build_storage() -> list[tuple[str, dict[str, Any]]]:
-    """The default StorageClass, served by `dev.cluster.embedded.storage`."""
+    """Return the default StorageClass, served by `dev.cluster.embedded.storage`."""
     body = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",

@@ -52,7 +52,7 @@ def restore_sysctls() -> None:
 
 
 def build_cni_config() -> dict[str, object]:
-    """A bridge with addresses from a local pool, and host ports."""
+    """Return a bridge with addresses from a local pool, and host ports."""
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,

@@ -33,7 +33,7 @@ NODE_PATH = f"/api/v1/nodes/{NODE_NAME}"
 
 
 def exists() -> bool:
-    """Whether the node was started on this machine and not removed since."""
+    """Return whether the node was started on this machine and not removed since."""
     return pki.DONE.exists()
 
 
@@ -73,12 +73,12 @@ def up() -> Path:
 
 
 def build_limits(name: str) -> dict[str, Any]:
-    """How long to wait for a program, and where to look when it was too long."""
+    """Return how long to wait for a program, and where to look when it was too long."""
     return {"seconds": START_SECONDS, "log": locate_log(name), "advice": ADVICE}
 
 
 def locate_log(name: str) -> Path:
-    """Where a program's output goes."""
+    """Return where a program's output goes."""
     return programs.LOGS / f"{name}.log"
 
 
@@ -100,7 +100,7 @@ def refuse_other_kubelet() -> None:
 
 
 def is_containerd_ready() -> bool:
-    """Whether containerd serves its socket."""
+    """Return whether containerd serves its socket."""
     try:
         images.list_present()
     except (StageError, OSError):
@@ -109,13 +109,13 @@ def is_containerd_ready() -> bool:
 
 
 def read_kubelet_start() -> datetime:
-    """What the kubelet says counts from here on: a word of one that was killed does not."""
+    """Return what the kubelet says counts from here on: a word of one that was killed does not."""
     running = processes.find_running(RUN, "kubelet") is not None
     return datetime.min.replace(tzinfo=UTC) if running else datetime.now(UTC).replace(microsecond=0)
 
 
 def is_node_ready(access: api.Access, since: datetime) -> bool:
-    """Whether the kubelet says that pods can run, and has said so since then."""
+    """Return whether the kubelet says that pods can run, and has said so since then."""
     try:
         node = api.call(access, "GET", NODE_PATH)
     except api.ApiError:
@@ -150,7 +150,7 @@ def purge() -> None:
 
 
 def list_processes() -> dict[str, int | None]:
-    """The node's processes and their pids; None for one that does not run."""
+    """Return the node's processes and their pids; None for one that does not run."""
     found = {name: processes.find_running(RUN, name) for name in PROCESSES}
     return {name: record.pid if record else None for name, record in found.items()}
 

@@ -25,7 +25,7 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def list_missing() -> list[str]:
-    """The packages to install."""
+    """Return the packages to install."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     names = {
         package for program, package in PROGRAMS.items() if not shutil.which(program, path=path)

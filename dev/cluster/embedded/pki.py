@@ -36,7 +36,7 @@ def ensure() -> None:
 
 
 def build_kubeadm_config() -> list[dict[str, object]]:
-    """What kubeadm has to know. Elliptic curve keys: RSA keys cost seconds to make."""
+    """Return what kubeadm has to know. Elliptic curve keys: RSA keys cost seconds to make."""
     version = "kubeadm.k8s.io/v1beta4"
     return [
         {
@@ -71,10 +71,10 @@ def write_tokens() -> None:
 
 
 def build_access() -> api.Access:
-    """The administrator's access to the node's API server."""
+    """Return the administrator's access to the node's API server."""
     return api.Access(URL, CERTIFICATES / "ca.crt", TOKEN.read_text())
 
 
 def locate_certificate(name: str) -> Path:
-    """The path of one certificate or key."""
+    """Return the path of one certificate or key."""
     return CERTIFICATES / name

@@ -51,7 +51,7 @@ def build_etcd_command() -> list[str]:
 
 
 def build_apiserver_command() -> list[str]:
-    """The API server as kubeadm would run it."""
+    """Return the API server as kubeadm would run it."""
     file = pki.locate_certificate
     return [
         tools.find("kube-apiserver"),
@@ -88,7 +88,7 @@ def build_apiserver_command() -> list[str]:
 
 
 def build_controller_command(program: str, kubeconfig: Path) -> list[str]:
-    """What controller manager and scheduler have in common. One of each: no leader to elect."""
+    """Return what controller manager and scheduler have in common. One of each: no leader to elect."""
     return [
         tools.find(program),
         f"--kubeconfig={kubeconfig}",
@@ -100,7 +100,7 @@ def build_controller_command(program: str, kubeconfig: Path) -> list[str]:
 
 
 def build_controller_manager_command() -> list[str]:
-    """The controllers."""
+    """Return the controllers."""
     return [
         *build_controller_command("kube-controller-manager", NODE / "controller-manager.conf"),
         f"--root-ca-file={pki.locate_certificate('ca.crt')}",
@@ -112,19 +112,19 @@ def build_controller_manager_command() -> list[str]:
 
 
 def build_scheduler_command() -> list[str]:
-    """The scheduler."""
+    """Return the scheduler."""
     return build_controller_command("kube-scheduler", NODE / "scheduler.conf")
 
 
 def build_containerd_command() -> list[str]:
-    """Containerd with folders and a socket of its own beside any other on the machine."""
+    """Return Containerd with folders and a socket of its own beside any other on the machine."""
     config = NODE / "containerd.toml"
     config.write_text(build_containerd_config())
     return ["containerd", f"--config={config}"]
 
 
 def build_containerd_config() -> str:
-    """Containerd's configuration."""
+    """Return Containerd's configuration."""
     restricted = "false" if can_raise_priority() else "true"
     return f"""version = 2
 root = "{IMAGES}"
@@ -159,14 +159,14 @@ runtime_type = "io.containerd.runc.v2"
 
 
 def can_raise_priority() -> bool:
-    """Whether this process has CAP_SYS_RESOURCE, which containers in sandboxes often lack."""
+    """Return whether this process has CAP_SYS_RESOURCE, which containers in sandboxes often lack."""
     text = Path("/proc/self/status").read_text()
     mask = int(text.split("CapEff:")[1].split()[0], 16)
     return bool(mask >> CAP_SYS_RESOURCE & 1)
 
 
 def build_kubelet_command() -> list[str]:
-    """The kubelet."""
+    """Return the kubelet."""
     config = NODE / "kubelet.json"
     config.write_text(json.dumps(build_kubelet_config(), indent=1))
     return [
@@ -181,7 +181,7 @@ def build_kubelet_command() -> list[str]:
 
 
 def build_kubelet_config() -> dict[str, object]:
-    """The kubelet's configuration; no image is ever collected, since none can be pulled again."""
+    """Return the kubelet's configuration; no image is ever collected, since none can be pulled again."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -229,7 +229,7 @@ def build_proxy_command() -> list[str]:
 
 
 def build_storage_command() -> list[str]:
-    """The volume provisioner, run from a copy so that the clone it came from may go away."""
+    """Return the volume provisioner, run from a copy so that the clone it came from may go away."""
     program = NODE / "storage.py"
     program.write_text((Path(__file__).parent / "storage.py").read_text())
     ca, volumes = pki.locate_certificate("ca.crt"), NODE / "volumes"

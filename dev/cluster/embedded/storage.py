@@ -27,7 +27,7 @@ NOT_FOUND = 404
 
 
 def build_volume(claim: dict[str, Any], folder: Path, node: str) -> dict[str, Any]:
-    """The PersistentVolume that satisfies a claim."""
+    """Return the PersistentVolume that satisfies a claim."""
     metadata, spec = claim["metadata"], claim["spec"]
     on_node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     return {
@@ -57,7 +57,7 @@ def build_volume(claim: dict[str, Any], folder: Path, node: str) -> dict[str, An
 
 
 def wants_volume(claim: dict[str, Any]) -> bool:
-    """Whether a claim waits for this provisioner."""
+    """Return whether a claim waits for this provisioner."""
     spec = claim["spec"]
     return (
         spec.get("storageClassName") == CLASS
@@ -68,7 +68,7 @@ def wants_volume(claim: dict[str, Any]) -> bool:
 
 
 def is_done_with(volume: dict[str, Any]) -> bool:
-    """Whether a volume is ours and its claim is gone."""
+    """Return whether a volume is ours and its claim is gone."""
     metadata = volume["metadata"]
     return (
         metadata.get("annotations", {}).get(PROVISIONED_BY) == PROVISIONER

@@ -39,7 +39,7 @@ def stale(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("obj", "is_promoted", "is_rolled_back"),
+    ("obj", "ends_well", "ends_badly"),
     [
         (HALF, False, False),
         (WHOLE, True, False),
@@ -49,9 +49,9 @@ def stale(obj: dict[str, Any]) -> dict[str, Any]:
         ({}, False, False),
     ],
 )
-def test_ends_of_a_rollout(obj: dict[str, Any], is_promoted: bool, is_rolled_back: bool) -> None:  # noqa: FBT001  because pytest passes them
-    assert (is_promoted(obj) if obj else False) is is_promoted
-    assert is_rolled_back(obj) is is_rolled_back
+def test_ends_of_a_rollout(obj: dict[str, Any], ends_well: bool, ends_badly: bool) -> None:  # noqa: FBT001  because pytest passes them
+    assert (is_promoted(obj) if obj else False) is ends_well
+    assert is_rolled_back(obj) is ends_badly
 
 
 def test_a_line_has_shares_reason_and_verdict() -> None:
