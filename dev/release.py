@@ -30,24 +30,26 @@ SBOMS = {
     "serving-cpu": ("serving", "serving-cpu"),
     "cli": ("cli", "cli"),
 }
-"""What is shipped, with its project and its requirements file."""
+"""Shipped artifacts, with their project and requirements file."""
 IMAGES = "llmdeployment"
-"""What the chart's values put before an image's name."""
+"""The part before an image's name in the chart's values."""
 NAMESPACE = "llmdeployment-system"
-"""Where install.yaml puts the operator."""
+"""Namespace of the operator in install.yaml."""
 KUBERNETES = "1.34.0"
-"""What helm renders for: without a cluster it takes itself for an old Kubernetes."""
+"""Version that helm renders for; without a cluster it would assume an old Kubernetes."""
 SECONDS = 300
-"""How long a program that writes one file may take."""
+"""Seconds that a program that writes one file may take."""
 
 
 def main() -> int:
-    """Make the release and print what comes next."""
+    """Make the release and print the next commands."""
     parser = argparse.ArgumentParser(prog="python -m dev.release", description=__doc__)
-    parser.add_argument("version", help="such as 0.1.0: what the projects and the chart say")
+    parser.add_argument("version", help="version of the projects and the chart, such as 0.1.0")
     parser.add_argument("--images", default=IMAGES, help="the registry and path of the images")
     parser.add_argument(
-        "--dry-run", action="store_true", help="no images, no validation, the changelog untouched"
+        "--dry-run",
+        action="store_true",
+        help="build no images, validate nothing, and leave the changelog as it is",
     )
     arguments = parser.parse_args()
     try:
@@ -64,7 +66,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     Args:
         root: the checkout.
         version: the version to release.
-        image_prefix: what stands before an image's name in the chart and in install.yaml.
+        image_prefix: the part before an image's name in the chart and in install.yaml.
         dry_run: build no images, do not validate the SBOMs, and leave the changelog as it is.
 
     Raises:
@@ -92,7 +94,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
         build_images(dist)
     write_checksums(dist)
     if dry_run:
-        print("dist/ is complete but for the images. Next: the same without DRY_RUN.")
+        print("dist/ is complete except for the images. Next: run the same without DRY_RUN.")
         return
     write_changelog(root, version)
     commit = f"git add --all CHANGELOG.md changelog.d && git commit -m 'Release {version}'"
@@ -101,7 +103,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
 
 
 def read_versions(root: Path) -> dict[str, str]:
-    """Return each version that the checkout states, by where it stands."""
+    """Return the versions in the checkout, by their place."""
     found = {}
     for project in PROJECTS:
         path = Path(project) / "pyproject.toml"
@@ -113,35 +115,38 @@ def read_versions(root: Path) -> dict[str, str]:
 
 
 def check_versions(root: Path, version: str) -> None:
-    """Compare the version with each one that the checkout states.
+    """Compare the version with all versions in the checkout.
 
     Raises:
-        StageError: one differs.
+        StageError: a version differs.
     """
     others = {place: each for place, each in read_versions(root).items() if each != version}
     if others:
         listed = ", ".join(f"{place} says {each}" for place, each in others.items())
-        raise StageError(f"this is not {version}: {listed}", advice="change them and commit")
+        raise StageError(
+            f"this is not {version}: {listed}",
+            advice="change them to the version of the release, and commit",
+        )
 
 
 def list_changes(root: Path) -> str:
-    """Return what git calls changed or unknown in the checkout."""
+    """Return git's list of changed and unknown files."""
     command = ["git", "-C", str(root), "status", "--porcelain"]
     return run(command, root).strip()
 
 
 def check_tree(root: Path) -> None:
-    """Check that the checkout is what is committed.
+    """Check that the checkout has no uncommitted changes.
 
     Raises:
-        StageError: it is not.
+        StageError: it has.
     """
     if found := list_changes(root):
-        raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove this")
+        raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove these files")
 
 
 def build_release_notes(root: Path, version: str) -> str:
-    """Return the version's section of the changelog, rendered from fragments unless it is written already.
+    """Return the version's section of the changelog, rendered from fragments if it is not written yet.
 
     Raises:
         StageError: there is nothing to release, or the version was released before.
@@ -150,17 +155,19 @@ def build_release_notes(root: Path, version: str) -> str:
     waiting = list_fragments(root)
     if written and waiting:
         names = ", ".join(path.name for path in waiting)
-        advice = "choose the next version"
+        advice = "this version was released before: choose the next one"
         raise StageError(f"CHANGELOG.md has {version} already, without {names}", advice=advice)
     if written:
         return written
     if not waiting:
-        raise StageError("there is no changelog fragment", advice="changelog.d/README.md says how")
+        raise StageError(
+            "there is no changelog fragment", advice="write one as changelog.d/README.md describes"
+        )
     return run_towncrier(root, version, "--draft")
 
 
 def find_section(changelog: str, version: str) -> str:
-    r"""Return the changelog's section of a version; empty when there is none.
+    r"""Return the changelog's section of a version; or an empty text if there is none.
 
     >>> find_section("# Changelog\n\n## 0.2.0 (2026-12-01)\n\n- New.\n\n## 0.1.0 (2026-11-27)\n", "0.2.0")
     '## 0.2.0 (2026-12-01)\n\n- New.\n'
@@ -178,13 +185,13 @@ def list_fragments(root: Path) -> list[Path]:
 
 
 def run_towncrier(root: Path, version: str, option: str) -> str:
-    """Run towncrier with today's fragments and return what it prints."""
+    """Run towncrier on the fragments and return what it prints."""
     command = [sys.executable, "-m", "towncrier", "build", "--version", version, option]
     return run(command, root)
 
 
 def write_changelog(root: Path, version: str) -> None:
-    """Move the fragments into CHANGELOG.md, unless that was done before."""
+    """Move the fragments into CHANGELOG.md, if there are any."""
     if list_fragments(root):
         with stage("changelog"):
             run_towncrier(root, version, "--yes")
@@ -231,7 +238,7 @@ def build_images(dist: Path) -> None:
 
 
 def write_checksums(dist: Path) -> None:
-    """Write SHA256SUMS, as `sha256sum --check` reads it."""
+    """Write SHA256SUMS, in the format of `sha256sum --check`."""
     lines = []
     for path in sorted(dist.iterdir()):
         with path.open("rb") as file:
@@ -243,7 +250,7 @@ def run(command: list[str], root: Path) -> str:
     """Run a program in the checkout and return what it prints.
 
     Raises:
-        StageError: it failed.
+        StageError: the program failed.
     """
     try:
         done = subprocess.run(

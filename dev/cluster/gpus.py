@@ -1,4 +1,4 @@
-"""Pretend that nodes have GPUs, so that the real scheduler places pods by them."""
+"""Pretends that nodes have GPUs, so that the real scheduler places pods by them."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ def build_patch(count: int) -> list[dict[str, str]]:
 
 
 def pretend(kubeconfig: Path, count: int) -> list[str]:
-    """Give every node this many, and return the nodes' names.
+    """Give every node `count` GPUs, and return the nodes' names.
 
     Raises:
         StageError: kubectl failed.

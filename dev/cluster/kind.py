@@ -10,16 +10,16 @@ from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import hold_lock, run_logged, stage
 
 NAME = "llmdeployment"
-ADVICE = "`docker ps` shows the node; `python3 -m dev.cluster down` removes it"
+ADVICE = "check the node with `docker ps`, or remove it with `python3 -m dev.cluster down`"
 
 
 def locate_kubeconfig() -> Path:
-    """Return where the cluster's kubeconfig is."""
+    """Return the path of the cluster's kubeconfig."""
     return ensure_cache() / "kind.kubeconfig"
 
 
 def locate_lock() -> Path:
-    """Held while somebody starts or stops the cluster."""
+    """Return the lock that is held while somebody starts or stops the cluster."""
     return ensure_cache() / "locks" / "kind-cluster.lock"
 
 
@@ -78,4 +78,8 @@ def load_image(archive: Path) -> None:
     """Put a docker-archive's image on the node."""
     with stage(f"loading {archive.name}"):
         command = [tools.find("kind"), "load", "image-archive", str(archive), "--name", NAME]
-        run_logged(command, locate_log("kind-cluster"), advice="start the cluster first: `up`")
+        run_logged(
+            command,
+            locate_log("kind-cluster"),
+            advice="start the cluster first, with `python3 -m dev.cluster up`",
+        )

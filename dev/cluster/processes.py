@@ -1,4 +1,4 @@
-"""Long-lived processes, found again by their recorded pid and start time."""
+"""Long-lived processes, identified by their recorded pid and start time."""
 
 import json
 import os
@@ -17,7 +17,7 @@ class Record:
 
     Attributes:
         pid: its process id.
-        started: its start time in clock ticks since boot: a pid is used again, the pair is not.
+        started: its start time in clock ticks since boot. Pids are reused; the pair is unique.
     """
 
     pid: int
@@ -25,7 +25,7 @@ class Record:
 
 
 def read_start_time(pid: int) -> int | None:
-    """Return the start time of a live process, None when there is none (or only a zombie)."""
+    """Return the start time of a live process, or None if there is none (or only a zombie)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -36,7 +36,7 @@ def read_start_time(pid: int) -> int | None:
 
 
 def locate_record(folder: Path, name: str) -> Path:
-    """Return the file that says which process carries this name."""
+    """Return the file that records the process of this name."""
     return folder / f"{name}.pid"
 
 
@@ -51,7 +51,7 @@ def find_running(folder: Path, name: str) -> Record | None:
 
 
 def reap(pid: int) -> None:
-    """Collect a dead child; harmless for a process that is not ours."""
+    """Collect a dead child; do nothing for other processes."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -64,11 +64,11 @@ def start(
     """Start a process in a session of its own, unless it already runs.
 
     Args:
-        folder: where its record goes.
-        name: what it is called.
+        folder: the folder of its record.
+        name: its name.
         command: the program and its arguments.
-        log: where its output goes, appended.
-        end_with_parent: let the kernel end it when the calling process dies, however it dies.
+        log: the file that its output is appended to.
+        end_with_parent: whether the kernel ends it when the calling process ends for any reason.
     """
     if find_running(folder, name):
         return
@@ -85,16 +85,16 @@ def start(
             start_new_session=True,
             cwd="/",
         )
-    # The record answers for it from here on; without this Python warns about a child left behind.
+    # The record identifies it from here on; without this line Python warns about a child that is still running.
     child.returncode = 0
     started = read_start_time(child.pid)
     if started is None:
-        raise StageError(f"{name} ended at once", log=log)
+        raise StageError(f"{name} ended right after its start", log=log)
     locate_record(folder, name).write_text(json.dumps(asdict(Record(child.pid, started))))
 
 
 def stop(folder: Path, name: str, *, seconds: float = 10) -> None:
-    """End a process: ask, wait, then kill. Harmless when it does not run."""
+    """Stop a process: send SIGTERM, wait `seconds`, then kill it. Do nothing if it does not run."""
     if record := find_running(folder, name):
         send(record.pid, signal.SIGTERM)
         try:
@@ -106,7 +106,7 @@ def stop(folder: Path, name: str, *, seconds: float = 10) -> None:
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may just have ended."""
+    """Send a signal to a process that may have ended already."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""The programs the cluster and the tests need, by name: a path, installed when missing."""
+"""Finds the programs that the cluster and the tests need, and installs missing ones."""
 
 import os
 import re
@@ -34,7 +34,7 @@ PUBLISHED = {
     "kwok": ("sigs.k8s.io/kwok/cmd/kwok", KWOK),
 }
 MACHINE_MINIMUM = {"kubectl": (1, 33), "helm": (3, 17), "kind": (0, 27)}
-"""From which version on a program that is already on the machine is taken."""
+"""The lowest version of a program on this machine that is used instead of our own."""
 VERSION_COMMAND = {
     "kubectl": ["version", "--client"],
     "helm": ["version", "--short"],
@@ -49,13 +49,16 @@ def find(name: str) -> str:
     enough, the cache.
 
     Raises:
-        StageError: it cannot be had; the message says why.
+        StageError: the program cannot be installed; the message says why.
     """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and name in {"etcd", "kube-apiserver", "kubectl"}:
         found = Path(assets) / name
         if not found.exists():
-            raise StageError(f"KUBEBUILDER_ASSETS is set, but {found} does not exist")
+            raise StageError(
+                f"KUBEBUILDER_ASSETS is set, but {found} does not exist",
+                advice="unset it, or install the programs there",
+            )
         return str(found)
     if name in MACHINE_MINIMUM and (found_here := find_on_machine(name)):
         return found_here
@@ -73,7 +76,7 @@ def find(name: str) -> str:
 
 @once
 def find_on_machine(name: str) -> str | None:
-    """Return the machine's own program when it is new enough."""
+    """Return the program on this machine if it is new enough."""
     found = shutil.which(name)
     if not found:
         return None
@@ -108,7 +111,7 @@ def ensure_kubernetes() -> Path:
             try:
                 link.symlink_to("kube")
             except FileExistsError:
-                continue  # another process was faster
+                continue  # another process created it
     return folder
 
 

@@ -1,4 +1,4 @@
-"""`python -m dev.demo up` brings a model up from nothing; `canary` changes and `autoscale` scales it under load; `down` removes it all."""
+"""`python -m dev.demo up` starts a model from nothing; `canary` changes and `autoscale` scales it under load; `down` removes everything."""
 
 import argparse
 import signal
@@ -25,12 +25,13 @@ NAME = "smollm2"
 SAMPLE = local.REPOSITORY / "manifests" / "samples" / "smollm2-cpu.yaml"
 QUESTION = "What is the capital of France?"
 EXPECTED = "Paris"
-"""What a right answer holds: a model that computes wrongly answers too."""
+"""Text of a correct answer: a model that computes wrongly gives an answer too."""
 READY_SECONDS = 600
+"""Seconds that the model may take to be ready."""
 
 
 class Clock:
-    """What each stage took."""
+    """Durations of the stages."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -38,7 +39,7 @@ class Clock:
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
-        """Time a block, under a heading."""
+        """Print a heading and measure the block below it."""
         say(f"\n== {title}")
         started = time.monotonic()
         yield
@@ -62,17 +63,20 @@ def main() -> int:
         say(error.explain(), error=True)
         return 1
     except openai.OpenAIError as error:
-        say(f"error: the gateway's answer: {error}", error=True)
+        say(f"error: the request through the gateway failed: {error}", error=True)
         progress.explain(local.connect(NAMESPACE), NAME)
         return 1
     except KeyboardInterrupt:
-        say("\nstopped; `make demo` goes on from here, `make demo-down` removes it", error=True)
+        say(
+            "\nStopped. `make demo` continues from here; `make demo-down` removes the demo.",
+            error=True,
+        )
         return 130
     return 0
 
 
 def up() -> None:
-    """Bring the model up and ask it."""
+    """Start the model and ask it a question."""
     clock = Clock()
     with clock.stage("cluster"):
         local.run_module("dev.cluster", "up")
@@ -104,7 +108,7 @@ def up() -> None:
 
 
 def install(kube: Kube) -> None:
-    """Install the operator, with its pod restarted when its image is another one."""
+    """Install the operator; a new image restarts its pod."""
     key = r"podAnnotations.llmdeployment\.dev/image"
     operator = next(image for image in images.IMAGES if image.name == "operator")
     try:
@@ -115,20 +119,20 @@ def install(kube: Kube) -> None:
 
 
 def wait_for_model(kube: Kube) -> None:
-    """Wait for the model, and explain when it does not come."""
+    """Wait for the model; print an explanation if it does not get ready."""
     try:
         progress.wait_ready(kube, NAME, READY_SECONDS, say)
     except StageError as error:
         progress.explain(kube, NAME)
         error.advice = (
-            "the Ready condition above names the cause; `make demo` again goes on from here, "
-            "`make demo-down` starts over"
+            "the Ready condition above names the cause. `make demo` continues from here; "
+            "`make demo-down` removes the demo, to start over"
         )
         raise
 
 
 def talk(kube: Kube) -> Answer:
-    """Ask the question and print the answer as it comes."""
+    """Ask the question and print the streamed answer."""
     with connect_gateway(kube, NAME) as url:
         say(f"  question: {QUESTION}\n  answer:   ", end="")
         answer = ask(url, NAME, QUESTION, lambda piece: say(piece, end=""))
@@ -138,7 +142,7 @@ def talk(kube: Kube) -> Answer:
 
 
 def check_answer(text: str) -> None:
-    """Refuse an answer that is not the known one.
+    """Check that an answer is the expected one.
 
     Raises:
         StageError: the answer does not name Paris.
@@ -147,20 +151,20 @@ def check_answer(text: str) -> None:
         return
     raise StageError(
         f"the answer is wrong: it does not name {EXPECTED}",
-        advice="the engine computes wrongly on this machine; `kubectl logs` of the worker pod shows its kernels",
+        advice="the engine computes wrongly on this machine. Look for its kernels in `kubectl logs` of the worker pod",
     )
 
 
 def print_next_steps(kube: Kube) -> None:
-    """Print what to try now."""
+    """Print commands to try next."""
     say(
         f"\nTry next, after `export KUBECONFIG={kube.kubeconfig}`:\n"
         f"  kubectl -n {NAMESPACE} scale llm/{NAME} --replicas=2\n"
         f"  kubectl -n {NAMESPACE} patch llm/{NAME} --type=merge "
         """-p '{"spec":{"prompt":{"system":"Answer like a pirate."}}}'\n"""
         f"  kubectl -n {NAMESPACE} delete pod -l llmdeployment.dev/component=head  "
-        "# answers go on\n"
-        "`make demo-down` removes it all, `make cluster-down` the cluster too."
+        "# answers continue\n"
+        "`make demo-down` removes the demo; `make cluster-down` removes the cluster too."
     )
 
 
@@ -175,7 +179,7 @@ def run_autoscale() -> None:
 
 
 def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
-    """Tell a story of the running demo; bring it up first if it is not."""
+    """Run a story on the demo; start the demo first if it does not run."""
     if not is_up():
         up()
     kube = local.connect(NAMESPACE)
@@ -187,7 +191,7 @@ def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) ->
 
 
 def is_up() -> bool:
-    """Return whether there is a demo to change."""
+    """Return whether the demo runs."""
     try:
         return local.connect(NAMESPACE).get("llm", NAME) is not None
     except StageError:
@@ -198,7 +202,7 @@ def down() -> None:
     """Remove the release, the model, the volumes and the namespace."""
     kube = local.connect(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is None:
-        say("there is no demo")
+        say("There is no demo to remove.")
         return
     with stage("LLMDeployments"):
         if kube.get("crd", "llmdeployments.llmdeployment.dev") is not None:
@@ -206,7 +210,7 @@ def down() -> None:
     with stage("operator (helm uninstall)"):
         kube.helm("uninstall", local.RELEASE, "--ignore-not-found", "--wait")
     with stage("pods end"):
-        # A namespace that is deleted with pods in it is looked at again after half their longest grace period: 330 s here.
+        # Kubernetes checks a deleted namespace with pods again only after half their longest grace period: 330 s here.
         kube.run("wait", "--for=delete", "pod", "--all", "--timeout=170s", seconds=180)
     with stage("namespace and volumes"):
         kube.run("delete", "namespace", NAMESPACE, "--wait", seconds=180)
@@ -214,7 +218,7 @@ def down() -> None:
 
 
 def say(text: str, *, end: str = "\n", error: bool = False) -> None:
-    """Print at once, also into a file that somebody follows."""
+    """Print and flush, for somebody who follows the output in a file."""
     print(text, end=end, flush=True, file=sys.stderr if error else sys.stdout)
 
 

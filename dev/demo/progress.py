@@ -1,4 +1,4 @@
-"""Waiting for an LLMDeployment, a line for each thing that changes; and what to show when it does not get there."""
+"""Waits for an LLMDeployment with a line per change, and explains why one does not get ready."""
 
 import sys
 import time
@@ -17,13 +17,16 @@ def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]
     """Wait until the LLMDeployment is Ready for its newest generation.
 
     Raises:
-        StageError: it is not in time.
+        StageError: it is not Ready within `seconds`.
     """
     started, known = time.monotonic(), dict[str, str]()
     while True:
         found = kube.get("llm", name)
         if found is None:
-            raise StageError(f"the LLMDeployment {name} is gone")
+            raise StageError(
+                f"the LLMDeployment {name} does not exist (any more)",
+                advice="start over with `make demo`",
+            )
         for line in _find_changes(_describe(kube, found), known):
             say(f"{time.monotonic() - started:7.1f} s  {line}")
         if is_ready(found):
@@ -34,7 +37,7 @@ def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]
 
 
 def is_ready(found: Object) -> bool:
-    """Return whether an LLMDeployment says that its newest generation serves."""
+    """Return whether an LLMDeployment is Ready for its newest generation."""
     ready = find_condition(found, "Ready")
     return (
         ready.get("status") == "True"
@@ -43,13 +46,13 @@ def is_ready(found: Object) -> bool:
 
 
 def find_condition(found: Object, kind: str) -> dict[str, str]:
-    """Return one of its conditions; empty when it has none such."""
+    """Return a condition, or an empty dict if there is none."""
     conditions: list[dict[str, str]] = found.get("status", {}).get("conditions", [])
     return next((each for each in conditions if each["type"] == kind), {})
 
 
 def explain(kube: Kube, name: str) -> None:
-    """Print what is needed to see why it does not get ready. No Secret is read."""
+    """Print conditions, events, pods and logs of an LLMDeployment that does not get ready. Reads no Secret."""
     _print_section("conditions")
     for each in (kube.get("llm", name) or {}).get("status", {}).get("conditions", []):
         _print_line(f"{each['type']}={each['status']} {each['reason']}: {each.get('message', '')}")
@@ -69,7 +72,7 @@ def explain(kube: Kube, name: str) -> None:
 
 
 def _describe(kube: Kube, found: Object) -> dict[str, str]:
-    """Return what is shown, by what it is about."""
+    """Return the lines to show, by the name of their condition or pod."""
     now = {}
     for each in found.get("status", {}).get("conditions", []):
         # why: a message may count seconds; the reason and the state are what changes.

@@ -1,4 +1,4 @@
-"""Finding and removing what a node leaves on a machine: also a node that died at once.
+"""Finds and removes what a node leaves on a machine, even a node that died suddenly.
 
 Everything is found by where it is or what it is called, not by memory, so that it works when the
 process records are gone.
@@ -66,7 +66,7 @@ def build_removal_rules(saved: str) -> str:
 
 
 def is_jump_from_outside(line: str) -> bool:
-    """Return whether a saved rule belongs to somebody else's chain and leads into one of ours."""
+    """Return whether a saved rule is in a foreign chain and jumps to one of ours."""
     found = re.match(r"-A (\S+) .*-[jg] (\S+)", line)
     return bool(found and found[2].startswith(OUR_CHAINS) and not found[1].startswith(OUR_CHAINS))
 
@@ -88,7 +88,7 @@ def list_command_lines() -> list[tuple[int, list[str]]]:
 
 
 def list_shims() -> list[int]:
-    """Return pids of the shims of our containerd, which outlive it."""
+    """Return the pids of our containerd's shims, which survive it."""
     socket = str(RUN / "containerd.sock")
     return [
         pid
@@ -105,7 +105,7 @@ def list_pod_cgroups() -> list[Path]:
 
 
 def list_pod_pids() -> list[int]:
-    """Return pids of everything that runs in a pod."""
+    """Return the pids of all processes in pods."""
     found: set[int] = set()
     for group in list_pod_cgroups():
         with contextlib.suppress(OSError):
@@ -114,7 +114,7 @@ def list_pod_pids() -> list[int]:
 
 
 def end_pods() -> None:
-    """End all containers; where containerd answers it forgets them, so that no pod comes back."""
+    """End all containers; remove them from containerd if it answers, so that no pod returns."""
     for what in (("tasks", "delete", "--force"), ("containers", "delete")):
         listing = subprocess.run(
             images.build_ctr_command(what[0], "ls", "-q"),
@@ -157,7 +157,7 @@ def unmount() -> None:
 
 
 def remove_interfaces() -> None:
-    """Remove the bridge, what hangs on it, and the node's address."""
+    """Remove the bridge, its interfaces, and the node's address."""
     if (bridge := Path("/sys/class/net") / BRIDGE).exists():
         for port in (bridge / "brif").iterdir():
             run_quietly("ip", "link", "delete", port.name)
@@ -187,7 +187,7 @@ def run_quietly(*command: str) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, but never through a mount: that would delete somebody's files."""
+    """Remove a folder, but never through a mount, which would delete other files."""
     if list_mounts_below(Path("/proc/mounts").read_text(), (folder,)):
         raise StageError(
             f"something is still mounted below {folder}",

@@ -1,4 +1,4 @@
-"""Asking the cluster's DNS one question, to know that it answers."""
+"""Asks the cluster's DNS one question, to check that it answers."""
 
 import secrets
 import socket

@@ -1,4 +1,4 @@
-"""The node's own two images, packed by hand: one static program each needs no builder."""
+"""The node's own two images. Each is one static program, so they need no builder."""
 
 import hashlib
 import io
@@ -63,18 +63,22 @@ def list_present() -> set[str]:
         build_ctr_command("images", "ls", "-q"), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise StageError(f"containerd does not list images: {done.stderr.strip()}")
+        raise StageError(f"containerd cannot list its images: {done.stderr.strip()}")
     return set(done.stdout.split())
 
 
 def load(path: Path) -> None:
     """Put a docker-archive's image on the node."""
     command = build_ctr_command("images", "import", str(path))
-    run_logged(command, NODE / "logs" / "images.log", advice="is it a docker-archive? start: up")
+    run_logged(
+        command,
+        NODE / "logs" / "images.log",
+        advice="check that it is a docker-archive and that the node runs (`python3 -m dev.cluster up`)",
+    )
 
 
 def ensure() -> None:
-    """Put the node's own images on it."""
+    """Load the node's own images onto it."""
     here = list_present()
     for reference, program in ((PAUSE, "pause"), (COREDNS, "coredns")):
         if reference not in here:

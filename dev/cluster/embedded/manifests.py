@@ -1,4 +1,4 @@
-"""Objects the node starts with: DNS, the default StorageClass, one binding."""
+"""Objects that the node starts with: DNS, the default StorageClass, one binding."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 
 def find_resolver() -> Path | None:
-    """Return a resolv.conf with a name server that a pod can reach too; none on a machine without."""
+    """Return a resolv.conf whose name server pods can reach too, or None."""
     for path in RESOLVERS:
         if path.exists() and re.search(
             r"^nameserver (?!127\.|::1)", path.read_text(), re.MULTILINE
@@ -52,7 +52,7 @@ def ensure(access: api.Access) -> None:
 
 
 def build_permissions() -> list[tuple[str, dict[str, Any]]]:
-    """Return what kubeadm's certificates count on: the API server calls the kubelet as this group."""
+    """Return the bindings that kubeadm's certificates need: the API server calls the kubelet as this group."""
     binding = build_cluster_role_binding("kubeadm:cluster-admins", "cluster-admin")
     binding["subjects"] = [
         {
@@ -65,7 +65,7 @@ def build_permissions() -> list[tuple[str, dict[str, Any]]]:
 
 
 def build_cluster_role_binding(name: str, role: str) -> dict[str, Any]:
-    """Return a binding to a ClusterRole, its subjects left open."""
+    """Return a binding to a ClusterRole, without subjects."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",

@@ -1,4 +1,4 @@
-"""Starting the node, looking at it, and ending it.
+"""Starts, inspects and ends the node.
 
 Every step of `up` asks first whether it is done, so that `up` on a running node is quick, and `up`
 on a node whose processes were killed starts what is missing and lets the kubelet repair the pods.
@@ -25,10 +25,11 @@ PROCESSES: dict[str, Callable[[], list[str]]] = {
     "kube-proxy": programs.build_proxy_command,
     "storage": programs.build_storage_command,
 }
-"""In the order of their start; `down` goes the other way."""
+"""Programs in the order of their start; `down` stops them in reverse order."""
 BUILT = ("etcd", "kubelet", "pause", "coredns")
-ADVICE = "`python3 -m dev.cluster down` removes the node; then try `up` again"
+ADVICE = "remove the node with `python3 -m dev.cluster down`, then try `up` again"
 START_SECONDS = 90
+"""Seconds that each program may take to start."""
 NODE_PATH = f"/api/v1/nodes/{NODE_NAME}"
 
 
@@ -38,7 +39,7 @@ def exists() -> bool:
 
 
 def up() -> Path:
-    """Start the node, or what of it does not run, and return the administrator's kubeconfig."""
+    """Start all parts of the node that do not run, and return the administrator's kubeconfig."""
     with hold_lock(LOCK):
         packages.ensure()
         for name in BUILT:
@@ -73,23 +74,23 @@ def up() -> Path:
 
 
 def build_limits(name: str) -> dict[str, Any]:
-    """Return how long to wait for a program, and where to look when it was too long."""
+    """Return how long to wait for a program, its log and the advice, as arguments of `wait_until`."""
     return {"seconds": START_SECONDS, "log": locate_log(name), "advice": ADVICE}
 
 
 def locate_log(name: str) -> Path:
-    """Return where a program's output goes."""
+    """Return the log file of a program."""
     return programs.LOGS / f"{name}.log"
 
 
 def start(name: str) -> None:
-    """Start one of the node's processes unless it runs."""
+    """Start a process of the node unless it runs."""
     if not processes.find_running(RUN, name):
         processes.start(RUN, name, PROCESSES[name](), locate_log(name))
 
 
 def refuse_other_kubelet() -> None:
-    """Two kubelets on one machine remove each other's pods and rules: never start a second."""
+    """Raise an error if another kubelet runs: two on one machine remove each other's pods and rules."""
     ours = processes.find_running(RUN, "kubelet")
     for pid in cleanup.find_processes("kubelet"):
         if not ours or pid != ours.pid:
@@ -109,13 +110,13 @@ def is_containerd_ready() -> bool:
 
 
 def read_kubelet_start() -> datetime:
-    """Return what the kubelet says counts from here on: a word of one that was killed does not."""
+    """Return when the kubelet started; reports from before are those of a kubelet that was killed."""
     running = processes.find_running(RUN, "kubelet") is not None
     return datetime.min.replace(tzinfo=UTC) if running else datetime.now(UTC).replace(microsecond=0)
 
 
 def is_node_ready(access: api.Access, since: datetime) -> bool:
-    """Return whether the kubelet says that pods can run, and has said so since then."""
+    """Return whether the kubelet has reported since then that pods can run."""
     try:
         node = api.call(access, "GET", NODE_PATH)
     except api.ApiError:
@@ -128,7 +129,7 @@ def is_node_ready(access: api.Access, since: datetime) -> bool:
 
 
 def down() -> None:
-    """End the node and remove all it left on the machine, except for its images."""
+    """Stop the node and remove everything that it left on the machine, except its images."""
     with hold_lock(LOCK):
         with stage("stopping the node's processes"):
             for name in reversed(PROCESSES):

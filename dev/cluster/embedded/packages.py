@@ -1,4 +1,4 @@
-"""Debian packages the node needs; only what is missing is installed."""
+"""Installs the missing Debian packages that the node needs."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ PROGRAMS = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
 }
-"""Program, and the package that brings it. buildah and debootstrap are for `make images`."""
+"""A program, and the package that has it. buildah and debootstrap are for `make images`."""
 CNI = Path("/usr/lib/cni")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
@@ -36,7 +36,7 @@ def list_missing() -> list[str]:
 
 
 def ensure() -> None:
-    """Install what is missing, without letting a package start a service of its own."""
+    """Install missing packages, and let none of them start a service."""
     names = list_missing()
     if not names:
         return

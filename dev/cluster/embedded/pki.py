@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs, made by kubeadm's own phases."""
+"""Certificates and kubeconfigs, created by kubeadm's phases."""
 
 import json
 import secrets
@@ -19,7 +19,7 @@ DONE = NODE / "pki.done"
 
 
 def ensure() -> None:
-    """Make what the node's programs prove themselves with, once in the node's life."""
+    """Create the credentials of the node's programs once."""
     if DONE.exists():
         return
     CERTIFICATES.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def ensure() -> None:
 
 
 def build_kubeadm_config() -> list[dict[str, object]]:
-    """Return what kubeadm has to know. Elliptic curve keys: RSA keys cost seconds to make."""
+    """Return kubeadm's configuration, with elliptic curve keys, because RSA keys take seconds to create."""
     version = "kubeadm.k8s.io/v1beta4"
     return [
         {
@@ -60,7 +60,7 @@ def build_kubeadm_config() -> list[dict[str, object]]:
 
 
 def write_tokens() -> None:
-    """Tokens for the administrator and for kube-proxy, and kubeconfigs that hold them."""
+    """Write tokens for the administrator and for kube-proxy, and kubeconfigs with them."""
     admin, proxy = secrets.token_hex(16), secrets.token_hex(16)
     lines = [f'{admin},admin,admin,"system:masters"', f"{proxy},system:kube-proxy,kube-proxy"]
     api.write_private(TOKENS, "\n".join(lines) + "\n")

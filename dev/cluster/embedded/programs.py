@@ -1,4 +1,4 @@
-"""The node's processes: what each is called and the command line it runs with."""
+"""The command lines of the node's processes."""
 
 import json
 import sys
@@ -27,7 +27,7 @@ CAP_SYS_RESOURCE = 24
 
 
 def build_etcd_command() -> list[str]:
-    """Over TLS on the node's own address, so that no other user and no other etcd is in the way."""
+    """Return etcd's command line: TLS on the node's own address, so that it conflicts with no other user or etcd."""
     client, peer = f"https://{NODE_IP}:2379", f"https://{NODE_IP}:2380"
     return [
         tools.find("etcd"),
@@ -51,7 +51,7 @@ def build_etcd_command() -> list[str]:
 
 
 def build_apiserver_command() -> list[str]:
-    """Return the API server as kubeadm would run it."""
+    """Return the API server's command line, as kubeadm would run it."""
     file = pki.locate_certificate
     return [
         tools.find("kube-apiserver"),
@@ -88,7 +88,7 @@ def build_apiserver_command() -> list[str]:
 
 
 def build_controller_command(program: str, kubeconfig: Path) -> list[str]:
-    """Return what controller manager and scheduler have in common. One of each: no leader to elect."""
+    """Return the common part of the command lines of controller manager and scheduler. There is one of each, so no leader election."""
     return [
         tools.find(program),
         f"--kubeconfig={kubeconfig}",
@@ -100,7 +100,7 @@ def build_controller_command(program: str, kubeconfig: Path) -> list[str]:
 
 
 def build_controller_manager_command() -> list[str]:
-    """Return the controllers."""
+    """Return the controller manager's command line."""
     return [
         *build_controller_command("kube-controller-manager", NODE / "controller-manager.conf"),
         f"--root-ca-file={pki.locate_certificate('ca.crt')}",
@@ -112,19 +112,19 @@ def build_controller_manager_command() -> list[str]:
 
 
 def build_scheduler_command() -> list[str]:
-    """Return the scheduler."""
+    """Return the scheduler's command line."""
     return build_controller_command("kube-scheduler", NODE / "scheduler.conf")
 
 
 def build_containerd_command() -> list[str]:
-    """Return Containerd with folders and a socket of its own beside any other on the machine."""
+    """Return containerd's command line, with its own folders and socket beside any other on the machine."""
     config = NODE / "containerd.toml"
     config.write_text(build_containerd_config())
     return ["containerd", f"--config={config}"]
 
 
 def build_containerd_config() -> str:
-    """Return Containerd's configuration."""
+    """Return containerd's configuration."""
     restricted = "false" if can_raise_priority() else "true"
     return f"""version = 2
 root = "{IMAGES}"
@@ -166,7 +166,7 @@ def can_raise_priority() -> bool:
 
 
 def build_kubelet_command() -> list[str]:
-    """Return the kubelet."""
+    """Return the kubelet's command line."""
     config = NODE / "kubelet.json"
     config.write_text(json.dumps(build_kubelet_config(), indent=1))
     return [
@@ -181,7 +181,7 @@ def build_kubelet_command() -> list[str]:
 
 
 def build_kubelet_config() -> dict[str, object]:
-    """Return the kubelet's configuration; no image is ever collected, since none can be pulled again."""
+    """Return the kubelet's configuration; it collects no images, since none can be pulled again."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -211,7 +211,7 @@ def build_kubelet_config() -> dict[str, object]:
 
 
 def build_proxy_command() -> list[str]:
-    """kube-proxy. It must not touch the machine's limit of tracked connections."""
+    """Return kube-proxy's command line. It must not change the machine's limit of tracked connections."""
     return [
         tools.find("kube-proxy"),
         f"--kubeconfig={pki.PROXY_KUBECONFIG}",
@@ -229,7 +229,7 @@ def build_proxy_command() -> list[str]:
 
 
 def build_storage_command() -> list[str]:
-    """Return the volume provisioner, run from a copy so that the clone it came from may go away."""
+    """Return the volume provisioner's command line. It runs from a copy, so that its clone may be removed."""
     program = NODE / "storage.py"
     program.write_text((Path(__file__).parent / "storage.py").read_text())
     ca, volumes = pki.locate_certificate("ca.crt"), NODE / "volumes"

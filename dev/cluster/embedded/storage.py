@@ -78,7 +78,7 @@ def is_done_with(volume: dict[str, Any]) -> bool:
 
 
 class Server:
-    """One kept-open connection to the API server."""
+    """A persistent connection to the API server."""
 
     def __init__(self, url: str, ca: str, token: str) -> None:
         host = urlsplit(url).netloc
@@ -91,7 +91,7 @@ class Server:
     def call(
         self, method: str, path: str, body: object = None, ignore: tuple[int, ...] = ()
     ) -> dict[str, Any]:
-        """Make a request; answers with a status to ignore count as done."""
+        """Send a request; answers with an ignored status count as success."""
         try:
             data = None if body is None else json.dumps(body)
             self._connection.request(method, path, data, self._headers)
@@ -106,7 +106,7 @@ class Server:
 
 
 def run_pass(server: Server, folder: Path, node: str) -> None:
-    """Make the volumes that are asked for and remove those nobody needs any more."""
+    """Create the volumes that claims wait for, and remove those without a claim."""
     for claim in server.call("GET", "/api/v1/persistentvolumeclaims")["items"]:
         if wants_volume(claim):
             volume = build_volume(claim, folder, node)
@@ -122,7 +122,7 @@ def run_pass(server: Server, folder: Path, node: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run for ever: url, certificate authority, token file, folder, node name."""
+    """Run forever: url, certificate authority, token file, folder, node name."""
     url, ca, token_file, folder, node = arguments
     server = Server(url, ca, Path(token_file).read_text())
     while True:

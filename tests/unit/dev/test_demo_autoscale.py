@@ -39,16 +39,16 @@ def test_it_begins_with_one_replica_of_the_newest_generation() -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (Answer("", 0.0, 1.0, 503, error="503"), "1 of 2 requests failed, 0 streams cut"),
+        (Answer("", 0.0, 1.0, 503, error="503"), "1 of 2 requests failed, 0 streams were cut off"),
         (
             Answer("", 0.0, 1.0, 200, stream=True, whole=False, error="200"),
-            "0 of 2 requests failed, 1 streams cut",
+            "0 of 2 requests failed, 1 streams were cut off",
         ),
     ],
 )
 def test_what_is_lost_ends_it_with_an_error(answer: Answer, said: str) -> None:
     lines: list[str] = []
-    with pytest.raises(StageError, match="lost"):
+    with pytest.raises(StageError, match="requests failed or streams were cut off"):
         conclude([WHOLE, answer], lines.append)
     assert said in lines[0]
 
@@ -56,4 +56,4 @@ def test_what_is_lost_ends_it_with_an_error(answer: Answer, said: str) -> None:
 def test_nothing_lost_says_so() -> None:
     lines: list[str] = []
     conclude([WHOLE], lines.append)
-    assert lines == ["\n  0 of 1 requests failed, 0 streams cut; the slowest took 2.0 s"]
+    assert lines == ["\n  0 of 1 requests failed, 0 streams were cut off; the slowest took 2.0 s"]
