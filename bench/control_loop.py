@@ -24,7 +24,7 @@ from bench.rollout_cell import APPS, ROLLOUT_SECONDS, Cell, Size, spec
 from bench.rollout_engine import VERSION, Simulated
 from bench.rollout_site import NAMESPACE, Object, Site, reached, site
 from bench.rollout_traffic import Traffic, answers_as_gateway
-from dev.cluster.paths import cache
+from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import StageError
 
 NAME = "weights"
@@ -100,7 +100,7 @@ async def changes(place: Site, url: str, count: int) -> list[float]:
 
 async def measured(count: int) -> dict[str, Any]:
     """Return everything, with what it takes made before and removed after."""
-    log = cache() / "logs" / "bench-control-loop-operator.log"
+    log = ensure_cache() / "logs" / "bench-control-loop-operator.log"
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(b"")
     async with site(log) as place:

@@ -135,7 +135,7 @@ async def reached(ask: Any, seconds: float, what: str, every: float = 0.2) -> No
 
 
 def settled(operator: Operator, crs: int) -> bool:
-    """Say whether every object was reported on and nothing waits."""
+    """Return whether every object was reported on and nothing waits."""
     reported = operator.metric("llmdeployment_operator_objects{")
     return reported == crs and operator.metric("llmdeployment_operator_queue_length") == 0
 

@@ -26,7 +26,7 @@ from typing import Any
 
 from bench.rollout_cell import MOMENTS, WEIGHTS, Cell, Run, Size
 from bench.rollout_site import site
-from dev.cluster.paths import cache
+from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import StageError
 
 STRATEGIES = ("Canary", "BlueGreen", "Recreate")
@@ -117,7 +117,7 @@ async def run_all(
     if not todo:
         return rows
     started = time.monotonic()
-    log = cache() / "logs" / "bench-rollout-operator.log"
+    log = ensure_cache() / "logs" / "bench-rollout-operator.log"
     log.parent.mkdir(exist_ok=True)
     log.write_bytes(b"")
     say(f"{len(todo)} cells, {len(rows)} finished before; the operator's log: {log}")

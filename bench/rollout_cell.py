@@ -196,7 +196,7 @@ class Run:
         await self._place.operator.kill()
 
     async def _moment(self) -> bool:
-        """Say whether the running rollout is where the next change should meet it."""
+        """Return whether the running rollout is where the next change should meet it."""
         moment = self._cell.moment
         if moment == "before traffic":
             return True
@@ -214,7 +214,7 @@ class Run:
         return await self._pods_are(number, ready=moment == "middle")
 
     async def _pods_are(self, revision: int, *, ready: bool) -> bool:
-        """Say whether a worker pod of a revision runs, or is ready."""
+        """Return whether a worker pod of a revision runs, or is ready."""
         records = await self._records()
         runtime = records[revision]["metadata"]["labels"]["llmdeployment.dev/runtime"]
         more = f",llmdeployment.dev/component=worker,llmdeployment.dev/runtime={runtime}"
@@ -226,7 +226,7 @@ class Run:
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
     async def _settled(self) -> bool:
-        """Say whether the newest version has all the traffic and all its replicas."""
+        """Return whether the newest version has all the traffic and all its replicas."""
         found = await self._place.llm(self._name)
         status = found.get("status", {})
         fresh = [

@@ -36,7 +36,7 @@ class Engine(Protocol):
         """Return the letter of the version that gave an answer, from its bodies; several, when it tells several; or nothing."""
 
     def whole(self, events: Sequence[str], tokens: int) -> bool:
-        """Say whether a stream of so many tokens came to its end; `events` with the last one, `[DONE]`."""
+        """Return whether a stream of so many tokens came to its end; `events` with the last one, `[DONE]`."""
 
 
 class Simulated:

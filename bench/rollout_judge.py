@@ -80,7 +80,7 @@ def judge_cell(
 
 
 def _wrong(answer: Answer, applied: Sequence[Applied], letters: Mapping[str, str]) -> bool:
-    """Say whether an answer is of another revision than it says, or of one that was not asked for yet."""
+    """Return whether an answer is of another revision than it says, or of one that was not asked for yet."""
     if answer.status != OK or not (answer.said or answer.whole):
         return False
     known = {version.letter for version in applied if version.at <= answer.ended}

@@ -162,7 +162,7 @@ async def site(log: Path, *, models: bool = False) -> AsyncIterator[Site]:
     Raises:
         StageError: there is no cluster.
     """
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is not None:
         await asyncio.to_thread(remove, kube)
     folders = {"serving-env": Path(local.run_module("dev.serving_env"))}

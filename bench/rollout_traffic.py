@@ -17,7 +17,7 @@ SHORT_TOKENS = 3
 
 
 async def answers_as_gateway(url: str) -> bool:
-    """Say whether a gateway answers there, by the error that only it has."""
+    """Return whether a gateway answers there, by the error that only it has."""
     timeout = aiohttp.ClientTimeout(total=2)
     try:
         async with (

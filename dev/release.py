@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dev import images
 from dev.cluster import tools
-from dev.cluster.choose import docker_answers
+from dev.cluster.choose import is_docker_running
 from dev.cluster.stages import StageError, stage
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -30,24 +30,26 @@ SBOMS = {
     "serving-cpu": ("serving", "serving-cpu"),
     "cli": ("cli", "cli"),
 }
-"""What is shipped, with its project and its requirements file."""
+"""Shipped artifacts, with their project and requirements file."""
 IMAGES = "llmdeployment"
-"""What the chart's values put before an image's name."""
+"""The part before an image's name in the chart's values."""
 NAMESPACE = "llmdeployment-system"
-"""Where install.yaml puts the operator."""
+"""Namespace of the operator in install.yaml."""
 KUBERNETES = "1.34.0"
-"""What helm renders for: without a cluster it takes itself for an old Kubernetes."""
+"""Version that helm renders for; without a cluster it would assume an old Kubernetes."""
 SECONDS = 300
-"""How long a program that writes one file may take."""
+"""Seconds that a program that writes one file may take."""
 
 
 def main() -> int:
-    """Make the release and print what comes next."""
+    """Make the release and print the next commands."""
     parser = argparse.ArgumentParser(prog="python -m dev.release", description=__doc__)
-    parser.add_argument("version", help="such as 0.1.0: what the projects and the chart say")
+    parser.add_argument("version", help="version of the projects and the chart, such as 0.1.0")
     parser.add_argument("--images", default=IMAGES, help="the registry and path of the images")
     parser.add_argument(
-        "--dry-run", action="store_true", help="no images, no validation, the changelog untouched"
+        "--dry-run",
+        action="store_true",
+        help="build no images, validate nothing, and leave the changelog as it is",
     )
     arguments = parser.parse_args()
     try:
@@ -64,7 +66,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     Args:
         root: the checkout.
         version: the version to release.
-        image_prefix: what stands before an image's name in the chart and in install.yaml.
+        image_prefix: the part before an image's name in the chart and in install.yaml.
         dry_run: build no images, do not validate the SBOMs, and leave the changelog as it is.
 
     Raises:
@@ -72,7 +74,7 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     """
     check_versions(root, version)
     check_tree(root)
-    notes = release_notes(root, version)
+    notes = build_release_notes(root, version)
     dist = root / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     dist.mkdir()
@@ -86,22 +88,22 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
             write_sbom(root, dist, name, validation)
     if dry_run:
         print("  images: skipped, this is a dry run", file=sys.stderr)
-    elif not docker_answers():
+    elif not is_docker_running():
         print("  images: skipped, no Docker engine answers here", file=sys.stderr)
     else:
         build_images(dist)
     write_checksums(dist)
     if dry_run:
-        print("dist/ is complete but for the images. Next: the same without DRY_RUN.")
+        print("dist/ is complete except for the images. Next: run the same without DRY_RUN.")
         return
     write_changelog(root, version)
     commit = f"git add --all CHANGELOG.md changelog.d && git commit -m 'Release {version}'"
     tag = f"git tag -a v{version} -m 'Release {version}' && git push origin v{version}"
-    print("\n  ".join(["dist/ is complete. Next:", *([commit] if changes(root) else []), tag]))
+    print("\n  ".join(["dist/ is complete. Next:", *([commit] if list_changes(root) else []), tag]))
 
 
-def versions(root: Path) -> dict[str, str]:
-    """Return each version that the checkout states, by where it stands."""
+def read_versions(root: Path) -> dict[str, str]:
+    """Return the versions in the checkout, by their place."""
     found = {}
     for project in PROJECTS:
         path = Path(project) / "pyproject.toml"
@@ -113,56 +115,61 @@ def versions(root: Path) -> dict[str, str]:
 
 
 def check_versions(root: Path, version: str) -> None:
-    """Compare the version with each one that the checkout states.
+    """Compare the version with all versions in the checkout.
 
     Raises:
-        StageError: one differs.
+        StageError: a version differs.
     """
-    others = {place: each for place, each in versions(root).items() if each != version}
+    others = {place: each for place, each in read_versions(root).items() if each != version}
     if others:
         listed = ", ".join(f"{place} says {each}" for place, each in others.items())
-        raise StageError(f"this is not {version}: {listed}", advice="change them and commit")
+        raise StageError(
+            f"this is not {version}: {listed}",
+            advice="change them to the version of the release, and commit",
+        )
 
 
-def changes(root: Path) -> str:
-    """Return what git calls changed or unknown in the checkout."""
+def list_changes(root: Path) -> str:
+    """Return git's list of changed and unknown files."""
     command = ["git", "-C", str(root), "status", "--porcelain"]
     return run(command, root).strip()
 
 
 def check_tree(root: Path) -> None:
-    """Check that the checkout is what is committed.
+    """Check that the checkout has no uncommitted changes.
 
     Raises:
-        StageError: it is not.
+        StageError: it has.
     """
-    if found := changes(root):
-        raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove this")
+    if found := list_changes(root):
+        raise StageError(f"the tree is not clean:\n{found}", advice="commit or remove these files")
 
 
-def release_notes(root: Path, version: str) -> str:
-    """Return the version's section of the changelog, rendered from fragments unless it is written already.
+def build_release_notes(root: Path, version: str) -> str:
+    """Return the version's section of the changelog, rendered from fragments if it is not written yet.
 
     Raises:
         StageError: there is nothing to release, or the version was released before.
     """
-    written = section((root / "CHANGELOG.md").read_text(), version)
-    waiting = fragments(root)
+    written = find_section((root / "CHANGELOG.md").read_text(), version)
+    waiting = list_fragments(root)
     if written and waiting:
         names = ", ".join(path.name for path in waiting)
-        advice = "choose the next version"
+        advice = "this version was released before: choose the next one"
         raise StageError(f"CHANGELOG.md has {version} already, without {names}", advice=advice)
     if written:
         return written
     if not waiting:
-        raise StageError("there is no changelog fragment", advice="changelog.d/README.md says how")
-    return towncrier(root, version, "--draft")
+        raise StageError(
+            "there is no changelog fragment", advice="write one as changelog.d/README.md describes"
+        )
+    return run_towncrier(root, version, "--draft")
 
 
-def section(changelog: str, version: str) -> str:
-    r"""Return the changelog's section of a version; empty when there is none.
+def find_section(changelog: str, version: str) -> str:
+    r"""Return the changelog's section of a version; or an empty text if there is none.
 
-    >>> section("# Changelog\n\n## 0.2.0 (2026-12-01)\n\n- New.\n\n## 0.1.0 (2026-11-27)\n", "0.2.0")
+    >>> find_section("# Changelog\n\n## 0.2.0 (2026-12-01)\n\n- New.\n\n## 0.1.0 (2026-11-27)\n", "0.2.0")
     '## 0.2.0 (2026-12-01)\n\n- New.\n'
     """
     found = re.search(
@@ -171,28 +178,28 @@ def section(changelog: str, version: str) -> str:
     return found[0].rstrip() + "\n" if found else ""
 
 
-def fragments(root: Path) -> list[Path]:
+def list_fragments(root: Path) -> list[Path]:
     """Return the changelog's fragments."""
     found = (root / "changelog.d").glob("*.md")
     return sorted(path for path in found if path.name != "README.md")
 
 
-def towncrier(root: Path, version: str, option: str) -> str:
-    """Run towncrier with today's fragments and return what it prints."""
+def run_towncrier(root: Path, version: str, option: str) -> str:
+    """Run towncrier on the fragments and return what it prints."""
     command = [sys.executable, "-m", "towncrier", "build", "--version", version, option]
     return run(command, root)
 
 
 def write_changelog(root: Path, version: str) -> None:
-    """Move the fragments into CHANGELOG.md, unless that was done before."""
-    if fragments(root):
+    """Move the fragments into CHANGELOG.md, if there are any."""
+    if list_fragments(root):
         with stage("changelog"):
-            towncrier(root, version, "--yes")
+            run_towncrier(root, version, "--yes")
 
 
 def package_chart(root: Path, dist: Path, version: str, image_prefix: str) -> None:
     """Write the chart's archive and install.yaml."""
-    helm = tools.path("helm")
+    helm = tools.find("helm")
     with tempfile.TemporaryDirectory() as scratch:
         chart = Path(scratch) / CHART.name
         shutil.copytree(root / CHART, chart)
@@ -225,13 +232,13 @@ def build_images(dist: Path) -> None:
     built = {}
     for image in images.RELEASED:
         archive = dist / f"image-{image.name}{image.variant}.tar"
-        images.docker_build(image, archive)
+        images.build_with_docker(image, archive)
         built[image.reference] = archive.name
     (dist / "images.json").write_text(json.dumps(built, indent=2) + "\n")
 
 
 def write_checksums(dist: Path) -> None:
-    """Write SHA256SUMS, as `sha256sum --check` reads it."""
+    """Write SHA256SUMS, in the format of `sha256sum --check`."""
     lines = []
     for path in sorted(dist.iterdir()):
         with path.open("rb") as file:
@@ -243,7 +250,7 @@ def run(command: list[str], root: Path) -> str:
     """Run a program in the checkout and return what it prints.
 
     Raises:
-        StageError: it failed.
+        StageError: the program failed.
     """
     try:
         done = subprocess.run(

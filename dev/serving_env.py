@@ -1,9 +1,9 @@
-"""The Python environment of a replica without a GPU: `python3 -m dev.serving_env` makes it once and prints its folder last.
+"""The Python environment of a replica without a GPU: `python3 -m dev.serving_env` creates it once and prints its folder last.
 
-The serving image of a GPU-less machine would be 7 GB to build and to copy onto the node. The local cluster mounts this folder
-instead, read-only at `MOUNT`, into pods of a small image that holds the same Python; tests and measurements run it in place. So it
-must work under two paths, for every user, without ever being written: its interpreter is the system's, its scripts find it by their
-own place, its modules are compiled.
+A serving image with these packages would have 7 GB to build and to copy onto the node. Instead the local cluster mounts this folder
+read-only at `MOUNT`, into pods of a small image with the same Python; tests and measurements use it in place. So it must work under
+two paths, for every user, without writes: it uses the system's interpreter, its scripts find it by their own path, and its modules
+are compiled.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from dev.cluster.paths import cache
-from dev.cluster.stages import StageError, locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import StageError, hold_lock, run_logged, stage
 
 MOUNT = "/opt/llmdeployment/venv"
-"""Where pods see the environment, and where the serving image has its own."""
+"""Path of the environment in pods; the serving image has its own environment there."""
 INTERPRETER = "/usr/bin/python3"
 """The system's Python: Debian's image has the same one at the same path."""
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -28,7 +28,7 @@ REQUIREMENTS = REPOSITORY / "requirements" / "serving-cpu.txt"
 SERVING = REPOSITORY / "serving"
 
 MODEL_INFOS = "share/llmdeployment/modelinfos"
-"""What vLLM finds out about a model's class in a process of its own, 20 s at every start; a worker takes it from here."""
+"""Path of vLLM's facts about model classes, which otherwise take 20 s at every start; a worker copies them from here."""
 
 _MODEL_INFOS = """\
 from vllm.model_executor.models import ModelRegistry
@@ -37,11 +37,11 @@ for name in ("LlamaForCausalLM",):
 """
 _COMPLETE = ".complete"
 _INSTALLED = ".llmdeployment-serving"
-_NETWORK = "check the connection to the package index; a second try keeps what was downloaded"
+_NETWORK = "check the connection to the package index, then try again; finished downloads are kept"
 
 
 def main() -> int:
-    """Make the environment and print its folder."""
+    """Create the environment and print its folder."""
     try:
         print(ensure())
     except StageError as error:
@@ -50,92 +50,92 @@ def main() -> int:
     return 0
 
 
-def location() -> Path:
-    """The folder for today's requirements, whether or not it exists yet."""
+def locate() -> Path:
+    """Return the folder for the current requirements, whether or not it exists."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + (SERVING / "pyproject.toml").read_bytes())
-    return cache() / f"serving-env-{digest.hexdigest()[:12]}"
+    return ensure_cache() / f"serving-env-{digest.hexdigest()[:12]}"
 
 
-def ready() -> Path | None:
-    """The folder when it is complete and holds this checkout's serving package."""
-    folder = location()
+def find_ready() -> Path | None:
+    """Return the folder if it is complete and has this checkout's serving package, or None."""
+    folder = locate()
     marker = folder / _INSTALLED
     if not (folder / _COMPLETE).exists() or not marker.exists():
         return None
-    return folder if marker.read_text() == _sources() else None
+    return folder if marker.read_text() == _hash_sources() else None
 
 
 def ensure() -> Path:
-    """Return the folder, making what is missing of it.
+    """Return the folder, and create what is missing.
 
     Raises:
-        StageError: it cannot be made here; the message says why.
+        StageError: the environment cannot be created here; the message says why.
     """
-    if folder := ready():
+    if folder := find_ready():
         return folder
-    folder = location()
-    with locked(cache() / "locks" / "serving-env.lock"):
+    folder = locate()
+    with hold_lock(ensure_cache() / "locks" / "serving-env.lock"):
         if not (folder / _COMPLETE).exists():
             _make(folder)
-        if ready() is None:
+        if find_ready() is None:
             with stage("serving environment: this checkout's package"):
                 _install(folder)
     return folder
 
 
-def refreshed() -> Path | None:
-    """The folder with this checkout's package, where only that may be missing: None instead of a long wait."""
-    return ensure() if (location() / _COMPLETE).exists() else None
+def refresh() -> Path | None:
+    """Return the folder with this checkout's package, or None if its other packages are missing, which would take long."""
+    return ensure() if (locate() / _COMPLETE).exists() else None
 
 
-def uv() -> str:
-    """Return the path of uv, of the version `dev/bootstrap.sh` names, installed when missing."""
+def ensure_uv() -> str:
+    """Return the path of uv, of the version `dev/bootstrap.sh` names, and install it if it is missing."""
     found = re.search(
         r"^uv_version=(\S+)$", (REPOSITORY / "dev/bootstrap.sh").read_text(), re.MULTILINE
     )
     if not found:
-        raise StageError("dev/bootstrap.sh names no uv_version")
-    home = cache() / f"uv-{found[1]}"
+        raise StageError("dev/bootstrap.sh has no line uv_version=...")
+    home = ensure_cache() / f"uv-{found[1]}"
     program = home / "bin" / "uv"
     if not program.exists():
         with stage(f"uv {found[1]}"):
             advice = "on Debian and Ubuntu: apt-get install python3-venv"
-            run_logged([sys.executable, "-m", "venv", str(home)], _log(), advice=advice)
+            run_logged([sys.executable, "-m", "venv", str(home)], _locate_log(), advice=advice)
             pip = [str(home / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
-            run_logged([*pip, f"uv=={found[1]}"], _log(), advice=_NETWORK)
+            run_logged([*pip, f"uv=={found[1]}"], _locate_log(), advice=_NETWORK)
     return str(program)
 
 
 def _make(folder: Path) -> None:
     _check_interpreter()
-    program = uv()
+    program = ensure_uv()
     with stage("serving environment: packages (6 GB on disk)"):
         make = [program, "venv", "--quiet", "--clear", "--relocatable", "--python", INTERPRETER]
-        run_logged([*make, str(folder)], _log())
+        run_logged([*make, str(folder)], _locate_log())
         sync = [program, "pip", "sync", "--quiet", "--python", str(folder / "bin/python")]
-        run_logged([*sync, "--require-hashes", str(REQUIREMENTS)], _log(), advice=_NETWORK)
+        run_logged([*sync, "--require-hashes", str(REQUIREMENTS)], _locate_log(), advice=_NETWORK)
     with stage("serving environment: compile its modules"):
         compiling = [str(folder / "bin/python"), "-m", "compileall", "-q", "-j", "0"]
         compiling += ["--invalidation-mode", "unchecked-hash"]
-        # why: 1 of 30,000 files that is no Python (a template) makes it fail; that file is not ours to mend.
+        # why: it fails for one of 30,000 files, a template of another project that is not valid Python.
         with suppress(StageError):
-            run_logged([*compiling, str(folder / "lib")], _log())
-    with stage("serving environment: what vLLM wants to know"):
+            run_logged([*compiling, str(folder / "lib")], _locate_log())
+    with stage("serving environment: facts about model classes for vLLM"):
         infos = [str(folder / "bin/python"), "-c", _MODEL_INFOS]
         with tempfile.TemporaryDirectory() as text:
-            run_logged(infos, _log(), env={**os.environ, "VLLM_CACHE_ROOT": text})
+            run_logged(infos, _locate_log(), env={**os.environ, "VLLM_CACHE_ROOT": text})
             shutil.copytree(Path(text) / "modelinfos", folder / MODEL_INFOS, dirs_exist_ok=True)
     (folder / _COMPLETE).touch()
 
 
 def _install(folder: Path) -> None:
-    command = [uv(), "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
+    command = [ensure_uv(), "pip", "install", "--quiet", "--python", str(folder / "bin/python")]
     command += ["--no-deps", "--reinstall-package", "llmdeployment-serving", "--compile-bytecode"]
-    run_logged([*command, str(SERVING)], _log(), advice=_NETWORK)
-    (folder / _INSTALLED).write_text(_sources())
+    run_logged([*command, str(SERVING)], _locate_log(), advice=_NETWORK)
+    (folder / _INSTALLED).write_text(_hash_sources())
 
 
-def _sources() -> str:
+def _hash_sources() -> str:
     digest = hashlib.sha256()
     for path in sorted((SERVING / "src").rglob("*")):
         if path.is_file() and path.suffix != ".pyc":
@@ -159,8 +159,8 @@ def _check_interpreter() -> None:
         )
 
 
-def _log() -> Path:
-    return cache() / "logs" / f"serving-env-{os.getpid()}.log"
+def _locate_log() -> Path:
+    return ensure_cache() / "logs" / f"serving-env-{os.getpid()}.log"
 
 
 if __name__ == "__main__":

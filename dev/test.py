@@ -1,7 +1,7 @@
-"""Every test this machine can run: `python -m dev.test`, in the project's environment.
+"""Runs every test that this machine can run: `python -m dev.test`, in the project's environment.
 
-Four stages, each a run of pytest. What cannot run here is skipped with its reason, counted, and never a failure; what could
-run and did not work is one. LLMD_TEST_STAGES chooses stages, comma separated; arguments go to pytest as they are.
+There are four stages, each a run of pytest. Tests that cannot run here are skipped and counted with their reason; they are no failures.
+LLMD_TEST_STAGES chooses stages (comma-separated). Arguments are passed to pytest.
 """
 
 import os
@@ -20,26 +20,26 @@ from dev.cluster.embedded import node
 REPOSITORY = Path(__file__).resolve().parent.parent
 STAGES = ("unit", "component", "chart", "e2e")
 NO_TESTS = 5
-"""pytest's exit code when it found none, as with `-k`."""
+"""pytest's exit code if it found no tests, as with `-k`."""
 PREPARATIONS = (
     ("cluster", ("dev.cluster", "up")),
     ("serving environment", ("dev.serving_env",)),
     ("model", ("dev.model",)),
     ("images", ("dev.images",)),
 )
-"""What end-to-end tests stand on; each is quick when it is done already."""
+"""Programs that prepare end-to-end tests; each is quick if its work is done already."""
 
 
 @dataclass
 class Result:
-    """What came of a stage.
+    """The result of a stage.
 
     Attributes:
         name: the stage.
         counts: tests by outcome.
         reasons: why tests were skipped, and how many.
-        failures: what failed, one line each.
-        seconds: how long it took.
+        failures: failed tests, one line each.
+        seconds: its duration in seconds.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Result:
 
 
 def main() -> int:
-    """Run the stages and print what came of them."""
+    """Run the stages and print their results."""
     wanted = os.environ.get("LLMD_TEST_STAGES", ",".join(STAGES)).replace(" ", "").split(",")
     if unknown := sorted(set(wanted) - set(STAGES)):
         print(
-            f"LLMD_TEST_STAGES: no stage {', '.join(unknown)}; there are {', '.join(STAGES)}",
+            f"LLMD_TEST_STAGES names unknown stages: {', '.join(unknown)}. Use {', '.join(STAGES)}.",
             file=sys.stderr,
         )
         return 2
@@ -64,7 +64,7 @@ def main() -> int:
         started = time.monotonic()
         result = run(name, sys.argv[1:])
         result.seconds = time.monotonic() - started
-        say(f"== {name}: {words(result)} in {result.seconds:.0f} s\n")
+        say(f"== {name}: {format_counts(result)} in {result.seconds:.0f} s\n")
         results.append(result)
     report(results)
     return 1 if any(result.failures for result in results) else 0
@@ -74,7 +74,7 @@ def run(name: str, options: list[str]) -> Result:
     """Run one stage."""
     result = Result(name)
     if name == "e2e":
-        if reason := no_cluster():
+        if reason := explain_no_cluster():
             result.counts["skipped"] += 1
             result.reasons[reason] += 1
             return result
@@ -87,15 +87,15 @@ def run(name: str, options: list[str]) -> Result:
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={outcome}", f"tests/{name}"]
         done = subprocess.run([*command, *options], cwd=REPOSITORY, check=False)
         if outcome.exists():
-            read(outcome, result)
+            read_report(outcome, result)
     if done.returncode not in (0, NO_TESTS) and not result.failures:
         result.counts["failed"] += 1
-        result.failures.append(f"pytest exited with {done.returncode}: its output is above")
+        result.failures.append(f"pytest exited with {done.returncode}; its output is above")
     return result
 
 
-def no_cluster() -> str | None:
-    """Why this machine can have no cluster."""
+def explain_no_cluster() -> str | None:
+    """Return why this machine can have no cluster, or None."""
     try:
         choose_here(embedded_exists=node.exists())
     except NoClusterError as error:
@@ -104,20 +104,20 @@ def no_cluster() -> str | None:
 
 
 def prepare() -> str | None:
-    """Make what end-to-end tests stand on, and return what did not work."""
+    """Prepare end-to-end tests, and return what failed, or None."""
     for title, (module, *rest) in PREPARATIONS:
         say(f"-- {title}")
         command = [sys.executable, "-m", module, *rest]
         done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
-            return f"preparation of the {title} failed: its output is above"
+            return f"preparation of the {title} failed; its output is above"
     return None
 
 
-def read(path: Path, result: Result) -> None:
+def read_report(path: Path, result: Result) -> None:
     """Read pytest's report."""
-    # why: pytest wrote the file a moment ago; it is no stranger's XML.
-    for case in ET.parse(path).getroot().iter("testcase"):  # noqa: S314 # because of the above
+    # why: pytest has just written the file, so its XML can be trusted.
+    for case in ET.parse(path).getroot().iter("testcase"):  # noqa: S314  # because pytest wrote the file
         name = f"{case.get('classname')}::{case.get('name')}"
         skipped = case.find("skipped")
         bad = case.find("failure") if case.find("failure") is not None else case.find("error")
@@ -132,13 +132,13 @@ def read(path: Path, result: Result) -> None:
             result.counts["passed"] += 1
 
 
-def words(result: Result) -> str:
-    """The counts as words."""
+def format_counts(result: Result) -> str:
+    """Return the counts as text."""
     return ", ".join(f"{result.counts[key]} {key}" for key in ("passed", "failed", "skipped"))
 
 
 def report(results: list[Result]) -> None:
-    """Print the table, and below it what a reader has to know."""
+    """Print the table of results, then reasons of skips and failures."""
     say(f"{'stage':<12}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for each in results:
         counts = each.counts
@@ -153,7 +153,7 @@ def report(results: list[Result]) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line, also when the output is a file that somebody follows."""
+    """Print a line and flush, for somebody who follows the output in a file."""
     print(line, flush=True)
 
 

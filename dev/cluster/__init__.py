@@ -1,4 +1,4 @@
-"""A Kubernetes cluster for development and tests, from whatever the machine offers.
+"""A Kubernetes cluster for development and tests, with what the machine offers.
 
-Standard library only: this package runs before anything of the project is installed.
+Standard library only: this package runs before the project is installed.
 """

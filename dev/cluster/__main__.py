@@ -1,4 +1,4 @@
-"""Command line: `python3 -m dev.cluster COMMAND`. What a program reads goes to standard output."""
+"""Command line: `python3 -m dev.cluster COMMAND`. Only output for other programs goes to standard output."""
 
 import argparse
 import signal
@@ -18,9 +18,9 @@ Command = Callable[[argparse.Namespace], None]
 
 
 def main() -> int:
-    """Run one command; the exit code says whether it worked."""
-    arguments = parser().parse_args()
-    # A person who types Ctrl-C or a supervisor that says TERM gets the same orderly end.
+    """Run one command; return 0 if it worked."""
+    arguments = build_parser().parse_args()
+    # SIGTERM from a supervisor ends the program as orderly as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         arguments.run(arguments)
@@ -35,8 +35,8 @@ def main() -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
     top = argparse.ArgumentParser(prog="python3 -m dev.cluster", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
@@ -45,18 +45,22 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("up", up, "Start (or find) a cluster; prints its kubeconfig's path")
+    add("up", up, "Start (or find) a cluster and print the path of its kubeconfig")
     add("down", down, "Remove the cluster").add_argument(
         "--images", action="store_true", help="remove the embedded node's image store too"
     )
-    add("status", status, "Say which cluster this machine has and whether it runs")
+    add("status", print_status, "Show which cluster this machine has and whether it runs")
     plane = add(
         "control-plane", run_control_plane, "Run etcd and kube-apiserver alone until interrupted"
     )
-    plane.add_argument("--directory", type=Path, help="keep the data here (default: a new folder)")
-    add("kubeconfig", kubeconfig, "Print the path of the cluster's kubeconfig")
-    add("tool", tool, "Print a program's path, installing it when missing").add_argument("name")
-    add("load-image", load_image, "Put a docker-archive's image on the node").add_argument(
+    plane.add_argument(
+        "--directory", type=Path, help="folder for the data (default: a temporary one)"
+    )
+    add("kubeconfig", print_kubeconfig, "Print the path of the cluster's kubeconfig")
+    add(
+        "tool", print_tool, "Print the path of a program, and install it if it is missing"
+    ).add_argument("name")
+    add("load-image", load_image, "Load the image of a docker-archive onto the node").add_argument(
         "archive", type=Path
     )
     add("gpus", pretend_gpus, "Pretend that every node has this many GPUs").add_argument(
@@ -65,14 +69,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def choice() -> Choice:
-    """The cluster of this machine."""
+def find_choice() -> Choice:
+    """Return the cluster of this machine."""
     return choose_here(embedded_exists=node.exists())
 
 
 def up(_: argparse.Namespace) -> None:
     """Start the cluster."""
-    chosen, started = choice(), time.monotonic()
+    chosen, started = find_choice(), time.monotonic()
     print(f"cluster: {chosen.kind} ({chosen.reason})", file=sys.stderr)
     match chosen.kind:
         case Kind.CONTEXT:
@@ -81,15 +85,17 @@ def up(_: argparse.Namespace) -> None:
             path = kind.up()
         case Kind.EMBEDDED:
             path = node.up()
-    print(f"up after {time.monotonic() - started:.1f} s", file=sys.stderr)
+    print(f"the cluster is up after {time.monotonic() - started:.1f} s", file=sys.stderr)
     print(path)
 
 
 def down(arguments: argparse.Namespace) -> None:
     """Remove the cluster, unless it is the user's own."""
-    match choice().kind:
+    match find_choice().kind:
         case Kind.CONTEXT:
-            print("LLMD_KUBE_CONTEXT names a cluster of yours: left alone", file=sys.stderr)
+            print(
+                "LLMD_KUBE_CONTEXT names a cluster of yours, so it is not removed", file=sys.stderr
+            )
         case Kind.KIND:
             kind.down()
         case Kind.EMBEDDED:
@@ -99,52 +105,58 @@ def down(arguments: argparse.Namespace) -> None:
                 node.down()
 
 
-def status(_: argparse.Namespace) -> None:
-    """Say what runs; exits with 1 when something of it does not."""
-    chosen = choice()
+def print_status(_: argparse.Namespace) -> None:
+    """Print what runs; raise `StageError` if a part does not run."""
+    chosen = find_choice()
     print(f"cluster: {chosen.kind} ({chosen.reason})")
     if chosen.kind is Kind.EMBEDDED:
-        pids = node.status()
+        pids = node.list_processes()
         for name, pid in pids.items():
             print(f"  {name:<24} {f'pid {pid}' if pid else 'does not run'}")
         if not all(pids.values()):
-            raise StageError("the node does not run, or not all of it", advice="`up` starts it")
-    print(f"kubeconfig: {kubeconfig_path()}")
+            raise StageError(
+                "at least one process of the node does not run",
+                advice="`python3 -m dev.cluster up` starts it",
+            )
+    print(f"kubeconfig: {find_kubeconfig()}")
 
 
-def kubeconfig(_: argparse.Namespace) -> None:
+def print_kubeconfig(_: argparse.Namespace) -> None:
     """Print where the kubeconfig is."""
-    print(kubeconfig_path())
+    print(find_kubeconfig())
 
 
-def kubeconfig_path() -> Path:
-    """The kubeconfig of the cluster that runs.
+def find_kubeconfig() -> Path:
+    """Return the kubeconfig of the cluster that runs.
 
     Raises:
-        StageError: there is none yet.
+        StageError: there is no cluster yet.
     """
     places = {
-        Kind.CONTEXT: existing.kubeconfig(),
-        Kind.KIND: kind.kubeconfig(),
+        Kind.CONTEXT: existing.locate_kubeconfig(),
+        Kind.KIND: kind.locate_kubeconfig(),
         Kind.EMBEDDED: KUBECONFIG,
     }
-    path = places[choice().kind]
+    path = places[find_choice().kind]
     if not path.exists():
-        raise StageError("there is no cluster yet", advice="`python3 -m dev.cluster up`")
+        raise StageError(
+            "there is no cluster yet", advice="start one with `python3 -m dev.cluster up`"
+        )
     return path
 
 
-def tool(arguments: argparse.Namespace) -> None:
+def print_tool(arguments: argparse.Namespace) -> None:
     """Print a program's path."""
-    print(tools.path(arguments.name))
+    print(tools.find(arguments.name))
 
 
 def load_image(arguments: argparse.Namespace) -> None:
     """Load an image."""
-    match choice().kind:
+    match find_choice().kind:
         case Kind.CONTEXT:
             raise StageError(
-                "images cannot be put on a cluster of yours", advice="push to a registry it reads"
+                "images cannot be loaded onto a cluster of yours",
+                advice="push them to a registry that it can pull from",
             )
         case Kind.KIND:
             kind.load_image(arguments.archive)
@@ -154,7 +166,7 @@ def load_image(arguments: argparse.Namespace) -> None:
 
 def pretend_gpus(arguments: argparse.Namespace) -> None:
     """Pretend that the nodes have GPUs."""
-    names = gpus.pretend(kubeconfig_path(), arguments.count)
+    names = gpus.pretend(find_kubeconfig(), arguments.count)
     print(f"{gpus.RESOURCE}: {arguments.count} on {', '.join(names)}", file=sys.stderr)
 
 
@@ -162,7 +174,7 @@ def run_control_plane(arguments: argparse.Namespace) -> None:
     """Run a control plane in the foreground."""
     with tempfile.TemporaryDirectory(prefix="control-plane-") as scratch:
         plane = control_plane.start(arguments.directory or Path(scratch))
-        print(f"{plane.url} is ready; Ctrl-C ends it", file=sys.stderr)
+        print(f"{plane.url} is ready. Ctrl-C stops it.", file=sys.stderr)
         print(plane.kubeconfig, flush=True)
         try:
             signal.pause()

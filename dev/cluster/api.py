@@ -1,4 +1,4 @@
-"""The few calls this package makes to an API server, and the kubeconfig that says how."""
+"""Calls to an API server, and the kubeconfig for them."""
 
 import json
 import os
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 REQUEST_SECONDS = 10
+"""Seconds that one request may take."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach an API server.
+    """Address and credentials of an API server.
 
     Attributes:
         url: its base URL.
@@ -28,7 +29,7 @@ class Access:
 
 
 class ApiError(Exception):
-    """The server refused, or could not be reached (status 0)."""
+    """The server refused a request, or could not be reached (status 0)."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -42,10 +43,10 @@ def call(
     body: object = None,
     content_type: str = "application/json",
 ) -> Any:  # noqa: ANN401  # because JSON may be anything
-    """Make one request and decode the answer; `/readyz` and the like come back as text.
+    """Make one request and decode the answer; `/readyz` and the like return text.
 
     Raises:
-        ApiError: any answer but 2xx, or none.
+        ApiError: the answer is not 2xx, or there is none.
     """
     request = urllib.request.Request(  # noqa: S310  # because the address is our own and https
         access.url + path,
@@ -68,8 +69,8 @@ def call(
         return text
 
 
-def ready(access: Access) -> bool:
-    """Whether the server is up and all its own checks pass."""
+def is_ready(access: Access) -> bool:
+    """Return whether the server runs and all its checks pass."""
     try:
         return bool(access.ca.exists() and call(access, "GET", "/readyz") == "ok")
     except ApiError:
@@ -77,7 +78,7 @@ def ready(access: Access) -> bool:
 
 
 def apply(access: Access, path: str, body: dict[str, Any]) -> None:
-    """Server-side apply of one object at its own path."""
+    """Apply one object server-side, at its own path."""
     query = "?fieldManager=dev-cluster&force=true"
     call(access, "PATCH", path + query, body, "application/apply-patch+yaml")
 
@@ -102,7 +103,7 @@ def write_kubeconfig(path: Path, access: Access, user: str = "admin") -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that nobody else can read, also not for a moment."""
+    """Write a file that nobody else can read at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.touch(mode=0o600)

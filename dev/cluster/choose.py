@@ -1,4 +1,4 @@
-"""Which cluster this machine gets, and why."""
+"""Chooses a kind of cluster for this machine."""
 
 import os
 import shutil
@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 DOCKER_ANSWER_SECONDS = 10
+"""Seconds that a Docker engine may take to answer."""
 
 
 class Kind(StrEnum):
@@ -35,7 +36,7 @@ class Choice:
 
 
 class NoClusterError(Exception):
-    """This machine offers none of the three; the message says how to change that."""
+    """This machine can have none of the three; the message says how to change that."""
 
 
 def choose(
@@ -46,10 +47,10 @@ def choose(
     is_root: bool,
     is_debian: bool,
 ) -> Choice:
-    """Decide. A node that already exists wins over Docker, so that a choice never flips midway.
+    """Choose a cluster. An existing node takes precedence over Docker, so that the choice never changes while it runs.
 
     Raises:
-        NoClusterError: nothing fits.
+        NoClusterError: this machine can have no cluster.
     """
     if context := environment.get("LLMD_KUBE_CONTEXT"):
         return Choice(Kind.CONTEXT, "LLMD_KUBE_CONTEXT is set", context)
@@ -61,25 +62,25 @@ def choose(
         return Choice(Kind.EMBEDDED, "no Docker engine answers; Debian or Ubuntu, as root")
     missing = "root" if is_debian else "Debian or Ubuntu"
     raise NoClusterError(
-        "no cluster can be had here: LLMD_KUBE_CONTEXT is not set, no Docker engine answers, and "
+        "this machine can have no cluster: LLMD_KUBE_CONTEXT is not set, no Docker engine answers, and "
         f"the embedded node needs {missing}. Set LLMD_KUBE_CONTEXT to a context of your kubeconfig,"
         " or start Docker, or run this as root on Debian or Ubuntu."
     )
 
 
 def choose_here(*, embedded_exists: bool) -> Choice:
-    """Decide for this machine."""
+    """Choose a cluster for this machine."""
     return choose(
         os.environ,
         embedded_exists=embedded_exists,
-        docker_answers=docker_answers,
+        docker_answers=is_docker_running,
         is_root=os.geteuid() == 0,
         is_debian=Path("/etc/debian_version").exists(),
     )
 
 
-def docker_answers() -> bool:
-    """Whether an engine stands behind the docker command, not only the command."""
+def is_docker_running() -> bool:
+    """Return whether a Docker engine answers; the command alone is not enough."""
     if not shutil.which("docker"):
         return False
     try:

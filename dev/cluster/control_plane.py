@@ -2,7 +2,7 @@
 
 No controllers and no scheduler run: nothing is garbage-collected, a deleted namespace stays
 Terminating, pods stay Pending. The ServiceAccount admission plugin is off, since nobody would
-create the accounts it asks for.
+create the accounts that it requires.
 """
 
 import secrets
@@ -17,6 +17,7 @@ from dev.cluster import api, processes, tools
 from dev.cluster.stages import StageError, run_logged, wait_until
 
 START_SECONDS = 60
+"""Seconds that the API server may take to start."""
 SERVICES = "198.19.0.0/16"
 
 
@@ -42,7 +43,7 @@ class ControlPlane:
 
     @property
     def access(self) -> api.Access:
-        """The same as arguments for `dev.cluster.api`."""
+        """Address and credentials for `dev.cluster.api`."""
         return api.Access(self.url, self.ca, self.token)
 
     def start_apiserver(self) -> None:
@@ -50,7 +51,7 @@ class ControlPlane:
         run_apiserver(self)
 
     def stop_apiserver(self) -> None:
-        """Stop the API server; etcd goes on."""
+        """Stop the API server; etcd keeps running."""
         processes.stop(self.directory, "kube-apiserver", seconds=5)
 
     def restart_apiserver(self) -> None:
@@ -59,7 +60,7 @@ class ControlPlane:
         self.start_apiserver()
 
     def stop(self) -> None:
-        """Stop both processes. The directory stays; `start` on it goes on from there."""
+        """Stop both processes. The directory stays, and `start` can use it again."""
         self.stop_apiserver()
         processes.stop(self.directory, "etcd", seconds=5)
 
@@ -68,12 +69,12 @@ def start(directory: Path) -> ControlPlane:
     """Start a control plane with its data in a directory; the processes end with the caller.
 
     Raises:
-        StageError: a program cannot be had or did not become ready.
+        StageError: a program cannot be installed, or did not become ready.
     """
-    programs = {name: tools.path(name) for name in ("etcd", "kube-apiserver")}
+    programs = {name: tools.find(name) for name in ("etcd", "kube-apiserver")}
     directory = directory.resolve()
     make_credentials(directory)
-    client, peer, secure = free_ports(3)
+    client, peer, secure = find_free_ports(3)
     plane = ControlPlane(
         directory=directory,
         url=f"https://127.0.0.1:{secure}",
@@ -86,7 +87,9 @@ def start(directory: Path) -> ControlPlane:
     try:
         run_etcd(plane, programs["etcd"], f"http://127.0.0.1:{peer}")
         run_apiserver(plane)
-    except BaseException:  # because an interrupt must leave no process behind either; it goes on
+    except (
+        BaseException
+    ):  # because an interrupt must leave no process behind either; it is raised again
         plane.stop()
         raise
     return plane
@@ -98,7 +101,7 @@ def make_credentials(directory: Path) -> None:
     if (directory / "token").exists():
         return
     if not shutil.which("openssl"):
-        raise StageError("openssl is not installed", advice="install openssl")
+        raise StageError("openssl is not installed", advice="install it with your package manager")
     key = directory / "service-account.key"
     run_logged(
         ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key)],
@@ -109,8 +112,8 @@ def make_credentials(directory: Path) -> None:
     api.write_private(directory / "token", token)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that were free a moment ago, all different."""
+def find_free_ports(count: int) -> list[int]:
+    """Return different ports of 127.0.0.1 that were free a moment ago."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -122,7 +125,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def run_etcd(plane: ControlPlane, program: str, peer_url: str) -> None:
-    """Start etcd. It need not survive a power cut: no fsync, so that writes are fast."""
+    """Start etcd without fsync, so that writes are fast; its data need not survive a power cut."""
     command = [
         program,
         f"--data-dir={plane.directory / 'etcd'}",
@@ -143,13 +146,13 @@ def run_apiserver(plane: ControlPlane) -> None:
     key = plane.directory / "service-account.key"
     log = plane.directory / "kube-apiserver.log"
     command = [
-        tools.path("kube-apiserver"),
+        tools.find("kube-apiserver"),
         f"--etcd-servers={plane.etcd_url}",
         f"--cert-dir={plane.ca.parent}",
         "--bind-address=127.0.0.1",
         "--advertise-address=127.0.0.1",
         f"--secure-port={plane.url.rsplit(':', 1)[1]}",
-        # Nobody asks for the endpoint of the `kubernetes` Service here, and keeping it slows exit.
+        # Nothing uses the endpoint of the `kubernetes` Service here, and it slows the exit down.
         "--endpoint-reconciler-type=none",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--service-account-key-file={key}",
@@ -165,29 +168,29 @@ def run_apiserver(plane: ControlPlane) -> None:
     ]
     processes.start(plane.directory, "kube-apiserver", command, log, end_with_parent=True)
     wait_until(
-        lambda: api.ready(plane.access) or not lives(plane),
+        lambda: api.is_ready(plane.access) or not is_alive(plane),
         "kube-apiserver is ready",
         seconds=START_SECONDS,
         log=log,
     )
-    if not lives(plane):
+    if not is_alive(plane):
         raise StageError("kube-apiserver ended while it started", log=log)
 
 
-def lives(plane: ControlPlane) -> bool:
-    """Whether both processes run."""
+def is_alive(plane: ControlPlane) -> bool:
+    """Return whether both processes run."""
     names = ("etcd", "kube-apiserver")
-    return all(processes.running(plane.directory, name) for name in names)
+    return all(processes.find_running(plane.directory, name) for name in names)
 
 
-def kubectl(plane: ControlPlane, *arguments: str) -> str:
+def run_kubectl(plane: ControlPlane, *arguments: str) -> str:
     """Run kubectl against the control plane and return what it printed.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
     done = subprocess.run(
-        [tools.path("kubectl"), f"--kubeconfig={plane.kubeconfig}", *arguments],
+        [tools.find("kubectl"), f"--kubeconfig={plane.kubeconfig}", *arguments],
         capture_output=True,
         text=True,
         check=False,

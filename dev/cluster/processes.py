@@ -1,4 +1,4 @@
-"""Long-lived processes, found again by their recorded pid and start time."""
+"""Long-lived processes, identified by their recorded pid and start time."""
 
 import json
 import os
@@ -17,15 +17,15 @@ class Record:
 
     Attributes:
         pid: its process id.
-        started: its start time in clock ticks since boot: a pid is used again, the pair is not.
+        started: its start time in clock ticks since boot. Pids are reused; the pair is unique.
     """
 
     pid: int
     started: int
 
 
-def start_time(pid: int) -> int | None:
-    """The start time of a live process, None when there is none (or only a zombie)."""
+def read_start_time(pid: int) -> int | None:
+    """Return the start time of a live process, or None if there is none (or only a zombie)."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -35,23 +35,23 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def record_path(folder: Path, name: str) -> Path:
-    """The file that says which process carries this name."""
+def locate_record(folder: Path, name: str) -> Path:
+    """Return the file that records the process of this name."""
     return folder / f"{name}.pid"
 
 
-def running(folder: Path, name: str) -> Record | None:
-    """The recorded process, if it still lives."""
+def find_running(folder: Path, name: str) -> Record | None:
+    """Return the recorded process, if it still lives."""
     try:
-        record = Record(**json.loads(record_path(folder, name).read_text()))
+        record = Record(**json.loads(locate_record(folder, name).read_text()))
     except (OSError, ValueError, TypeError):
         return None
     reap(record.pid)
-    return record if start_time(record.pid) == record.started else None
+    return record if read_start_time(record.pid) == record.started else None
 
 
 def reap(pid: int) -> None:
-    """Collect a dead child; harmless for a process that is not ours."""
+    """Collect a dead child; do nothing for other processes."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -64,13 +64,13 @@ def start(
     """Start a process in a session of its own, unless it already runs.
 
     Args:
-        folder: where its record goes.
-        name: what it is called.
+        folder: the folder of its record.
+        name: its name.
         command: the program and its arguments.
-        log: where its output goes, appended.
-        end_with_parent: let the kernel end it when the calling process dies, however it dies.
+        log: the file that its output is appended to.
+        end_with_parent: whether the kernel ends it when the calling process ends for any reason.
     """
-    if running(folder, name):
+    if find_running(folder, name):
         return
     folder.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -85,28 +85,28 @@ def start(
             start_new_session=True,
             cwd="/",
         )
-    # The record answers for it from here on; without this Python warns about a child left behind.
+    # The record identifies it from here on; without this line Python warns about a child that is still running.
     child.returncode = 0
-    started = start_time(child.pid)
+    started = read_start_time(child.pid)
     if started is None:
-        raise StageError(f"{name} ended at once", log=log)
-    record_path(folder, name).write_text(json.dumps(asdict(Record(child.pid, started))))
+        raise StageError(f"{name} ended right after its start", log=log)
+    locate_record(folder, name).write_text(json.dumps(asdict(Record(child.pid, started))))
 
 
 def stop(folder: Path, name: str, *, seconds: float = 10) -> None:
-    """End a process: ask, wait, then kill. Harmless when it does not run."""
-    if record := running(folder, name):
+    """Stop a process: send SIGTERM, wait `seconds`, then kill it. Do nothing if it does not run."""
+    if record := find_running(folder, name):
         send(record.pid, signal.SIGTERM)
         try:
-            wait_until(lambda: running(folder, name) is None, f"{name} ends", seconds=seconds)
+            wait_until(lambda: find_running(folder, name) is None, f"{name} ends", seconds=seconds)
         except StageError:
             send(record.pid, signal.SIGKILL)
-            wait_until(lambda: running(folder, name) is None, f"{name} is killed", seconds=5)
-    record_path(folder, name).unlink(missing_ok=True)
+            wait_until(lambda: find_running(folder, name) is None, f"{name} is killed", seconds=5)
+    locate_record(folder, name).unlink(missing_ok=True)
 
 
 def send(pid: int, number: signal.Signals) -> None:
-    """Signal a process that may just have ended."""
+    """Send a signal to a process that may have ended already."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""Progress a person can follow: one line a stage, and a failure that says what to do."""
+"""Progress for people: one line per stage, and errors that say what to do."""
 
 import fcntl
 import subprocess
@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 TAIL_LINES = 20
+"""Lines of a log that an error shows."""
 
 
 class StageError(Exception):
-    """A stage failed. Carries the log to show and a sentence on what to do next.
+    """A stage failed.
 
     Attributes:
-        advice: what the reader can do about it.
+        advice: what the reader can do.
         log: the file whose last lines explain the failure.
     """
 
@@ -25,7 +26,7 @@ class StageError(Exception):
         self.log = log
 
     def explain(self) -> str:
-        """The message, the end of the log and the advice, as text for a terminal."""
+        """Return the message, the end of the log and the advice, as text for a terminal."""
         parts = [f"error: {self}"]
         if self.log and self.log.exists():
             lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
@@ -42,7 +43,7 @@ def stage(title: str) -> Iterator[None]:
     print(f"  {title} ", end="", file=sys.stderr, flush=True)
     try:
         yield
-    except BaseException:  # because an interrupted stage ends its line too; it goes on
+    except BaseException:  # because an interrupted stage also ends its line; it is raised again
         print(f"failed after {time.monotonic() - started:.1f} s", file=sys.stderr)
         raise
     print(f"{'.' * max(2, 52 - len(title))} {time.monotonic() - started:5.1f} s", file=sys.stderr)
@@ -59,12 +60,14 @@ def wait_until(
     """Poll until the predicate holds.
 
     Raises:
-        StageError: it did not hold in time.
+        StageError: the predicate does not hold within `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not predicate():
         if time.monotonic() > deadline:
-            raise StageError(f"{what}: not after {seconds:.0f} s", advice=advice, log=log)
+            raise StageError(
+                f"gave up after {seconds:.0f} s waiting for: {what}", advice=advice, log=log
+            )
         time.sleep(0.05)  # why: polling
 
 
@@ -79,7 +82,7 @@ def run_logged(
     """Run a program with its output in a log file.
 
     Raises:
-        StageError: it could not be started or did not exit with 0.
+        StageError: the program could not be started, or did not exit with 0.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
@@ -102,13 +105,13 @@ def run_logged(
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that every process on the machine respects; it ends with the process."""
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold a file lock that all processes of this project on the machine use. It ends with the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"  waiting for another process ({path})", file=sys.stderr, flush=True)
+            print(f"  waiting for another process that holds {path}", file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield

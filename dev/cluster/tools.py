@@ -1,4 +1,4 @@
-"""The programs the cluster and the tests need, by name: a path, installed when missing."""
+"""Finds the programs that the cluster and the tests need, and installs missing ones."""
 
 import os
 import re
@@ -34,7 +34,7 @@ PUBLISHED = {
     "kwok": ("sigs.k8s.io/kwok/cmd/kwok", KWOK),
 }
 MACHINE_MINIMUM = {"kubectl": (1, 33), "helm": (3, 17), "kind": (0, 27)}
-"""From which version on a program that is already on the machine is taken."""
+"""The lowest version of a program on this machine that is used instead of our own."""
 VERSION_COMMAND = {
     "kubectl": ["version", "--client"],
     "helm": ["version", "--short"],
@@ -42,27 +42,30 @@ VERSION_COMMAND = {
 }
 
 
-def path(name: str) -> str:
-    """The path of a program.
+def find(name: str) -> str:
+    """Return the path of a program.
 
     Order: KUBEBUILDER_ASSETS (what Go operators' tests use), the machine's own if it is new
     enough, the cache.
 
     Raises:
-        StageError: it cannot be had; the message says why.
+        StageError: the program cannot be installed; the message says why.
     """
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and name in {"etcd", "kube-apiserver", "kubectl"}:
         found = Path(assets) / name
         if not found.exists():
-            raise StageError(f"KUBEBUILDER_ASSETS is set, but {found} does not exist")
+            raise StageError(
+                f"KUBEBUILDER_ASSETS is set, but {found} does not exist",
+                advice="unset it, or install the programs there",
+            )
         return str(found)
-    if name in MACHINE_MINIMUM and (found_here := on_machine(name)):
+    if name in MACHINE_MINIMUM and (found_here := find_on_machine(name)):
         return found_here
     if name in MULTI_CALL:
-        return str(kubernetes() / name)
+        return str(ensure_kubernetes() / name)
     if name == "etcd":
-        return str(etcd() / name)
+        return str(ensure_etcd() / name)
     if name == "pause":
         return str(go_builds.build_source("pause", "1", "module pause\n\ngo 1.24\n") / name)
     if name in PUBLISHED:
@@ -72,8 +75,8 @@ def path(name: str) -> str:
 
 
 @once
-def on_machine(name: str) -> str | None:
-    """The machine's own program when it is new enough."""
+def find_on_machine(name: str) -> str | None:
+    """Return the program on this machine if it is new enough."""
     found = shutil.which(name)
     if not found:
         return None
@@ -86,8 +89,8 @@ def on_machine(name: str) -> str | None:
     return found
 
 
-def kubernetes() -> Path:
-    """The folder with every program of the Kubernetes build, each a link to one binary."""
+def ensure_kubernetes() -> Path:
+    """Return the folder with every program of the Kubernetes build, each a link to one binary."""
     library = KUBERNETES.replace("v1.", "v0.", 1)
     module = [
         "module llmdeployment.dev/kube",
@@ -108,12 +111,12 @@ def kubernetes() -> Path:
             try:
                 link.symlink_to("kube")
             except FileExistsError:
-                continue  # another process was faster
+                continue  # another process created it
     return folder
 
 
-def etcd() -> Path:
-    """The folder with the etcd server."""
+def ensure_etcd() -> Path:
+    """Return the folder with the etcd server."""
     module = [
         "module llmdeployment.dev/etcd",
         "go 1.24.0",
@@ -122,9 +125,9 @@ def etcd() -> Path:
     return go_builds.build_source("etcd", ETCD, "\n\n".join(module) + "\n")
 
 
-def gateway_api() -> Path:
-    """The folder with the CRDs of the Gateway API, standard channel, as its Go module holds them."""
-    return go_builds.module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
+def ensure_gateway_api() -> Path:
+    """Return the folder with the CRDs of the Gateway API, standard channel, as its Go module holds them."""
+    return go_builds.ensure_module("sigs.k8s.io/gateway-api", GATEWAY_API) / "config/crd/standard"
 
 
 STAGING = tuple(

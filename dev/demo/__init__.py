@@ -1,1 +1,1 @@
-"""The demo: from nothing to a model's answer through the gateway. Its parts also serve the end-to-end tests."""
+"""The demo: from nothing to a model's answer through the gateway. The end-to-end tests use its parts too."""

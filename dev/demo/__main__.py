@@ -1,4 +1,4 @@
-"""`python -m dev.demo up` brings a model up from nothing; `canary` changes and `autoscale` scales it under load; `down` removes it all."""
+"""`python -m dev.demo up` starts a model from nothing; `canary` changes and `autoscale` scales it under load; `down` removes everything."""
 
 import argparse
 import signal
@@ -15,9 +15,9 @@ from dev.cluster import tools
 from dev.cluster.stages import StageError, stage
 from dev.demo import kube as local
 from dev.demo import progress, volumes
-from dev.demo.ask import Answer, ask, gateway
-from dev.demo.autoscale import autoscale
-from dev.demo.canary import canary
+from dev.demo.ask import Answer, ask, connect_gateway
+from dev.demo.autoscale import demonstrate_autoscale
+from dev.demo.canary import demonstrate_canary
 from dev.demo.kube import Kube, KubeError
 
 NAMESPACE = "llm-demo"
@@ -25,12 +25,13 @@ NAME = "smollm2"
 SAMPLE = local.REPOSITORY / "manifests" / "samples" / "smollm2-cpu.yaml"
 QUESTION = "What is the capital of France?"
 EXPECTED = "Paris"
-"""What a right answer holds: a model that computes wrongly answers too."""
+"""Text of a correct answer: a model that computes wrongly gives an answer too."""
 READY_SECONDS = 600
+"""Seconds that the model may take to be ready."""
 
 
 class Clock:
-    """What each stage took."""
+    """Durations of the stages."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
@@ -38,7 +39,7 @@ class Clock:
 
     @contextmanager
     def stage(self, title: str) -> Iterator[None]:
-        """Time a block, under a heading."""
+        """Print a heading and measure the block below it."""
         say(f"\n== {title}")
         started = time.monotonic()
         yield
@@ -57,32 +58,35 @@ def main() -> int:
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        {"up": up, "canary": change, "autoscale": scale, "down": down}[command]()
+        {"up": up, "canary": run_canary, "autoscale": run_autoscale, "down": down}[command]()
     except StageError as error:
         say(error.explain(), error=True)
         return 1
     except openai.OpenAIError as error:
-        say(f"error: the gateway's answer: {error}", error=True)
-        progress.explain(local.cluster(NAMESPACE), NAME)
+        say(f"error: the request through the gateway failed: {error}", error=True)
+        progress.explain(local.connect(NAMESPACE), NAME)
         return 1
     except KeyboardInterrupt:
-        say("\nstopped; `make demo` goes on from here, `make demo-down` removes it", error=True)
+        say(
+            "\nStopped. `make demo` continues from here; `make demo-down` removes the demo.",
+            error=True,
+        )
         return 130
     return 0
 
 
 def up() -> None:
-    """Bring the model up and ask it."""
+    """Start the model and ask it a question."""
     clock = Clock()
     with clock.stage("cluster"):
         local.run_module("dev.cluster", "up")
-        tools.path("helm")
+        tools.find("helm")
     with clock.stage("packages and model"):
         environment = Path(local.run_module("dev.serving_env"))
         model = Path(local.run_module("dev.model"))
     with clock.stage("images"):
         local.run_module("dev.images")
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     with clock.stage("operator (helm install)"):
         kube.ensure_namespace()
         with stage("claims for the model and the packages"):
@@ -91,7 +95,7 @@ def up() -> None:
             install(kube)
     with clock.stage(f"kubectl apply -f {SAMPLE.relative_to(local.REPOSITORY)}"):
         kube.run("apply", f"--filename={SAMPLE}")
-        wait(kube)
+        wait_for_model(kube)
     with clock.stage("first answer"):
         answer = talk(kube)
     say(f"\n{kube.run('get', 'llm').rstrip()}\n")
@@ -100,36 +104,36 @@ def up() -> None:
         f"\n  first token after {answer.first * 1000:.0f} ms, {answer.tokens} tokens in "
         f"{answer.seconds:.2f} s: {answer.tokens / answer.seconds:.1f} tokens/s"
     )
-    next_steps(kube)
+    print_next_steps(kube)
 
 
 def install(kube: Kube) -> None:
-    """Install the operator, with its pod restarted when its image is another one."""
+    """Install the operator; a new image restarts its pod."""
     key = r"podAnnotations.llmdeployment\.dev/image"
     operator = next(image for image in images.IMAGES if image.name == "operator")
     try:
-        kube.install_operator(f"--set-string={key}={images.revision(operator)}")
+        kube.install_operator(f"--set-string={key}={images.find_revision(operator)}")
     except KubeError:
         progress.explain(kube, NAME)
         raise
 
 
-def wait(kube: Kube) -> None:
-    """Wait for the model, and explain when it does not come."""
+def wait_for_model(kube: Kube) -> None:
+    """Wait for the model; print an explanation if it does not get ready."""
     try:
         progress.wait_ready(kube, NAME, READY_SECONDS, say)
     except StageError as error:
         progress.explain(kube, NAME)
         error.advice = (
-            "the Ready condition above names the cause; `make demo` again goes on from here, "
-            "`make demo-down` starts over"
+            "the Ready condition above names the cause. `make demo` continues from here; "
+            "`make demo-down` removes the demo, to start over"
         )
         raise
 
 
 def talk(kube: Kube) -> Answer:
-    """Ask the question and print the answer as it comes."""
-    with gateway(kube, NAME) as url:
+    """Ask the question and print the streamed answer."""
+    with connect_gateway(kube, NAME) as url:
         say(f"  question: {QUESTION}\n  answer:   ", end="")
         answer = ask(url, NAME, QUESTION, lambda piece: say(piece, end=""))
         say("")
@@ -138,7 +142,7 @@ def talk(kube: Kube) -> Answer:
 
 
 def check_answer(text: str) -> None:
-    """Refuse an answer that is not the known one.
+    """Check that an answer is the expected one.
 
     Raises:
         StageError: the answer does not name Paris.
@@ -147,38 +151,38 @@ def check_answer(text: str) -> None:
         return
     raise StageError(
         f"the answer is wrong: it does not name {EXPECTED}",
-        advice="the engine computes wrongly on this machine; `kubectl logs` of the worker pod shows its kernels",
+        advice="the engine computes wrongly on this machine. Look for its kernels in `kubectl logs` of the worker pod",
     )
 
 
-def next_steps(kube: Kube) -> None:
-    """Print what to try now."""
+def print_next_steps(kube: Kube) -> None:
+    """Print commands to try next."""
     say(
         f"\nTry next, after `export KUBECONFIG={kube.kubeconfig}`:\n"
         f"  kubectl -n {NAMESPACE} scale llm/{NAME} --replicas=2\n"
         f"  kubectl -n {NAMESPACE} patch llm/{NAME} --type=merge "
         """-p '{"spec":{"prompt":{"system":"Answer like a pirate."}}}'\n"""
         f"  kubectl -n {NAMESPACE} delete pod -l llmdeployment.dev/component=head  "
-        "# answers go on\n"
-        "`make demo-down` removes it all, `make cluster-down` the cluster too."
+        "# answers continue\n"
+        "`make demo-down` removes the demo; `make cluster-down` removes the cluster too."
     )
 
 
-def change() -> None:
+def run_canary() -> None:
     """Change the running demo under load."""
-    go_on(canary)
+    run_story(demonstrate_canary)
 
 
-def scale() -> None:
+def run_autoscale() -> None:
     """Let the running demo scale under load."""
-    go_on(autoscale)
+    run_story(demonstrate_autoscale)
 
 
-def go_on(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
-    """Tell a story of the running demo; bring it up first if it is not."""
+def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
+    """Run a story on the demo; start the demo first if it does not run."""
     if not is_up():
         up()
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     try:
         story(kube, NAME, SAMPLE.read_text(), say)
     except StageError:
@@ -187,18 +191,18 @@ def go_on(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> Non
 
 
 def is_up() -> bool:
-    """Whether there is a demo to change."""
+    """Return whether the demo runs."""
     try:
-        return local.cluster(NAMESPACE).get("llm", NAME) is not None
+        return local.connect(NAMESPACE).get("llm", NAME) is not None
     except StageError:
         return False
 
 
 def down() -> None:
     """Remove the release, the model, the volumes and the namespace."""
-    kube = local.cluster(NAMESPACE)
+    kube = local.connect(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is None:
-        say("there is no demo")
+        say("There is no demo to remove.")
         return
     with stage("LLMDeployments"):
         if kube.get("crd", "llmdeployments.llmdeployment.dev") is not None:
@@ -206,7 +210,7 @@ def down() -> None:
     with stage("operator (helm uninstall)"):
         kube.helm("uninstall", local.RELEASE, "--ignore-not-found", "--wait")
     with stage("pods end"):
-        # A namespace that is deleted with pods in it is looked at again after half their longest grace period: 330 s here.
+        # Kubernetes checks a deleted namespace with pods again only after half their longest grace period: 330 s here.
         kube.run("wait", "--for=delete", "pod", "--all", "--timeout=170s", seconds=180)
     with stage("namespace and volumes"):
         kube.run("delete", "namespace", NAMESPACE, "--wait", seconds=180)
@@ -214,7 +218,7 @@ def down() -> None:
 
 
 def say(text: str, *, end: str = "\n", error: bool = False) -> None:
-    """Print at once, also into a file that somebody follows."""
+    """Print and flush, for somebody who follows the output in a file."""
     print(text, end=end, flush=True, file=sys.stderr if error else sys.stdout)
 
 

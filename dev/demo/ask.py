@@ -1,4 +1,4 @@
-"""Asking a model through its gateway with the official client."""
+"""Asks a model through its gateway with the official client."""
 
 import socket
 import subprocess
@@ -13,18 +13,20 @@ from dev.cluster.stages import wait_until
 from dev.demo.kube import Kube
 
 CONNECT_SECONDS = 3
+"""Seconds that a connection may take."""
 ANSWER_SECONDS = 120
+"""Seconds that an answer may take."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back.
+    """An answer and its times.
 
     Attributes:
         text: the answer.
         first: seconds until its first piece.
         tokens: how many tokens the server counted.
-        seconds: until its end.
+        seconds: seconds until its end.
     """
 
     text: str
@@ -34,8 +36,8 @@ class Answer:
 
 
 @contextmanager
-def gateway(kube: Kube, name: str) -> Iterator[str]:
-    """The base URL of a gateway, from this machine: its Service where that can be reached, else a port-forward."""
+def connect_gateway(kube: Kube, name: str) -> Iterator[str]:
+    """Yield a gateway's base URL for this machine: its Service if that can be reached, else a port-forward."""
     service = kube.get("service", name)
     address = service["spec"]["clusterIP"] if service else "None"
     if _connects(address, 80):
@@ -55,7 +57,7 @@ def gateway(kube: Kube, name: str) -> Iterator[str]:
 
 
 def ask(url: str, model: str, question: str, show: Callable[[str], None]) -> Answer:
-    """Ask one question and show the answer as it comes."""
+    """Ask one question and show the streamed answer."""
     client = openai.OpenAI(base_url=url, api_key="none", timeout=ANSWER_SECONDS, max_retries=0)
     started, first, tokens, pieces = time.monotonic(), 0.0, 0, list[str]()
     stream = client.chat.completions.create(

@@ -1,7 +1,7 @@
-"""`make demo-canary`: three changes of the running demo under load, shown as they happen.
+"""`make demo-canary`: three changes of the running demo under load.
 
-A prompt (the same pods carry it), an engine argument (a Ray cluster of its own beside the old one), and a bad version that its own verdict
-takes back. It begins and ends with the sample as it is in the repository, so that it can be run again.
+The changes are a prompt (in the same pods), an engine argument (in a second Ray cluster beside the first), and a bad version that
+its verdict rolls back. The demo begins and ends with the repository's sample, so that it can run again.
 """
 
 import json
@@ -14,7 +14,7 @@ from bench.rollout_judge import OK, Answer, Applied, judge_cell
 
 from dev.cluster.stages import StageError, wait_until
 from dev.demo import progress
-from dev.demo.ask import gateway
+from dev.demo.ask import connect_gateway
 from dev.demo.kube import Kube, Object
 from dev.demo.load import Load
 
@@ -25,59 +25,62 @@ STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, **PAUSE}]
 JUDGED_STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, "analysis": True}]
 ERRORS = {"name": "errorRate", "tolerancePercent": 10}
 LENGTH = {"name": "outputTokens", "tokens": 100}
-"""Of all metrics the one that says the same on a slow machine and on a busy one."""
+"""The one metric that is the same on slow and on busy machines."""
 ROLLOUT = {
     "strategy": "Canary",
     "analysis": {"metrics": [ERRORS], "minRequests": 10},
     "progressDeadlineSeconds": 600,
     "rollbackWindow": "15m",
 }
-"""Wide tolerances, so that a minute of light load is enough for a verdict; a long window, so that the way back at the end is short."""
+"""Wide tolerances, so that a minute of light load is enough for a verdict. A long window, so that restoring the sample is quick."""
 AT_ONCE = {"rollbackWindow": "0s"}
 SECONDS = 600
+"""Seconds that one rollout may take."""
 EVERY_SECONDS = 15.0
-"""A line comes at least this often, so that nobody wonders whether it still runs."""
+"""Seconds between two lines, at most, so that nobody wonders whether the demo still runs."""
 
 Say = Callable[[str], None]
 
 
-def canary(kube: Kube, name: str, sample: str, say: Say) -> None:
+def demonstrate_canary(kube: Kube, name: str, sample: str, say: Say) -> None:
     """Change the running demo three times under load.
 
     Raises:
-        StageError: a rollout did not end as it should.
+        StageError: a rollout did not end as expected.
     """
     body: Object = yaml.safe_load(sample)
     begin = {**body["spec"], "rollout": {**ROLLOUT, "steps": STEPS}}
     begin["prompt"] = {"defaults": {"temperature": 0, "max_tokens": GOOD_TOKENS}}
-    say("== to begin with: short answers, the sample's engine")
-    # What an earlier run left warm would take over at once, without steps.
+    say("== preparation: short answers with the sample's engine")
+    # A revision that an earlier run kept warm would take over at once, without steps.
     replace_spec(kube, name, {**begin, "rollout": AT_ONCE})
     progress.wait_ready(kube, name, SECONDS, say)
     replace_spec(kube, name, begin)
     try:
-        with gateway(kube, name) as url, Load(url, name, PER_SECOND) as load:
+        with connect_gateway(kube, name) as url, Load(url, name, PER_SECOND) as load:
             changes = change_three_times(kube, name, begin, load, say)
     finally:
-        say("\n== back to the sample")
+        say("\n== restoring the sample")
         replace_spec(kube, name, body["spec"])
         progress.wait_ready(kube, name, SECONDS, say)
         replace_spec(kube, name, {**body["spec"], "rollout": AT_ONCE})
-        wait_until(lambda: not warm(kube, name), "nothing is kept warm", seconds=60)
+        wait_until(
+            lambda: not has_warm_replicas(kube, name), "no revision is kept warm", seconds=60
+        )
         replace_spec(kube, name, body["spec"])
     conclude(kube, load.answers, changes, say)
 
 
 def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Say) -> list[Applied]:
-    """Make the changes and return when the revisions of the good ones were asked for."""
-    changes = [Applied(stable(kube, name), time.monotonic())]
+    """Make the changes, and return each revision with the time at which it was applied."""
+    changes = [Applied(find_stable(kube, name), time.monotonic())]
 
     def change(title: str, spec: Object) -> None:
         say(f"\n== {title}")
         at = time.monotonic()
         replace_spec(kube, name, spec)
-        watch(kube, name, load, promoted, say)
-        changes.append(Applied(stable(kube, name), at))
+        watch(kube, name, load, is_promoted, say)
+        changes.append(Applied(find_stable(kube, name), at))
 
     prompt = {**begin["prompt"], "system": "Answer in one short sentence."}
     spec = {**begin, "prompt": prompt}
@@ -87,51 +90,56 @@ def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Sa
     change("2. another engine argument: a second Ray cluster beside the first", spec)
 
     say(
-        f"\n== 3. a bad version: every answer takes {BAD_TOKENS} tokens instead of {GOOD_TOKENS} at most"
+        f"\n== 3. a bad version: every answer has {BAD_TOKENS} tokens instead of at most {GOOD_TOKENS}"
     )
-    # Without ignore_eos the model ends its sentence early, and the bad version is not bad.
+    # Without ignore_eos the model ends its answer early, and the bad version would not be bad.
     endless = {**prompt["defaults"], "max_tokens": BAD_TOKENS, "ignore_eos": True}
     bad = {**prompt, "defaults": endless}
     analysis = {"metrics": [ERRORS, LENGTH], "minRequests": 10}
     rollout = {**ROLLOUT, "steps": JUDGED_STEPS, "analysis": analysis}
     changes.append(Applied("", time.monotonic()))
     replace_spec(kube, name, {**spec, "prompt": bad, "rollout": rollout})
-    watch(kube, name, load, rolled_back, say)
+    watch(kube, name, load, is_rolled_back, say)
     found = kube.get("llm", name) or {}
-    say(f"\n  {progress.condition(found, 'Degraded').get('message', '')}")
+    say(f"\n  {progress.find_condition(found, 'Degraded').get('message', '')}")
     return changes
 
 
 def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say: Say) -> None:
-    """Show a rollout until it is done: a line when shares, reason or verdict change, and now and then in between.
+    """Print a rollout until it is done: a line for each change of shares, reason or verdict, and at least every `EVERY_SECONDS`.
 
     Raises:
-        StageError: it is not done in time, or ended otherwise.
+        StageError: the rollout takes too long, or ends otherwise.
     """
     started, known, said_at = time.monotonic(), "", 0.0
     while True:
         found = kube.get("llm", name) or {}
         now = time.monotonic() - started
-        key, line = picture(found)
+        key, line = describe_rollout(found)
         if key != known or now - said_at > EVERY_SECONDS:
             failed = sum(answer.status != OK for answer in load.answers)
             say(f"{now:7.1f} s  {line}  [{failed} of {len(load.answers)} requests failed]")
             known, said_at = key, now
         if done(found):
             return
-        if done is promoted and rolled_back(found):
-            raise StageError(progress.condition(found, "Degraded").get("message", "rolled back"))
-        if done is rolled_back and promoted(found):
-            raise StageError("the bad version went through")
+        if done is is_promoted and is_rolled_back(found):
+            raise StageError(
+                progress.find_condition(found, "Degraded").get("message", "rolled back")
+            )
+        if done is is_rolled_back and is_promoted(found):
+            raise StageError(
+                "the bad version was promoted instead of rolled back",
+                advice="read the verdict in `kubectl llm status`",
+            )
         if now > SECONDS:
-            raise StageError(f"no end of this rollout after {SECONDS} s")
+            raise StageError(f"the rollout did not end within {SECONDS} s")
         time.sleep(0.5)  # why: polling
 
 
-def picture(found: Object) -> tuple[str, str]:
-    """Return what a change of is worth a line, and the line: shares, reason and verdict."""
+def describe_rollout(found: Object) -> tuple[str, str]:
+    """Return a key whose change is worth a line, and the line: shares, reason and verdict."""
     status = found.get("status", {})
-    progressing = progress.condition(found, "Progressing")
+    progressing = progress.find_condition(found, "Progressing")
     arm: dict[str, Any] = next(iter(status.get("arms") or []), {})
     verdict = arm.get("analysis", {})
     parts = [f"{status.get('traffic', ''):<20}", f"{progressing.get('reason', ''):<14}"]
@@ -145,39 +153,39 @@ def picture(found: Object) -> tuple[str, str]:
     return key, " ".join(parts)
 
 
-def promoted(found: Object) -> bool:
-    """Say whether the newest revision has everything."""
+def is_promoted(found: Object) -> bool:
+    """Return whether the newest revision has all traffic."""
     traffic = found.get("status", {}).get("traffic", "")
     arm: dict[str, Any] = next(iter(found.get("status", {}).get("arms") or []), {})
     return progress.is_ready(found) and "canary" not in arm and traffic.endswith(" 100%")
 
 
-def rolled_back(found: Object) -> bool:
-    """Say whether the newest revision was rolled back."""
-    degraded = progress.condition(found, "Degraded")
+def is_rolled_back(found: Object) -> bool:
+    """Return whether the newest revision was rolled back."""
+    degraded = progress.find_condition(found, "Degraded")
     fresh = degraded.get("observedGeneration") == found.get("metadata", {}).get("generation")
     return fresh and degraded.get("reason") == "RolledBack"
 
 
-def stable(kube: Kube, name: str) -> str:
-    """Return the number of the revision that serves, as answers carry it."""
+def find_stable(kube: Kube, name: str) -> str:
+    """Return the number of the stable revision, as in the header of answers."""
     return str((kube.get("llm", name) or {})["status"]["arms"][0]["stable"])
 
 
-def warm(kube: Kube, name: str) -> bool:
-    """Say whether the replicas of an earlier revision are kept."""
+def has_warm_replicas(kube: Kube, name: str) -> bool:
+    """Return whether an earlier revision is kept warm."""
     rows = (kube.get("llm", name) or {}).get("status", {}).get("arms") or []
     return any(row.get("warm") for row in rows)
 
 
 def replace_spec(kube: Kube, name: str, spec: Object) -> None:
-    """Make this the whole spec, whatever was there."""
+    """Replace the whole spec."""
     change = [{"op": "replace", "path": "/spec", "value": spec}]
     kube.run("patch", "llm", name, "--type=json", f"--patch={json.dumps(change)}")
 
 
 def conclude(kube: Kube, answers: list[Answer], changes: list[Applied], say: Say) -> None:
-    """Say what was lost: nothing, if all is well.
+    """Print how many requests failed, and how many users were moved back.
 
     Raises:
         StageError: requests failed, or users lost a revision they had.
@@ -189,8 +197,9 @@ def conclude(kube: Kube, answers: list[Answer], changes: list[Applied], say: Say
     slowest = max(answer.ended - answer.started for answer in answers)
     say(f"\n{kube.run('get', 'llm').rstrip()}\n")
     say(f"  {failed} of {len(answers)} requests failed; the slowest took {slowest:.1f} s")
-    say(f"  {moved} users were moved back in the two rollouts that went through")
+    say(f"  {moved} users were moved back in the two rollouts that were promoted")
     if failed or moved:
         raise StageError(
-            "something was lost", advice="the operator's log and `kubectl describe llm` say more"
+            "requests failed or users were moved back",
+            advice="read the operator's log and `kubectl describe llm`",
         )

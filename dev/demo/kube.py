@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from dev.cluster import tools
-from dev.cluster.__main__ import kubeconfig_path
+from dev.cluster.__main__ import find_kubeconfig
 from dev.cluster.stages import StageError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "charts" / "llmdeployment-operator"
 RELEASE = "llmdeployment-operator"
 CALL_SECONDS = 120
+"""Seconds that a call may take."""
 NOT_FOUND = "(NotFound)"
 
 Object = dict[str, Any]
 
 
 class KubeError(StageError):
-    """kubectl or helm refused; the message is theirs."""
+    """kubectl or helm failed; the message is from the program."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Kube:
         return self._run(self.kubectl(*arguments), stdin, seconds)
 
     def kubectl(self, *arguments: str) -> list[str]:
-        """A kubectl command line, for who starts it himself."""
+        """Return a kubectl command line, for callers that start it themselves."""
         return [
-            tools.path("kubectl"),
+            tools.find("kubectl"),
             f"--kubeconfig={self.kubeconfig}",
             f"--namespace={self.namespace}",
             *arguments,
@@ -57,10 +58,10 @@ class Kube:
     def helm(self, *arguments: str, seconds: float = CALL_SECONDS) -> str:
         """Run helm and return its output."""
         where = [f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
-        return self._run([tools.path("helm"), *where, *arguments], None, seconds)
+        return self._run([tools.find("helm"), *where, *arguments], None, seconds)
 
     def get(self, kind: str, name: str) -> Object | None:
-        """One object; None when there is none."""
+        """Return an object, or None if it does not exist."""
         try:
             found: Object = json.loads(self.run("get", kind, name, "--output=json"))
         except KubeError as error:
@@ -70,7 +71,7 @@ class Kube:
         return found
 
     def all(self, kind: str, selector: str = "") -> list[Object]:
-        """All objects of a kind (or several, comma separated), by labels."""
+        """Return all objects of one kind (or several, comma-separated) with the given labels."""
         text = self.run("get", kind, f"--selector={selector}", "--output=json")
         items: list[Object] = json.loads(text)["items"]
         return items
@@ -85,14 +86,14 @@ class Kube:
         self.run("patch", kind, name, "--type=merge", f"--patch={json.dumps(change)}")
 
     def ensure_namespace(self, labels: Mapping[str, str] | None = None) -> None:
-        """Make the namespace unless it is there."""
+        """Create the namespace if it does not exist."""
         metadata = {"name": self.namespace, "labels": dict(labels or {})}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
     def install_operator(self, *options: str) -> None:
         """Install or upgrade the operator from this checkout, and wait until it is ready.
 
-        The CRD is one for the whole cluster: whoever installs last owns it.
+        The cluster has one CRD, and the latest installation owns it.
         """
         what = ["upgrade", "--install", RELEASE, str(CHART), "--take-ownership"]
         self.helm(*what, "--wait", "--timeout=120s", *options, seconds=150)
@@ -108,25 +109,27 @@ class Kube:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise KubeError(f"no end after {seconds:.0f} s: {' '.join(command[:6])}") from error
+            raise KubeError(
+                f"`{' '.join(command[:6])}` did not end within {seconds:.0f} s"
+            ) from error
         if done.returncode:
             raise KubeError(done.stderr.strip() or f"{command[0]} exited with {done.returncode}")
         return done.stdout
 
 
-def cluster(namespace: str) -> Kube:
-    """The local cluster, which must be up."""
-    return Kube(kubeconfig_path(), namespace)
+def connect(namespace: str) -> Kube:
+    """Return the local cluster, which must be up."""
+    return Kube(find_kubeconfig(), namespace)
 
 
 def run_module(*arguments: str) -> str:
     """Run one of this project's own programs with its progress on the terminal, and return its last line.
 
     Raises:
-        StageError: it failed; it said itself why.
+        StageError: the program failed, and has printed why.
     """
     command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise StageError(f"`python -m {' '.join(arguments)}` failed, see above")
+        raise StageError(f"`python -m {' '.join(arguments)}` failed. Its output is above.")
     return (done.stdout.strip().splitlines() or [""])[-1]

@@ -10,27 +10,28 @@ import aiohttp
 from bench.rollout_judge import OK, Answer
 
 ANSWER_SECONDS = 300
+"""Seconds that an answer may take."""
 MOST_REQUESTS = 2000
 USERS = 30
 STREAM_END = "data: [DONE]"
-"""The last event of a stream that was not cut."""
+"""The last event of a complete stream."""
 QUESTIONS = ("Tell me a story about the sea.", "What is a lighthouse for?", "Describe a harbour.")
 
 Question = Callable[[int], tuple[str, dict[str, Any]]]
-"""From a request's number to who asks, or nobody, and the body without its model."""
+"""From a request's number to its user (empty for none), and its body without the model."""
 
 
-def conversation(number: int) -> tuple[str, dict[str, Any]]:
-    """Return a question of one of some users; the length of the answer is the revision's to say."""
+def build_conversation(number: int) -> tuple[str, dict[str, Any]]:
+    """Return a question of one of `USERS` users; the revision sets the length of the answer."""
     message = {"role": "user", "content": QUESTIONS[number % len(QUESTIONS)]}
     return f"user-{number % USERS}", {"messages": [message]}
 
 
 class Load:
-    """Asks a model from `with` to its end; bounded in number.
+    """Asks a model inside of `with`, at most `MOST_REQUESTS` times.
 
     Attributes:
-        answers: what came back so far, also of other loads that were given the same list.
+        answers: the answers so far, with those of other loads that share the list.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class Load:
         url: str,
         model: str,
         per_second: float,
-        question: Question = conversation,
+        question: Question = build_conversation,
         answers: list[Answer] | None = None,
     ) -> None:
         self.answers: list[Answer] = [] if answers is None else answers

@@ -1,4 +1,4 @@
-"""Waiting for an LLMDeployment, a line for each thing that changes; and what to show when it does not get there."""
+"""Waits for an LLMDeployment with a line per change, and explains why one does not get ready."""
 
 import sys
 import time
@@ -17,14 +17,17 @@ def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]
     """Wait until the LLMDeployment is Ready for its newest generation.
 
     Raises:
-        StageError: it is not in time.
+        StageError: it is not Ready within `seconds`.
     """
     started, known = time.monotonic(), dict[str, str]()
     while True:
         found = kube.get("llm", name)
         if found is None:
-            raise StageError(f"the LLMDeployment {name} is gone")
-        for line in _changes(_picture(kube, found), known):
+            raise StageError(
+                f"the LLMDeployment {name} does not exist (any more)",
+                advice="start over with `make demo`",
+            )
+        for line in _find_changes(_describe(kube, found), known):
             say(f"{time.monotonic() - started:7.1f} s  {line}")
         if is_ready(found):
             return
@@ -34,65 +37,65 @@ def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]
 
 
 def is_ready(found: Object) -> bool:
-    """Whether an LLMDeployment says that its newest generation serves."""
-    ready = condition(found, "Ready")
+    """Return whether an LLMDeployment is Ready for its newest generation."""
+    ready = find_condition(found, "Ready")
     return (
         ready.get("status") == "True"
         and ready.get("observedGeneration") == found["metadata"]["generation"]
     )
 
 
-def condition(found: Object, kind: str) -> dict[str, str]:
-    """One of its conditions; empty when it has none such."""
+def find_condition(found: Object, kind: str) -> dict[str, str]:
+    """Return a condition, or an empty dict if there is none."""
     conditions: list[dict[str, str]] = found.get("status", {}).get("conditions", [])
     return next((each for each in conditions if each["type"] == kind), {})
 
 
 def explain(kube: Kube, name: str) -> None:
-    """Print what is needed to see why it does not get ready. No Secret is read."""
-    _section("conditions")
+    """Print conditions, events, pods and logs of an LLMDeployment that does not get ready. Reads no Secret."""
+    _print_section("conditions")
     for each in (kube.get("llm", name) or {}).get("status", {}).get("conditions", []):
-        _line(f"{each['type']}={each['status']} {each['reason']}: {each.get('message', '')}")
-    _section("events")
+        _print_line(f"{each['type']}={each['status']} {each['reason']}: {each.get('message', '')}")
+    _print_section("events")
     _show(kube, "get", "events", "--sort-by=.lastTimestamp", last=EVENTS)
-    _section("pods")
+    _print_section("pods")
     _show(kube, "get", "pods", "--output=wide")
     pods = kube.all("pods", f"{OWNER}={name}")
-    troubled = [pod for pod in pods if not _pod_ready(pod)] or pods
+    troubled = [pod for pod in pods if not _is_pod_ready(pod)] or pods
     for pod in troubled[:PODS]:
         pod_name = pod["metadata"]["name"]
-        _section(f"end of the log of {pod_name}")
+        _print_section(f"end of the log of {pod_name}")
         options = ["--all-containers", f"--tail={LOG_LINES}", "--ignore-errors"]
         _show(kube, "logs", pod_name, *options)
-    _section("end of the operator's log")
+    _print_section("end of the operator's log")
     _show(kube, "logs", "--selector=app.kubernetes.io/name=llmdeployment-operator", "--tail=15")
 
 
-def _picture(kube: Kube, found: Object) -> dict[str, str]:
-    """What is shown, by what it is about."""
+def _describe(kube: Kube, found: Object) -> dict[str, str]:
+    """Return the lines to show, by the name of their condition or pod."""
     now = {}
     for each in found.get("status", {}).get("conditions", []):
         # why: a message may count seconds; the reason and the state are what changes.
         text = f"{each['type']}={each['status']} ({each['reason']})"
         now[each["type"]] = text
     for pod in kube.all("pods", f"{OWNER}={found['metadata']['name']}"):
-        now[pod["metadata"]["name"]] = f"pod {pod['metadata']['name']}: {_pod_state(pod)}"
+        now[pod["metadata"]["name"]] = f"pod {pod['metadata']['name']}: {_describe_pod(pod)}"
     return now
 
 
-def _changes(now: dict[str, str], known: dict[str, str]) -> list[str]:
+def _find_changes(now: dict[str, str], known: dict[str, str]) -> list[str]:
     lines = [text for key, text in now.items() if known.get(key) != text]
     known.update(now)
     return lines
 
 
-def _pod_ready(pod: Object) -> bool:
+def _is_pod_ready(pod: Object) -> bool:
     conditions = pod.get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-def _pod_state(pod: Object) -> str:
-    if _pod_ready(pod):
+def _describe_pod(pod: Object) -> str:
+    if _is_pod_ready(pod):
         return "ready"
     status = pod.get("status", {})
     containers = status.get("initContainerStatuses", []) + status.get("containerStatuses", [])
@@ -101,11 +104,11 @@ def _pod_state(pod: Object) -> str:
     return next((reason for reason in waiting if reason), phase)
 
 
-def _section(title: str) -> None:
+def _print_section(title: str) -> None:
     print(f"\n--- {title}", file=sys.stderr)
 
 
-def _line(text: str) -> None:
+def _print_line(text: str) -> None:
     print(f"  {text}", file=sys.stderr)
 
 
@@ -115,4 +118,4 @@ def _show(kube: Kube, *arguments: str, last: int = 40) -> None:
     except KubeError as error:
         lines = [str(error)]
     for text in lines[-last:]:
-        _line(text)
+        _print_line(text)

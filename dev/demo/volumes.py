@@ -1,4 +1,4 @@
-"""Folders of this machine as claims in the cluster: the model, and the packages of the serving image."""
+"""Provides folders of this machine as claims in the cluster: the model, and the packages of the serving image."""
 
 import hashlib
 from pathlib import Path
@@ -7,13 +7,13 @@ from dev.demo.kube import Kube, Object
 
 LABEL = "llmdeployment.dev/demo-volumes"
 SIZE = "16Gi"
-"""Of no meaning for a folder, but a claim has to ask for something."""
+"""Required by a claim, without meaning for a folder."""
 
 
 def provide(kube: Kube, folders: dict[str, Path]) -> None:
-    """Make a read-only claim for each folder, in the namespace.
+    """Create a read-only claim for each folder in the namespace.
 
-    Each has a volume of its own: a volume belongs to one claim. A volume's source cannot be changed, so its name holds the path.
+    Each claim has its own volume. A volume's source cannot change, so the volume's name has a hash of the path.
     """
     for claim, folder in folders.items():
         volume = f"{kube.namespace}-{claim}-{_short(folder)}"

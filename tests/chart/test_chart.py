@@ -35,7 +35,7 @@ Helm = Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def helm() -> Helm:
     try:
-        program = tools.path("helm")
+        program = tools.find("helm")
     except StageError as error:
         pytest.skip(reason=f"helm cannot be had here: {error.explain()}")
 

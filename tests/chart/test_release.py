@@ -27,7 +27,7 @@ CHART = f"llmdeployment-operator-{VERSION}.tgz"
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that git knows, committed in a repository of their own, after a dry run."""
     try:
-        tools.path("helm")
+        tools.find("helm")
     except StageError as error:
         pytest.skip(reason=f"helm cannot be had here: {error.explain()}")
     root = tmp_path_factory.mktemp("checkout")

@@ -20,7 +20,7 @@ def test_the_programs_answer_and_take_objects(
 
     api.call(control_plane.access, "POST", path, pod)
 
-    assert "one" in cluster.kubectl(control_plane, "get", "pods", "-n", namespace)
+    assert "one" in cluster.run_kubectl(control_plane, "get", "pods", "-n", namespace)
 
 
 def test_a_stranger_is_refused(control_plane: cluster.ControlPlane) -> None:
@@ -47,5 +47,5 @@ def test_a_restart_keeps_url_and_data_and_stop_leaves_no_process(
         plane.stop()
 
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
-    assert not processes.running(tmp_path, "etcd")
-    assert not processes.running(tmp_path, "kube-apiserver")
+    assert not processes.find_running(tmp_path, "etcd")
+    assert not processes.find_running(tmp_path, "kube-apiserver")

@@ -16,7 +16,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 @pytest.fixture(scope="session")
 def kube() -> Iterator[Kube]:
     """A namespace under the restricted Pod Security Standard, with the operator and its claims in it."""
-    found = local.cluster(NAMESPACE)
+    found = local.connect(NAMESPACE)
     try:
         found.get("node", "any")
     except (KubeError, StageError) as error:

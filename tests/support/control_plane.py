@@ -21,7 +21,7 @@ def cannot_have(items: Iterable[pytest.Item], fixture: str = "control_plane") ->
         return ""
     try:
         for name in PROGRAMS:
-            tools.path(name)
+            tools.find(name)
     except StageError as error:
         return error.explain()
     return ""

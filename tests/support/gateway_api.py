@@ -17,7 +17,7 @@ def install(plane: ControlPlane) -> None:
     Raises:
         StageError: the CRD cannot be had.
     """
-    text = (tools.gateway_api() / "gateway.networking.k8s.io_httproutes.yaml").read_text()
+    text = (tools.ensure_gateway_api() / "gateway.networking.k8s.io_httproutes.yaml").read_text()
     body = yaml.safe_load(text)
     api.apply(plane.access, _CRD, {key: body[key] for key in body if key != "status"})
     until(lambda: served(plane), 20, "HTTPRoutes are served")

@@ -1,4 +1,4 @@
-"""Finding and removing what a node leaves on a machine: also a node that died at once.
+"""Finds and removes what a node leaves on a machine, even a node that died suddenly.
 
 Everything is found by where it is or what it is called, not by memory, so that it works when the
 process records are gone.
@@ -24,8 +24,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 POD_CGROUP = "kubepods"
 
 
-def mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
-    """The mount points at or below some folders, innermost first.
+def list_mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
+    """Return the mount points at or below some folders, innermost first.
 
     Args:
         mounts: the text of /proc/mounts.
@@ -39,12 +39,12 @@ def mounts_below(mounts: str, folders: tuple[Path, ...]) -> list[str]:
 
 
 def unescape(text: str) -> str:
-    r"""A path as /proc/mounts writes it, for example `a\040b` for `a b`."""
+    r"""Return a path as /proc/mounts writes it, for example `a\040b` for `a b`."""
     return re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), text)
 
 
-def rules_to_remove(saved: str) -> str:
-    """Input for `iptables-restore --noflush` that removes the node's rules and chains.
+def build_removal_rules(saved: str) -> str:
+    """Return input for `iptables-restore --noflush` that removes the node's rules and chains.
 
     Example: `:KUBE-SERVICES - [0:0]` and `-A PREROUTING -j KUBE-SERVICES` give
     `-D PREROUTING -j KUBE-SERVICES`, then `-F KUBE-SERVICES`, then `-X KUBE-SERVICES`.
@@ -66,18 +66,18 @@ def rules_to_remove(saved: str) -> str:
 
 
 def is_jump_from_outside(line: str) -> bool:
-    """Whether a saved rule belongs to somebody else's chain and leads into one of ours."""
+    """Return whether a saved rule is in a foreign chain and jumps to one of ours."""
     found = re.match(r"-A (\S+) .*-[jg] (\S+)", line)
     return bool(found and found[2].startswith(OUR_CHAINS) and not found[1].startswith(OUR_CHAINS))
 
 
-def processes_named(name: str) -> list[int]:
-    """The pids of live programs by their file name (not by a match somewhere in the arguments)."""
-    return [pid for pid, words in command_lines() if words and Path(words[0]).name == name]
+def find_processes(name: str) -> list[int]:
+    """Return the pids of live programs by their file name (not by a match somewhere in the arguments)."""
+    return [pid for pid, words in list_command_lines() if words and Path(words[0]).name == name]
 
 
-def command_lines() -> list[tuple[int, list[str]]]:
-    """Every process's pid and arguments."""
+def list_command_lines() -> list[tuple[int, list[str]]]:
+    """Return every process's pid and arguments."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -87,52 +87,59 @@ def command_lines() -> list[tuple[int, list[str]]]:
     return found
 
 
-def shims() -> list[int]:
-    """Pids of the shims of our containerd, which outlive it."""
+def list_shims() -> list[int]:
+    """Return the pids of our containerd's shims, which survive it."""
     socket = str(RUN / "containerd.sock")
     return [
         pid
-        for pid, words in command_lines()
+        for pid, words in list_command_lines()
         if Path(words[0]).name.startswith("containerd-shim") and socket in words
     ]
 
 
-def pod_cgroups() -> list[Path]:
-    """The pods' cgroups in every hierarchy, innermost first."""
+def list_pod_cgroups() -> list[Path]:
+    """Return the pods' cgroups in every hierarchy, innermost first."""
     roots = [path for depth in ("", "*/") for path in CGROUPS.glob(depth + POD_CGROUP)]
     found = [Path(folder) for root in roots for folder, _, _ in os.walk(root)]
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
 
-def pod_pids() -> list[int]:
-    """Pids of everything that runs in a pod."""
+def list_pod_pids() -> list[int]:
+    """Return the pids of all processes in pods."""
     found: set[int] = set()
-    for group in pod_cgroups():
+    for group in list_pod_cgroups():
         with contextlib.suppress(OSError):
             found.update(map(int, (group / "cgroup.procs").read_text().split()))
     return sorted(found)
 
 
-def pods() -> None:
-    """End all containers; where containerd answers it forgets them, so that no pod comes back."""
+def end_pods() -> None:
+    """End all containers; remove them from containerd if it answers, so that no pod returns."""
     for what in (("tasks", "delete", "--force"), ("containers", "delete")):
         listing = subprocess.run(
-            images.ctr(what[0], "ls", "-q"), capture_output=True, text=True, check=False
+            images.build_ctr_command(what[0], "ls", "-q"),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         names = listing.stdout.split() if listing.returncode == 0 else []
         if names:
-            subprocess.run(images.ctr(*what, *names), capture_output=True, check=False)
-    for pid in [*shims(), *pod_pids()]:
+            subprocess.run(
+                images.build_ctr_command(*what, *names), capture_output=True, check=False
+            )
+    for pid in [*list_shims(), *list_pod_pids()]:
         processes.send(pid, signal.SIGKILL)
-    wait_until(lambda: not pod_pids() and not shims(), "the pods' processes end", seconds=20)
+    wait_until(
+        lambda: not list_pod_pids() and not list_shims(), "the pods' processes end", seconds=20
+    )
 
 
-def host() -> None:
+def clean_host() -> None:
     """Remove mounts, interfaces, rules, cgroups and stray files."""
     unmount()
-    interfaces()
-    rules()
-    for group in pod_cgroups():
+    remove_interfaces()
+    remove_rules()
+    for group in list_pod_cgroups():
         with contextlib.suppress(OSError):
             group.rmdir()
     for pattern in (f"results/{network.NETWORK_NAME}-*", "results/cni-loopback-*"):
@@ -145,24 +152,24 @@ def host() -> None:
 
 def unmount() -> None:
     """Unmount everything below the node's folders."""
-    for point in mounts_below(Path("/proc/mounts").read_text(), (RUN, NODE, IMAGES)):
+    for point in list_mounts_below(Path("/proc/mounts").read_text(), (RUN, NODE, IMAGES)):
         subprocess.run(["umount", "--lazy", point], capture_output=True, check=False)
 
 
-def interfaces() -> None:
-    """Remove the bridge, what hangs on it, and the node's address."""
+def remove_interfaces() -> None:
+    """Remove the bridge, its interfaces, and the node's address."""
     if (bridge := Path("/sys/class/net") / BRIDGE).exists():
         for port in (bridge / "brif").iterdir():
-            quiet("ip", "link", "delete", port.name)
-        quiet("ip", "link", "delete", BRIDGE)
-    quiet("ip", "address", "delete", f"{NODE_IP}/32", "dev", "lo")
+            run_quietly("ip", "link", "delete", port.name)
+        run_quietly("ip", "link", "delete", BRIDGE)
+    run_quietly("ip", "address", "delete", f"{NODE_IP}/32", "dev", "lo")
 
 
-def rules() -> None:
+def remove_rules() -> None:
     """Remove the rules of kube-proxy, kubelet and CNI from iptables and ip6tables."""
     for save in TABLES_SAVE:
         saved = subprocess.run([save], capture_output=True, text=True, check=False).stdout
-        if text := rules_to_remove(saved):
+        if text := build_removal_rules(saved):
             done = subprocess.run(
                 [save.replace("save", "restore"), "--noflush"],
                 input=text,
@@ -174,14 +181,14 @@ def rules() -> None:
                 raise StageError(f"cannot remove iptables rules: {done.stderr.strip()}")
 
 
-def quiet(*command: str) -> None:
+def run_quietly(*command: str) -> None:
     """Run a command that may have nothing to do."""
     subprocess.run(command, capture_output=True, check=False)
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder, but never through a mount: that would delete somebody's files."""
-    if mounts_below(Path("/proc/mounts").read_text(), (folder,)):
+    """Remove a folder, but never through a mount, which would delete other files."""
+    if list_mounts_below(Path("/proc/mounts").read_text(), (folder,)):
         raise StageError(
             f"something is still mounted below {folder}",
             advice=f"see `grep {folder} /proc/mounts`, end what uses it, and try again",

@@ -1,4 +1,4 @@
-"""Asking the cluster's DNS one question, to know that it answers."""
+"""Asks the cluster's DNS one question, to check that it answers."""
 
 import secrets
 import socket
@@ -9,8 +9,8 @@ from dev.cluster.embedded.addresses import DNS_IP, DOMAIN
 ASK_SECONDS = 1.0
 
 
-def answers() -> bool:
-    """Whether CoreDNS resolves `kubernetes.default` through its Service (RFC 1035, UDP)."""
+def is_answering() -> bool:
+    """Return whether CoreDNS resolves `kubernetes.default` through its Service (RFC 1035, UDP)."""
     number = secrets.randbelow(65536)
     labels = f"kubernetes.default.svc.{DOMAIN}".split(".")
     name = b"".join(bytes([len(label)]) + label.encode() for label in labels) + b"\0"

@@ -1,4 +1,4 @@
-"""The node's own two images, packed by hand: one static program each needs no builder."""
+"""The node's own two images. Each is one static program, so they need no builder."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ PAUSE = "localhost/llmdeployment/pause:1"
 COREDNS = f"localhost/llmdeployment/coredns:{tools.COREDNS}"
 
 
-def archive(path: Path, reference: str, program: Path) -> None:
+def write_archive(path: Path, reference: str, program: Path) -> None:
     """Write a docker-archive of an image that holds one program and runs it."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -23,7 +23,7 @@ def archive(path: Path, reference: str, program: Path) -> None:
         add_file(tar, "etc/passwd", b"nonroot:x:65532:65532::/:/none\n", 0o644)
     data = layer.getvalue()
     config = {
-        "architecture": machine_architecture(),
+        "architecture": find_architecture(),
         "os": "linux",
         "config": {"Entrypoint": [f"/usr/bin/{program.name}"], "User": "65532:65532"},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(data).hexdigest()}"]},
@@ -44,39 +44,45 @@ def add_file(tar: tarfile.TarFile, name: str, data: bytes, mode: int) -> None:
     tar.addfile(entry, io.BytesIO(data))
 
 
-def machine_architecture() -> str:
-    """This machine's architecture in Go's words."""
+def find_architecture() -> str:
+    """Return this machine's architecture in Go's words."""
     done = subprocess.run(
         ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
 
-def ctr(*arguments: str) -> list[str]:
-    """A command line for the node's containerd."""
+def build_ctr_command(*arguments: str) -> list[str]:
+    """Return a command line for the node's containerd."""
     return ["ctr", f"--address={RUN / 'containerd.sock'}", "--namespace=k8s.io", *arguments]
 
 
-def present() -> set[str]:
-    """The references of all images on the node."""
-    done = subprocess.run(ctr("images", "ls", "-q"), capture_output=True, text=True, check=False)
+def list_present() -> set[str]:
+    """Return the references of all images on the node."""
+    done = subprocess.run(
+        build_ctr_command("images", "ls", "-q"), capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        raise StageError(f"containerd does not list images: {done.stderr.strip()}")
+        raise StageError(f"containerd cannot list its images: {done.stderr.strip()}")
     return set(done.stdout.split())
 
 
 def load(path: Path) -> None:
     """Put a docker-archive's image on the node."""
-    command = ctr("images", "import", str(path))
-    run_logged(command, NODE / "logs" / "images.log", advice="is it a docker-archive? start: up")
+    command = build_ctr_command("images", "import", str(path))
+    run_logged(
+        command,
+        NODE / "logs" / "images.log",
+        advice="check that it is a docker-archive and that the node runs (`python3 -m dev.cluster up`)",
+    )
 
 
 def ensure() -> None:
-    """Put the node's own images on it."""
-    here = present()
+    """Load the node's own images onto it."""
+    here = list_present()
     for reference, program in ((PAUSE, "pause"), (COREDNS, "coredns")):
         if reference not in here:
             scratch = RUN / f"{program}.tar"
-            archive(scratch, reference, Path(tools.path(program)))
+            write_archive(scratch, reference, Path(tools.find(program)))
             load(scratch)
             scratch.unlink()

@@ -1,4 +1,4 @@
-"""Objects the node starts with: DNS, the default StorageClass, one binding."""
+"""Objects that the node starts with: DNS, the default StorageClass, one binding."""
 
 import re
 from pathlib import Path
@@ -16,8 +16,8 @@ DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
 
 
-def resolver() -> Path | None:
-    """A resolv.conf with a name server that a pod can reach too; none on a machine without."""
+def find_resolver() -> Path | None:
+    """Return a resolv.conf whose name server pods can reach too, or None."""
     for path in RESOLVERS:
         if path.exists() and re.search(
             r"^nameserver (?!127\.|::1)", path.read_text(), re.MULTILINE
@@ -26,7 +26,7 @@ def resolver() -> Path | None:
     return None
 
 
-def corefile() -> str:
+def build_corefile() -> str:
     """CoreDNS's configuration. Names outside the cluster go where the machine asks."""
     lines = [
         ".:53 {",
@@ -37,7 +37,7 @@ def corefile() -> str:
         "        pods insecure",
         "        ttl 5",
         "    }",
-        *(["    forward . /etc/resolv.conf"] if resolver() else []),
+        *(["    forward . /etc/resolv.conf"] if find_resolver() else []),
         "    cache 5",
         "    reload",
         "}",
@@ -47,13 +47,13 @@ def corefile() -> str:
 
 def ensure(access: api.Access) -> None:
     """Apply all of them."""
-    for path, body in [*permissions(), *storage(), *dns()]:
+    for path, body in [*build_permissions(), *build_storage(), *build_dns()]:
         api.apply(access, path, body)
 
 
-def permissions() -> list[tuple[str, dict[str, Any]]]:
-    """What kubeadm's certificates count on: the API server calls the kubelet as this group."""
-    binding = cluster_role_binding("kubeadm:cluster-admins", "cluster-admin")
+def build_permissions() -> list[tuple[str, dict[str, Any]]]:
+    """Return the bindings that kubeadm's certificates need: the API server calls the kubelet as this group."""
+    binding = build_cluster_role_binding("kubeadm:cluster-admins", "cluster-admin")
     binding["subjects"] = [
         {
             "apiGroup": "rbac.authorization.k8s.io",
@@ -64,8 +64,8 @@ def permissions() -> list[tuple[str, dict[str, Any]]]:
     return [(f"{RBAC}/clusterrolebindings/kubeadm:cluster-admins", binding)]
 
 
-def cluster_role_binding(name: str, role: str) -> dict[str, Any]:
-    """A binding to a ClusterRole, its subjects left open."""
+def build_cluster_role_binding(name: str, role: str) -> dict[str, Any]:
+    """Return a binding to a ClusterRole, without subjects."""
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRoleBinding",
@@ -78,8 +78,8 @@ def cluster_role_binding(name: str, role: str) -> dict[str, Any]:
     }
 
 
-def storage() -> list[tuple[str, dict[str, Any]]]:
-    """The default StorageClass, served by `dev.cluster.embedded.storage`."""
+def build_storage() -> list[tuple[str, dict[str, Any]]]:
+    """Return the default StorageClass, served by `dev.cluster.embedded.storage`."""
     body = {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
@@ -94,7 +94,7 @@ def storage() -> list[tuple[str, dict[str, Any]]]:
     return [(f"/apis/storage.k8s.io/v1/storageclasses/{CLASS}", body)]
 
 
-def dns() -> list[tuple[str, dict[str, Any]]]:
+def build_dns() -> list[tuple[str, dict[str, Any]]]:
     """CoreDNS with the names and labels every cluster has, so that NetworkPolicies can name it."""
     name = "coredns"
     metadata = {"name": name, "namespace": "kube-system"}
@@ -115,14 +115,14 @@ def dns() -> list[tuple[str, dict[str, Any]]]:
             },
         ],
     }
-    binding = cluster_role_binding("system:coredns", "system:coredns")
+    binding = build_cluster_role_binding("system:coredns", "system:coredns")
     binding["subjects"] = [{"kind": "ServiceAccount", **metadata}]
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}
     config = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": metadata,
-        "data": {"Corefile": corefile()},
+        "data": {"Corefile": build_corefile()},
     }
     service = {
         "apiVersion": "v1",
@@ -140,11 +140,11 @@ def dns() -> list[tuple[str, dict[str, Any]]]:
         (f"{SYSTEM}/serviceaccounts/{name}", account),
         (f"{SYSTEM}/configmaps/{name}", config),
         (f"{SYSTEM}/services/kube-dns", service),
-        (f"/apis/apps/v1/namespaces/kube-system/deployments/{name}", dns_deployment()),
+        (f"/apis/apps/v1/namespaces/kube-system/deployments/{name}", build_dns_deployment()),
     ]
 
 
-def dns_deployment() -> dict[str, Any]:
+def build_dns_deployment() -> dict[str, Any]:
     """CoreDNS's Deployment: one restricted pod that may bind port 53."""
     container = {
         "name": "coredns",

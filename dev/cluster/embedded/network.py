@@ -32,11 +32,11 @@ def ensure() -> None:
         if path.read_text().strip() != value:
             path.write_text(value)
     CNI_CONFIG.parent.mkdir(parents=True, exist_ok=True)
-    CNI_CONFIG.write_text(json.dumps(cni_config(), indent=1))
+    CNI_CONFIG.write_text(json.dumps(build_cni_config(), indent=1))
 
 
 def save_sysctls() -> None:
-    """Note what the host had, once, for `restore_sysctls`."""
+    """Save the host's settings once, for `restore_sysctls`."""
     if SAVED.exists():
         return
     RUN.mkdir(parents=True, exist_ok=True)
@@ -45,14 +45,14 @@ def save_sysctls() -> None:
 
 
 def restore_sysctls() -> None:
-    """Give the host back what it had."""
+    """Restore the host's saved settings."""
     if SAVED.exists():
         for name, value in json.loads(SAVED.read_text()).items():
             (Path("/proc/sys") / name).write_text(value)
 
 
-def cni_config() -> dict[str, object]:
-    """A bridge with addresses from a local pool, and host ports."""
+def build_cni_config() -> dict[str, object]:
+    """Return the CNI configuration: a bridge with addresses from a local pool, and host ports."""
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,

@@ -1,10 +1,10 @@
-"""Debian packages the node needs; only what is missing is installed."""
+"""Installs the missing Debian packages that the node needs."""
 
 import os
 import shutil
 from pathlib import Path
 
-from dev.cluster.go_builds import log_of
+from dev.cluster.go_builds import locate_log
 from dev.cluster.stages import run_logged, stage
 
 PROGRAMS = {
@@ -19,13 +19,13 @@ PROGRAMS = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
 }
-"""Program, and the package that brings it. buildah and debootstrap are for `make images`."""
+"""A program, and the package that has it. buildah and debootstrap are for `make images`."""
 CNI = Path("/usr/lib/cni")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing() -> list[str]:
-    """The packages to install."""
+def list_missing() -> list[str]:
+    """Return the packages to install."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     names = {
         package for program, package in PROGRAMS.items() if not shutil.which(program, path=path)
@@ -36,11 +36,11 @@ def missing() -> list[str]:
 
 
 def ensure() -> None:
-    """Install what is missing, without letting a package start a service of its own."""
-    names = missing()
+    """Install missing packages, and let none of them start a service."""
+    names = list_missing()
     if not names:
         return
-    log = log_of("packages")
+    log = locate_log("packages")
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     advice = "run `apt-get update` and install these packages by hand: " + " ".join(names)
     with stage(f"installing {len(names)} packages (once)"):

@@ -1,4 +1,4 @@
-"""Certificates and kubeconfigs, made by kubeadm's own phases."""
+"""Certificates and kubeconfigs, created by kubeadm's phases."""
 
 import json
 import secrets
@@ -19,13 +19,13 @@ DONE = NODE / "pki.done"
 
 
 def ensure() -> None:
-    """Make what the node's programs prove themselves with, once in the node's life."""
+    """Create the credentials of the node's programs once."""
     if DONE.exists():
         return
     CERTIFICATES.mkdir(parents=True, exist_ok=True)
     config = NODE / "kubeadm.json"
-    config.write_text("\n---\n".join(json.dumps(part) for part in kubeadm_config()))
-    kubeadm = tools.path("kubeadm")
+    config.write_text("\n---\n".join(json.dumps(part) for part in build_kubeadm_config()))
+    kubeadm = tools.find("kubeadm")
     log = NODE / "logs" / "kubeadm.log"
     run_logged([kubeadm, "init", "phase", "certs", "all", f"--config={config}"], log)
     for component in COMPONENTS:
@@ -35,8 +35,8 @@ def ensure() -> None:
     DONE.touch()
 
 
-def kubeadm_config() -> list[dict[str, object]]:
-    """What kubeadm has to know. Elliptic curve keys: RSA keys cost seconds to make."""
+def build_kubeadm_config() -> list[dict[str, object]]:
+    """Return kubeadm's configuration, with elliptic curve keys, because RSA keys take seconds to create."""
     version = "kubeadm.k8s.io/v1beta4"
     return [
         {
@@ -60,7 +60,7 @@ def kubeadm_config() -> list[dict[str, object]]:
 
 
 def write_tokens() -> None:
-    """Tokens for the administrator and for kube-proxy, and kubeconfigs that hold them."""
+    """Write tokens for the administrator and for kube-proxy, and kubeconfigs with them."""
     admin, proxy = secrets.token_hex(16), secrets.token_hex(16)
     lines = [f'{admin},admin,admin,"system:masters"', f"{proxy},system:kube-proxy,kube-proxy"]
     api.write_private(TOKENS, "\n".join(lines) + "\n")
@@ -70,11 +70,11 @@ def write_tokens() -> None:
     api.write_kubeconfig(PROXY_KUBECONFIG, api.Access(URL, ca, proxy), user="kube-proxy")
 
 
-def access() -> api.Access:
-    """The administrator's access to the node's API server."""
+def build_access() -> api.Access:
+    """Return the administrator's access to the node's API server."""
     return api.Access(URL, CERTIFICATES / "ca.crt", TOKEN.read_text())
 
 
-def certificate(name: str) -> Path:
-    """The path of one certificate or key."""
+def locate_certificate(name: str) -> Path:
+    """Return the path of one certificate or key."""
     return CERTIFICATES / name

@@ -1,4 +1,4 @@
-"""The node's processes: what each is called and the command line it runs with."""
+"""The command lines of the node's processes."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from dev.cluster.embedded.addresses import (
     URL,
 )
 from dev.cluster.embedded.images import PAUSE
-from dev.cluster.embedded.manifests import resolver
+from dev.cluster.embedded.manifests import find_resolver
 from dev.cluster.embedded.packages import CNI
 from dev.cluster.paths import IMAGES, NODE, RUN
 
@@ -26,11 +26,11 @@ KUBELET = NODE / "kubelet"
 CAP_SYS_RESOURCE = 24
 
 
-def etcd() -> list[str]:
-    """Over TLS on the node's own address, so that no other user and no other etcd is in the way."""
+def build_etcd_command() -> list[str]:
+    """Return etcd's command line: TLS on the node's own address, so that it conflicts with no other user or etcd."""
     client, peer = f"https://{NODE_IP}:2379", f"https://{NODE_IP}:2380"
     return [
-        tools.path("etcd"),
+        tools.find("etcd"),
         f"--name={NODE_NAME}",
         f"--data-dir={NODE / 'etcd'}",
         f"--listen-client-urls={client}",
@@ -38,23 +38,23 @@ def etcd() -> list[str]:
         f"--listen-peer-urls={peer}",
         f"--initial-advertise-peer-urls={peer}",
         f"--initial-cluster={NODE_NAME}={peer}",
-        f"--cert-file={pki.certificate('etcd/server.crt')}",
-        f"--key-file={pki.certificate('etcd/server.key')}",
-        f"--trusted-ca-file={pki.certificate('etcd/ca.crt')}",
+        f"--cert-file={pki.locate_certificate('etcd/server.crt')}",
+        f"--key-file={pki.locate_certificate('etcd/server.key')}",
+        f"--trusted-ca-file={pki.locate_certificate('etcd/ca.crt')}",
         "--client-cert-auth",
-        f"--peer-cert-file={pki.certificate('etcd/peer.crt')}",
-        f"--peer-key-file={pki.certificate('etcd/peer.key')}",
-        f"--peer-trusted-ca-file={pki.certificate('etcd/ca.crt')}",
+        f"--peer-cert-file={pki.locate_certificate('etcd/peer.crt')}",
+        f"--peer-key-file={pki.locate_certificate('etcd/peer.key')}",
+        f"--peer-trusted-ca-file={pki.locate_certificate('etcd/ca.crt')}",
         "--peer-client-cert-auth",
         "--log-level=warn",
     ]
 
 
-def apiserver() -> list[str]:
-    """The API server as kubeadm would run it."""
-    file = pki.certificate
+def build_apiserver_command() -> list[str]:
+    """Return the API server's command line, as kubeadm would run it."""
+    file = pki.locate_certificate
     return [
-        tools.path("kube-apiserver"),
+        tools.find("kube-apiserver"),
         f"--advertise-address={NODE_IP}",
         f"--bind-address={NODE_IP}",
         "--secure-port=6443",
@@ -87,10 +87,10 @@ def apiserver() -> list[str]:
     ]
 
 
-def controller(program: str, kubeconfig: Path) -> list[str]:
-    """What controller manager and scheduler have in common. One of each: no leader to elect."""
+def build_controller_command(program: str, kubeconfig: Path) -> list[str]:
+    """Return the common part of the command lines of controller manager and scheduler. There is one of each, so no leader election."""
     return [
-        tools.path(program),
+        tools.find(program),
         f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
@@ -99,33 +99,33 @@ def controller(program: str, kubeconfig: Path) -> list[str]:
     ]
 
 
-def controller_manager() -> list[str]:
-    """The controllers."""
+def build_controller_manager_command() -> list[str]:
+    """Return the controller manager's command line."""
     return [
-        *controller("kube-controller-manager", NODE / "controller-manager.conf"),
-        f"--root-ca-file={pki.certificate('ca.crt')}",
-        f"--service-account-private-key-file={pki.certificate('sa.key')}",
-        f"--cluster-signing-cert-file={pki.certificate('ca.crt')}",
-        f"--cluster-signing-key-file={pki.certificate('ca.key')}",
+        *build_controller_command("kube-controller-manager", NODE / "controller-manager.conf"),
+        f"--root-ca-file={pki.locate_certificate('ca.crt')}",
+        f"--service-account-private-key-file={pki.locate_certificate('sa.key')}",
+        f"--cluster-signing-cert-file={pki.locate_certificate('ca.crt')}",
+        f"--cluster-signing-key-file={pki.locate_certificate('ca.key')}",
         "--use-service-account-credentials=true",
     ]
 
 
-def scheduler() -> list[str]:
-    """The scheduler."""
-    return controller("kube-scheduler", NODE / "scheduler.conf")
+def build_scheduler_command() -> list[str]:
+    """Return the scheduler's command line."""
+    return build_controller_command("kube-scheduler", NODE / "scheduler.conf")
 
 
-def containerd() -> list[str]:
-    """Containerd with folders and a socket of its own beside any other on the machine."""
+def build_containerd_command() -> list[str]:
+    """Return containerd's command line, with its own folders and socket beside any other on the machine."""
     config = NODE / "containerd.toml"
-    config.write_text(containerd_config())
+    config.write_text(build_containerd_config())
     return ["containerd", f"--config={config}"]
 
 
-def containerd_config() -> str:
-    """Containerd's configuration."""
-    restricted = "false" if may_raise_priority() else "true"
+def build_containerd_config() -> str:
+    """Return containerd's configuration."""
+    restricted = "false" if can_raise_priority() else "true"
     return f"""version = 2
 root = "{IMAGES}"
 state = "{RUN / "containerd"}"
@@ -158,19 +158,19 @@ runtime_type = "io.containerd.runc.v2"
 """
 
 
-def may_raise_priority() -> bool:
-    """Whether this process has CAP_SYS_RESOURCE, which containers in sandboxes often lack."""
+def can_raise_priority() -> bool:
+    """Return whether this process has CAP_SYS_RESOURCE, which containers in sandboxes often lack."""
     text = Path("/proc/self/status").read_text()
     mask = int(text.split("CapEff:")[1].split()[0], 16)
     return bool(mask >> CAP_SYS_RESOURCE & 1)
 
 
-def kubelet() -> list[str]:
-    """The kubelet."""
+def build_kubelet_command() -> list[str]:
+    """Return the kubelet's command line."""
     config = NODE / "kubelet.json"
-    config.write_text(json.dumps(kubelet_config(), indent=1))
+    config.write_text(json.dumps(build_kubelet_config(), indent=1))
     return [
-        tools.path("kubelet"),
+        tools.find("kubelet"),
         f"--config={config}",
         f"--kubeconfig={NODE / 'kubelet.conf'}",
         f"--root-dir={KUBELET}",
@@ -180,8 +180,8 @@ def kubelet() -> list[str]:
     ]
 
 
-def kubelet_config() -> dict[str, object]:
-    """The kubelet's configuration; no image is ever collected, since none can be pulled again."""
+def build_kubelet_config() -> dict[str, object]:
+    """Return the kubelet's configuration; it collects no images, since none can be pulled again."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -190,7 +190,7 @@ def kubelet_config() -> dict[str, object]:
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(pki.certificate("ca.crt"))},
+            "x509": {"clientCAFile": str(pki.locate_certificate("ca.crt"))},
         },
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
@@ -199,7 +199,7 @@ def kubelet_config() -> dict[str, object]:
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "clusterDNS": [DNS_IP],
         "clusterDomain": DOMAIN,
-        "resolvConf": str(resolver() or ""),
+        "resolvConf": str(find_resolver() or ""),
         "podLogsDir": str(LOGS / "pods"),
         "volumePluginDir": str(KUBELET / "volume-plugins"),
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%"},
@@ -210,10 +210,10 @@ def kubelet_config() -> dict[str, object]:
     }
 
 
-def proxy() -> list[str]:
-    """kube-proxy. It must not touch the machine's limit of tracked connections."""
+def build_proxy_command() -> list[str]:
+    """Return kube-proxy's command line. It must not change the machine's limit of tracked connections."""
     return [
-        tools.path("kube-proxy"),
+        tools.find("kube-proxy"),
         f"--kubeconfig={pki.PROXY_KUBECONFIG}",
         "--proxy-mode=iptables",
         "--iptables-localhost-nodeports=false",
@@ -228,9 +228,9 @@ def proxy() -> list[str]:
     ]
 
 
-def storage() -> list[str]:
-    """The volume provisioner, run from a copy so that the clone it came from may go away."""
+def build_storage_command() -> list[str]:
+    """Return the volume provisioner's command line. It runs from a copy, so that its clone may be removed."""
     program = NODE / "storage.py"
     program.write_text((Path(__file__).parent / "storage.py").read_text())
-    ca, volumes = pki.certificate("ca.crt"), NODE / "volumes"
+    ca, volumes = pki.locate_certificate("ca.crt"), NODE / "volumes"
     return [sys.executable, str(program), URL, str(ca), str(pki.TOKEN), str(volumes), NODE_NAME]

@@ -26,8 +26,8 @@ CONFLICT = 409
 NOT_FOUND = 404
 
 
-def volume_for(claim: dict[str, Any], folder: Path, node: str) -> dict[str, Any]:
-    """The PersistentVolume that satisfies a claim."""
+def build_volume(claim: dict[str, Any], folder: Path, node: str) -> dict[str, Any]:
+    """Return the PersistentVolume that satisfies a claim."""
     metadata, spec = claim["metadata"], claim["spec"]
     on_node = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}
     return {
@@ -57,7 +57,7 @@ def volume_for(claim: dict[str, Any], folder: Path, node: str) -> dict[str, Any]
 
 
 def wants_volume(claim: dict[str, Any]) -> bool:
-    """Whether a claim waits for this provisioner."""
+    """Return whether a claim waits for this provisioner."""
     spec = claim["spec"]
     return (
         spec.get("storageClassName") == CLASS
@@ -68,7 +68,7 @@ def wants_volume(claim: dict[str, Any]) -> bool:
 
 
 def is_done_with(volume: dict[str, Any]) -> bool:
-    """Whether a volume is ours and its claim is gone."""
+    """Return whether a volume is ours and its claim is gone."""
     metadata = volume["metadata"]
     return (
         metadata.get("annotations", {}).get(PROVISIONED_BY) == PROVISIONER
@@ -78,7 +78,7 @@ def is_done_with(volume: dict[str, Any]) -> bool:
 
 
 class Server:
-    """One kept-open connection to the API server."""
+    """A persistent connection to the API server."""
 
     def __init__(self, url: str, ca: str, token: str) -> None:
         host = urlsplit(url).netloc
@@ -91,7 +91,7 @@ class Server:
     def call(
         self, method: str, path: str, body: object = None, ignore: tuple[int, ...] = ()
     ) -> dict[str, Any]:
-        """Make a request; answers with a status to ignore count as done."""
+        """Send a request; answers with an ignored status count as success."""
         try:
             data = None if body is None else json.dumps(body)
             self._connection.request(method, path, data, self._headers)
@@ -105,11 +105,11 @@ class Server:
         return dict(json.loads(text))
 
 
-def one_pass(server: Server, folder: Path, node: str) -> None:
-    """Make the volumes that are asked for and remove those nobody needs any more."""
+def run_pass(server: Server, folder: Path, node: str) -> None:
+    """Create the volumes that claims wait for, and remove those without a claim."""
     for claim in server.call("GET", "/api/v1/persistentvolumeclaims")["items"]:
         if wants_volume(claim):
-            volume = volume_for(claim, folder, node)
+            volume = build_volume(claim, folder, node)
             path = Path(volume["spec"]["local"]["path"])
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777)  # a pod without fsGroup runs as some uid, too
@@ -122,12 +122,12 @@ def one_pass(server: Server, folder: Path, node: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Run for ever: url, certificate authority, token file, folder, node name."""
+    """Run forever: url, certificate authority, token file, folder, node name."""
     url, ca, token_file, folder, node = arguments
     server = Server(url, ca, Path(token_file).read_text())
     while True:
         try:
-            one_pass(server, Path(folder), node)
+            run_pass(server, Path(folder), node)
         except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
             print(f"storage: {error}", file=sys.stderr, flush=True)
         time.sleep(POLL_SECONDS)  # why: polling

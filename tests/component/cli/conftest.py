@@ -39,7 +39,7 @@ def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterCl
 @pytest.fixture
 def environment(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """What a user's shell has: a kubeconfig, kubectl on PATH, a terminal of 100 columns."""
-    kubectl = Path(tools.path("kubectl"))
+    kubectl = Path(tools.find("kubectl"))
     monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
     monkeypatch.setenv("PATH", f"{kubectl.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("COLUMNS", "100")

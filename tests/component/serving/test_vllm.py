@@ -30,8 +30,8 @@ STORY: Any = [{"role": "user", "content": "Tell a long story."}]
 def vllm_runtime(
     tmp_path_factory: pytest.TempPathFactory, put_document: dict[str, Any]
 ) -> Iterator[RayRuntime]:
-    files = model.ready()
-    environment = serving_env.refreshed()
+    files = model.find_ready()
+    environment = serving_env.refresh()
     if files is None or environment is None:
         pytest.skip(reason="no model or no vLLM in the cache: `python3 -m dev.model` makes both")
     document = copy.deepcopy(put_document)

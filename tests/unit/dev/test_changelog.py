@@ -7,12 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from dev.release import fragments
+from dev.release import list_fragments
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TOWNCRIER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["towncrier"]
 KINDS = "|".join(kind["directory"] for kind in TOWNCRIER["type"])
-FRAGMENTS = fragments(REPOSITORY)
+FRAGMENTS = list_fragments(REPOSITORY)
 
 
 def name_is_right(name: str) -> bool:

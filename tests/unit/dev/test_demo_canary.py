@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from dev.demo.canary import picture, promoted, rolled_back
+from dev.demo.canary import describe_rollout, is_promoted, is_rolled_back
 
 
 def found(traffic: str, *conditions: tuple[str, str, str], **arm: Any) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def stale(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("obj", "is_promoted", "is_rolled_back"),
+    ("obj", "ends_well", "ends_badly"),
     [
         (HALF, False, False),
         (WHOLE, True, False),
@@ -49,13 +49,13 @@ def stale(obj: dict[str, Any]) -> dict[str, Any]:
         ({}, False, False),
     ],
 )
-def test_ends_of_a_rollout(obj: dict[str, Any], is_promoted: bool, is_rolled_back: bool) -> None:  # noqa: FBT001  because pytest passes them
-    assert (promoted(obj) if obj else False) is is_promoted
-    assert rolled_back(obj) is is_rolled_back
+def test_ends_of_a_rollout(obj: dict[str, Any], ends_well: bool, ends_badly: bool) -> None:  # noqa: FBT001  because pytest passes them
+    assert (is_promoted(obj) if obj else False) is ends_well
+    assert is_rolled_back(obj) is ends_badly
 
 
 def test_a_line_has_shares_reason_and_verdict() -> None:
-    key, line = picture(HALF)
+    key, line = describe_rollout(HALF)
     assert line.split() == [
         "rev1",
         "50%",
@@ -72,5 +72,5 @@ def test_a_line_has_shares_reason_and_verdict() -> None:
     before = found(
         "rev1 100%", ("Progressing", "True", "LoadingModel"), analysis={"result": "Pass"}
     )
-    assert picture(before)[1].split()[-1] == "why"
-    assert picture(found("rev1 50% rev2 50%", ("Progressing", "True", "Canary")))[0] != key
+    assert describe_rollout(before)[1].split()[-1] == "why"
+    assert describe_rollout(found("rev1 50% rev2 50%", ("Progressing", "True", "Canary")))[0] != key

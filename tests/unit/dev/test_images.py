@@ -4,7 +4,7 @@ import platform
 import re
 
 import pytest
-from dev.images import IMAGES, RELEASED, REPOSITORY, docker_base
+from dev.images import IMAGES, RELEASED, REPOSITORY, choose_docker_base
 from dev.release import SBOMS
 
 
@@ -21,10 +21,10 @@ def test_the_image_without_packages_has_the_python_of_this_machine(
 ) -> None:
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
 
-    found = {image.name: docker_base(image) for image in IMAGES}
+    found = {image.name: choose_docker_base(image) for image in IMAGES}
 
     assert found == {"operator": (), "gateway": (), "serving": base}
-    assert {docker_base(image) for image in RELEASED} == {()}
+    assert {choose_docker_base(image) for image in RELEASED} == {()}
 
 
 def test_each_released_image_has_the_sbom_of_its_own_packages_and_is_published() -> None:

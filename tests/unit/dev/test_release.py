@@ -9,12 +9,12 @@ from dev import images
 from dev.cluster.stages import StageError
 from dev.release import (
     REPOSITORY,
+    build_release_notes,
     check_tree,
     check_versions,
-    fragments,
-    release_notes,
-    section,
-    versions,
+    find_section,
+    list_fragments,
+    read_versions,
     write_changelog,
     write_checksums,
 )
@@ -43,7 +43,7 @@ def git(root: Path, *arguments: str) -> None:
 
 
 def test_every_place_states_one_version() -> None:
-    found = versions(REPOSITORY)
+    found = read_versions(REPOSITORY)
 
     assert set(found.values()) == {images.VERSION}
     assert {place.rpartition("/")[2] for place in found} == {
@@ -70,7 +70,7 @@ def test_a_tree_with_changes_is_refused(checkout: Path) -> None:
 def test_the_notes_come_from_the_fragments_and_the_changelog_stays(checkout: Path) -> None:
     before = (checkout / "CHANGELOG.md").read_text()
 
-    notes = release_notes(checkout, "0.2.0")
+    notes = build_release_notes(checkout, "0.2.0")
 
     assert "## 0.2.0 (" in notes
     assert "### Fixed\n\n- A fix.\n" in notes
@@ -82,23 +82,23 @@ def test_fragments_move_into_the_changelog_once(checkout: Path) -> None:
     written = (checkout / "CHANGELOG.md").read_text()
     write_changelog(checkout, "0.2.0")
 
-    assert fragments(checkout) == []
+    assert list_fragments(checkout) == []
     assert (checkout / "CHANGELOG.md").read_text() == written
-    assert "### Fixed\n\n- A fix.\n" in section(written, "0.2.0")
-    assert section(written, "0.1.0") == "## 0.1.0 (2026-11-27)\n\n- Old.\n"
-    assert release_notes(checkout, "0.2.0") == section(written, "0.2.0")
+    assert "### Fixed\n\n- A fix.\n" in find_section(written, "0.2.0")
+    assert find_section(written, "0.1.0") == "## 0.1.0 (2026-11-27)\n\n- Old.\n"
+    assert build_release_notes(checkout, "0.2.0") == find_section(written, "0.2.0")
 
 
 def test_a_fragment_after_the_release_asks_for_another_version(checkout: Path) -> None:
     with pytest.raises(StageError, match=r"has 0\.1\.0 already, without 7\.fixed\.md"):
-        release_notes(checkout, "0.1.0")
+        build_release_notes(checkout, "0.1.0")
 
 
 def test_nothing_to_say_is_nothing_to_release(checkout: Path) -> None:
     (checkout / "changelog.d/7.fixed.md").unlink()
 
     with pytest.raises(StageError, match="no changelog fragment"):
-        release_notes(checkout, "0.2.0")
+        build_release_notes(checkout, "0.2.0")
 
 
 def test_the_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
