@@ -66,7 +66,7 @@ def breaks(world: World, number: int, said: str, attempt: int = 1) -> None:
 
 
 def recorded(world: World, number: int) -> Object | None:
-    rows = world.cluster.status["revisions"]
+    rows = world.status["revisions"]
     found: Object | None = next(r.get("evaluation") for r in rows if r["number"] == number)
     return found
 

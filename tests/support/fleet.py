@@ -88,7 +88,7 @@ class Fleet:
 
     @property
     def status(self) -> Any:
-        return self.world.cluster.status.get("scaling") or {}
+        return self.world.status.get("scaling") or {}
 
     @property
     def replicas(self) -> int:

@@ -8,11 +8,11 @@ from llmdeployment_operator.plan.base.routes import read_routes
 
 
 def conditions(world: World) -> dict[str, tuple[str, str]]:
-    return {c["type"]: (c["status"], c["reason"]) for c in world.cluster.status["conditions"]}
+    return {c["type"]: (c["status"], c["reason"]) for c in world.status["conditions"]}
 
 
 def message(world: World, kind: str = "Ready") -> str:
-    return next(c["message"] for c in world.cluster.status["conditions"] if c["type"] == kind)
+    return next(c["message"] for c in world.status["conditions"] if c["type"] == kind)
 
 
 def routed(world: World) -> int:

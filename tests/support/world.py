@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from llmdeployment_operator.api.status import dump_status, read_status
 from llmdeployment_operator.api.types import LLMDeployment, parse
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref
@@ -56,6 +57,11 @@ class World:
     _uids: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @property
+    def status(self) -> Object:
+        """The status as the API server has it."""
+        return dump_status(self.cluster.status)
+
+    @property
     def deployment(self) -> LLMDeployment:
         return parse(self.raw)
 
@@ -72,7 +78,8 @@ class World:
         plan = self.plan()
         self._write(plan, len(plan.apply) + len(plan.serve) + len(plan.remove))
         if plan.status is not None:
-            self.observe(status=plan.status)
+            # The API server keeps what was written, not the value.
+            self.observe(status=read_status(dump_status(plan.status)))
         if plan.scaling is not None:
             self.observe(scaling=plan.scaling)
         return plan

@@ -10,6 +10,7 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
+from llmdeployment_operator.api.status import Status, dump_status, read_status
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import (
@@ -27,7 +28,6 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, refuse
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
-from llmdeployment_operator.plan.observed.scaling_status import read_scaling_state
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
 
@@ -100,15 +100,13 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         clients.forget(owner)
         return PassResult(None, None)
-    status = raw.get("status") or {}
     try:
         deployment = parse(raw)
     except SpecError as error:
-        plan = refuse(
-            raw["metadata"]["generation"], Finding(Reason.INVALID_SPEC, str(error)), status, _now()
-        )
-        return await _report(operator, raw, plan)
-    cluster = await observe(clients, deployment, status)
+        finding, before = Finding(Reason.INVALID_SPEC, str(error)), read_status(raw.get("status"))
+        plan = refuse(raw["metadata"]["generation"], finding, before, _now())
+        return await _report(operator, raw, before, plan)
+    cluster = await observe(clients, deployment)
     if cluster is None:
         return None
     plan, cluster = await _make_plan(operator, deployment, cluster)
@@ -117,8 +115,8 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     try:
         await _execute(operator, deployment, plan, cluster)
     except ApiRefused as error:
-        return await _report(operator, raw, _plan_refusal(raw, error))
-    return await _report(operator, raw, plan)
+        plan = _plan_refusal(deployment, error)
+    return await _report(operator, raw, deployment.status, plan)
 
 
 async def _make_plan(
@@ -212,7 +210,9 @@ def _declare(
     _count_write(operator, "declare", "ServeApplication")
 
 
-async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> PassResult:
+async def _report(
+    operator: Operator, raw: Mapping[str, Any], before: Status, plan: Plan
+) -> PassResult:
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
     operator.clients.counts_cache.mark_reported(
@@ -220,7 +220,6 @@ async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> Pas
     )
     for event in plan.events:
         await _post_event(operator, raw, event)
-    before = raw.get("status") or {}
     status = plan.status or before
     for record in find_new_decisions(status, before):
         operator.metrics.scaling_decisions.labels(reason=record.reason).inc()
@@ -229,13 +228,13 @@ async def _report(operator: Operator, raw: Mapping[str, Any], plan: Plan) -> Pas
     )
 
 
-async def _write_status(operator: Operator, raw: Mapping[str, Any], status: dict[str, Any]) -> None:
+async def _write_status(operator: Operator, raw: Mapping[str, Any], status: Status) -> None:
     meta = raw["metadata"]
     body = {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {key: meta[key] for key in ("name", "namespace", "uid")},
-        "status": status,
+        "status": dump_status(status),
     }
     try:
         operator.clients.store.put(await objects.apply_status(operator.clients.client, body))
@@ -283,46 +282,46 @@ async def _post_event(operator: Operator, raw: Mapping[str, Any], event: Event) 
     _count_write(operator, "create", "Event")
 
 
-def _plan_refusal(raw: Mapping[str, Any], error: ApiRefused) -> Plan:
+def _plan_refusal(deployment: LLMDeployment, error: ApiRefused) -> Plan:
     reason = Reason.INVALID_SPEC if error.status in _INVALID else Reason.API_ERROR
     if error.status == HTTPStatus.NOT_FOUND:
         reason = Reason.CRD_MISSING
     plan = refuse(
-        raw["metadata"]["generation"], Finding(reason, str(error)), raw.get("status") or {}, _now()
+        deployment.metadata.generation, Finding(reason, str(error)), deployment.status, _now()
     )
     return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
 
 
-def _read_traffic(status: Mapping[str, Any]) -> tuple[dict[Labels, float], dict[Labels, float]]:
+def _read_traffic(status: Status) -> tuple[dict[Labels, float], dict[Labels, float]]:
     """Return the percent of the requests of each arm's revisions, and what is said of the canaries."""
     traffic: dict[Labels, float] = {}
     verdicts: dict[Labels, float] = {}
-    for row in status.get("arms") or []:
-        arm, weight, part = row["name"], row.get("weight", 100), row.get("canaryWeight", 0)
-        if weight and row.get("stable") is not None:
-            traffic[arm, str(row["stable"])] = weight * (100 - part) / 100
-        if "canary" in row:
-            traffic[arm, str(row["canary"])] = weight * part / 100
-            if "analysis" in row:
-                result = row["analysis"].get("result", "")
-                verdicts[arm, str(row["canary"])] = _VERDICTS.get(result, 0)
+    for arm in status.arms:
+        part = arm.canary_weight or 0
+        if arm.weight and arm.stable is not None:
+            traffic[arm.name, str(arm.stable)] = arm.weight * (100 - part) / 100
+        if arm.canary is not None:
+            traffic[arm.name, str(arm.canary)] = arm.weight * part / 100
+            if arm.analysis is not None:
+                verdicts[arm.name, str(arm.canary)] = _VERDICTS.get(arm.analysis.result, 0)
     return traffic, verdicts
 
 
-def _read_desired(status: Mapping[str, Any]) -> dict[tuple[str], float]:
-    states = read_scaling_state(status).states
-    return {(runtime,): float(state.desired or 0) for runtime, state in states.items()}
+def _read_desired(status: Status) -> dict[tuple[str], float]:
+    scaled = status.scaling.runtimes if status.scaling is not None else ()
+    return {(each.runtime,): float(each.desired) for each in scaled}
 
 
-def _read_state(status: Mapping[str, Any]) -> str:
-    conditions = {c["type"]: c for c in status.get("conditions") or []}
-    if conditions.get("Accepted", {}).get("status") == "False":
+def _read_state(status: Status) -> str:
+    found = {each.type: each for each in status.conditions}
+    holds = {kind: each.status == "True" for kind, each in found.items()}
+    if not holds.get("Accepted", True):
         return "refused"
-    if conditions.get("Progressing", {}).get("reason") == Reason.PAUSED:
+    if "Progressing" in found and found["Progressing"].reason == Reason.PAUSED:
         return "paused"
-    if conditions.get("Degraded", {}).get("status") == "True":
+    if holds.get("Degraded"):
         return "degraded"
-    return "ready" if conditions.get("Ready", {}).get("status") == "True" else "progressing"
+    return "ready" if holds.get("Ready") else "progressing"
 
 
 def _count_write(operator: Operator, verb: str, kind: str) -> None:

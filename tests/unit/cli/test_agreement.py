@@ -6,13 +6,14 @@ from llmdeployment_cli import kube
 from llmdeployment_cli.arms import read_arms
 from llmdeployment_cli.patches import TEMPLATE_FIELDS
 from llmdeployment_operator.api import arms
+from llmdeployment_operator.api.status import Status, dump_status
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.rollout.state import (
     Rejection,
     RolloutState,
     WarmRevision,
-    format_rollout_state,
+    build_arm_status,
 )
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -43,7 +44,7 @@ def test_what_the_operator_remembers_is_read() -> None:
         warm=(WarmRevision(2, NOW),),
     )
     (arm,) = read_arms(
-        {"spec": {}, "status": {"arms": [format_rollout_state(memory, "terse", 10)]}}
+        {"spec": {}, "status": dump_status(Status(arms=(build_arm_status(memory, "terse", 10),)))}
     )
     assert (arm.name, arm.weight) == ("terse", 10)
     assert (arm.stable, arm.canary, arm.canary_weight, arm.canary_ready) == (3, 4, 25, 2)
@@ -60,6 +61,6 @@ def test_what_the_operator_remembers_is_read() -> None:
 
 def test_a_canary_that_is_taken_back_is_told_from_one_on_its_way() -> None:
     memory = RolloutState(stable=3, canary=4, step=1, weight=50, progress_at=NOW)
-    row = format_rollout_state(memory.taken_back(4, 25), "main")
-    (arm,) = read_arms({"spec": {}, "status": {"arms": [row]}})
+    status = Status(arms=(build_arm_status(memory.taken_back(4, 25), "main"),))
+    (arm,) = read_arms({"spec": {}, "status": dump_status(status)})
     assert (arm.leaving, arm.canary, arm.canary_weight) == (True, 4, 25)

@@ -58,8 +58,8 @@ def test_the_life_of_a_first_revision() -> None:
         "Available": ("True", "Serving"),
     }
     assert plan.requeue_after is None
-    assert world.cluster.status["traffic"] == "rev1 100%"
-    assert world.cluster.status["readyReplicas"] == 2
+    assert world.status["traffic"] == "rev1 100%"
+    assert world.status["readyReplicas"] == 2
 
 
 def test_a_prompt_is_declared_before_it_gets_traffic() -> None:
@@ -80,7 +80,7 @@ def test_a_prompt_is_declared_before_it_gets_traffic() -> None:
     world.gateway_applies(up=2)
     world.settle()
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert world.cluster.status["traffic"] == "rev2 100%"
+    assert world.status["traffic"] == "rev2 100%"
 
 
 def test_another_engine_takes_over_when_all_its_replicas_answer_and_the_old_one_drains() -> None:

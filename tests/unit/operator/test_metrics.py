@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 from llmdeployment_operator import reconcile
+from llmdeployment_operator.api.status import read_status
 from llmdeployment_operator.handlers.run import Reconciler
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult
@@ -29,7 +30,7 @@ CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
 def test_shares_of_arms_and_revisions(
     arms: list[Any], traffic: dict[Any, Any], verdicts: dict[Any, Any]
 ) -> None:
-    assert reconcile._read_traffic({"arms": arms}) == (traffic, verdicts)
+    assert reconcile._read_traffic(read_status({"arms": arms})) == (traffic, verdicts)
 
 
 def made(
@@ -73,7 +74,7 @@ async def test_what_autoscaling_wants_is_shown_while_it_scales(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runtimes = [{"runtime": "a", "desired": 3}, {"runtime": "b", "desired": 0}]
-    wanted = reconcile._read_desired({"scaling": {"runtimes": runtimes}})
+    wanted = reconcile._read_desired(read_status({"scaling": {"runtimes": runtimes}}))
     outcomes = iter([PassResult(2.0, "ready", desired=wanted), PassResult(None, "ready")])
 
     metrics, passes = made(monkeypatch, outcomes)

@@ -7,6 +7,7 @@ import pytest
 from tests.support.world import SETTINGS, admitted, sample
 
 from llmdeployment_operator import reconcile
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.objects import Ref
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -14,7 +15,7 @@ from llmdeployment_operator.plan.plan import Plan
 
 FIRST: Ref = ("ConfigMap", "first")
 SECOND: Ref = ("StatefulSet", "second")
-DONE = Plan(status={"written": True})
+DONE = Plan(status=Status(traffic="rev1 100%"))
 
 
 class Clock:

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
@@ -21,8 +29,13 @@ class _Status(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @model_serializer(mode="wrap")
+    def _leave_out_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the fields that say something: neither null nor an empty list."""
+        return {key: value for key, value in handler(self).items() if value not in (None, [])}
 
-class Condition(_Status):
+
+class ConditionStatus(_Status):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
@@ -251,7 +264,7 @@ class Status(_Status):
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
     """The metadata.generation that the rest of the status is about."""
     conditions: Annotated[
-        tuple[Condition, ...],
+        tuple[ConditionStatus, ...],
         Field(
             max_length=16,
             json_schema_extra={
@@ -300,6 +313,15 @@ class Status(_Status):
 
 
 _Part = TypeVar("_Part", bound=_Status)
+
+
+def dump_status(status: Status) -> dict[str, Any]:
+    """Return a status as the API has it.
+
+    >>> dump_status(Status(replicas=1, arms=(ArmStatus(name="main", canary_weight=5),)))["arms"]
+    [{'name': 'main', 'weight': 100, 'canaryWeight': 5}]
+    """
+    return status.model_dump(mode="json", by_alias=True)
 
 
 def read_status(document: object) -> Status:

@@ -75,9 +75,7 @@ class Clients:
         self.names.forget(*owner)
 
 
-async def observe(
-    clients: Clients, deployment: LLMDeployment, status: Mapping[str, Any]
-) -> ClusterState | None:
+async def observe(clients: Clients, deployment: LLMDeployment) -> ClusterState | None:
     """Return what is there now, or None: somebody is being asked, and another pass is called for when they have answered.
 
     Raises:
@@ -89,7 +87,7 @@ async def observe(
     read = await _read_cluster(clients, deployment)
     cluster = replace(
         read,
-        status=status,
+        status=deployment.status,
         new_token=secrets.token_hex(32),
         scaling=clients.scaling_cache.of(owner, meta.uid),
     )
@@ -109,7 +107,6 @@ async def _read_cluster(clients: Clients, deployment: LLMDeployment) -> ClusterS
         runtime for obj in children.values() if (runtime := names.runtime_of(obj)) is not None
     }
     cluster = ClusterState(
-        status={},
         children=children,
         foreign={_ref(obj): obj for obj in kept if not _owned(obj, meta.uid)},
         pods=tuple(obj for obj in found if obj["kind"] == POD.kind and _believable(obj, children)),

@@ -1,9 +1,8 @@
 """The decision: from what is wanted, what is there and what time it is to what will be done."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.conditions import build_accepted, build_paused
 from llmdeployment_operator.plan.base.drift import is_satisfied
@@ -104,7 +103,7 @@ def build_plan(
     )
 
 
-def refuse(generation: int, finding: Finding, previous: Mapping[str, Any], now: datetime) -> Plan:
+def refuse(generation: int, finding: Finding, previous: Status, now: datetime) -> Plan:
     """Return the plan for a spec that cannot be acted on: to say so."""
     status = build_refusal(generation, finding, previous, now)
     if status == previous:
@@ -120,7 +119,7 @@ def _build_status(
     now: datetime,
     *,
     serving: bool,
-) -> dict[str, Any]:
+) -> Status:
     finding = finding.at(now) if finding is not None else None
     conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, cluster))
     conditions = [*conditions, check_availability(deployment, cluster, finding)]
@@ -215,7 +214,7 @@ def _next_pass_after(
     deployment: LLMDeployment,
     decision: DesiredState,
     cluster: ClusterState,
-    status: Mapping[str, Any],
+    status: Status,
     now: datetime,
 ) -> float | None:
     """Return when to look again: those who send no events are asked until everything is as it should be."""
@@ -244,9 +243,9 @@ def _first(*seconds: float | None) -> float | None:
     return min((each for each in seconds if each is not None), default=None)
 
 
-def _is_settled(status: Mapping[str, Any]) -> bool:
-    found = {condition["type"]: condition for condition in status["conditions"]}
+def _is_settled(status: Status) -> bool:
+    found = {condition.type: condition for condition in status.conditions}
     degraded = found["Degraded"]
     # A revision that was rolled back stays so until somebody says otherwise, and that is an event.
-    fine = degraded["status"] == "False" or degraded["reason"] == Reason.ROLLED_BACK
-    return fine and bool(found["Progressing"]["status"] == "False")
+    fine = degraded.status == "False" or degraded.reason == Reason.ROLLED_BACK
+    return fine and found["Progressing"].status == "False"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
@@ -39,7 +40,7 @@ class Plan:
     apply: tuple[Object, ...] = ()
     serve: tuple[ServePut, ...] = ()
     remove: tuple[Removal, ...] = ()
-    status: dict[str, Any] | None = None
+    status: Status | None = None
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     scaling: ScalingState | None = None

@@ -23,13 +23,14 @@ from llmdeployment_operator.analysis.counts import (
 )
 from llmdeployment_operator.analysis.sequential_test import Result, Stratum
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
+from llmdeployment_operator.api.status import Status, dump_status, read_status
 from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.state import (
     RolloutState,
-    format_rollout_state,
+    build_arm_status,
     read_rollout_state,
 )
 from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
@@ -224,7 +225,7 @@ def test_a_step_waits_for_the_verdict_and_says_what_it_takes() -> None:
     assert found.state.analysis is not None
     assert (found.state.analysis.requests_left or 0) > 10
     assert (
-        read_rollout_state({"arms": [format_rollout_state(found.state, "main")]}, "main")
+        read_rollout_state(Status(arms=(build_arm_status(found.state, "main"),)), "main")
         == found.state
     )
 
@@ -329,7 +330,7 @@ def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> No
     cache = {CountKey(CACHED): Stratum(Counts(900, 300), Counts(10, 4))}
     counts = {**MIXED.counts, **cache, **GOOD.counts}
     state = replace(AT_TWO, analysis=Analysis(counts))
-    row = format_rollout_state(state, "main")
+    (row,) = dump_status(Status(arms=(build_arm_status(state, "main"),)))["arms"]
     assert row["analysis"]["metrics"][0] == {
         "name": "ttft>400ms",
         "stable": 50_000,
@@ -354,13 +355,13 @@ def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> No
         ],
     }
     assert "strata" not in row["analysis"]["metrics"][1]
-    assert read_rollout_state({"arms": [row]}, "main").analysis == state.analysis
+    assert read_rollout_state(read_status({"arms": [row]}), "main").analysis == state.analysis
 
 
 def test_a_status_of_before_there_were_strata_is_one_stratum() -> None:
     row = {"name": "ttft>400ms", "stable": 40, "stableBad": 2, "canary": 10, "canaryBad": 1}
     arms = [{"name": "main", "analysis": {"result": "NeedMoreData", "metrics": [row]}}]
-    found = read_rollout_state({"arms": arms}, "main").analysis
+    found = read_rollout_state(read_status({"arms": arms}), "main").analysis
     assert found is not None
     assert found.counts == lengths(unknown=(Counts(40, 2), Counts(10, 1))).counts
 

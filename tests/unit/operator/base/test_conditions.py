@@ -59,6 +59,9 @@ def test_a_pause_changes_progressing_alone() -> None:
 def test_none_is_unknown_and_a_transition_to_it_has_a_time() -> None:
     (first,) = merge_conditions([Condition("Available", True, Reason.SERVING)], [], 1, NOW)
     silent = [Condition("Available", None, Reason.GATEWAY_SILENT)]
-    (second,) = merge_conditions(silent, [{**first, "lastTransitionTime": "before"}], 1, NOW)
-    assert second["status"] == "Unknown"
-    assert second["lastTransitionTime"] != "before"
+    before = first.model_copy(update={"last_transition_time": "before"})
+    (second,) = merge_conditions(silent, [before], 1, NOW)
+    assert second.status == "Unknown"
+    assert second.last_transition_time != "before"
+    (third,) = merge_conditions([Condition("Available", True, Reason.SERVING)], [before], 1, NOW)
+    assert third.last_transition_time == "before"

@@ -72,12 +72,12 @@ def test_no_head_no_ray_no_declaration() -> None:
     world.observe(serve={}, pods=tuple(p for p in world.cluster.pods if not head(p)))
     plan = world.settle()
     assert plan.serve == ()
-    ready = next(c for c in world.cluster.status["conditions"] if c["type"] == "Ready")
+    ready = next(c for c in world.status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["message"]) == (
         "True",
         "Revision 1 serves. 2 of 2 replicas are ready.",
     )
-    assert world.cluster.status["traffic"] == "rev1 100%"
+    assert world.status["traffic"] == "rev1 100%"
 
 
 def head(found: dict[str, Any]) -> bool:
@@ -140,9 +140,9 @@ def test_another_prompt_is_rolled_out_like_another_model() -> None:
     world.edit(prompt={"system": "Another."})
     world.step()
     after = next(r for r in world.runtimes() if r != before)
-    assert world.cluster.status["traffic"] == "rev1 100%"
+    assert world.status["traffic"] == "rev1 100%"
     settled(world)
-    assert world.cluster.status["traffic"] == "rev2 100%"
+    assert world.status["traffic"] == "rev2 100%"
     assert after in world.runtimes()
 
 

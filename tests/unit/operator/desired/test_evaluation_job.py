@@ -23,6 +23,7 @@ from tests.support.stories import conditions, message, split
 from tests.support.world import World, admitted, sample
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.names import COMPONENT
 from llmdeployment_operator.plan.rollout.gate import hash_golden_set
@@ -58,7 +59,7 @@ def test_a_status_that_is_lost_is_told_again_by_the_job() -> None:
     answers(world, 2, 99)
     world.step()
     row = recorded(world, 2)
-    world.observe(status={})
+    world.observe(status=Status())
     world.step()
     assert recorded(world, 2) == row
 
@@ -128,7 +129,7 @@ def test_an_evaluation_that_takes_long_is_progress() -> None:
     ready = world.cluster.pods
     world.pods(*(p for p in ready if p["metadata"]["labels"][COMPONENT] != "worker"))
     world.step()
-    assert "rejected" not in world.cluster.status["arms"][0]
+    assert "rejected" not in world.status["arms"][0]
     assert jobs(world) == ["r2-eval-1"]
 
 

@@ -69,7 +69,7 @@ class Deployed:
             cluster_read=False,
             everywhere=False,
         )
-        await observe(clients, self.world.deployment, {})
+        await observe(clients, self.world.deployment)
         return dict(asked.targets)
 
 

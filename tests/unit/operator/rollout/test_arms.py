@@ -66,7 +66,7 @@ def test_a_prompt_is_tried_against_the_one_there_is_on_the_same_pods() -> None:
     assert message(world).startswith(
         "Arm control gets 90 % (revision 1), arm terse gets 10 % (revision 2)."
     )
-    status = world.cluster.status
+    status = world.status
     assert status["traffic"] == "control rev1 90% terse rev2 10%"
     assert [(row["name"], row["weight"], row["stable"]) for row in status["arms"]] == [
         ("control", 90, 1),
@@ -120,7 +120,7 @@ def test_two_arms_with_the_same_fields_share_a_revision() -> None:
     world.edit(arms=arms(a=50, b=50))
     rest(world)
     assert split(world) == [("a", 1, 5000), ("b", 1, BUCKETS)]
-    (row,) = world.cluster.status["revisions"]
+    (row,) = world.status["revisions"]
     assert row["trafficPercent"] == 100
 
 
@@ -134,7 +134,7 @@ def test_each_arm_has_a_rollout_of_its_own_and_weights_wait_for_it() -> None:
     rest(world)
     canary = [("a", 1, 6000), ("b", 3, 6400), ("b", 2, BUCKETS)]
     assert split(world) == canary
-    assert world.cluster.status["traffic"] == "a rev1 60% b rev2 36% rev3 4%"
+    assert world.status["traffic"] == "a rev1 60% b rev2 36% rev3 4%"
     assert conditions(world)["Progressing"] == ("True", "CanaryPaused")
     assert message(world).startswith("Arm b: Step 1 of 2")
 

@@ -54,7 +54,7 @@ def answer(world: World, old: str, new: str, count: int) -> None:
 
 def promoted(world: World) -> list[int]:
     """Revisions in the order in which they came to serve."""
-    rows = world.cluster.status["revisions"]
+    rows = world.status["revisions"]
     at = {row["number"]: row["promotedAt"] for row in rows if "promotedAt" in row}
     return sorted(at, key=lambda number: at[number])
 
@@ -67,7 +67,7 @@ def test_a_model_is_changed_in_steps() -> None:
 
     answer(world, old, new, count=1)
     assert split(world) == [(2, 1000), (1, 10_000)]
-    assert world.cluster.status["traffic"] == "rev1 90% rev2 10%"
+    assert world.status["traffic"] == "rev1 90% rev2 10%"
     assert conditions(world)["Progressing"] == ("True", "Canary")
     assert conditions(world)["Degraded"] == ("False", "AsExpected")
     assert "until 2026-01-02T03:05:05Z" in message(world, "Progressing")
@@ -195,8 +195,8 @@ def test_a_prompt_goes_in_steps_on_the_same_pods() -> None:
     assert len(world.runtimes()) == 1
     world.gateway_applies(up=2)
     world.step()
-    assert world.cluster.status["traffic"] == "rev1 90% rev2 10%"
-    rows = {row["number"]: row for row in world.cluster.status["revisions"]}
+    assert world.status["traffic"] == "rev1 90% rev2 10%"
+    rows = {row["number"]: row for row in world.status["revisions"]}
     assert [rows[number]["replicas"] for number in (1, 2)] == [2, 2]
 
 
@@ -206,16 +206,16 @@ def test_paused_by_the_spec_nothing_moves_and_the_status_does_not_say_so() -> No
     answer(world, old, new, count=1)
     assert split(world) == [(1, 10_000)]
     assert conditions(world)["Progressing"] == ("False", "Paused")
-    assert world.cluster.status["traffic"] == "rev1 100%"
+    assert world.status["traffic"] == "rev1 100%"
     world.edit(paused=False)
     answer(world, old, new, count=1)
-    before = world.cluster.status["arms"]
+    before = world.status["arms"]
     world.edit(paused=True)
     world.now += timedelta(minutes=5)
     world.settle()
     assert split(world) == [(2, 1000), (1, 10_000)]
-    assert world.cluster.status["traffic"] == "rev1 90% rev2 10%"
-    assert world.cluster.status["arms"] == before
+    assert world.status["traffic"] == "rev1 90% rev2 10%"
+    assert world.status["arms"] == before
 
 
 def test_routes_that_somebody_takes_away_come_back_as_they_may_be() -> None:

@@ -14,13 +14,14 @@ from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.analysis.sequential_test import Stratum
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.rollout.canary import plan_paused_step, plan_step, surge
 from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.state import (
     Rejection,
     RolloutState,
-    format_rollout_state,
+    build_arm_status,
     read_rollout_state,
 )
 from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
@@ -62,7 +63,7 @@ class Cluster:
             other_weight=0 if own else weight,
         )
         found = plan_step(self.policy, inputs, self.state, self.commands, self.now)
-        read = read_rollout_state({"arms": [format_rollout_state(found.state, "main")]}, "main")
+        read = read_rollout_state(Status(arms=(build_arm_status(found.state, "main"),)), "main")
         assert read == found.state
         self.state = self.state if crashes else read
         self.routes = (found.stable, found.canary if found.weight else None, found.weight)
@@ -302,15 +303,15 @@ def test_an_abort_half_way_is_told_and_carried_out_step_by_step() -> None:
     assert "Revision 2 still gets 50 %, because 2 of 4 replicas of revision 1 are ready." in told
     assert "Revision 2 is aborted by the annotation" in told
     assert world.plan().requeue_after == 2.0
-    seen = [world.cluster.status["traffic"]]
+    seen = [world.status["traffic"]]
     for _ in range(12):
         world.obey()
         world.step()
-        if world.cluster.status["traffic"] != seen[-1]:
-            seen.append(world.cluster.status["traffic"])
+        if world.status["traffic"] != seen[-1]:
+            seen.append(world.status["traffic"])
     assert seen == ["rev1 50% rev2 50%", "rev1 75% rev2 25%", "rev1 100%"]
     assert conditions(world)["Degraded"] == ("True", "RolledBack")
-    assert "canary" not in world.cluster.status["arms"][0]
+    assert "canary" not in world.status["arms"][0]
     rest(world)
     assert workers(world) == {old: 4}
 

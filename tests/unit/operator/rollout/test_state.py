@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
+from llmdeployment_operator.api.status import Status, read_status
 from llmdeployment_operator.plan.rollout.state import (
     Rejection,
     RolloutState,
     WarmRevision,
-    format_rollout_state,
+    build_arm_status,
     read_rollout_state,
 )
 
@@ -28,7 +29,7 @@ def test_memory_survives_the_status() -> None:
         rejected=Rejection(2, 2, NOW, "too slow"),
         warm=(WarmRevision(1, NOW),),
     )
-    assert read_rollout_state({"arms": [format_rollout_state(state, "main")]}, "main") == state
+    assert read_rollout_state(Status(arms=(build_arm_status(state, "main"),)), "main") == state
 
 
 @pytest.mark.parametrize(
@@ -41,4 +42,6 @@ def test_memory_survives_the_status() -> None:
     ],
 )
 def test_a_status_that_cannot_be_read_is_forgotten(row: dict[str, object]) -> None:
-    assert read_rollout_state({"arms": [row]}, "main") == RolloutState(stable=row.get("stable"))  # type: ignore[arg-type]  # because a row holds anything
+    assert read_rollout_state(read_status({"arms": [row]}), "main") == RolloutState(
+        stable=row.get("stable")
+    )  # type: ignore[arg-type]  # because a row holds anything

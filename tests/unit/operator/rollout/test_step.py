@@ -9,7 +9,7 @@ from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.analysis.sequential_test import Stratum
 from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
-from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status import Status, dump_status, read_status
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
@@ -17,7 +17,7 @@ from llmdeployment_operator.plan.rollout.state import (
     Rejection,
     RolloutState,
     WarmRevision,
-    format_rollout_state,
+    build_arm_status,
     read_rollout_state,
 )
 from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
@@ -281,7 +281,7 @@ def test_what_is_remembered_fits_the_status() -> None:
     }
     rejected = Rejection(2, 1, NOW, "x" * 5000)
     state = on_its_way(rejected=rejected, analysis=Analysis(counts, message="x" * 5000))
-    status = Status.model_validate({"arms": [format_rollout_state(state, "main")]})
+    status = read_status(dump_status(Status(arms=(build_arm_status(state, "main"),))))
     assert status.arms[0].analysis is not None
     assert status.arms[0].analysis.metrics[-1].name == "ttft>39ms"
     assert status.arms[0].analysis.metrics[-1].strata[-1].prompt_bytes == "19"
@@ -352,6 +352,6 @@ def test_whatever_happens_nobody_is_sent_where_nothing_answers(
             assert replicas[target] * 100 >= found.weight * REPLICAS
         if found.canary is not None:
             assert found.canary not in commands.abort
-        read = read_rollout_state({"arms": [format_rollout_state(found.state, "main")]}, "main")
+        read = read_rollout_state(Status(arms=(build_arm_status(found.state, "main"),)), "main")
         assert read == found.state
         stable, canary, weight, state = found.stable, found.canary, found.weight, read

@@ -153,7 +153,7 @@ def test_the_story_of_two_replicas_and_room_for_one() -> None:
     world.step()
     world.step()
     assert split(world) == [(2, 10000)]
-    assert "warm" not in world.cluster.status["arms"][0]
+    assert "warm" not in world.status["arms"][0]
 
 
 @pytest.mark.parametrize("value", [0, "0%", "101%", -1, "some", 1.5, True])

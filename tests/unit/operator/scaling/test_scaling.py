@@ -8,6 +8,7 @@ from tests.support.fleet import SCALING, Fleet, fleet
 from tests.support.stories import conditions, message, split
 from tests.support.world import World, pod, sample
 
+from llmdeployment_operator.api.status import Status, read_status
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState, read_scaling_state
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
@@ -38,7 +39,7 @@ def test_load_brings_replicas_and_its_end_takes_them_again() -> None:
     (first, *_, last) = reasons(found)
     assert first[:2] == (1, 2)
     assert last == (2, 1, "Slack")
-    assert found.status["replicas"] == found.world.cluster.status["replicas"] == 1
+    assert found.status["replicas"] == found.world.status["replicas"] == 1
 
 
 def test_each_decision_is_an_event_once_and_its_numbers_are_kept() -> None:
@@ -99,10 +100,10 @@ def test_a_state_that_cannot_be_read_costs_what_was_learned_and_no_replica(broke
     found = fleet()
     found.load = 7
     found.until(2)
-    status = json.loads(json.dumps(found.world.cluster.status))
+    status = json.loads(json.dumps(found.world.status))
     status["scaling"]["runtimes"][0]["state"] = broken
     status["scaling"]["decisions"].append({"at": 1})
-    found.world.observe(status=status)
+    found.world.observe(status=read_status(status))
     found.restart()
     found.pass_by(10)
     assert found.replicas == 2
@@ -112,7 +113,7 @@ def test_a_status_that_was_lost_costs_no_replica() -> None:
     found = fleet()
     found.load = 7
     found.until(2)
-    found.world.observe(status={})
+    found.world.observe(status=Status())
     found.restart()
     found.pass_by(4)
     assert found.replicas == 2
@@ -190,7 +191,7 @@ def test_without_scaling_the_spec_has_the_last_word_again() -> None:
     found.pass_by(2)
     assert found.replicas == 3
     assert "Scaling" not in conditions(found.world)
-    assert "scaling" not in found.world.cluster.status
+    assert "scaling" not in found.world.status
     assert found.world.plan().scaling is None
 
 
@@ -377,16 +378,19 @@ def test_a_clock_that_was_put_back_stops_nothing() -> None:
 def test_decisions_are_told_once() -> None:
     one = {"at": "x", "runtime": "r", "from": 1, "to": 2, "reason": "Slack", "message": ""}
     two = {**one, "at": "y"}
-    before = {"scaling": {"decisions": [one]}}
-    assert [d.at for d in find_new_decisions({"scaling": {"decisions": [one, two]}}, before)] == [
-        "y"
-    ]
-    assert len(read_scaling_state({"scaling": {"decisions": [one] * 30}}).decisions) == 10
-    assert read_scaling_state({}) == ScalingState()
+    before = read_status({"scaling": {"decisions": [one]}})
+    assert [
+        d.at
+        for d in find_new_decisions(read_status({"scaling": {"decisions": [one, two]}}), before)
+    ] == ["y"]
+    assert (
+        len(read_scaling_state(read_status({"scaling": {"decisions": [one] * 30}})).decisions) == 10
+    )
+    assert read_scaling_state(Status()) == ScalingState()
 
 
 def test_an_object_without_scaling_is_as_it_was() -> None:
     world = World(sample("simulated"))
     plan = world.step()
     assert plan.scaling is None
-    assert "scaling" not in world.cluster.status
+    assert "scaling" not in world.status

@@ -68,7 +68,7 @@ def test_of_a_refused_spec_it_is_not_known() -> None:
     world = serving_world()
     plan = refuse(2, Finding(Reason.INVALID_SPEC, "spec.model: x"), world.cluster.status, NOW)
     assert plan.status is not None
-    found = {c["type"]: (c["status"], c["reason"]) for c in plan.status["conditions"]}
+    found = {c.type: (c.status, c.reason) for c in plan.status.conditions}
     assert found["Available"] == ("Unknown", "InvalidSpec")
     assert found["Degraded"] == ("Unknown", "InvalidSpec")
 

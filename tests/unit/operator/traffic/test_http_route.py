@@ -55,7 +55,7 @@ def test_a_route_stands_in_for_the_gateway() -> None:
     assert backends(world) == [("1", 10000)]
     assert conditions(world)["Ready"] == ("True", "Serving")
     assert "Users do not stay with an arm or a revision." in message(world, "Accepted")
-    assert world.cluster.status["endpoint"] == "chat.example.com"
+    assert world.status["endpoint"] == "chat.example.com"
     assert world.plan().requeue_after == 30.0
 
 
@@ -207,7 +207,7 @@ def test_the_old_door_stays_until_the_new_one_routes_and_back() -> None:
     world.observe(gateways=())
     world.settle()
     assert conditions(world)["Ready"] == ("True", "Serving")
-    assert world.cluster.status["endpoint"] == ""
+    assert world.status["endpoint"] == ""
 
     world.edit(gateway=before)
     for _ in range(3):

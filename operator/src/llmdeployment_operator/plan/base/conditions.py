@@ -31,13 +31,21 @@ Unknown means that the operator does not observe what the condition is about, as
 HorizontalPodAutoscaler is: the operator knows that it cannot scale down.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Literal
 
+from llmdeployment_operator.api.status import ConditionStatus
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
 
+_STATUSES: dict[bool | None, Literal["True", "False", "Unknown"]] = {
+    True: "True",
+    False: "False",
+    None: "Unknown",
+}
+_MESSAGE = 1024
+"""Characters that the status has room for: a longer message would be refused with the whole status."""
 _UNOBSERVED = (
     "The operator does not check while it cannot act on the spec. What served before keeps serving."
 )
@@ -104,21 +112,24 @@ def build_paused(conditions: list[Condition]) -> list[Condition]:
 
 
 def merge_conditions(
-    conditions: list[Condition], previous: list[Mapping[str, Any]], generation: int, now: datetime
-) -> list[dict[str, Any]]:
+    conditions: Iterable[Condition],
+    previous: Iterable[ConditionStatus],
+    generation: int,
+    now: datetime,
+) -> tuple[ConditionStatus, ...]:
     """Return the conditions as status holds them: a transition time moves only when the status does."""
-    before = {condition.get("type"): condition for condition in previous}
-    return [
-        _format_condition(c, before.get(c.type), generation, format_time(now)) for c in conditions
-    ]
+    before = {condition.type: condition for condition in previous}
+    return tuple(
+        _build_status(c, before.get(c.type), generation, format_time(now)) for c in conditions
+    )
 
 
 def find_transitions(
-    conditions: list[dict[str, Any]], previous: list[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
+    conditions: Iterable[ConditionStatus], previous: Iterable[ConditionStatus]
+) -> list[ConditionStatus]:
     """Return the conditions whose status or reason changed: those worth an Event."""
-    before = {condition.get("type"): condition for condition in previous}
-    return [c for c in conditions if _summarize(c) != _summarize(before.get(c["type"], {}))]
+    before = {condition.type: (condition.status, condition.reason) for condition in previous}
+    return [c for c in conditions if (c.status, c.reason) != before.get(c.type)]
 
 
 def format_time(now: datetime) -> str:
@@ -126,20 +137,16 @@ def format_time(now: datetime) -> str:
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _summarize(condition: Mapping[str, Any]) -> tuple[Any, Any]:
-    return condition.get("status"), condition.get("reason")
-
-
-def _format_condition(
-    condition: Condition, before: Mapping[str, Any] | None, generation: int, time: str
-) -> dict[str, Any]:
-    status = {True: "True", False: "False", None: "Unknown"}[condition.status]
-    kept = before is not None and before.get("status") == status
-    return {
-        "type": condition.type,
-        "status": status,
-        "reason": condition.reason.value,
-        "message": condition.message[:1024],
-        "observedGeneration": generation,
-        "lastTransitionTime": before["lastTransitionTime"] if kept and before is not None else time,
-    }
+def _build_status(
+    condition: Condition, before: ConditionStatus | None, generation: int, time: str
+) -> ConditionStatus:
+    status = _STATUSES[condition.status]
+    kept = before is not None and before.status == status
+    return ConditionStatus(
+        type=condition.type,
+        status=status,
+        reason=condition.reason.value,
+        message=condition.message[:_MESSAGE],
+        observed_generation=generation,
+        last_transition_time=before.last_transition_time if kept and before is not None else time,
+    )

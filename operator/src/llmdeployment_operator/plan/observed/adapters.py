@@ -69,9 +69,9 @@ def check_adapters(cluster: ClusterState, revision: Revision) -> Finding | None:
 
 def find_runtimes_to_ask(cluster: ClusterState, generation: int) -> frozenset[str]:
     """Return the runtimes whose replicas have to be asked for their adapters: those that have any, until all is as the spec says."""
-    conditions = {c["type"]: c["status"] for c in cluster.status.get("conditions") or []}
+    conditions = {each.type: each.status for each in cluster.status.conditions}
     at_rest = conditions.get("Progressing") == conditions.get("Degraded") == "False"
-    if at_rest and cluster.status.get("observedGeneration") == generation:
+    if at_rest and cluster.status.observed_generation == generation:
         return frozenset()
     return frozenset(
         runtime

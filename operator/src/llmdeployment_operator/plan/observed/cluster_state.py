@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from llmdeployment_operator.analysis.counts import RevisionCounts
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
@@ -38,13 +38,13 @@ class ClusterState:
     """One look at the cluster.
 
     Attributes:
-        status: of the LLMDeployment, as it was last reported.
+        status: of the LLMDeployment, as far as it can be read; what another version wrote is not.
         children: every object labelled as ours and owned by this LLMDeployment.
-        strangers: objects whose names we need and that are not ours.
+        foreign: objects whose names we need and that are not ours.
         looked_up: names that were looked for and are free, beyond those in `children`.
         pods: pods labelled as ours.
         tokens: Ray tokens by runtime hash, of the Secrets that exist.
-        fresh_token: new randomness, from which the token of a runtime that has none yet is made.
+        new_token: new randomness, from which the token of a runtime that has none yet is made.
         serve: what Ray Serve says, by runtime hash.
         gateways: what the ready gateways' agents say.
         missing_secrets: Secrets the spec refers to that do not exist.
@@ -57,7 +57,7 @@ class ClusterState:
         default_storage_class: whether the cluster makes volumes by itself.
     """
 
-    status: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = field(default_factory=Status)
     children: Mapping[Ref, Object] = field(default_factory=dict)
     foreign: Mapping[Ref, Object] = field(default_factory=dict)
     looked_up: frozenset[Ref] = frozenset()

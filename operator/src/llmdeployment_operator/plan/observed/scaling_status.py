@@ -8,8 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
+from llmdeployment_operator.api.status import (
+    ScaledRuntimeStatus,
+    ScalingDecisionStatus,
+    ScalingStatus,
+    Status,
+)
 from llmdeployment_operator.autoscaler.state import AutoscalerState
 from llmdeployment_operator.plan.base.conditions import format_time
 
@@ -55,71 +60,59 @@ class ScalingState:
         return replace(self, states={**self.states, runtime: state})
 
 
-def read_scaling_state(status: Mapping[str, Any]) -> ScalingState:
+def read_scaling_state(status: Status) -> ScalingState:
     """Return what a status remembers; nothing of what cannot be read."""
-    row = status.get("scaling") or {}
-    states = {}
-    for entry in row.get("runtimes") or []:
-        try:
-            states[entry["runtime"]] = _read_state(entry)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            continue
-    records = []
-    for entry in row.get("decisions") or []:
-        try:
-            records.append(_read_record(entry))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            continue
-    return ScalingState(states, tuple(records[-DECISIONS:]))
+    row = status.scaling or ScalingStatus()
+    states = {entry.runtime: _read_state(entry) for entry in row.runtimes}
+    return ScalingState(states, tuple(_read_record(entry) for entry in row.decisions[-DECISIONS:]))
 
 
-def format_scaling_state(memory: ScalingState, replicas: int, now: datetime) -> dict[str, Any]:
+def build_scaling_status(memory: ScalingState, replicas: int, now: datetime) -> ScalingStatus:
     """Return `status.scaling`."""
-    return {
-        "replicas": replicas,
-        "writtenAt": format_time(now),
-        "runtimes": [
-            _format_runtime(runtime, state) for runtime, state in sorted(memory.states.items())
-        ],
-        "decisions": [format_decision(record) for record in memory.decisions],
-    }
+    return ScalingStatus(
+        replicas=replicas,
+        written_at=format_time(now),
+        runtimes=tuple(
+            _build_runtime(runtime, state) for runtime, state in sorted(memory.states.items())
+        ),
+        decisions=tuple(_build_decision(record) for record in memory.decisions),
+    )
 
 
-def format_decision(record: ScalingRecord) -> dict[str, Any]:
-    """Return one entry of `status.scaling.decisions`."""
-    return {
-        "at": record.at,
-        "runtime": record.runtime,
-        "from": record.before,
-        "to": record.after,
-        "reason": record.reason,
-        "message": record.message[:_MESSAGE],
-        "inputs": dict(record.inputs),
-    }
+def _build_decision(record: ScalingRecord) -> ScalingDecisionStatus:
+    return ScalingDecisionStatus(
+        at=record.at,
+        runtime=record.runtime,
+        before=record.before,
+        after=record.after,
+        reason=record.reason,
+        message=record.message[:_MESSAGE],
+        inputs=dict(record.inputs),
+    )
 
 
-def _format_runtime(runtime: str, state: AutoscalerState) -> dict[str, Any]:
-    row: dict[str, Any] = {"runtime": runtime, "desired": state.desired or 0}
+def _build_runtime(runtime: str, state: AutoscalerState) -> ScaledRuntimeStatus:
     text = json.dumps(state.as_dict(), separators=(",", ":"))
-    return {**row, "state": text} if len(text) <= _STATE else row
+    return ScaledRuntimeStatus(
+        runtime=runtime, desired=state.desired or 0, state=text if len(text) <= _STATE else ""
+    )
 
 
-def _read_state(entry: Mapping[str, Any]) -> AutoscalerState:
-    desired = int(entry["desired"])
+def _read_state(entry: ScaledRuntimeStatus) -> AutoscalerState:
     try:
-        state = AutoscalerState.of(json.loads(entry.get("state") or "{}"))
+        state = AutoscalerState.of(json.loads(entry.state or "{}"))
     except (AttributeError, KeyError, TypeError, ValueError):
         state = AutoscalerState()
-    return replace(state, desired=desired)
+    return replace(state, desired=entry.desired)
 
 
-def _read_record(entry: Mapping[str, Any]) -> ScalingRecord:
+def _read_record(entry: ScalingDecisionStatus) -> ScalingRecord:
     return ScalingRecord(
-        at=entry["at"],
-        runtime=entry["runtime"],
-        before=int(entry["from"]),
-        after=int(entry["to"]),
-        reason=entry["reason"],
-        message=entry.get("message", ""),
-        inputs={str(key): str(value) for key, value in (entry.get("inputs") or {}).items()},
+        at=entry.at,
+        runtime=entry.runtime,
+        before=entry.before,
+        after=entry.after,
+        reason=entry.reason,
+        message=entry.message,
+        inputs=entry.inputs,
     )

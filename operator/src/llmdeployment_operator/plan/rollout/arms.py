@@ -8,8 +8,8 @@ arms keep what they have, those that the spec has no more included.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
@@ -315,7 +315,6 @@ def _find_current(
     return next((r for r in revisions if r.number == number), None)
 
 
-def _read_weights(status: Mapping[str, Any]) -> dict[str, int]:
+def _read_weights(status: Status) -> dict[str, int]:
     """Return the weights a status tells, for when somebody took the routes away."""
-    arms = status.get("arms") or []
-    return {row["name"]: row["weight"] for row in arms if row.get("name") and row.get("weight")}
+    return {row.name: row.weight for row in status.arms if row.weight}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
+from llmdeployment_operator.api.status import EvaluationStatus
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
@@ -162,21 +163,28 @@ def build_gate(
     )
 
 
-def format_evaluation(deployment: LLMDeployment, cluster: ClusterState, number: int) -> object:
+def build_evaluation_status(
+    deployment: LLMDeployment, cluster: ClusterState, number: int
+) -> EvaluationStatus | None:
     """Return `status.revisions[].evaluation` of a revision: its last outcome, or what was there, or None."""
     policy = deployment.spec.rollout.evaluation
-    before = _find_row(cluster, number).get("evaluation")
+    before = _find_recorded(cluster, number)
     if policy is None:
         return before
     outcomes = _read_results(cluster, number, hash_golden_set(policy))
     if not outcomes:
         return before
     last = outcomes[max(outcomes)]
-    row = {"golden": last.golden, "attempt": last.attempt, "at": last.at}
-    row |= {"message": last.message[:_MESSAGE]} if last.message else {}
-    if last.score is not None:
-        row |= {"score": last.score, "passed": last.passed, "total": last.total}
-    return row
+    known = last.score is not None
+    return EvaluationStatus(
+        golden=last.golden,
+        attempt=last.attempt,
+        score=last.score,
+        passed=last.passed if known else None,
+        total=last.total if known else None,
+        at=last.at,
+        message=last.message[:_MESSAGE],
+    )
 
 
 def select_jobs(cluster: ClusterState, number: int, golden: str) -> dict[int, Object]:
@@ -256,22 +264,17 @@ def _parse_counts(text: str) -> tuple[int, int, str] | None:
 
 
 def _read_recorded(cluster: ClusterState, number: int, golden: str) -> EvaluationResult | None:
-    row: Any = _find_row(cluster, number).get("evaluation")
-    try:
-        if row is None or row["golden"] != golden:
-            return None
-        score = {key: int(row[key]) for key in ("passed", "total") if key in row}
-        attempt = int(row.get("attempt", 1))
-        return EvaluationResult(
-            golden, attempt, str(row["at"]), message=row.get("message", ""), **score
-        )
-    except (LookupError, TypeError, ValueError):
+    row = _find_recorded(cluster, number)
+    if row is None or row.golden != golden:
         return None
+    return EvaluationResult(
+        golden, row.attempt, row.at, row.passed or 0, row.total or 0, row.message
+    )
 
 
-def _find_row(cluster: ClusterState, number: int) -> Mapping[str, Any]:
-    rows = cluster.status.get("revisions") or []
-    return next((row for row in rows if row.get("number") == number), {})
+def _find_recorded(cluster: ClusterState, number: int) -> EvaluationStatus | None:
+    rows = cluster.status.revisions
+    return next((row.evaluation for row in rows if row.number == number), None)
 
 
 def _find_missing(policy: EvaluationSpec, cluster: ClusterState) -> Finding | None:

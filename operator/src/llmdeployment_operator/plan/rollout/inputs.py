@@ -100,5 +100,5 @@ def _knows_revision(state: ServeState | None, revision: Revision) -> bool:
 
 
 def _has_answered(cluster: ClusterState, revision: Revision) -> bool:
-    rows = cluster.status.get("revisions") or []
-    return any(row.get("number") == revision.number and row.get("firstReadyAt") for row in rows)
+    rows = cluster.status.revisions
+    return any(row.number == revision.number and row.first_ready_at for row in rows)

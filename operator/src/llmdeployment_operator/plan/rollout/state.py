@@ -4,14 +4,22 @@ Read leniently: a status that was lost or written by another version costs a rol
 is in the routes.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CACHED, STRATA, UNKNOWN, CountKey, Counts
 from llmdeployment_operator.analysis.sequential_test import Result, Stratum
+from llmdeployment_operator.api.status import (
+    AnalysisStatus,
+    ArmStatus,
+    MetricStatus,
+    PromptTokensStatus,
+    RejectedStatus,
+    Status,
+    StratumStatus,
+    WarmStatus,
+)
 from llmdeployment_operator.plan.base.conditions import format_time
 
 _MESSAGE, _METRICS = 1024, 16
@@ -117,140 +125,131 @@ class RolloutState:
         return min((warm.until for warm in self.warm), default=None)
 
 
-def read_rollout_state(status: Mapping[str, Any], arm: str) -> RolloutState:
-    """Return what a status remembers of an arm; nothing when there is no entry, or none that can be read."""
-    rows = status.get("arms") or []
-    row = next((row for row in rows if row.get("name") == arm), None)
+def read_rollout_state(status: Status, arm: str) -> RolloutState:
+    """Return what a status remembers of an arm; nothing when there is no entry, who serves when the rest cannot be read."""
+    row = next((row for row in status.arms if row.name == arm), None)
     if row is None:
         return RolloutState()
+    if (row.step is None) != (row.progress_at is None):
+        # A canary has both, or is leaving and has neither: one of them could not be read.
+        return RolloutState(stable=row.stable)
     try:
-        rejected = row.get("rejected")
         return RolloutState(
-            stable=row.get("stable"),
-            canary=row.get("canary"),
-            step=int(row.get("step", 1)) - 1,
-            since=_read_time(row.get("stepStartedAt")),
-            weight=int(row.get("canaryWeight", 0)),
-            ready=int(row.get("canaryReady", 0)),
-            progress_at=_read_time(row.get("progressAt")),
-            attempt=int(row.get("attempt", 1)),
-            rejected=Rejection(
-                rejected["revision"],
-                rejected["attempt"],
-                _parse_instant(rejected["at"]),
-                rejected["message"],
-            )
-            if rejected
-            else None,
+            stable=row.stable,
+            canary=row.canary,
+            step=(row.step or 1) - 1,
+            since=_read_time(row.step_started_at),
+            weight=row.canary_weight or 0,
+            ready=row.canary_ready or 0,
+            progress_at=_read_time(row.progress_at),
+            attempt=row.attempt or 1,
+            rejected=_read_rejection(row.rejected) if row.rejected is not None else None,
             warm=tuple(
-                WarmRevision(warm["revision"], _parse_instant(warm["until"]))
-                for warm in row.get("warm", [])
+                WarmRevision(warm.revision, _parse_instant(warm.until)) for warm in row.warm
             ),
-            analysis=_read_analysis(row["analysis"]) if "analysis" in row else None,
+            analysis=_read_analysis(row.analysis) if row.analysis is not None else None,
         )
-    except (KeyError, TypeError, ValueError):
-        return RolloutState(stable=row.get("stable"))
+    except ValueError:
+        return RolloutState(stable=row.stable)
 
 
-def format_rollout_state(state: RolloutState, arm: str, percent: int = 100) -> dict[str, Any]:
+def build_arm_status(state: RolloutState, arm: str, percent: int = 100) -> ArmStatus:
     """Return the entry of `status.arms` of an arm with this share of the requests; the step counts from 1, as people do."""
-    row: dict[str, Any] = {"name": arm, "weight": percent, "stable": state.stable}
-    if state.canary is not None:
-        row |= {
-            "canary": state.canary,
-            "canaryWeight": state.weight,
-            "attempt": state.attempt,
-        }
-    if state.canary is not None and not state.leaving:
-        row |= {
-            "canaryReady": state.ready,
-            "step": state.step + 1,
-            "stepStartedAt": _format_time(state.since),
-            "progressAt": _format_time(state.progress_at),
-        }
-    if state.analysis is not None:
-        row["analysis"] = _format_analysis(state.analysis)
-    if state.rejected is not None:
-        gone = state.rejected
-        row["rejected"] = {
-            "revision": gone.revision,
-            "attempt": gone.attempt,
-            "at": format_time(gone.at),
-            "message": gone.message[:_MESSAGE],
-        }
-    if state.warm:
-        row["warm"] = [{"revision": w.revision, "until": format_time(w.until)} for w in state.warm]
-    return {key: value for key, value in row.items() if value is not None}
+    canary, gone = state.canary is not None, state.rejected
+    coming = canary and not state.leaving
+    return ArmStatus(
+        name=arm,
+        weight=percent,
+        stable=state.stable,
+        canary=state.canary,
+        canary_weight=state.weight if canary else None,
+        canary_ready=state.ready if coming else None,
+        step=state.step + 1 if coming else None,
+        step_started_at=_format_time(state.since) if coming else None,
+        progress_at=_format_time(state.progress_at) if coming else None,
+        attempt=state.attempt if canary else None,
+        rejected=_build_rejected(gone) if gone is not None else None,
+        warm=tuple(
+            WarmStatus(revision=each.revision, until=format_time(each.until)) for each in state.warm
+        ),
+        analysis=_build_analysis(state.analysis) if state.analysis is not None else None,
+    )
 
 
-def _format_analysis(analysis: Analysis) -> dict[str, Any]:
+def _build_rejected(rejection: Rejection) -> RejectedStatus:
+    return RejectedStatus(
+        revision=rejection.revision,
+        attempt=rejection.attempt,
+        at=format_time(rejection.at),
+        message=rejection.message[:_MESSAGE],
+    )
+
+
+def _build_analysis(analysis: Analysis) -> AnalysisStatus:
     names = [
         name for name in dict.fromkeys(key.metric for key in analysis.counts) if name != CACHED
     ]
-    row = {
-        "result": analysis.result.value,
-        "message": analysis.message[:_MESSAGE],
-        "requestsLeft": analysis.requests_left,
-        "metrics": [_format_metric(analysis, name) for name in names[-_METRICS:]],
-        "promptTokens": _format_cache(analysis.counts.get(CountKey(CACHED))),
-    }
-    return {key: value for key, value in row.items() if value is not None}
+    return AnalysisStatus(
+        result=analysis.result.value,
+        message=analysis.message[:_MESSAGE],
+        requests_left=analysis.requests_left,
+        metrics=tuple(_build_metric(analysis, name) for name in names[-_METRICS:]),
+        prompt_tokens=_build_cache(analysis.counts.get(CountKey(CACHED))),
+    )
 
 
-def _format_metric(analysis: Analysis, name: str) -> dict[str, Any]:
+def _build_metric(analysis: Analysis, name: str) -> MetricStatus:
     strata = [(key.stratum, seen) for key, seen in analysis.counts.items() if key.metric == name]
-    strata = strata[-STRATA:]
-    rows = [(stratum, _format_stratum(seen)) for stratum, seen in strata]
-    total = {field: sum(row[field] for _, row in rows) for field in _format_stratum(_EMPTY)}
-    if [stratum for stratum, _ in rows] == [UNKNOWN]:
-        return {"name": name, **total}
-    return {
-        "name": name,
-        **total,
-        "strata": [{"promptBytes": stratum, **row} for stratum, row in rows],
-    }
+    rows = tuple(_build_stratum(stratum, seen) for stratum, seen in strata[-STRATA:])
+    return MetricStatus(
+        name=name,
+        stable=sum(row.stable for row in rows),
+        stable_bad=sum(row.stable_bad for row in rows),
+        canary=sum(row.canary for row in rows),
+        canary_bad=sum(row.canary_bad for row in rows),
+        strata=() if [row.prompt_bytes for row in rows] == [UNKNOWN] else rows,
+    )
 
 
-_EMPTY = Stratum(Counts(), Counts())
+def _build_stratum(stratum: str, seen: Stratum) -> StratumStatus:
+    return StratumStatus(
+        prompt_bytes=stratum,
+        stable=int(seen.stable.total),
+        stable_bad=int(seen.stable.bad),
+        canary=int(seen.canary.total),
+        canary_bad=int(seen.canary.bad),
+    )
 
 
-def _format_stratum(seen: Stratum) -> dict[str, int]:
-    return {
-        "stable": int(seen.stable.total),
-        "stableBad": int(seen.stable.bad),
-        "canary": int(seen.canary.total),
-        "canaryBad": int(seen.canary.bad),
-    }
-
-
-def _format_cache(seen: Stratum | None) -> dict[str, int] | None:
+def _build_cache(seen: Stratum | None) -> PromptTokensStatus | None:
     if seen is None:
         return None
-    return {
-        "stable": int(seen.stable.total),
-        "stableCached": int(seen.stable.bad),
-        "canary": int(seen.canary.total),
-        "canaryCached": int(seen.canary.bad),
-    }
-
-
-def _read_analysis(row: Mapping[str, Any]) -> Analysis:
-    counts: dict[CountKey, Stratum] = {}
-    for metric in row.get("metrics", []):
-        # A status of before there were strata has the sums alone.
-        for seen in metric.get("strata") or [metric]:
-            key = CountKey(metric["name"], seen.get("promptBytes", UNKNOWN))
-            counts[key] = _read_stratum(seen, "Bad")
-    if "promptTokens" in row:
-        counts[CountKey(CACHED)] = _read_stratum(row["promptTokens"], "Cached")
-    left = row.get("requestsLeft")
-    return Analysis(counts, Result(row["result"]), row.get("message", ""), left)
-
-
-def _read_stratum(seen: Mapping[str, Any], part: str) -> Stratum:
-    return Stratum(
-        Counts(seen["stable"], seen[f"stable{part}"]), Counts(seen["canary"], seen[f"canary{part}"])
+    return PromptTokensStatus(
+        stable=int(seen.stable.total),
+        stable_cached=int(seen.stable.bad),
+        canary=int(seen.canary.total),
+        canary_cached=int(seen.canary.bad),
     )
+
+
+def _read_rejection(row: RejectedStatus) -> Rejection:
+    return Rejection(row.revision, row.attempt, _parse_instant(row.at), row.message)
+
+
+def _read_analysis(row: AnalysisStatus) -> Analysis:
+    counts: dict[CountKey, Stratum] = {}
+    for metric in row.metrics:
+        # A status of before there were strata has the sums alone.
+        for seen in metric.strata or (metric,):
+            stratum = seen.prompt_bytes if isinstance(seen, StratumStatus) else UNKNOWN
+            counts[CountKey(metric.name, stratum)] = Stratum(
+                Counts(seen.stable, seen.stable_bad), Counts(seen.canary, seen.canary_bad)
+            )
+    if (cache := row.prompt_tokens) is not None:
+        counts[CountKey(CACHED)] = Stratum(
+            Counts(cache.stable, cache.stable_cached), Counts(cache.canary, cache.canary_cached)
+        )
+    return Analysis(counts, Result(row.result), row.message, row.requests_left)
 
 
 def _read_time(text: str | None) -> datetime | None:

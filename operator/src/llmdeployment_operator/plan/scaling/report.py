@@ -4,13 +4,12 @@ The law looks every two seconds and learns at each look. The status is written w
 learned; a reason that comes and goes is told at most every ten seconds.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from llmdeployment_operator.api.rollout import parse_seconds
 from llmdeployment_operator.api.scaling import IDLE, ScalingSpec
+from llmdeployment_operator.api.status import ScalingStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.plan.base.conditions import Condition
@@ -20,7 +19,7 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.observed.scaling_status import (
     ScalingRecord,
     ScalingState,
-    format_scaling_state,
+    build_scaling_status,
     read_scaling_state,
 )
 from llmdeployment_operator.plan.scaling.runtimes import RuntimeRecommendation, ScalingPlan
@@ -44,11 +43,11 @@ class ScalingReport:
     """The condition and the status of autoscaling; neither without `spec.scaling`."""
 
     condition: Condition | None = None
-    row: Mapping[str, Any] | None = None
+    row: ScalingStatus | None = None
 
 
 def report_scaling(
-    deployment: LLMDeployment, scaling: ScalingPlan, previous: Mapping[str, Any], now: datetime
+    deployment: LLMDeployment, scaling: ScalingPlan, previous: Status, now: datetime
 ) -> ScalingReport:
     """Return what is said now: what was said before, as long as nothing happened that is worth a write."""
     spec = deployment.spec.scaling
@@ -58,13 +57,13 @@ def report_scaling(
     before = _read_previous(previous)
     if before is not None and not _is_news(deployment, scaling, previous, before, condition, now):
         return before
-    return ScalingReport(condition, format_scaling_state(scaling.memory, scaling.wanted.total, now))
+    return ScalingReport(condition, build_scaling_status(scaling.memory, scaling.wanted.total, now))
 
 
 def _is_news(  # because it compares what is with what was
     deployment: LLMDeployment,
     scaling: ScalingPlan,
-    previous: Mapping[str, Any],
+    previous: Status,
     before: ScalingReport,
     condition: Condition,
     now: datetime,
@@ -72,7 +71,7 @@ def _is_news(  # because it compares what is with what was
     """Say whether something happened that is worth a write."""
     if before.condition is None or before.row is None or scaling.memory is None:
         return True
-    if previous.get("observedGeneration") != deployment.metadata.generation:
+    if previous.observed_generation != deployment.metadata.generation:
         return True
     if _extract_substance(scaling.memory) != _extract_substance(read_scaling_state(previous)):
         return True
@@ -82,23 +81,19 @@ def _is_news(  # because it compares what is with what was
     if not scaling.recommendations:
         # The autoscaler did not decide: it was asked again too soon.
         return False
-    age = (now - datetime.fromisoformat(before.row["writtenAt"])).total_seconds()
+    age = (now - datetime.fromisoformat(before.row.written_at or "")).total_seconds()
     return not 0 <= age < (REASON_SECONDS if other else LEARNED_SECONDS)
 
 
-def list_scaling_events(
-    row: Mapping[str, Any] | None, previous: Mapping[str, Any]
-) -> tuple[Event, ...]:
+def list_scaling_events(status: Status, previous: Status) -> tuple[Event, ...]:
     """Return an Event for each decision that was not told before."""
     return tuple(
         Event("Normal", "ScaledUp" if each.up else "ScaledDown", _write_sentence(each))
-        for each in find_new_decisions({"scaling": row} if row else {}, previous)
+        for each in find_new_decisions(status, previous)
     )
 
 
-def find_new_decisions(
-    status: Mapping[str, Any], previous: Mapping[str, Any]
-) -> tuple[ScalingRecord, ...]:
+def find_new_decisions(status: Status, previous: Status) -> tuple[ScalingRecord, ...]:
     """Return the decisions of a status that the one before does not have."""
     known = read_scaling_state(previous).decisions
     return tuple(each for each in read_scaling_state(status).decisions if each not in known)
@@ -145,24 +140,21 @@ def _extract_substance(memory: ScalingState) -> tuple[dict[str, int], tuple[Scal
     return desired, memory.decisions
 
 
-def _read_previous(previous: Mapping[str, Any]) -> ScalingReport | None:
+def _read_previous(previous: Status) -> ScalingReport | None:
     """Return what a status says; None when it says nothing, or nothing that can be read."""
-    conditions = previous.get("conditions") or []
-    recommendations = next((each for each in conditions if each.get("type") == "Scaling"), None)
-    row = previous.get("scaling")
-    try:
-        if (
-            recommendations is None
-            or row is None
-            or datetime.fromisoformat(row["writtenAt"]).tzinfo is None
-        ):
-            return None
-        status, reason = recommendations["status"] == "True", Reason(recommendations["reason"])
-        return ScalingReport(
-            Condition("Scaling", status, reason, recommendations.get("message", "")), row
-        )
-    except (KeyError, TypeError, ValueError):
+    condition = next((each for each in previous.conditions if each.type == "Scaling"), None)
+    row = previous.scaling
+    if condition is None or row is None or row.written_at is None:
         return None
+    try:
+        if datetime.fromisoformat(row.written_at).tzinfo is None:
+            return None
+        reason = Reason(condition.reason)
+    except ValueError:
+        return None
+    return ScalingReport(
+        Condition("Scaling", condition.status == "True", reason, condition.message), row
+    )
 
 
 def explain_zero(spec: ScalingSpec) -> Finding:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from llmdeployment_operator.api.status import RevisionStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import (
@@ -21,11 +21,14 @@ from llmdeployment_operator.plan.base.routes import BUCKETS, Route, measure_widt
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_ready
 from llmdeployment_operator.plan.rollout.arms import Arms
-from llmdeployment_operator.plan.rollout.gate import format_evaluation
-from llmdeployment_operator.plan.rollout.state import format_rollout_state
+from llmdeployment_operator.plan.rollout.gate import build_evaluation_status
+from llmdeployment_operator.plan.rollout.state import build_arm_status
 from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
 from llmdeployment_operator.plan.traffic import front_door
+
+_TRAFFIC = 512
+"""Characters that the status has room for: a longer text would be refused with the whole status."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class StatusReport:
 
 def build_status(
     deployment: LLMDeployment, report: StatusReport, cluster: ClusterState, now: datetime
-) -> dict[str, Any]:
+) -> Status:
     """Return the whole status."""
     meta = deployment.metadata
     runtimes = {revision.runtime for revision in report.stable}
@@ -64,65 +67,49 @@ def build_status(
     of_one = len(report.arms.steps) == 1
     which = {"runtime": report.arms.steps[0].target.runtime} if of_one else {}
     selector = names.selector(meta.name, component="worker", **which)
-    scaling = {"scaling": report.scaling.row} if report.scaling.row is not None else {}
-    return {
-        "observedGeneration": meta.generation,
-        "conditions": _merge_conditions(report.conditions, cluster.status, meta.generation, now),
-        "endpoint": front_door.find_endpoint(deployment),
-        "model": report.stable[0].template["model"].get("servedName") or meta.name,
-        "replicas": report.replicas,
-        "readyReplicas": sum(count_ready(cluster, runtime) for runtime in runtimes),
-        "selector": ",".join(f"{key}={value}" for key, value in sorted(selector.items())),
-        "traffic": _describe_traffic(deployment, report),
-        "arms": [
-            format_rollout_state(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
-        ],
-        "revisions": [
-            _format_revision(deployment, r, report, cluster, now) for r in report.revisions
-        ],
-        **scaling,
-    }
+    return Status(
+        observed_generation=meta.generation,
+        conditions=merge_conditions(
+            report.conditions, cluster.status.conditions, meta.generation, now
+        ),
+        endpoint=front_door.find_endpoint(deployment),
+        model=report.stable[0].template["model"].get("servedName") or meta.name,
+        replicas=report.replicas,
+        ready_replicas=sum(count_ready(cluster, runtime) for runtime in runtimes),
+        selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
+        traffic=_describe_traffic(deployment, report)[:_TRAFFIC],
+        arms=tuple(
+            build_arm_status(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
+        ),
+        revisions=tuple(
+            _build_revision(deployment, r, report, cluster, now) for r in report.revisions
+        ),
+        scaling=report.scaling.row,
+    )
 
 
-def build_refusal(
-    generation: int, finding: Finding, previous: Mapping[str, Any], now: datetime
-) -> dict[str, Any]:
+def build_refusal(generation: int, finding: Finding, previous: Status, now: datetime) -> Status:
     """Return the status of a spec that cannot be acted on: what is known of the past stays."""
-    kept = {
-        key: value
-        for key, value in previous.items()
-        if key not in {"conditions", "observedGeneration"}
-    }
-    conditions = _merge_conditions(build_refused(finding), previous, generation, now)
-    return {**kept, "observedGeneration": generation, "conditions": conditions}
+    conditions = merge_conditions(build_refused(finding), previous.conditions, generation, now)
+    return previous.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
 
-def list_events(status: Mapping[str, Any], previous: Mapping[str, Any]) -> tuple[Event, ...]:
+def list_events(status: Status, previous: Status) -> tuple[Event, ...]:
     """Return one Event for each reason that is new, Warning when somebody has to act, and one for traffic that moves."""
-    changed = find_transitions(status["conditions"], previous.get("conditions") or [])
     found: dict[str, Event] = {}
-    for condition in changed:
-        if not condition["message"]:
+    for condition in find_transitions(status.conditions, previous.conditions):
+        if not condition.message:
             continue
-        bad = (condition["type"], condition["status"]) in {
-            ("Degraded", "True"),
-            ("Accepted", "False"),
-        }
-        if bad or condition["reason"] not in found:
+        bad = (condition.type, condition.status) in {("Degraded", "True"), ("Accepted", "False")}
+        if bad or condition.reason not in found:
             kind = "Warning" if bad else "Normal"
-            found[condition["reason"]] = Event(kind, condition["reason"], condition["message"])
-    before, traffic = previous.get("traffic"), status.get("traffic")
+            found[condition.reason] = Event(kind, condition.reason, condition.message)
+    before, traffic = previous.traffic, status.traffic
     if before and traffic != before:
         found["TrafficChanged"] = Event(
             "Normal", "TrafficChanged", f"The traffic changed from {before} to {traffic}."
         )
-    return (*found.values(), *scaling_report.list_scaling_events(status.get("scaling"), previous))
-
-
-def _merge_conditions(
-    conditions: list[Condition], previous: Mapping[str, Any], generation: int, now: datetime
-) -> list[dict[str, Any]]:
-    return merge_conditions(conditions, previous.get("conditions") or [], generation, now)
+    return (*found.values(), *scaling_report.list_scaling_events(status, previous))
 
 
 def _describe_traffic(deployment: LLMDeployment, report: StatusReport) -> str:
@@ -143,34 +130,35 @@ def _build_url(deployment: LLMDeployment, revision: Revision) -> str:
     return f"http://{service}.{meta.namespace}:{names.REPLICA_PORT}/v1"
 
 
-def _format_revision(
+def _build_revision(
     deployment: LLMDeployment,
     revision: Revision,
     report: StatusReport,
     cluster: ClusterState,
     now: datetime,
-) -> dict[str, Any]:
-    live = revision.runtime in report.needs
+) -> RevisionStatus:
+    number, live = revision.number, revision.runtime in report.needs
     ready = count_ready(cluster, revision.runtime) if live else 0
-    percent = report.percent(revision.number)
-    rows = cluster.status.get("revisions") or []
-    before: Mapping[str, Any] = next((r for r in rows if r.get("number") == revision.number), {})
-    answers = percent > 0 and ready > 0
-    first = before.get("firstReadyAt") or (format_time(now) if answers else None)
-    number, was = revision.number, {a.get("stable") for a in cluster.status.get("arms") or []}
-    promoted = number in report.arms.stable() and number not in was
-    entry = {
-        "name": names.revision_name(deployment.metadata.name, revision.number),
-        "number": revision.number,
-        "hash": revision.hash,
-        "runtime": revision.runtime,
-        "replicas": report.needs.get(revision.runtime, 0),
-        "ready": ready,
-        "trafficPercent": percent,
-        "url": _build_url(deployment, revision) if live else None,
-        "createdAt": before.get("createdAt") or revision.created_at or format_time(now),
-        "firstReadyAt": first,
-        "promotedAt": format_time(now) if promoted else before.get("promotedAt"),
-        "evaluation": format_evaluation(deployment, cluster, revision.number),
-    }
-    return {key: value for key, value in entry.items() if value is not None}
+    percent = report.percent(number)
+    before = next((row for row in cluster.status.revisions if row.number == number), None)
+    first = before.first_ready_at if before is not None else None
+    if first is None and percent > 0 and ready > 0:
+        first = format_time(now)
+    created = before.created_at if before is not None else None
+    promoted = before.promoted_at if before is not None else None
+    if number in report.arms.stable() and number not in {a.stable for a in cluster.status.arms}:
+        promoted = format_time(now)
+    return RevisionStatus(
+        name=names.revision_name(deployment.metadata.name, number),
+        number=number,
+        hash=revision.hash,
+        runtime=revision.runtime,
+        replicas=report.needs.get(revision.runtime, 0),
+        ready=ready,
+        traffic_percent=percent,
+        url=_build_url(deployment, revision) if live else None,
+        created_at=created or revision.created_at or format_time(now),
+        first_ready_at=first,
+        promoted_at=promoted,
+        evaluation=build_evaluation_status(deployment, cluster, number),
+    )
