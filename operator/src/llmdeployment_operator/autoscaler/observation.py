@@ -65,7 +65,6 @@ class Interval:
     kv_usage: float
     arrivals: int
     finished: int
-    prompt_tokens: int
     generation_tokens: int
     settled: bool
     """Whether it describes one load: the replica has been seen for `YOUNG` seconds, and this is no longer than a `MOMENT`."""
@@ -217,7 +216,6 @@ def _measure_interval(
         settled=observed_at - base.since >= YOUNG and seconds <= MOMENT,
         arrivals=max(0, finished + after - before),
         finished=finished,
-        prompt_tokens=new.prompt_tokens - old.prompt_tokens,
         generation_tokens=new.generation_tokens - old.generation_tokens,
         missed=tuple(_count_missed(old, new, target) for target in targets),
     )

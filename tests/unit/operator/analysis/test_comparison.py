@@ -274,10 +274,11 @@ def test_the_first_seconds_warm_up() -> None:
     assert (early.counts, late.counts) == ({}, known(Counts(9), Counts(9)).counts)
 
 
+@pytest.mark.parametrize("requests", [100, 120])
 @pytest.mark.parametrize(("then", "canary"), [("Hold", 2), ("Promote", 2), ("Rollback", None)])
-def test_without_a_verdict_by_the_limit(then: Any, canary: int | None) -> None:
+def test_without_a_verdict_by_the_limit(then: Any, canary: int | None, requests: int) -> None:
     spec = AnalysisSpec(metrics=(ERRORS,), max_requests=100, on_inconclusive=then)
-    evidence = known(Counts(100, 4), Counts(100, 5))
+    evidence = known(Counts(100, 4), Counts(requests, 5))
     found = step(
         replace(AT_TWO, analysis=evidence), {}, POLICY.model_copy(update={"analysis": spec})
     )
@@ -378,6 +379,7 @@ def test_long_answers_have_a_wide_tolerance_and_a_word_of_their_own() -> None:
     ("stable", "canary", "words"),
     [
         (Counts(1000, 380), Counts(50, 20), " Cached prompt tokens: 40 % (canary), 38 % (stable)."),
+        (Counts(1000, 377), Counts(50, 20), " Cached prompt tokens: 40 % (canary), 38 % (stable)."),
         (Counts(1000, 380), Counts(), " Cached prompt tokens: unknown (canary), 38 % (stable)."),
         (Counts(), Counts(), ""),
     ],

@@ -78,6 +78,7 @@ def test_one_that_was_absent_is_measured_over_the_whole_time() -> None:
         {"histograms": {"ttft": tuple(range(len(BOUNDS), -1, -1))}},
         {"histograms": {"ttft": (nan,) * (len(BOUNDS) + 1)}},
         {"histograms": {"ttft": (-1,) * (len(BOUNDS) + 1)}},
+        {"histograms": {"ttft": (-1, *(5,) * len(BOUNDS))}},
     ],
     ids=str,
 )

@@ -1,4 +1,6 @@
 from dataclasses import replace
+from itertools import pairwise
+from math import exp, log, sqrt
 
 import pytest
 from hypothesis import given, settings
@@ -31,7 +33,6 @@ INTERVAL = Interval(
     settled=True,
     arrivals=1,
     finished=1,
-    prompt_tokens=100,
     generation_tokens=500,
     missed=((0, 10),),
 )
@@ -179,3 +180,70 @@ def test_the_curve_never_falls(rows: list[tuple[int, int]]) -> None:
 
     assert list(f.shares) == sorted(f.shares)
     assert all(low <= share for low, share in zip(f.surely, f.shares, strict=True))
+
+
+def test_an_observation_of_speed_counts_half_after_15_minutes_and_a_miss_after_40() -> None:
+    speed = observe_speed(Speed(8.0, 8.0, 8.0, 8.0, 8.0), [], 900.0)
+    row = (8.0,) * BINS
+    misses = observe_misses(Misses((row,), (row,)), [], 1, 2400.0)
+
+    assert speed == Speed(4.0, 4.0, 4.0, 4.0, 4.0)
+    assert misses == Misses(((4.0,) * BINS,), ((4.0,) * BINS,))
+
+
+def test_an_engines_step_is_weighed_by_its_tokens() -> None:
+    # 10 running for 1 s gave 500 tokens: a step of 20 ms.
+    assert observe_speed(Speed(), [INTERVAL], 1.0) == Speed(500, 5000, 10.0, 50_000, 100.0)
+    long = replace(INTERVAL, seconds=11.0)
+    assert observe_speed(Speed(), [long], 1.0) == Speed()
+
+
+def test_a_target_without_values_is_always_kept() -> None:
+    model = ReplicaModel(Line(0.01, 0.001), (NOTHING,), (0.0,))
+
+    assert NOTHING(1e6) == 0.0
+    assert model.reach() == (True,)
+    assert model.expected(2000.0, 4, 1.0) == 0.0
+    assert set(NOTHING.shares) == set(NOTHING.surely) == {0.0}
+
+
+def test_a_mean_step_above_the_target_misses_it_seen_or_not() -> None:
+    # tau(x) = 10 ms + 1 ms * x reaches 30 ms at x = 20.
+    speed = Speed(weight=2000.0, x=20000.0, tau=40.0, xx=400000.0, x_tau=600.0)
+    busy = (100.0,) * BINS
+    found = fit_replica_model(speed, Misses(((0.0,) * BINS,), (busy,)), [("itl", 0.03, 0.1)])
+
+    assert found is not None
+    (curve,) = found.curves
+    assert curve.seen == pytest.approx((0.03 - found.line.a) / found.line.b)
+    assert curve.seen == pytest.approx(20, rel=0.1)
+    assert curve(1.29 * curve.seen) < 0.01
+    assert curve(1.31 * curve.seen) == 1.0
+
+
+def test_expected_misses_are_the_mean_over_a_log_normal_load() -> None:
+    # 2,000 tokens/s on 4 replicas: x = 10 and 1 - b G/n = 0.5, so V / n^2 = 10 / 4 * (1 + 3) / 2 / 0.5 = 10.
+    steps = tuple(min(1.0, edge / 100) for edge in (*EDGES, 500.0))
+    curve = Curve(steps, steps, 100.0)
+    model = ReplicaModel(Line(0.01, 0.001), (curve,), (0.1,))
+    sigma2 = log(1 + 10 / 100)
+    nodes = ((-1.0, 0.25), (0.0, 0.37), (1.0, 0.24), (1.7, 0.10), (2.4, 0.04))
+    mean = sum(weight * curve(exp(log(10) - sigma2 / 2 + z * sqrt(sigma2))) for z, weight in nodes)
+
+    assert sum(weight for _, weight in nodes) == pytest.approx(1.0)
+    assert model.expected(2000.0, 4, 3.0) == pytest.approx(mean / 0.1)
+
+
+def test_what_a_replica_cannot_give_is_missed() -> None:
+    model = ReplicaModel(Line(0.01, 0.001), (NOTHING,), (0.1,))
+
+    assert model.in_flight(949.0) == pytest.approx(0.01 * 949 / 0.051)
+    assert model.in_flight(951.0) is None
+    assert model.expected(951.0, 1, 1.0) == 1e6
+    assert model.needed(2000.0, 0.9, 1.0, 20) == 3
+    assert model.needed(2000.0, 0.9, 1.0, 2) == 2
+    assert model.needed(0.0, 0.9, 1.0, 20) == 1
+
+
+def test_the_bins_grow_by_a_quarter() -> None:
+    assert all(b / a == pytest.approx(1.25, abs=0.04) for a, b in pairwise(EDGES) if a >= 9)
