@@ -33,6 +33,7 @@ from llmdeployment_operator.plan.rollout.arms import (
     plan_arms,
     plan_routes,
 )
+from llmdeployment_operator.plan.rollout.snapshot import Snapshot
 from llmdeployment_operator.plan.scaling.runtimes import ScalingPlan, plan_scaling
 from llmdeployment_operator.plan.traffic import front_door
 
@@ -81,9 +82,10 @@ def decide_desired_state(
     live = cluster.children.get(("ConfigMap", routes_name(name)))
     routes = read_routes(live)
     applied = live is not None and front_door.is_applied(deployment, cluster, live)
-    scaling = plan_scaling(deployment, cluster, revisions, targets, routes, now)
+    snapshot = Snapshot(deployment, cluster, revisions, targets, routes, applied, now)
+    scaling = plan_scaling(snapshot)
     wanted = scaling.wanted
-    arms = plan_arms(deployment, cluster, revisions, targets, routes, wanted, now, applied=applied)
+    arms = plan_arms(snapshot, wanted)
     kept = revisions
     if applied and not deployment.spec.paused:
         # Until every gateway has the routes, one of them may send requests for any revision.

@@ -7,9 +7,7 @@ arms keep what they have, those that the spec has no more included.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
@@ -19,17 +17,14 @@ from llmdeployment_operator.plan.base.routes import (
     Route,
     Share,
     build_routes,
-    find_stable,
-    sum_weights,
 )
-from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import check_placement
 from llmdeployment_operator.plan.rollout.canary import plan_paused_step, plan_step
-from llmdeployment_operator.plan.rollout.commands import read_commands
+from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.gate import build_gate
-from llmdeployment_operator.plan.rollout.inputs import build_inputs, find_stable_number
+from llmdeployment_operator.plan.rollout.inputs import build_inputs
 from llmdeployment_operator.plan.rollout.replicas import DesiredReplicas
-from llmdeployment_operator.plan.rollout.state import read_rollout_state
+from llmdeployment_operator.plan.rollout.snapshot import Snapshot
 from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
 
 
@@ -121,18 +116,11 @@ def list_arms(deployment: LLMDeployment) -> tuple[Arm, ...]:
     )
 
 
-def list_desired_arms(
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    targets: Mapping[str, Revision],
-    routes: tuple[Route, ...],
-) -> tuple[DesiredArm, ...]:
+def list_desired_arms(snapshot: Snapshot) -> tuple[DesiredArm, ...]:
     """Return the arms there are, those of the spec first."""
-    wanted = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
-    routed = sum_weights(routes) or _read_weights(cluster.status)
+    wanted, routed = snapshot.desired_weights, snapshot.weights
     names = [*wanted, *(name for name in routed if name not in wanted)]
-    found = ((name, targets.get(name) or _find_current(name, routes, revisions)) for name in names)
+    found = ((name, snapshot.targets.get(name) or snapshot.find_current(name)) for name in names)
     return tuple(
         DesiredArm(name, wanted.get(name, 0), routed.get(name, 0), target, fixed=not routed)
         for name, target in found
@@ -140,66 +128,41 @@ def list_desired_arms(
     )
 
 
-def plan_arms(  # noqa: PLR0913  because each is a fact of its own, and nothing else holds some of them together
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    targets: Mapping[str, Revision],
-    routes: tuple[Route, ...],
-    wanted: DesiredReplicas,
-    now: datetime,
-    *,
-    applied: bool,
-) -> Arms:
+def plan_arms(snapshot: Snapshot, wanted: DesiredReplicas) -> Arms:
     """Return what every arm does now.
 
     Args:
-        deployment: the spec.
-        cluster: the cluster.
-        revisions: those on record, the targets among them.
-        targets: what the spec asks of each of its arms.
-        routes: as they are in the cluster; who has the traffic.
+        snapshot: what the pass decides on.
         wanted: how many replicas the requests need.
-        now: the current time, UTC.
-        applied: whether every gateway routes by them.
     """
-    routed = sum_weights(routes) or _read_weights(cluster.status)
-    asked = {arm.name: arm.weight for arm in deployment.spec.arms} or {ARM: 100}
     found: dict[str, tuple[RolloutInputs, Revision, RolloutStep]] = {}
-    arms = list_desired_arms(deployment, cluster, revisions, targets, routes)
-    crowded = _is_crowded(cluster, revisions, arms, routes)
+    arms = list_desired_arms(snapshot)
+    crowded = _is_crowded(snapshot, arms)
     for arm in arms:
-        name, target = arm.name, arm.target
-        replicas = wanted.of_arm(name, arm.percent)
-        inputs = build_inputs(cluster, revisions, arm, routes, replicas, applied=applied)
-        gate = build_gate(deployment, cluster, inputs.stable, target.number)
+        replicas = wanted.of_arm(arm.name, arm.percent)
+        inputs = build_inputs(snapshot, arm.name, arm.target, replicas)
+        gate = build_gate(snapshot.deployment, snapshot.cluster, inputs.stable, arm.target.number)
         inputs = replace(inputs, gate=gate, crowded=crowded)
-        found[name] = (
-            inputs,
-            target,
-            _plan_step(deployment, cluster, revisions, name, inputs, now),
-        )
-    waits = _check_weights(deployment, asked, routed, found, wanted)
-    layout = routed if waits is not None else asked
+        found[arm.name] = (inputs, arm.target, _plan_step(snapshot, arm.name, inputs))
+    waits = _check_weights(snapshot, found, wanted)
+    layout = snapshot.weights if waits is not None else snapshot.desired_weights
     order = [*layout, *(name for name in found if name not in layout)]
     steps = (ArmStep(n, layout.get(n, 0), found[n][1], found[n][2]) for n in order if n in found)
     return Arms(tuple(steps), waits)
 
 
-def _is_crowded(
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    asked: Iterable[DesiredArm],
-    routes: tuple[Route, ...],
-) -> bool:
+def _is_crowded(snapshot: Snapshot, asked: Iterable[DesiredArm]) -> bool:
     """Say whether a revision that serves, or is to, has a replica without a place."""
-    runtimes = {revision.number: revision.runtime for revision in revisions}
     needed = {
         number
         for arm in asked
-        for number in (arm.target.number, find_stable_number(cluster, revisions, arm, routes))
+        for number in (
+            arm.target.number,
+            snapshot.find_stable_number(arm.name, arm.target.number),
+        )
     }
-    return any(check_placement(cluster, runtimes[number]) is not None for number in needed)
+    places = (check_placement(snapshot.cluster, snapshot.runtimes[number]) for number in needed)
+    return any(place is not None for place in places)
 
 
 def plan_routes(name: str, arms: Arms, revisions: Iterable[Revision]) -> tuple[Route, ...]:
@@ -243,34 +206,25 @@ def count_needs(
     return dict(sorted(needs.items(), key=lambda pair: pair[0] not in stable))
 
 
-def _plan_step(
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    name: str,
-    inputs: RolloutInputs,
-    now: datetime,
-) -> RolloutStep:
-    on_record = {revision.number for revision in revisions}
-    state = read_rollout_state(cluster.status, name)
+def _plan_step(snapshot: Snapshot, arm: str, inputs: RolloutInputs) -> RolloutStep:
+    state, on_record = snapshot.state_of(arm), snapshot.runtimes
     state = replace(state, warm=tuple(w for w in state.warm if w.revision in on_record))
-    if deployment.spec.paused:
+    if snapshot.deployment.spec.paused:
         return plan_paused_step(inputs, state)
-    commands = read_commands(deployment.metadata.annotations)
-    return plan_step(deployment.spec.rollout, inputs, state, commands, now)
+    rollout = snapshot.deployment.spec.rollout
+    return plan_step(rollout, inputs, state, snapshot.commands, snapshot.now)
 
 
 def _check_weights(
-    deployment: LLMDeployment,
-    wanted: Mapping[str, int],
-    routed: Mapping[str, int],
+    snapshot: Snapshot,
     found: Mapping[str, tuple[RolloutInputs, Revision, RolloutStep]],
     replicas: DesiredReplicas,
 ) -> Finding | None:
     """Return why the arms keep the weights they have, or None: when they have the spec's, or none at all."""
+    wanted, routed = snapshot.desired_weights, snapshot.weights
     if not routed or list(wanted.items()) == list(routed.items()):
         return None
-    if deployment.spec.paused:
+    if snapshot.deployment.spec.paused:
         text = "spec.paused is true. The arms keep their weights until it is false."
         return Finding(Reason.PAUSED, text)
     for name, weight in wanted.items():
@@ -279,7 +233,10 @@ def _check_weights(
             # Other buckets would move users of the canary back to the stable revision.
             why = f"The arms keep their weights until the rollout of arm {name} has ended."
             return Finding(Reason.ARMS_WAITING, why)
-        if name not in routed and (held := _check_gate(deployment, name, inputs)) is not None:
+        if (
+            name not in routed
+            and (held := _check_gate(snapshot.commands, name, inputs)) is not None
+        ):
             return held
         need, have = replicas.before_traffic(name, weight), inputs.ready.get(step.stable, 0)
         if have < need or step.stable not in inputs.ready:
@@ -291,9 +248,8 @@ def _check_weights(
     return None
 
 
-def _check_gate(deployment: LLMDeployment, name: str, inputs: RolloutInputs) -> Finding | None:
+def _check_gate(commands: Commands, name: str, inputs: RolloutInputs) -> Finding | None:
     """Return why an arm that is new gets no request yet, or never: the evaluation of its revision."""
-    commands = read_commands(deployment.metadata.annotations)
     if inputs.gate is None or commands.promotes_fully(inputs.target):
         return None
     verdict = inputs.gate.verdict(inputs.gate.attempt(commands.retry.get(inputs.target)))
@@ -305,16 +261,3 @@ def _check_gate(deployment: LLMDeployment, name: str, inputs: RolloutInputs) -> 
         )
         return Finding(Reason.ROLLED_BACK, why)
     return verdict.pending
-
-
-def _find_current(
-    name: str, routes: tuple[Route, ...], revisions: tuple[Revision, ...]
-) -> Revision | None:
-    """Return the revision of an arm that the spec has no more, while it is on record."""
-    number = find_stable(routes, name)
-    return next((r for r in revisions if r.number == number), None)
-
-
-def _read_weights(status: Status) -> dict[str, int]:
-    """Return the weights a status tells, for when somebody took the routes away."""
-    return {row.name: row.weight for row in status.arms if row.weight}

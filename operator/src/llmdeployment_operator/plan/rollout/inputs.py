@@ -1,67 +1,26 @@
 """What a rollout is decided from, out of what a pass observed."""
 
-from typing import Protocol
-
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.base.routes import Route, find_canary, find_stable
+from llmdeployment_operator.plan.base.routes import find_canary
 from llmdeployment_operator.plan.observed.adapters import check_adapters, count_carriers
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 from llmdeployment_operator.plan.observed.readiness import check_runtime, count_ready
-from llmdeployment_operator.plan.rollout.state import read_rollout_state
+from llmdeployment_operator.plan.rollout.snapshot import Snapshot
 from llmdeployment_operator.plan.rollout.types import RolloutInputs
 
 
-class HasTarget(Protocol):
-    """An arm, and the revision that the spec asks of it."""
-
-    @property
-    def name(self) -> str:
-        """Of the arm."""
-
-    @property
-    def target(self) -> Revision:
-        """The revision."""
-
-
-def find_stable_number(
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    arm: HasTarget,
-    routes: tuple[Route, ...],
-) -> int:
-    """Return the revision that has an arm's traffic, or all of it but the canary's.
-
-    The routes as they are in the cluster are the memory of that. Without any, because somebody took them away or there never were, it
-    is who the status says, else the target.
-    """
-    last = find_stable(routes, arm.name) or read_rollout_state(cluster.status, arm.name).stable
-    on_record = {revision.number for revision in revisions}
-    return last if last is not None and last in on_record else arm.target.number
-
-
-def build_inputs(
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    arm: HasTarget,
-    routes: tuple[Route, ...],
-    replicas: int,
-    *,
-    applied: bool,
-) -> RolloutInputs:
-    """Return the scene of one arm.
+def build_inputs(snapshot: Snapshot, arm: str, target: Revision, replicas: int) -> RolloutInputs:
+    """Return what the rollout of one arm is decided from.
 
     Args:
-        cluster: the cluster.
-        revisions: those on record, the target among them.
-        arm: its name and its target.
-        routes: as the routes ConfigMap has them; empty when there is none.
+        snapshot: what the pass decides on.
+        arm: its name.
+        target: the revision that the spec asks of it.
         replicas: what carries all of the arm's requests.
-        applied: whether every gateway routes by them.
     """
-    on_record = {revision.number for revision in revisions}
-    target = arm.target
+    cluster, revisions = snapshot.cluster, snapshot.revisions
     alive = {r.number: count_ready(cluster, r.runtime) for r in revisions}
     known = [
         r
@@ -71,20 +30,20 @@ def build_inputs(
     ]
     lacking = check_runtime(cluster, target.runtime, replicas)
     lacking = lacking or check_adapters(cluster, target)
-    canary, weight = find_canary(routes, arm.name) or (None, 0)
+    canary, weight = find_canary(snapshot.routes, arm) or (None, 0)
     own = canary == target.number
-    other = canary if canary in on_record and not own else None
+    other = canary if canary in snapshot.runtimes and not own else None
     return RolloutInputs(
-        stable=find_stable_number(cluster, revisions, arm, routes),
+        stable=snapshot.find_stable_number(arm, target.number),
         target=target.number,
         weight=weight if own else 0,
         ready={r.number: count_carriers(cluster, r, alive[r.number]) for r in known},
         alive=alive,
         answered={r.number for r in revisions if alive[r.number] or _has_answered(cluster, r)},
-        applied=applied,
+        applied=snapshot.applied,
         replicas=replicas,
         fresh=cluster.fresh,
-        runtimes={r.number: r.runtime for r in revisions},
+        runtimes=snapshot.runtimes,
         lacking=lacking.message if lacking is not None else "",
         other=other,
         other_weight=weight if other is not None else 0,

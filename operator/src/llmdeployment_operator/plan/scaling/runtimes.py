@@ -19,8 +19,7 @@ from llmdeployment_operator.autoscaler.types import ScalingPolicy, ScalingReason
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding
-from llmdeployment_operator.plan.base.revisions import Revision
-from llmdeployment_operator.plan.base.routes import Route, find_canary
+from llmdeployment_operator.plan.base.routes import find_canary
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import check_placement
 from llmdeployment_operator.plan.observed.replica_stats import observe_runtime
@@ -29,10 +28,9 @@ from llmdeployment_operator.plan.observed.scaling_status import (
     ScalingState,
     read_scaling_state,
 )
-from llmdeployment_operator.plan.rollout import state as rollouts
 from llmdeployment_operator.plan.rollout.arms import DesiredArm, list_desired_arms
-from llmdeployment_operator.plan.rollout.inputs import find_stable_number
 from llmdeployment_operator.plan.rollout.replicas import DesiredReplicas
+from llmdeployment_operator.plan.rollout.snapshot import Snapshot
 from llmdeployment_operator.plan.rollout.surge import WHOLE, share_replicas
 
 SOONEST = 1.0
@@ -100,30 +98,15 @@ class ScalingPlan:
         return replace(self, memory=memory)
 
 
-def plan_scaling(
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    targets: Mapping[str, Revision],
-    routes: tuple[Route, ...],
-    now: datetime,
-) -> ScalingPlan:
-    """Return how many replicas the requests need now.
-
-    Args:
-        deployment: the spec.
-        cluster: the cluster, with the replicas' samples.
-        revisions: those on record, the targets among them.
-        targets: what the spec asks of each of its arms.
-        routes: as they are in the cluster.
-        now: the current time, UTC.
-    """
-    spec = deployment.spec.scaling
+def plan_scaling(snapshot: Snapshot) -> ScalingPlan:
+    """Return how many replicas the requests need now."""
+    deployment, cluster = snapshot.deployment, snapshot.cluster
+    spec, now = deployment.spec.scaling, snapshot.now
     if spec is None:
         return ScalingPlan(DesiredReplicas(deployment.spec.replicas))
-    asked = list_desired_arms(deployment, cluster, revisions, targets, routes)
-    serving = _list_serving(cluster, revisions, routes, asked)
-    coming = _list_coming(deployment, cluster, revisions, routes, asked, serving)
+    asked = list_desired_arms(snapshot)
+    serving = _list_serving(snapshot, asked)
+    coming = _list_coming(snapshot, asked, serving)
     before = cluster.scaling if cluster.scaling is not None else read_scaling_state(cluster.status)
     states = _read_states(deployment, spec, cluster, before, (*serving, *coming))
     policy = read_policy(spec)
@@ -210,44 +193,36 @@ class _Autoscaler:
         return replace(whole, minimum=min(least, most), maximum=most)
 
 
-def _list_serving(
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    routes: tuple[Route, ...],
-    asked: Iterable[DesiredArm],
-) -> tuple[RuntimeGroup, ...]:
+def _list_serving(snapshot: Snapshot, asked: Iterable[DesiredArm]) -> tuple[RuntimeGroup, ...]:
     """Return the runtimes of the arms' stable revisions."""
     groups: dict[str, RuntimeGroup] = {}
     for arm in asked:
-        runtime = _find_runtime(revisions, find_stable_number(cluster, revisions, arm, routes))
+        stable = snapshot.find_stable_number(arm.name, arm.target.number)
+        runtime = snapshot.runtimes.get(stable, "")
         group = groups.get(runtime, RuntimeGroup(runtime, {}, rolling=False))
         groups[runtime] = RuntimeGroup(
             runtime,
             {**group.arms, arm.name: arm.percent},
-            rolling=group.rolling or _is_rolling(cluster, routes, arm.name),
+            rolling=group.rolling or snapshot.is_rolling(arm.name),
             grows=group.grows + (arm.weight if arm.grows else 0),
         )
     return tuple(groups.values())
 
 
 def _list_coming(
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    revisions: tuple[Revision, ...],
-    routes: tuple[Route, ...],
-    asked: Iterable[DesiredArm],
-    serving: Iterable[RuntimeGroup],
+    snapshot: Snapshot, asked: Iterable[DesiredArm], serving: Iterable[RuntimeGroup]
 ) -> tuple[RuntimeGroup, ...]:
     """Return the runtimes of canaries that have pods of their own."""
     taken, found = {group.runtime for group in serving}, {}
+    name, children = snapshot.deployment.metadata.name, snapshot.cluster.children
     for arm in asked:
-        routed = find_canary(routes, arm.name)
-        if not _is_rolling(cluster, routes, arm.name):
+        if not snapshot.is_rolling(arm.name):
             continue
-        for number in (arm.target.number, routed[0] if routed is not None else None):
-            runtime = _find_runtime(revisions, number)
-            exists = ("Deployment", runtime_names(deployment.metadata.name, runtime).name)
-            if runtime and runtime not in taken and exists in cluster.children:
+        routed = find_canary(snapshot.routes, arm.name)
+        for number in (arm.target.number, *(routed or ())[:1]):
+            runtime = snapshot.runtimes.get(number, "")
+            exists = ("Deployment", runtime_names(name, runtime).name)
+            if runtime and runtime not in taken and exists in children:
                 found[runtime] = RuntimeGroup(runtime, {}, rolling=True)
     return tuple(found.values())
 
@@ -299,13 +274,3 @@ def _share_of(replicas: int, percent: int, whole: int) -> int:
     (4, 1, 3, 0)
     """
     return max(1, -(-replicas * percent // whole)) if replicas else 0
-
-
-def _is_rolling(cluster: ClusterState, routes: tuple[Route, ...], arm: str) -> bool:
-    """Say whether an arm's rollout is under way, forth or back."""
-    remembered = rollouts.read_rollout_state(cluster.status, arm).canary
-    return remembered is not None or find_canary(routes, arm) is not None
-
-
-def _find_runtime(revisions: Iterable[Revision], number: int | None) -> str:
-    return next((r.runtime for r in revisions if r.number == number), "")
