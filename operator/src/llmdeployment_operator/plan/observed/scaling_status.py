@@ -21,26 +21,8 @@ from llmdeployment_operator.plan.base.conditions import format_time
 DECISIONS = 10
 """Acting decisions that are kept."""
 
-_MESSAGE, _STATE = 512, 32768
-"""What the status has room for: longer ones would be refused as a whole."""
-
-
-@dataclass(frozen=True)
-class ScalingRecord:
-    """A decision that changed a runtime's number of replicas."""
-
-    at: str
-    runtime: str
-    before: int
-    after: int
-    reason: str
-    message: str
-    inputs: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def up(self) -> bool:
-        """Whether it asked for more."""
-        return self.after > self.before
+_STATE = 32768
+"""Characters that the status has room for: a longer state would be refused with the whole status."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +30,9 @@ class ScalingState:
     """What is known of every runtime that is scaled, by runtime, and the last decisions, newest last."""
 
     states: Mapping[str, AutoscalerState] = field(default_factory=dict)
-    decisions: tuple[ScalingRecord, ...] = ()
+    decisions: tuple[ScalingDecisionStatus, ...] = ()
 
-    def with_record(self, record: ScalingRecord) -> "ScalingState":
+    def with_record(self, record: ScalingDecisionStatus) -> "ScalingState":
         """Return the memory with one more decision, without the oldest if there are too many."""
         return replace(self, decisions=(*self.decisions, record)[-DECISIONS:])
 
@@ -64,7 +46,7 @@ def read_scaling_state(status: Status) -> ScalingState:
     """Return what a status remembers; nothing of what cannot be read."""
     row = status.scaling or ScalingStatus()
     states = {entry.runtime: _read_state(entry) for entry in row.runtimes}
-    return ScalingState(states, tuple(_read_record(entry) for entry in row.decisions[-DECISIONS:]))
+    return ScalingState(states, row.decisions[-DECISIONS:])
 
 
 def build_scaling_status(memory: ScalingState, replicas: int, now: datetime) -> ScalingStatus:
@@ -75,19 +57,7 @@ def build_scaling_status(memory: ScalingState, replicas: int, now: datetime) -> 
         runtimes=tuple(
             _build_runtime(runtime, state) for runtime, state in sorted(memory.states.items())
         ),
-        decisions=tuple(_build_decision(record) for record in memory.decisions),
-    )
-
-
-def _build_decision(record: ScalingRecord) -> ScalingDecisionStatus:
-    return ScalingDecisionStatus(
-        at=record.at,
-        runtime=record.runtime,
-        before=record.before,
-        after=record.after,
-        reason=record.reason,
-        message=record.message[:_MESSAGE],
-        inputs=dict(record.inputs),
+        decisions=memory.decisions,
     )
 
 
@@ -104,15 +74,3 @@ def _read_state(entry: ScaledRuntimeStatus) -> AutoscalerState:
     except (AttributeError, KeyError, TypeError, ValueError):
         state = AutoscalerState()
     return replace(state, desired=entry.desired)
-
-
-def _read_record(entry: ScalingDecisionStatus) -> ScalingRecord:
-    return ScalingRecord(
-        at=entry.at,
-        runtime=entry.runtime,
-        before=entry.before,
-        after=entry.after,
-        reason=entry.reason,
-        message=entry.message,
-        inputs=entry.inputs,
-    )

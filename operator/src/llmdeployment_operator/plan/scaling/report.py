@@ -9,7 +9,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.rollout import parse_seconds
 from llmdeployment_operator.api.scaling import IDLE, ScalingSpec
-from llmdeployment_operator.api.status import ScalingStatus, Status
+from llmdeployment_operator.api.status import ScalingDecisionStatus, ScalingStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.plan.base.conditions import Condition
@@ -17,7 +17,6 @@ from llmdeployment_operator.plan.base.durations import format_duration
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.observed.scaling_status import (
-    ScalingRecord,
     ScalingState,
     build_scaling_status,
     read_scaling_state,
@@ -88,18 +87,22 @@ def _is_news(  # because it compares what is with what was
 def list_scaling_events(status: Status, previous: Status) -> tuple[Event, ...]:
     """Return an Event for each decision that was not told before."""
     return tuple(
-        Event("Normal", "ScaledUp" if each.up else "ScaledDown", _write_sentence(each))
+        Event(
+            "Normal",
+            "ScaledUp" if each.after > each.before else "ScaledDown",
+            _write_sentence(each),
+        )
         for each in find_new_decisions(status, previous)
     )
 
 
-def find_new_decisions(status: Status, previous: Status) -> tuple[ScalingRecord, ...]:
+def find_new_decisions(status: Status, previous: Status) -> tuple[ScalingDecisionStatus, ...]:
     """Return the decisions of a status that the one before does not have."""
     known = read_scaling_state(previous).decisions
     return tuple(each for each in read_scaling_state(status).decisions if each not in known)
 
 
-def _write_sentence(record: ScalingRecord) -> str:
+def _write_sentence(record: ScalingDecisionStatus) -> str:
     return (
         f"Runtime {record.runtime} was scaled from {record.before} to {record.after} replicas "
         f"({record.reason}). {record.message}"
@@ -135,7 +138,9 @@ def _find_standing(
     return (found, recommendations.message) if found is not None else None
 
 
-def _extract_substance(memory: ScalingState) -> tuple[dict[str, int], tuple[ScalingRecord, ...]]:
+def _extract_substance(
+    memory: ScalingState,
+) -> tuple[dict[str, int], tuple[ScalingDecisionStatus, ...]]:
     desired = {runtime: state.desired or 0 for runtime, state in memory.states.items()}
     return desired, memory.decisions
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from llmdeployment_operator.api.scaling import ScalingSpec
+from llmdeployment_operator.api.status import ScalingDecisionStatus
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.autoscaler.policy import read_policy, read_schedules
 from llmdeployment_operator.autoscaler.recommend import recommend
@@ -24,7 +25,6 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import check_placement
 from llmdeployment_operator.plan.observed.replica_stats import observe_runtime
 from llmdeployment_operator.plan.observed.scaling_status import (
-    ScalingRecord,
     ScalingState,
     read_scaling_state,
 )
@@ -35,6 +35,9 @@ from llmdeployment_operator.plan.rollout.surge import WHOLE, share_replicas
 
 SOONEST = 1.0
 """Seconds between two looks: passes that come sooner, since something happened, are no new evidence."""
+
+_MESSAGE = 512
+"""Characters that the status has room for: a longer message would be refused with the whole status."""
 
 CLOCK_SLIP = 60.0
 """Seconds that a state may be ahead of the clock before it is taken for one of another clock."""
@@ -148,7 +151,7 @@ class _Autoscaler:
 
     def recommend_for(
         self, group: RuntimeGroup, state: AutoscalerState, *, blocked: bool
-    ) -> tuple[AutoscalerState, RuntimeRecommendation | None, ScalingRecord | None]:
+    ) -> tuple[AutoscalerState, RuntimeRecommendation | None, ScalingDecisionStatus | None]:
         """Return a runtime's state after this look, what the law said, and the decision if it is one to act on."""
         at, current = self.now.timestamp(), state.desired or 0
         if state.at is not None and state.at > at + CLOCK_SLIP:
@@ -167,13 +170,13 @@ class _Autoscaler:
         )
         if made.replicas == current:
             return made.state, recommendation if new else None, None
-        record = ScalingRecord(
+        record = ScalingDecisionStatus(
             at=format_time(self.now),
             runtime=group.runtime,
             before=current,
             after=made.replicas,
             reason=made.reason.value,
-            message=made.message,
+            message=made.message[:_MESSAGE],
             inputs={name: f"{value:g}" for name, value in made.inputs.items()},
         )
         return made.state, recommendation, record
