@@ -207,7 +207,7 @@ def _find_knee(model: ReplicaModel) -> float | None:
         if any(f.surely[index] > budget or edge > max(f.seen, EDGES[1]) for f, budget in kept):
             break
         best = edge
-    return best if kept and best is not None and best >= EDGES[1] else None
+    return best if kept else None
 
 
 def _check_plain_signals(signals: Signals) -> Recommendation | None:

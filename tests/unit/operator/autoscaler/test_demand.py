@@ -1,4 +1,5 @@
 import random
+from math import sqrt
 
 import pytest
 
@@ -88,3 +89,12 @@ def test_memory_is_bounded() -> None:
 
     assert len(arrivals.recent) <= 60
     assert len(arrivals.slots) <= 60
+
+
+def test_a_slopes_error_is_that_of_least_squares() -> None:
+    # Counts 1, 2, 1, 2, 1, 2 in slots of 10 s: the line rises by 3 / 35 a slot, 1.371 is left of the squares, of 6 - 2 degrees.
+    rise, error = fit_slope(Arrivals(slots=(1.0, 2.0, 1.0, 2.0, 1.0, 2.0)))
+    left = 1.5 - (3 / 35) ** 2 * 17.5
+
+    assert rise == pytest.approx(3 / 35 / 100, abs=1e-6)
+    assert error == pytest.approx(sqrt(left / 4 / 17.5) / 100, abs=1e-6)

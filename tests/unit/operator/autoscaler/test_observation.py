@@ -137,3 +137,30 @@ def test_the_share_over_a_target_is_exact_at_bounds(
     seconds: float, expected: tuple[int, int, int]
 ) -> None:
     assert count_over(counts(0.1, 0.5, 0.9, 20.0), seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("by_reader", "seconds"),
+    # Of 4 s by the operator's clock, 2 to 9 s by the reader's are believed.
+    [(2.0, 2.0), (1.9, 4.0), (9.0, 9.0), (9.1, 4.0)],
+)
+def test_a_readers_clock_is_believed_within_bounds(by_reader: float, seconds: float) -> None:
+    [interval] = seen((1.0, sample(1.0)), (5.0, sample(1.0 + by_reader))).intervals
+
+    assert interval.seconds == pytest.approx(seconds)
+
+
+def test_what_was_there_of_late_fades_with_a_half_life_of_5_seconds() -> None:
+    high, low = sample(1.0, running=20), sample(6.0, running=4)
+    result = seen((1.0, high), (6.0, low))
+
+    # 20 were there at the beginning, 4 at the end; half of the difference is left.
+    assert result.intervals[0].peak == 20.0
+    assert result.baselines["a"].peak == 4.0 + 16.0 / 2
+
+
+def test_a_look_at_the_same_moment_forgets_nobody() -> None:
+    first = seen((1.0, sample(1.0)))
+    again = measure_delta(first.baselines, Observation(1.0, 1, 0, {"a": sample(1.0)}), TARGETS)
+
+    assert again.baselines == first.baselines

@@ -247,3 +247,16 @@ def test_what_a_replica_cannot_give_is_missed() -> None:
 
 def test_the_bins_grow_by_a_quarter() -> None:
     assert all(b / a == pytest.approx(1.25, abs=0.04) for a, b in pairwise(EDGES) if a >= 9)
+
+
+@pytest.mark.parametrize(
+    ("x_tau", "part"),
+    # All at x = 10 and x = 30 (variance 100), a mean step of 20 ms at a mean x of 20: the slope lies within 5 to 95 % of tau / x.
+    [(-500.0, 0.05), (5000.0, 0.95)],
+)
+def test_a_line_neither_falls_nor_goes_below_zero(x_tau: float, part: float) -> None:
+    fit = fit_line(Speed(weight=1000.0, x=20_000.0, tau=20.0, xx=500_000.0, x_tau=x_tau))
+
+    assert fit is not None
+    assert fit.b == pytest.approx(part * 0.02 / 20)
+    assert fit.a == pytest.approx(0.02 - 20 * fit.b)

@@ -180,3 +180,41 @@ def test_the_need_is_kept_by_slots_of_time() -> None:
     later = replace(busy, now=1005.0)
     assert law.record_need(later).needs == (5, 1, need)
     assert law.record_need(later).needs_since == 1005.0
+
+
+@pytest.mark.parametrize(("ready", "step"), [(1, 1), (4, 1), (5, 2), (8, 2), (20, 5)])
+def test_a_step_up_is_a_quarter_of_those_that_are_ready(ready: int, step: int) -> None:
+    missed = {"recent_misses": ((50.0, 90.0),)}
+    found = law._check_targets(signals(ready=ready, current=ready + 3, **missed))
+
+    assert found is not None
+    assert found.replicas == ready + 3 + step
+
+
+@pytest.mark.parametrize(
+    ("ready", "current", "pending", "waits"),
+    [(2, 2, 0, None), (2, 3, 0, "1 replicas"), (2, 2, 1, "1 replicas"), (2, 4, 1, "2 replicas")],
+)
+def test_replicas_that_start_keep_what_there_is(
+    ready: int, current: int, pending: int, waits: str | None
+) -> None:
+    found = law._check_pending(signals(ready=ready, current=current, pending=pending))
+
+    assert (found is not None) == (waits is not None)
+    assert found is None or (found.replicas, found.message.startswith(waits or "")) == (
+        current,
+        True,
+    )
+
+
+def test_engines_are_counted_in_words() -> None:
+    assert [law._format_engines(number) for number in (1, 2)] == ["1 engine", "2 engines"]
+
+
+def test_without_a_target_that_replicas_can_keep_there_is_no_knee() -> None:
+    never = (1.0,) * BINS
+    seldom = replace(MODEL.curves[0], seen=0.25)
+
+    assert law._find_knee(replace(MODEL, curves=(Curve(never, never, 100.0),))) is None
+    # What was seen at one request at most is believed up to there.
+    assert law._find_knee(replace(MODEL, curves=(seldom,))) == 0.75
