@@ -11,7 +11,7 @@ from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.routes import hash_routes
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
-from llmdeployment_operator.plan.observed.replica_stats import read_sample
+from llmdeployment_operator.plan.observed.stats import read_sample
 
 SCALING = {"minReplicas": 1, "maxReplicas": 4, "targets": {"ttft": {"milliseconds": 500}}}
 SECONDS = 2.0

@@ -6,6 +6,7 @@ import json
 import pytest
 from tests.component.gateway.conftest import NewReplica
 from tests.component.gateway.pod import CHAT, SERVICE, Pod, row, until
+from tests.support.stats_contract import check
 
 pytestmark = pytest.mark.component
 
@@ -41,6 +42,7 @@ async def test_a_request_reaches_a_replica_and_says_who_answered(
 
     await until(counted, 2, "8 requests counted")
     stats = await pod.stats()
+    check("gateway", stats)
     assert stats["routesHash"] == wanted
     assert (stats["held"], stats["refused"]) == (0, 0)
     assert stats["routes"][0]["durationSeconds"]["count"] == 8

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 import openai
 import pytest
 from tests.support.ray_runtime import status_of, until
+from tests.support.stats_contract import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +60,9 @@ def test_a_stream_comes_in_pieces_and_is_counted_by_revision(
     assert usage is not None
     assert usage.completion_tokens == 20
     assert len(chunks) == 22  # the role, 20 tokens, the usage
-    assert ray_runtime.stats()["revisions"]["1"]["ttft"]["count"] == before + 1
+    after = ray_runtime.stats()
+    check("replica", after)
+    assert after["revisions"]["1"]["ttft"]["count"] == before + 1
 
 
 def test_what_was_put_is_what_get_returns(

@@ -15,6 +15,7 @@ import pytest
 from dev import model, serving_env
 from tests.support.lora import write_adapter
 from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
+from tests.support.stats_contract import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,7 @@ def test_a_stream_is_counted_by_the_engine_and_by_the_revision(
     )
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
     after = vllm_runtime.stats()
+    check("replica", after)
 
     assert text
     assert after["generationTokens"] == before["generationTokens"] + 10

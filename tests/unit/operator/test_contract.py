@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.support.world import admitted, sample
 
-from llmdeployment_operator.analysis.counts import CACHED, CountKey, Counts, read_replica_counts
+from llmdeployment_operator.analysis.counts import CACHED, CountKey, Counts
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.revisions import Revision, extract_template, hash_runtime
@@ -15,6 +15,7 @@ from llmdeployment_operator.plan.observed.ray_serve import (
     explain_put,
     read_serve_state,
 )
+from llmdeployment_operator.plan.observed.stats import read_replica_counts
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
 from llmdeployment_serving.stats import (

@@ -9,11 +9,7 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.analysis.counts import (
-    RevisionCounts,
-    read_gateway_counts,
-    read_replica_counts,
-)
+from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.types import KIND, LLMDeployment
 from llmdeployment_operator.kube import capacity, references, serve
 from llmdeployment_operator.kube.counts_cache import CountsCache
@@ -40,7 +36,13 @@ from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
-from llmdeployment_operator.plan.observed.replica_stats import read_gateway, read_sample
+from llmdeployment_operator.plan.observed.stats import (
+    read_adapters,
+    read_gateway,
+    read_gateway_counts,
+    read_replica_counts,
+    read_sample,
+)
 
 
 @dataclass(frozen=True)
@@ -242,9 +244,7 @@ async def _add_answers(
         serve=_read_serve(cluster, answers),
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
         capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),
-        adapters={
-            pod["metadata"]["name"]: adapters.read_adapters(said[_uid(pod)]) for pod in workers
-        },
+        adapters={pod["metadata"]["name"]: read_adapters(said[_uid(pod)]) for pod in workers},
         fresh=_fresh(clients, deployment, cluster, counted, routed),
     )
 

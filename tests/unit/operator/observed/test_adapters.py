@@ -12,6 +12,7 @@ from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.revisions import Revision, extract_template, hash_runtime
 from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.ray_serve import build_serve_config
+from llmdeployment_operator.plan.observed.stats import read_adapters
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
 
@@ -39,7 +40,7 @@ def obey(world: World, **states: str) -> None:
         labels = pod["metadata"]["labels"]
         runtime = labels.get("llmdeployment.dev/runtime")
         if runtime in asked and labels["llmdeployment.dev/component"] == "worker":
-            said[pod["metadata"]["name"]] = adapters.read_adapters(stats(world, runtime, states))
+            said[pod["metadata"]["name"]] = read_adapters(stats(world, runtime, states))
     world.observe(adapters=said)
 
 
@@ -209,7 +210,7 @@ def test_replicas_are_asked_while_something_is_on_its_way_and_left_alone_after(
     ],
 )
 def test_stats_that_are_not_what_they_should_be_say_nothing(stats: dict[str, Any]) -> None:
-    assert adapters.read_adapters(stats) == {}
+    assert read_adapters(stats) == {}
 
 
 def test_arms_may_have_adapters_of_their_own(world: World) -> None:

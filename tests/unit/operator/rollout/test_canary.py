@@ -229,7 +229,7 @@ def test_routes_that_somebody_takes_away_come_back_as_they_may_be() -> None:
     assert workers(world, old) == 2
 
 
-def test_one_that_is_given_up_says_what_it_lacked() -> None:
+def test_one_that_is_rolled_back_says_what_it_lacked() -> None:
     world, old, new = edited_world()
     waiting = pod("worker", "w", new, conditions=[
         {"type": "PodScheduled", "status": "False", "message": "0/1 nodes: 1 Insufficient nvidia.com/gpu.",

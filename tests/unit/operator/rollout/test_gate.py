@@ -137,7 +137,7 @@ GIVEN_UP = {
 
 
 @pytest.mark.parametrize(("happens", "words"), GIVEN_UP.values(), ids=GIVEN_UP)
-def test_a_revision_is_given_up(happens: Any, words: list[str]) -> None:
+def test_a_revision_is_rolled_back(happens: Any, words: list[str]) -> None:
     world = edited_world()
     happens(world)
     world.step()

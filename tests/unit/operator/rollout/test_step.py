@@ -252,7 +252,7 @@ def test_no_replicas_asked_for_need_none() -> None:
     assert (found.stable, found.needs) == (2, {2: 0, 1: 0})
 
 
-def test_without_progress_it_is_given_up_and_says_how_to_try_again() -> None:
+def test_without_progress_it_is_rolled_back_and_says_how_to_try_again() -> None:
     late = NOW + timedelta(seconds=1800)
     found = plan(CANARY, inputs(5, 1), on_its_way(1, weight=5, ready=1), now=late)
     assert (found.stable, found.canary, found.weight, found.needs) == (1, None, 0, {1: 8})

@@ -5,7 +5,6 @@ adapters are loaded; a failure is the matter of that revision and of no other on
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.model_files import list_adapter_sources
@@ -17,22 +16,6 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
 _LOADED, _FAILED = "loaded", "failed: "
-
-
-def read_adapters(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
-    """Return what a replica's `/stats` says of adapters, by revision and name; nothing of one that is not what it should be.
-
-    >>> read_adapters({"revisions": {"1": {"requests": {}}, "2": {"adapters": {"legal": "loaded"}}}})
-    {2: {'legal': 'loaded'}}
-    """
-    try:
-        return {
-            int(number): {str(name): str(state) for name, state in row["adapters"].items()}
-            for number, row in stats["revisions"].items()
-            if "adapters" in row
-        }
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return {}
 
 
 def count_carriers(cluster: ClusterState, revision: Revision, alive: int) -> int:

@@ -74,7 +74,7 @@ class ArmStep:
         name: of the arm.
         weight: its percent of all requests; 0 for one that has none yet.
         target: the revision the spec asks of it; of an arm that is leaving, the one it has.
-        move: of its rollout.
+        step: of its rollout.
     """
 
     name: str

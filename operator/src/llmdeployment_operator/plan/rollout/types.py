@@ -1,4 +1,4 @@
-"""What a rollout is decided from, and what it does: the scene and the move."""
+"""What a rollout is decided from, and what it does."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet

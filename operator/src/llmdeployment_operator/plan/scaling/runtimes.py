@@ -22,8 +22,8 @@ from llmdeployment_operator.plan.base.names import runtime_names
 from llmdeployment_operator.plan.base.reasons import Finding
 from llmdeployment_operator.plan.base.routes import find_canary
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.load import observe_runtime
 from llmdeployment_operator.plan.observed.readiness import check_placement
-from llmdeployment_operator.plan.observed.replica_stats import observe_runtime
 from llmdeployment_operator.plan.observed.scaling_status import (
     ScalingState,
     read_scaling_state,

@@ -6,7 +6,7 @@ import pytest
 from tests.support.fleet import Counts, histogram
 
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
-from llmdeployment_operator.plan.observed.replica_stats import read_gateway, read_sample
+from llmdeployment_operator.plan.observed.stats import read_gateway, read_sample
 
 GOOD = Counts(5, 1).stats(2, 1)
 

@@ -1,0 +1,162 @@
+"""What the operator reads of `/stats`, and no other module does: replicas' and gateways' answers, which nobody has checked.
+
+The forms are docs/contracts/replica-stats.schema.json and gateway-stats.schema.json; tests hold the replica, the gateway and this module to
+them. An answer that is not of its form says nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llmdeployment_operator.analysis.counts import (
+    CACHED,
+    ERRORS,
+    STRATA,
+    UNKNOWN,
+    CountKey,
+    Counts,
+    RevisionCounts,
+    format_metric_key,
+)
+from llmdeployment_operator.api.rollout import MetricSpec
+from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, ReplicaSample
+from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+
+
+def read_sample(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
+    """Return what a replica's `/stats` say, read at `at` (seconds, the operator's clock); None when it is nothing a replica writes.
+
+    Whether the numbers can be true is for the law to see (`observation.is_usable`), which sees those of a recording too.
+    """
+    try:
+        return ReplicaSample(
+            at=at,
+            running=_require_count(stats["running"]),
+            waiting=_require_count(stats["waiting"]),
+            kv_usage=float(stats["kvCacheUsage"]),
+            prompt_tokens=_require_count(stats["promptTokens"]),
+            generation_tokens=_require_count(stats["generationTokens"]),
+            histograms={name: _sum_buckets(stats["revisions"].values(), name) for name in METRICS},
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return None
+
+
+def read_gateway(pod: str, stats: Mapping[str, Any]) -> GatewayState:
+    """Return what a gateway's `/stats` say; no routes and no servers of one that is not what it should be.
+
+    One of an older image does not count requests by Service.
+    """
+    try:
+        services = stats.get("services", {}).items()
+        held, refused = (max(0, int(stats.get(key, 0))) for key in ("held", "refused"))
+        return GatewayState(
+            pod=pod,
+            routes_hash=str(stats.get("routesHash", "")),
+            up={name: int(each.get("up", 0)) for name, each in services},
+            held=held,
+            refused=refused,
+            requests={name: int(each["requests"]) for name, each in services if "requests" in each},
+        )
+    except (AttributeError, OverflowError, TypeError, ValueError):
+        return GatewayState(pod, routes_hash="", up={})
+
+
+def read_adapters(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
+    """Return what a replica's `/stats` says of adapters, by revision and name; nothing of one that is not what it should be.
+
+    >>> read_adapters({"revisions": {"1": {"requests": {}}, "2": {"adapters": {"legal": "loaded"}}}})
+    {2: {'legal': 'loaded'}}
+    """
+    try:
+        return {
+            int(number): {str(name): str(state) for name, state in row["adapters"].items()}
+            for number, row in stats["revisions"].items()
+            if "adapters" in row
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
+    """Return what a replica's `/stats` say; nothing of one that is not what it should be.
+
+    A metric that the replica does not count, being of an older image, is left out.
+    """
+    measured = [metric for metric in metrics if metric.name != ERRORS]
+    try:
+        return {
+            int(number): _read_revision(row, measured) for number, row in stats["revisions"].items()
+        }
+    except (AttributeError, KeyError, StopIteration, TypeError, ValueError):
+        return {}
+
+
+def read_gateway_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
+    """Return the error rate of a gateway's `/stats`; nothing of one that is not what it should be."""
+    if all(metric.name != ERRORS for metric in metrics):
+        return {}
+    found: RevisionCounts = {}
+    try:
+        for row in stats["routes"]:
+            # Two arms may have one revision.
+            counts = found.setdefault(int(row["revision"]), {})
+            before, requests = counts.get(CountKey(ERRORS), Counts()), row["requests"]
+            total, bad = before.total + sum(requests.values()), before.bad + requests["5xx"]
+            counts[CountKey(ERRORS)] = Counts(total, bad)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+    return found
+
+
+def _read_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dict[CountKey, Counts]:
+    found = {
+        CountKey(format_metric_key(metric), stratum): counts
+        for metric in metrics
+        if metric.name in row
+        for stratum, counts in _count_beyond(row[metric.name], metric).items()
+    }
+    if CACHED in row:
+        found[CountKey(CACHED)] = Counts(row["promptTokens"], row[CACHED])
+    return found
+
+
+def _count_beyond(histogram: Mapping[str, Any], metric: MetricSpec) -> dict[str, Counts]:
+    """Return what a histogram counts beyond the metric's threshold, by stratum."""
+    threshold = metric.tokens or (metric.milliseconds or 0) / 1000
+    bounds = [bound for bound, _ in histogram["buckets"]]
+    bad = next(i for i, bound in enumerate(bounds) if bound == "+Inf" or bound >= threshold) + 1
+    strata = histogram.get("byPromptBytes")
+    if strata is None:
+        return {
+            UNKNOWN: Counts(
+                histogram["count"], histogram["count"] - histogram["buckets"][bad - 1][1]
+            )
+        }
+    if len(strata) >= STRATA or any(len(counts) != len(bounds) for _, counts in strata):
+        raise ValueError("the strata do not fit the histogram")
+    return {
+        _name_stratum(below): Counts(sum(counts), sum(counts[bad:])) for below, counts in strata
+    }
+
+
+def _name_stratum(below: object) -> str:
+    if below == "+Inf" or (isinstance(below, int) and 0 < below < 10**9):
+        return str(below)
+    raise ValueError(f"{below!r} is not a prompt's length")
+
+
+def _sum_buckets(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[int, ...]:
+    found = [0] * (len(BOUNDS) + 1)
+    for row in rows:
+        buckets = row[name]["buckets"]
+        if [bound for bound, _ in buckets] != [*BOUNDS, "+Inf"]:
+            raise ValueError(f"{name} has other buckets")
+        counts = [_require_count(count) for _, count in buckets]
+        found = [before + count for before, count in zip(found, counts, strict=True)]
+    return tuple(found)
+
+
+def _require_count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is not a count")
+    return value

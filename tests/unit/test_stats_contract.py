@@ -1,0 +1,137 @@
+"""The replica and the gateway write `/stats` as docs/contracts says, and the operator reads nothing else."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.support.stats_contract import Declared, check, load
+
+from llmdeployment_gateway.tally import Tally
+from llmdeployment_operator.analysis.counts import CACHED
+from llmdeployment_operator.api.rollout import MetricSpec
+from llmdeployment_operator.plan.observed import stats as reader
+from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+from llmdeployment_serving.stats import (
+    EngineSnapshot,
+    Histogram,
+    RevisionStats,
+    build_stats,
+    find_length_bucket,
+)
+
+METRICS = (
+    MetricSpec(name="ttft", milliseconds=500),
+    MetricSpec(name="itl", milliseconds=150),
+    MetricSpec(name="e2e", milliseconds=30_000),
+    MetricSpec(name="outputTokens", tokens=400),
+    MetricSpec(name="errorRate"),
+)
+
+
+def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "loaded") -> Any:
+    """Return what a replica writes that answered a request for each of `seconds`."""
+    row = RevisionStats(adapters={"legal": adapter} if adapter else {})
+    for number, each in enumerate(seconds):
+        row.requests["200" if number % 2 else "500"] = number + 1
+        for histogram in (row.ttft, row.itl, row.e2e):
+            histogram.observe(each, find_length_bucket(1000 * number))
+        row.output_tokens.observe(int(each), find_length_bucket(1000 * number))
+    if seconds and cached:
+        row.prompt_tokens, row.cached_prompt_tokens = 10 * cached, cached
+    engine = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
+    snapshot = EngineSnapshot(1, 2, 0.5, 30, 40, engine)
+    return json.loads(json.dumps(build_stats("vllm", "chat", snapshot, {"7": row}, in_flight=3)))
+
+
+def write_gateway() -> Any:
+    """Return what a gateway's agent writes; its HTTP server adds the other fields (tests/component/gateway)."""
+    tally = Tally()
+    for line in (b"200 1000 -- main 1", b"503 20 SC main 1", b"-1 20 CR main 2", b"404 0 PR - -"):
+        tally.count_line(line)
+    return {
+        "routesHash": "0123456789abcdef",
+        "held": 4,
+        "refused": 5,
+        "services": {"chat-1": {"servers": 2, "up": 1, "requests": 9}},
+        "routes": tally.stats([("main", "1"), ("main", "3")]),
+    }
+
+
+@given(
+    st.lists(st.floats(0, 1000), max_size=6),
+    st.integers(0, 5),
+    st.sampled_from(["", "loaded", "loading", "failed: no such file"]),
+)
+def test_a_replica_writes_what_the_contract_says(
+    seconds: list[float], cached: int, adapter: str
+) -> None:
+    check("replica", write_replica(seconds, cached=cached, adapter=adapter))
+
+
+def test_a_gateway_writes_what_the_contract_says() -> None:
+    check("gateway", write_gateway())
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("replica", {"running": -1}),
+        ("replica", {"running": 1.5}),
+        ("replica", {"kvCacheUsage": 2}),
+        ("replica", {"revisions": {"one": {}}}),
+        ("replica", {"more": 1}),
+        ("gateway", {"held": "4"}),
+        ("gateway", {"routes": [{"arm": "main"}]}),
+    ],
+)
+def test_the_contract_refuses_what_is_not_of_its_form(kind: str, change: dict[str, Any]) -> None:
+    document = write_replica([1.0]) if kind == "replica" else write_gateway()
+    with pytest.raises(AssertionError):
+        check(kind, {**document, **change})
+
+
+def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() -> None:
+    document = Declared(write_replica([0.1, 0.7, 40.0]), load("replica"))
+
+    sample = reader.read_sample(document, 5.0)
+    assert sample is not None
+    assert (sample.running, sample.waiting, sample.kv_usage) == (1, 2, 0.5)
+    assert (sample.prompt_tokens, sample.generation_tokens) == (30, 40)
+    assert [counts[-1] for counts in sample.histograms.values()] == [3, 3, 3]
+    assert reader.read_adapters(document) == {7: {"legal": "loaded"}}
+    counts = reader.read_replica_counts(document, METRICS)
+    assert {key.metric for key in counts[7]} == {
+        "ttft>500ms",
+        "itl>150ms",
+        "e2e>30000ms",
+        "outputTokens>400",
+        CACHED,
+    }
+
+
+def test_the_operator_reads_all_of_a_gateway_and_nothing_that_is_not_declared() -> None:
+    document = Declared(write_gateway(), load("gateway"))
+
+    gateway = reader.read_gateway("gateway-0", document)
+    assert (gateway.routes_hash, gateway.held, gateway.refused) == ("0123456789abcdef", 4, 5)
+    assert (gateway.up, gateway.requests) == ({"chat-1": 1}, {"chat-1": 9})
+    counts = reader.read_gateway_counts(document, METRICS)
+    assert {number: list(found.values()) for number, found in counts.items()} == {
+        1: [reader.Counts(2, 1)],
+        2: [reader.Counts(0, 0)],
+        3: [reader.Counts(0, 0)],
+    }
+
+
+@pytest.mark.parametrize("kind", ["replica", "gateway"])
+@pytest.mark.parametrize("answer", [[], "x", 7, {"revisions": 1, "routes": 1, "services": 1}])
+def test_an_answer_that_is_not_of_its_form_says_nothing(kind: str, answer: Any) -> None:
+    if kind == "replica":
+        assert reader.read_sample(answer, 5.0) is None
+        assert reader.read_adapters(answer) == {}
+        assert reader.read_replica_counts(answer, METRICS) == {}
+    else:
+        assert reader.read_gateway_counts(answer, METRICS) == {}
+        assert reader.read_gateway("a", answer) == GatewayState("a", routes_hash="", up={})
