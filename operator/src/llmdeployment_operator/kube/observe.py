@@ -29,7 +29,7 @@ from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
-from llmdeployment_operator.plan.base.objects import Object, Ref
+from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_extended_resource
 from llmdeployment_operator.plan.base.routes import has_canary
 from llmdeployment_operator.plan.observed import adapters
@@ -118,7 +118,7 @@ async def _read_cluster(clients: Clients, deployment: LLMDeployment) -> ClusterS
         ),
     )
     tokens = [
-        ("Secret", names.runtime_names(meta.name, each).token)
+        (Kind.SECRET, names.runtime_names(meta.name, each).token)
         for each in sorted(runtimes)
         if not is_external(each)
     ]
@@ -134,7 +134,7 @@ async def look_up(
     """Return the observation with these names looked up: each is ours after all, somebody's, or free."""
     found = await _add_named(clients, deployment, cluster, sorted(refs), NAME)
     found = replace(found, looked_up=cluster.looked_up | refs)
-    if any(kind == "StatefulSet" for kind, _ in refs) and clients.cluster_read:
+    if any(kind == Kind.STATEFUL_SET for kind, _ in refs) and clients.cluster_read:
         found = replace(
             found, default_storage_class=await capacity.has_default_storage_class(clients.client)
         )
@@ -179,7 +179,7 @@ async def _add_named(
     tokens = {
         runtime: token
         for (kind, _), obj in children.items()
-        if kind == "Secret" and (runtime := names.runtime_of(obj)) is not None
+        if kind == Kind.SECRET and (runtime := names.runtime_of(obj)) is not None
         if (token := _token(obj))
     }
     return replace(cluster, children=children, foreign=foreign, tokens=tokens)
@@ -264,7 +264,7 @@ def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[st
 
 
 def _compares(deployment: LLMDeployment, cluster: ClusterState) -> bool:
-    config_maps = (obj for (kind, _), obj in cluster.children.items() if kind == "ConfigMap")
+    config_maps = (obj for (kind, _), obj in cluster.children.items() if kind == Kind.CONFIG_MAP)
     return deployment.spec.rollout.analysis is not None and has_canary(config_maps)
 
 
@@ -318,7 +318,9 @@ def _believable(pod: Object, children: Mapping[Ref, Object]) -> bool:
     """Say whether a pod is what its labels say: a head is told secrets, so its labels alone are not believed."""
     if pod["metadata"].get("labels", {}).get(names.COMPONENT) != "head":
         return True
-    sets = (obj["metadata"]["uid"] for (kind, _), obj in children.items() if kind == "StatefulSet")
+    sets = (
+        obj["metadata"]["uid"] for (kind, _), obj in children.items() if kind == Kind.STATEFUL_SET
+    )
     return any(_owned(pod, uid) for uid in sets)
 
 

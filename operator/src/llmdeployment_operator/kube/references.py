@@ -7,6 +7,7 @@ from llmdeployment_operator.api.model import SecretKeyReference
 from llmdeployment_operator.api.types import LLMDeployment, SecretReference, Spec
 from llmdeployment_operator.kube.name_cache import NameCache
 from llmdeployment_operator.kube.resources import SECRET
+from llmdeployment_operator.plan.base.objects import Kind
 
 _SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | None
 
@@ -59,6 +60,6 @@ async def missing_config_maps(
     evaluation = deployment.spec.rollout.evaluation
     ref = evaluation.golden.config_map_ref if evaluation is not None else None
     namespace = deployment.metadata.namespace
-    if ref is None or await names.exists(client, "ConfigMap", namespace, ref.name):
+    if ref is None or await names.exists(client, Kind.CONFIG_MAP, namespace, ref.name):
         return frozenset()
     return frozenset({ref.name})

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from llmdeployment_operator.plan.base.objects import Kind
+
 
 @dataclass(frozen=True)
 class Resource:
@@ -27,27 +29,27 @@ class Resource:
 
 
 LLMDEPLOYMENT = Resource("llmdeployment.dev/v1alpha1", "LLMDeployment", "llmdeployments")
-POD = Resource("v1", "Pod", "pods")
-SECRET = Resource("v1", "Secret", "secrets")
+POD = Resource("v1", Kind.POD, "pods")
+SECRET = Resource("v1", Kind.SECRET, "secrets")
 NODE = Resource("v1", "Node", "nodes")
 STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses")
 EVENT = Resource("v1", "Event", "events")
 LEASE = Resource("coordination.k8s.io/v1", "Lease", "leases")
-HTTP_ROUTE = Resource("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes")
+HTTP_ROUTE = Resource("gateway.networking.k8s.io/v1", Kind.HTTP_ROUTE, "httproutes")
 """A child too, but one whose kind may be missing: it is looked for by name, and not watched."""
 
 CHILDREN = (
-    Resource("apps/v1", "ControllerRevision", "controllerrevisions"),
-    Resource("v1", "ServiceAccount", "serviceaccounts"),
-    Resource("rbac.authorization.k8s.io/v1", "Role", "roles"),
-    Resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
-    Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
-    Resource("v1", "ConfigMap", "configmaps"),
-    Resource("v1", "Service", "services"),
-    Resource("apps/v1", "StatefulSet", "statefulsets"),
-    Resource("apps/v1", "Deployment", "deployments"),
-    Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    Resource("batch/v1", "Job", "jobs"),
+    Resource("apps/v1", Kind.CONTROLLER_REVISION, "controllerrevisions"),
+    Resource("v1", Kind.SERVICE_ACCOUNT, "serviceaccounts"),
+    Resource("rbac.authorization.k8s.io/v1", Kind.ROLE, "roles"),
+    Resource("rbac.authorization.k8s.io/v1", Kind.ROLE_BINDING, "rolebindings"),
+    Resource("networking.k8s.io/v1", Kind.NETWORK_POLICY, "networkpolicies"),
+    Resource("v1", Kind.CONFIG_MAP, "configmaps"),
+    Resource("v1", Kind.SERVICE, "services"),
+    Resource("apps/v1", Kind.STATEFUL_SET, "statefulsets"),
+    Resource("apps/v1", Kind.DEPLOYMENT, "deployments"),
+    Resource("policy/v1", Kind.POD_DISRUPTION_BUDGET, "poddisruptionbudgets"),
+    Resource("batch/v1", Kind.JOB, "jobs"),
 )
 """The kinds of children found by label. Secrets are not among them: the operator may get one by name, never list."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
+from llmdeployment_operator.plan.base.objects import Kind, Object, Ref, Removal
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
@@ -35,7 +35,7 @@ def plan_removals(
     for runtime in sorted(going):
         parts = [obj for obj in unwanted if _find_retired(obj, wanted) == runtime]
         safe += _list_next_step(cluster, runtime, parts, routes_applied=routes_applied)
-    ordered = sorted(safe, key=lambda obj: obj["kind"] != "Secret")
+    ordered = sorted(safe, key=lambda obj: obj["kind"] != Kind.SECRET)
     return tuple(
         Removal(o["kind"], o["metadata"]["name"], o["metadata"]["uid"])
         for o in ordered
@@ -48,7 +48,7 @@ def _list_next_step(
 ) -> Iterable[Object]:
     if not routes_applied:
         return []
-    workers = [obj for obj in parts if obj["kind"] == "Deployment"]
+    workers = [obj for obj in parts if obj["kind"] == Kind.DEPLOYMENT]
     if workers:
         return workers
     return [] if select_pods(cluster, "worker", runtime) else parts
@@ -57,10 +57,10 @@ def _list_next_step(
 def _find_retired(obj: Object, wanted: AbstractSet[Ref]) -> str | None:
     """Return the runtime an object belongs to, if none of that runtime is wanted any more; records outlive it."""
     runtime = names.runtime_of(obj)
-    if runtime is None or obj["kind"] == "ControllerRevision":
+    if runtime is None or obj["kind"] == Kind.CONTROLLER_REVISION:
         return None
     deployment = obj["metadata"]["labels"][names.OWNER]
-    kept = ("Deployment", names.runtime_names(deployment, runtime).name) in wanted
+    kept = (Kind.DEPLOYMENT, names.runtime_names(deployment, runtime).name) in wanted
     return None if kept else runtime
 
 
@@ -68,7 +68,7 @@ def _is_front_door(obj: Object) -> bool:
     """Say whether an object is of the gateway, or the HTTPRoute: what is neither a runtime's, nor a record, nor an evaluation's."""
     if obj["metadata"]["labels"].get(names.COMPONENT) == names.EVALUATION:
         return False
-    return obj["kind"] != "ControllerRevision" and names.runtime_of(obj) is None
+    return obj["kind"] != Kind.CONTROLLER_REVISION and names.runtime_of(obj) is None
 
 
 def _is_going(obj: Object) -> bool:

@@ -6,7 +6,7 @@ by nobody, Ray 2.60). Serve then waits for a place for ever, and a pod that coul
 
 from datetime import UTC, datetime, timedelta
 
-from llmdeployment_operator.plan.base.objects import Object, Removal
+from llmdeployment_operator.plan.base.objects import Kind, Object, Removal
 from llmdeployment_operator.plan.base.pods import is_ready, is_terminating, running_since
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
@@ -27,7 +27,7 @@ def find_empty_worker(cluster: ClusterState, runtime: str, now: datetime) -> tup
         hosts = pod.get("status", {}).get("podIP") in state.placed
         waits = not hosts and not is_ready(pod) and not is_terminating(pod)
         if waits and _is_long_enough(pod, state.declared_at, now):
-            return (Removal("Pod", pod["metadata"]["name"], pod["metadata"]["uid"]),)
+            return (Removal(Kind.POD, pod["metadata"]["name"], pod["metadata"]["uid"]),)
     return ()
 
 

@@ -9,7 +9,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.names import routes_name
-from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.objects import Kind, Object
 from llmdeployment_operator.plan.base.revisions import (
     Revision,
     extract_template,
@@ -67,7 +67,7 @@ class DesiredState:
     @property
     def routes_map(self) -> Object:
         """The routes ConfigMap as decided."""
-        return next(obj for obj in self.objects if obj["kind"] == "ConfigMap")
+        return next(obj for obj in self.objects if obj["kind"] == Kind.CONFIG_MAP)
 
 
 def decide_desired_state(
@@ -75,11 +75,11 @@ def decide_desired_state(
 ) -> DesiredState:
     """Return what should be. Arguments are those of `build_plan`."""
     known = read_revisions(
-        obj for (kind, _), obj in cluster.children.items() if kind == "ControllerRevision"
+        obj for (kind, _), obj in cluster.children.items() if kind == Kind.CONTROLLER_REVISION
     )
     targets, revisions = _find_targets(deployment, known, cluster, settings)
     name = deployment.metadata.name
-    live = cluster.children.get(("ConfigMap", routes_name(name)))
+    live = cluster.children.get((Kind.CONFIG_MAP, routes_name(name)))
     routes = read_routes(live)
     applied = live is not None and front_door.is_applied(deployment, cluster, live)
     snapshot = Snapshot(deployment, cluster, revisions, targets, routes, applied, now)

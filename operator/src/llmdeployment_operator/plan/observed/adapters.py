@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.model_files import list_adapter_sources
+from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.pods import is_ready
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
@@ -59,7 +60,8 @@ def find_runtimes_to_ask(cluster: ClusterState, generation: int) -> frozenset[st
     return frozenset(
         runtime
         for (kind, _), obj in cluster.children.items()
-        if kind == "ControllerRevision" and list_adapter_sources(obj["data"]["template"]["model"])
+        if kind == Kind.CONTROLLER_REVISION
+        and list_adapter_sources(obj["data"]["template"]["model"])
         if (runtime := names.runtime_of(obj)) is not None
     )
 

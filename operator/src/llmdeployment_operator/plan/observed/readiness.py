@@ -2,7 +2,7 @@
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.external import check_external, is_external
-from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.objects import Kind, Object
 from llmdeployment_operator.plan.base.pods import (
     check_pods,
     is_ready,
@@ -101,7 +101,7 @@ def _check_creation(cluster: ClusterState, runtime: str) -> Finding | None:
     deployments = (
         obj
         for (kind, _), obj in cluster.children.items()
-        if kind == "Deployment" and names.runtime_of(obj) == runtime
+        if kind == Kind.DEPLOYMENT and names.runtime_of(obj) == runtime
     )
     conditions = (
         each for obj in deployments for each in obj.get("status", {}).get("conditions", [])

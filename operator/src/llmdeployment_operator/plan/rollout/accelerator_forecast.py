@@ -8,6 +8,7 @@ from dataclasses import replace
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.names import runtime_names
+from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.pods import Capacity, describe_free
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision
@@ -40,7 +41,7 @@ def forecast_accelerators(
     asked = count_accelerators(target.template.get("resources", {}))
     if arm.step.canary != target.number or target.runtime == stable.runtime or not asked:
         return lack
-    starts = ("Deployment", runtime_names(deployment.metadata.name, target.runtime).name)
+    starts = (Kind.DEPLOYMENT, runtime_names(deployment.metadata.name, target.runtime).name)
     new = starts not in cluster.children
     if not new and lack.reason is not Reason.WAITING_FOR_GPU:
         return lack

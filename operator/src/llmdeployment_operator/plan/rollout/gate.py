@@ -16,7 +16,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.durations import format_duration
-from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.objects import Kind, Object
 from llmdeployment_operator.plan.base.pods import check_pods
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.sentences import begin_sentence, join_sentences
@@ -193,7 +193,7 @@ def select_jobs(cluster: ClusterState, number: int, golden: str) -> dict[int, Ob
     jobs = [
         (obj["metadata"]["labels"].get(ATTEMPT, ""), obj)
         for (kind, _), obj in cluster.children.items()
-        if kind == "Job" and wanted.items() <= obj["metadata"]["labels"].items()
+        if kind == Kind.JOB and wanted.items() <= obj["metadata"]["labels"].items()
     ]
     return {int(attempt): obj for attempt, obj in jobs if attempt.isdecimal()}
 

@@ -19,6 +19,7 @@ from llmdeployment_operator.autoscaler.state import AutoscalerState
 from llmdeployment_operator.autoscaler.types import ScalingPolicy, ScalingReason
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.names import runtime_names
+from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.reasons import Finding
 from llmdeployment_operator.plan.base.routes import find_canary
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -224,7 +225,7 @@ def _list_coming(
         routed = find_canary(snapshot.routes, arm.name)
         for number in (arm.target.number, *(routed or ())[:1]):
             runtime = snapshot.runtimes.get(number, "")
-            exists = ("Deployment", runtime_names(name, runtime).name)
+            exists = (Kind.DEPLOYMENT, runtime_names(name, runtime).name)
             if runtime and runtime not in taken and exists in children:
                 found[runtime] = RuntimeGroup(runtime, {}, rolling=True)
     return tuple(found.values())
@@ -243,7 +244,7 @@ def _read_states(
     found: dict[str, AutoscalerState] = {}
     for group in groups:
         name = runtime_names(deployment.metadata.name, group.runtime).name
-        live = cluster.children.get(("Deployment", name))
+        live = cluster.children.get((Kind.DEPLOYMENT, name))
         has = live["spec"].get("replicas", 1) if live is not None else None
         begins = has if has is not None else share_replicas(known or first, group.percent)
         found[group.runtime] = memory.states.get(group.runtime) or AutoscalerState(desired=begins)

@@ -8,6 +8,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.names import runtime_names
+from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
 from llmdeployment_operator.plan.base.routes import read_routes
 from llmdeployment_operator.plan.desired.desired import DesiredState
@@ -55,7 +56,7 @@ def check_availability(
         finding: what is not as the spec says, if anything; it is why nobody answers.
     """
     name = deployment.metadata.name
-    routes = read_routes(cluster.children.get(("ConfigMap", names.routes_name(name))))
+    routes = read_routes(cluster.children.get((Kind.CONFIG_MAP, names.routes_name(name))))
     services = {route.arm: route.service for route in routes}
     runtimes = {service: service.removeprefix(f"{name}-") for service in services.values()}
     ready = {service: count_ready(cluster, runtime) for service, runtime in runtimes.items()}

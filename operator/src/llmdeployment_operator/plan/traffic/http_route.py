@@ -13,13 +13,13 @@ from llmdeployment_operator.api.gateway_api import HTTPRouteSpec, ParentReferenc
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import is_within
-from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.objects import Kind, Object
 from llmdeployment_operator.plan.base.pods import read_time
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.routes import Route, measure_widths
 from llmdeployment_operator.plan.base.sentences import join_sentences
 
-KIND = "HTTPRoute"
+KIND = Kind.HTTP_ROUTE
 GROUP = "gateway.networking.k8s.io"
 PATHS = ("/v1/models", "/v1/chat/completions", "/v1/completions")
 """What clients may ask for: never a replica's figures or its orders."""
