@@ -167,7 +167,7 @@ async def _stream(pod: Pod, over: asyncio.Event) -> bool:
     return False
 
 
-async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Return everything, with what it takes started before and ended after."""
     plane = planes.start(folder / "plane")
     replicas = start_replicas(folder)
@@ -181,7 +181,7 @@ async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             ClusterClient(plane.access, make_namespace(plane, "bench")), kube, haproxy_binary()
         )
         try:
-            return await _measured(options, pod)
+            return await _measure_pod(options, pod)
         finally:
             await pod.close()
             await slow.stop()
@@ -192,7 +192,7 @@ async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         plane.stop()
 
 
-async def _measured(options: argparse.Namespace, pod: Pod) -> dict[str, Any]:
+async def _measure_pod(options: argparse.Namespace, pod: Pod) -> dict[str, Any]:
     for service, host in HOSTS.items():
         pod.write_endpoints(host, service=service)
     await asyncio.to_thread(pod.write_routes, routes(50))
@@ -228,7 +228,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=1000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(measured(options, Path(folder)))
+        found = asyncio.run(measure(options, Path(folder)))
     print(json.dumps(found))
 
 

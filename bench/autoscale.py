@@ -21,8 +21,8 @@ PARTS: dict[str, Callable[[bool], Any]] = {
     "step": lambda quick: parts.step(quick=quick),
     "faults": lambda quick: parts.broken(quick=quick),
     "constant": lambda quick: parts.constant(quick=quick),
-    "conv": lambda quick: parts.recorded("conv", quick=quick),
-    "code": lambda quick: parts.recorded("code", quick=quick),
+    "conv": lambda quick: parts.run_recorded("conv", quick=quick),
+    "code": lambda quick: parts.run_recorded("code", quick=quick),
 }
 """By name, the short ones first."""
 

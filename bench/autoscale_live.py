@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 from bench.autoscale_scenarios import DATA
 from bench.profile_probe import Answer, Endpoint, ProbeError
-from bench.rollout_site import Site, reached, site
+from bench.rollout_site import Site, site, wait_until
 from bench.rollout_traffic import answers_as_gateway
 from dev.cluster.stages import StageError
 from tests.support.live import ENVIRONMENT, SMALL
@@ -67,11 +67,11 @@ def main() -> None:
     trace = requests(options.speed, options.keep)
     say(f"{len(trace)} requests in {trace[-1].at:.0f} s; the operator's log is in {options.log}")
     try:
-        live = asyncio.run(replayed(trace, options.log))
+        live = asyncio.run(replay(trace, options.log))
     except StageError as error:
         sys.exit(error.explain())
     simulated = simulation(trace, live.warm_up)
-    print(json.dumps(compared(trace, live, simulated), indent=1))
+    print(json.dumps(compare(trace, live, simulated), indent=1))
 
 
 def requests(speed: float, keep: int) -> list[Request]:
@@ -126,7 +126,7 @@ class Live:
     warm_up: float
 
 
-async def replayed(trace: Sequence[Request], log: Path) -> Live:
+async def replay(trace: Sequence[Request], log: Path) -> Live:
     """Replay the trace on the cluster.
 
     Raises:
@@ -141,15 +141,15 @@ async def replayed(trace: Sequence[Request], log: Path) -> Live:
                 "spec": spec(),
             }
         )
-        await reached(lambda: _ready(place), 300, "the LLMDeployment is ready")
+        await wait_until(lambda: _ready(place), 300, "the LLMDeployment is ready")
         service = await place.get(f"/api/v1/namespaces/{place.kube.namespace}/services/{NAME}")
         url = f"http://{service['spec']['clusterIP']}/v1"
-        await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
+        await wait_until(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
         say("ready; the replay begins")
         rows: list[tuple[float, int, int]] = []
         watching = asyncio.create_task(_watch(place, rows))
         try:
-            answers, errors = await _asked(url, trace)
+            answers, errors = await _send(url, trace)
         finally:
             watching.cancel()
         scaling = (await place.llm(NAME))["status"]["scaling"]
@@ -176,7 +176,7 @@ async def _watch(place: Site, rows: list[tuple[float, int, int]]) -> None:
         await asyncio.sleep(1.0)  # why: how often it is looked at
 
 
-async def _asked(url: str, trace: Sequence[Request]) -> tuple[list[Answer | None], list[str]]:
+async def _send(url: str, trace: Sequence[Request]) -> tuple[list[Answer | None], list[str]]:
     """Ask what the trace says when it says it; return the answers, and the errors."""
     errors: list[str] = []
     async with aiohttp.ClientSession(
@@ -227,7 +227,7 @@ def simulation(trace: Sequence[Request], warm_up: float) -> Result:
     )
 
 
-def compared(trace: Sequence[Request], live: Live, simulated: Result) -> dict[str, Any]:
+def compare(trace: Sequence[Request], live: Live, simulated: Result) -> dict[str, Any]:
     """Return both side by side, and the difference in points."""
     ours = {target.metric: _share(live.answers, [target]) for target in TARGETS}
     theirs = {target.metric: simulated.attainment(target) for target in TARGETS}

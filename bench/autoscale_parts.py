@@ -70,7 +70,7 @@ def run(case: scenarios.Case, trace: Sequence[Request], scaler: Scaler) -> dict[
     return row(result, scenarios.TARGETS)
 
 
-def recorded(name: str, *, quick: bool) -> list[dict[str, Any]]:
+def run_recorded(name: str, *, quick: bool) -> list[dict[str, Any]]:
     """Return a recorded trace under the law, the rivals as documented and tuned, and the bound; then paired re-samples."""
     tables: dict[int, Any] = {}
     samples = 2 if quick else SAMPLES[name]
@@ -87,7 +87,7 @@ def _case(case: scenarios.Case, tables: dict[int, Any], samples: int) -> dict[st
     found["rivals"] = {
         name: run(case, case.trace, make(TARGETS[name], policy)) for name, make in MAKERS.items()
     }
-    found["tuned"] = {name: _tuned(case, policy, name) for name in MAKERS}
+    found["tuned"] = {name: _tune(case, policy, name) for name in MAKERS}
     keeps = [name for name, best in found["tuned"].items() if best["attainment"] >= case.bar]
     pool = keeps or list(found["tuned"])
     best = max(pool, key=lambda name: found["tuned"][name]["goodputPerReplicaHour"])
@@ -115,7 +115,7 @@ def _bound(case: scenarios.Case, tables: dict[int, Any]) -> dict[str, Any]:
     }
 
 
-def _tuned(case: scenarios.Case, policy: ScalingPolicy, name: str) -> dict[str, Any]:
+def _tune(case: scenarios.Case, policy: ScalingPolicy, name: str) -> dict[str, Any]:
     """Return the knob with the most goodput among those that keep the bar; if none does, the one that comes nearest."""
     tried = [
         {"knob": knob, **run(case, case.trace, MAKERS[name](knob, policy))} for knob in GRID[name]
@@ -296,7 +296,7 @@ def _faulty(trace: Iterable[Request], fault: faults.Fault | None) -> tuple[float
 
 def cost() -> dict[str, Any]:
     """Return the CPU of a decision and of a simulation."""
-    trace = scenarios.recorded("conv", 1)
+    trace = scenarios.read_recorded("conv", 1)
     begin = time.process_time()
     simulate(trace, scenarios.ENGINE, fixed(6), warm_up=18.0, initial=6)
     simulated = time.process_time() - begin
@@ -314,7 +314,7 @@ def cost() -> dict[str, Any]:
         state = decision.state
         return decision.replicas
 
-    simulate(scenarios.recorded("conv", 4), scenarios.ENGINE, scaler, warm_up=18.0, initial=16)
+    simulate(scenarios.read_recorded("conv", 4), scenarios.ENGINE, scaler, warm_up=18.0, initial=16)
     spent.sort()
     return {
         "requests": len(trace),

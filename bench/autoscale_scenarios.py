@@ -40,7 +40,7 @@ class Case:
     """The attainment that is asked for."""
 
 
-def recorded(name: str, speed: int) -> list[Request]:
+def read_recorded(name: str, speed: int) -> list[Request]:
     """Return an Azure trace with its times divided by `speed`."""
     rows = read_trace(DATA / f"azure2023_{name}.csv.gz")
     return [Request(row.at / speed, row.prompt_tokens, row.output_tokens) for row in rows]
@@ -57,7 +57,7 @@ def cases(trace_name: str, *, quick: bool) -> list[Case]:
     ):
         if name != trace_name or (quick and speed != 1):
             continue
-        trace = recorded(name, speed)
+        trace = read_recorded(name, speed)
         found += [
             Case(f"{name} {speed}x, warm-up {warm_up:.0f} s", trace, warm_up, initial, maximum, bar)
             for warm_up in (18.0, 100.0)

@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 from bench.rollout_cell import APPS, ROLLOUT_SECONDS, Cell, Size, spec
 from bench.rollout_engine import VERSION, Simulated
-from bench.rollout_site import NAMESPACE, Object, Site, reached, site
+from bench.rollout_site import NAMESPACE, Object, Site, site, wait_until
 from bench.rollout_traffic import Traffic, answers_as_gateway
 from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import StageError
@@ -51,29 +51,29 @@ async def arm_of(session: aiohttp.ClientSession, url: str, user: str) -> str:
         return answer.headers.get("x-llm-arm", "")
 
 
-async def settled(place: Site, one: int) -> None:
+async def set_weights(place: Site, one: int) -> None:
     """Change the weights and wait until the status says so, and the gateway with it."""
     await place.patch(NAME, {"arms": arms(one)})
 
-    async def told() -> bool:
+    async def is_split() -> bool:
         rows = (await place.llm(NAME)).get("status", {}).get("arms") or []
         return {row["name"]: row.get("weight") for row in rows} == {"one": one, "other": 100 - one}
 
-    await reached(told, ROLLOUT_SECONDS, f"the arms have {one} and {100 - one} %")
+    await wait_until(is_split, ROLLOUT_SECONDS, f"the arms have {one} and {100 - one} %")
     await asyncio.sleep(3)  # why: the gateway follows; nothing is timed here
 
 
 async def between(place: Site, session: aiohttp.ClientSession, url: str) -> str:
     """Return a user who is of arm `other` at 30 % and of arm `one` at 70 %."""
     users = [f"user-{number}" for number in range(200)]
-    await settled(place, 30)
+    await set_weights(place, 30)
     before = {user: await arm_of(session, url, user) for user in users}
-    await settled(place, 70)
+    await set_weights(place, 70)
     after = {user: await arm_of(session, url, user) for user in users}
     return next(u for u in users if (before[u], after[u]) == ("other", "one"))
 
 
-async def arrived(session: aiohttp.ClientSession, url: str, user: str, arm: str) -> None:
+async def wait_for_arm(session: aiohttp.ClientSession, url: str, user: str, arm: str) -> None:
     """Ask until an answer is from this arm."""
     deadline = time.monotonic() + LONGEST_SECONDS
     while await arm_of(session, url, user) != arm:
@@ -91,14 +91,14 @@ async def changes(place: Site, url: str, count: int) -> list[float]:
             one, arm = ((30, "other"), (70, "one"))[number % 2]
             started = time.monotonic()
             await place.patch(NAME, {"arms": arms(one)})
-            await arrived(session, url, user, arm)
+            await wait_for_arm(session, url, user, arm)
             took.append(time.monotonic() - started)
             if number % 50 == 49:  # noqa: PLR2004  # because a line now and then is enough
                 say(f"{number + 1} changes, the slowest took {max(took) * 1000:.0f} ms")
     return took
 
 
-async def measured(count: int) -> dict[str, Any]:
+async def measure(count: int) -> dict[str, Any]:
     """Return everything, with what it takes made before and removed after."""
     log = ensure_cache() / "logs" / "bench-control-loop-operator.log"
     log.parent.mkdir(exist_ok=True)
@@ -118,7 +118,7 @@ async def measured(count: int) -> dict[str, Any]:
         load = os.getloadavg()[0]
         traffic.start()
         try:
-            await reached(lambda: _flows(traffic), 60, "the streams flow")
+            await wait_until(lambda: _flows(traffic), 60, "the streams flow")
             took = await changes(place, traffic.url, count)
         finally:
             await traffic.stop()
@@ -131,12 +131,12 @@ async def _reachable(place: Site) -> Traffic:
         states = {c["type"]: c["status"] for c in found.get("conditions") or []}
         return states.get("Ready") == "True" and states.get("Progressing") == "False"
 
-    await reached(ready, ROLLOUT_SECONDS, "both arms are ready")
+    await wait_until(ready, ROLLOUT_SECONDS, "both arms are ready")
     gateways = await place.of(NAME, "deployments", APPS)
     say(f"ready: {', '.join(d['metadata']['name'] for d in gateways)}")
     service = await place.get(f"/api/v1/namespaces/{NAMESPACE}/services/{NAME}")
     url = f"http://{service['spec']['clusterIP']}/v1"
-    await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
+    await wait_until(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
     return Traffic(url, NAME, SIZE.per_second, SIZE.stream_seconds, SIZE.streams, Simulated())
 
 
@@ -175,7 +175,7 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=1000)
     options = parser.parse_args()
     try:
-        found = asyncio.run(measured(options.changes))
+        found = asyncio.run(measure(options.changes))
     except StageError as error:
         say(error.explain())
         return 1

@@ -110,7 +110,7 @@ class Operator(Process):
         """Start the process and wait until it watches."""
         command = [sys.executable, "-c", "from llmdeployment_operator.main import main; main()"]
         self._process = await asyncio.create_subprocess_exec(*command, env=self._env)
-        await reached(lambda: self._get("/readyz") is not None, 30, "the operator is ready")
+        await wait_until(lambda: self._get("/readyz") is not None, 30, "the operator is ready")
 
     def _get(self, path: str) -> str | None:
         try:
@@ -125,7 +125,7 @@ class Operator(Process):
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
 
 
-async def reached(ask: Any, seconds: float, what: str, every: float = 0.2) -> None:  # noqa: ANN401  # because any predicate will do
+async def wait_until(ask: Any, seconds: float, what: str, every: float = 0.2) -> None:  # noqa: ANN401  # because any predicate will do
     """Wait until `ask` is true."""
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(ask):
@@ -134,7 +134,7 @@ async def reached(ask: Any, seconds: float, what: str, every: float = 0.2) -> No
         await asyncio.sleep(every)  # why: how often a benchmark looks is part of what it measures
 
 
-def settled(operator: Operator, crs: int) -> bool:
+def is_settled(operator: Operator, crs: int) -> bool:
     """Return whether every object was reported on and nothing waits."""
     reported = operator.metric("llmdeployment_operator_objects{")
     return reported == crs and operator.metric("llmdeployment_operator_queue_length") == 0
@@ -157,20 +157,20 @@ def stamp(obj: dict[str, Any]) -> float:
     return time.mktime(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
 
 
-async def measured(
+async def measure(
     cluster: ClusterClient, operator: Operator, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Create the objects, wait, resync, idle, edit, restart; return the figures."""
     crs = options.crs
     cluster.create(sample("edited"))
-    await reached(lambda: settled(operator, 1), 60, "the first object is reported on")
+    await wait_until(lambda: is_settled(operator, 1), 60, "the first object is reported on")
     await quiet(operator)
     base, cpu_before, writes_before = operator.rss_kb(), operator.cpu_seconds(), writes_of(operator)
     passes_before = passes_of(operator)
     creating = asyncio.create_task(asyncio.to_thread(create_all, cluster, crs))
     during = await edit_in_a_row(cluster, options.edits, pause=options.pause)
     await creating
-    await reached(lambda: settled(operator, crs + 1), 1200, "every object is reported on")
+    await wait_until(lambda: is_settled(operator, crs + 1), 1200, "every object is reported on")
     # Passes may still be due for the events of the last children.
     await quiet(operator)
     edits_written = 2 * len(during)
@@ -187,11 +187,13 @@ async def measured(
     }
     return {
         **storm,
-        "resync": await counted(cluster, operator, resync(operator, crs)),
-        "idle": await counted(cluster, operator, asyncio.sleep(options.idle_seconds)),
+        "resync": await count_requests(cluster, operator, resync(operator, crs)),
+        "idle": await count_requests(cluster, operator, asyncio.sleep(options.idle_seconds)),
         "edit_at_rest_ms": percentiles(await edit_in_a_row(cluster, options.edits, pause=0)),
-        "restart": await restarted(operator, crs + 1),
-        "autoscaling": await scaled(cluster, operator, crs * 3 // 10, options.idle_seconds),
+        "restart": await measure_restart(operator, crs + 1),
+        "autoscaling": await measure_autoscaling(
+            cluster, operator, crs * 3 // 10, options.idle_seconds
+        ),
     }
 
 
@@ -209,7 +211,9 @@ async def edit_in_a_row(cluster: ClusterClient, edits: int, *, pause: float) -> 
         began = time.monotonic()
         body = {"spec": {"gateway": {"replicas": replicas}}}
         await asyncio.to_thread(cluster.patch, "LLMDeployment", "edited", body)
-        await reached(lambda want=replicas: gateways(cluster) == want, 600, "the edit", every=0.01)  # type: ignore[misc]  # because mypy does not infer a lambda's default
+        await wait_until(
+            lambda want=replicas: gateways(cluster) == want, 600, "the edit", every=0.01
+        )  # type: ignore[misc]  # because mypy does not infer a lambda's default
         found.append(time.monotonic() - began)
         await asyncio.sleep(pause)  # why: the edits are spread over the storm
     return found
@@ -234,12 +238,12 @@ def percentiles(seconds: list[float]) -> dict[str, int]:
 async def resync(operator: Operator, crs: int) -> None:
     """Wait until every object had a pass though nothing changed."""
     passes = passes_of(operator)
-    await reached(
+    await wait_until(
         lambda: passes_of(operator) >= passes + crs, RESYNC_SECONDS * 4, "a resync of every object"
     )
 
 
-async def counted(
+async def count_requests(
     cluster: ClusterClient, operator: Operator, wait: Awaitable[None]
 ) -> dict[str, Any]:
     """Return the requests that the API server got meanwhile, by verb, without this program's own; and the CPU."""
@@ -267,16 +271,16 @@ def requests(cluster: ClusterClient) -> dict[str, float]:
     return found
 
 
-async def restarted(operator: Operator, crs: int) -> dict[str, float]:
+async def measure_restart(operator: Operator, crs: int) -> dict[str, float]:
     """Stop the operator, start it, and return how long it takes until it is quiet, and what it wrote."""
     await operator.stop()
     began = time.monotonic()
     await operator.start()
-    await reached(lambda: settled(operator, crs), 600, "every object is reported on again")
+    await wait_until(lambda: is_settled(operator, crs), 600, "every object is reported on again")
     return {"seconds": round(time.monotonic() - began, 1), "writes": writes_of(operator)}
 
 
-async def scaled(
+async def measure_autoscaling(
     cluster: ClusterClient, operator: Operator, number: int, seconds: float
 ) -> dict[str, Any]:
     """Let some of the objects autoscale, and return the cores in use and the passes made of those due, one in 2 s each.
@@ -301,7 +305,7 @@ async def scaled(
 
 async def quiet_enough(operator: Operator) -> None:
     """Wait until the queue is empty."""
-    await reached(
+    await wait_until(
         lambda: operator.metric("llmdeployment_operator_queue_length") == 0, 120, "an empty queue"
     )
 
@@ -353,7 +357,7 @@ async def ours(plane: planes.ControlPlane, options: argparse.Namespace) -> dict[
     operator = Operator(plane.kubeconfig, cluster.namespace)
     await operator.start()
     try:
-        return await measured(cluster, operator, options)
+        return await measure(cluster, operator, options)
     finally:
         await operator.stop()
 
@@ -366,7 +370,7 @@ async def peer(plane: planes.ControlPlane, crs: int) -> dict[str, Any]:
     try:
         before = bare.cpu_seconds()
         create_all(cluster, crs)
-        await reached(lambda: len(cluster.items("Deployment")) == 2 * crs, 1200, "all children")
+        await wait_until(lambda: len(cluster.items("Deployment")) == 2 * crs, 1200, "all children")
         await asyncio.sleep(3)  # why: the last objects' other children are on their way
         cpu = bare.cpu_seconds() - before
     finally:

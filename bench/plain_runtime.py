@@ -59,7 +59,7 @@ class Cluster:
         if app != self.app:
             self.app, self.version, self.declared_at = app, self.version + 1, now
 
-    def asked(self, address: str, state: str, version: int, now: float) -> Message:
+    def answer(self, address: str, state: str, version: int, now: float) -> Message:
         """Note what a worker says of itself and return what it should do."""
         gone = [a for a, worker in self.workers.items() if now - worker.seen > GONE_SECONDS]
         for each in gone:
@@ -127,7 +127,7 @@ class Handler(BaseHTTPRequestHandler):
         elif path == "/worker":
             said = dict(urllib.parse.parse_qsl(query))
             with self.lock:
-                told = self.cluster.asked(
+                told = self.cluster.answer(
                     said["address"], said["state"], int(said["version"]), time.time()
                 )
             self._send(200, told)

@@ -131,10 +131,10 @@ def heldout(profile: Profile, answers: Sequence[Answer]) -> dict[str, Any]:
         "itl": list(result.values("itl")),
         "e2e": list(result.values("e2e")),
     }
-    return {name: _compared(measured[name], simulated[name]) for name in measured}
+    return {name: _compare(measured[name], simulated[name]) for name in measured}
 
 
-def _compared(measured: Sequence[float], simulated: Sequence[float]) -> dict[str, Any]:
+def _compare(measured: Sequence[float], simulated: Sequence[float]) -> dict[str, Any]:
     row: dict[str, Any] = {}
     for percent in (50, 90, 99):
         true, said = _percentile(measured, percent), _percentile(simulated, percent)

@@ -99,7 +99,7 @@ def total(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return sums
 
 
-def finished(path: Path | None) -> dict[str, dict[str, Any]]:
+def read_finished(path: Path | None) -> dict[str, dict[str, Any]]:
     """Return the rows of an earlier run by the cell's name."""
     if path is None or not path.exists():
         return {}
@@ -111,7 +111,7 @@ async def run_all(
     cells: list[Cell], size: Size, seed: int, path: Path | None
 ) -> list[dict[str, Any]]:
     """Run the cells that are not finished yet, one after the other, and return the rows of all."""
-    done = finished(path)
+    done = read_finished(path)
     todo = [cell for cell in cells if cell.name not in done]
     rows = [done[cell.name] for cell in cells if cell.name in done]
     if not todo:
@@ -156,7 +156,7 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def planned(options: argparse.Namespace) -> tuple[list[Cell], Size]:
+def plan(options: argparse.Namespace) -> tuple[list[Cell], Size]:
     """Return the cells that are asked for, and their size."""
     if options.vllm:
         return list(VLLM_CELLS), ON_VLLM
@@ -183,7 +183,7 @@ def main() -> int:
     pods.add_argument("--ray", action="store_true", help="six cells on real Ray")
     pods.add_argument("--vllm", action="store_true", help="three cells on real Ray with vLLM")
     options = parser.parse_args()
-    chosen, size = planned(options)
+    chosen, size = plan(options)
     say(f"about {len(chosen) * GUESS_SECONDS / 60 * (size.stream_seconds / 20) ** 0.7:.0f} minutes")
     try:
         rows = asyncio.run(run_all(chosen, size, options.seed, options.resume))

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.rollout_engine import Engine, Simulated, Vllm
 from bench.rollout_judge import Applied, judge_cell
-from bench.rollout_site import PLAIN, Object, Site, reached
+from bench.rollout_site import PLAIN, Object, Site, wait_until
 from bench.rollout_traffic import Traffic, answers_as_gateway
 from dev.cluster.stages import StageError
 from tests.support.live import ENVIRONMENT, SMALL
@@ -152,22 +152,22 @@ class Run:
         }
 
     async def _changed_under_load(self, chance: random.Random) -> Traffic:
-        await reached(self._gateway, 120, "the gateway is ready")
+        await wait_until(self._gateway, 120, "the gateway is ready")
         address = (await self._place.get(self._service_path()))["spec"]["clusterIP"]
         size, url = self._size, f"http://{address}/v1"
         traffic = Traffic(
             url, self._name, size.per_second, size.stream_seconds, size.streams, self._engine
         )
         # kube-proxy makes a new address known in its own time; until then it leads out of this machine.
-        await reached(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
+        await wait_until(lambda: answers_as_gateway(url), 60, f"the gateway answers at {url}")
         alone = len(self._cell.letters) == 2  # noqa: PLR2004  # because A->B has two versions
         held = alone and self._cell.moment == "before traffic"
         if not held:
-            await reached(self._settled, ROLLOUT_SECONDS, "the first version is ready")
+            await wait_until(self._is_settled, ROLLOUT_SECONDS, "the first version is ready")
         traffic.start()
         try:
             if not held:
-                await reached(lambda: _flows(traffic), 60, "the streams flow")
+                await wait_until(lambda: _flows(traffic), 60, "the streams flow")
             share = FIRST[self._cell.moment] if alone else FIRST["early"]
             await asyncio.sleep(share * size.stream_seconds)  # why: the moment is part of the cell
             await self._change_all(chance)
@@ -182,14 +182,14 @@ class Run:
         killing = None
         for number, letter in enumerate(changes):
             if number:
-                await reached(self._moment, ROLLOUT_SECONDS, f"{self._cell.moment} of a rollout")
+                await wait_until(self._moment, ROLLOUT_SECONDS, f"{self._cell.moment} of a rollout")
             self._applied.append(Applied(letter, time.monotonic()))
             await self._place.patch(self._name, self._engine.version(letter))
             if self._cell.kill and number == victim:
                 killing = asyncio.create_task(self._kill(after))
         if killing is not None:
             await killing
-        await reached(self._settled, ROLLOUT_SECONDS, "the last version has everything")
+        await wait_until(self._is_settled, ROLLOUT_SECONDS, "the last version has everything")
 
     async def _kill(self, after: float) -> None:
         await asyncio.sleep(after)  # why: a random moment is what is tried
@@ -225,7 +225,7 @@ class Run:
         conditions = [c for pod in live for c in pod["status"].get("conditions", [])]
         return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
-    async def _settled(self) -> bool:
+    async def _is_settled(self) -> bool:
         """Return whether the newest version has all the traffic and all its replicas."""
         found = await self._place.llm(self._name)
         status = found.get("status", {})

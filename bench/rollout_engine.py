@@ -32,7 +32,7 @@ class Engine(Protocol):
     def version(self, letter: str) -> Object:
         """Return what a version changes: the prompt, by which its answers are known, and an engine argument, which takes other pods."""
 
-    def said(self, documents: Sequence[str]) -> str:
+    def find_version(self, documents: Sequence[str]) -> str:
         """Return the letter of the version that gave an answer, from its bodies; several, when it tells several; or nothing."""
 
     def whole(self, events: Sequence[str], tokens: int) -> bool:
@@ -53,7 +53,7 @@ class Simulated:
             "prompt": {"system": f"{VERSION}{letter}"},
         }
 
-    def said(self, documents: Sequence[str]) -> str:
+    def find_version(self, documents: Sequence[str]) -> str:
         """Return the letters in the text."""
         pieces = []
         for text in documents:
@@ -87,14 +87,14 @@ class Vllm:
             "prompt": {"system": "Count" + " the" * LENGTHENED * (number + 1)},
         }
 
-    def said(self, documents: Sequence[str]) -> str:
+    def find_version(self, documents: Sequence[str]) -> str:
         """Return the letter of the prompt's length.
 
         >>> engine = Vllm()
         >>> documents = ['{"usage": {"prompt_tokens": 41, "completion_tokens": 3}}']
-        >>> engine.said(documents)  # the first answer is of version A
+        >>> engine.find_version(documents)  # the first answer is of version A
         'A'
-        >>> engine.said(['{"usage": {"prompt_tokens": 61}}']), engine.said(['{"usage": {"prompt_tokens": 62}}'])
+        >>> engine.find_version(['{"usage": {"prompt_tokens": 61}}']), engine.find_version(['{"usage": {"prompt_tokens": 62}}'])
         ('C', '?')
         """
         tokens = _usage(documents).get("prompt_tokens")

@@ -188,7 +188,7 @@ async def site(log: Path, *, models: bool = False) -> AsyncIterator[Site]:
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as api:
             found = Site(kube, api, operator)
-            await reached(lambda: _answers(found), 20, "kubectl proxy answers")
+            await wait_until(lambda: _answers(found), 20, "kubectl proxy answers")
             await operator.start()
             try:
                 yield found
@@ -208,7 +208,7 @@ def remove(kube: Kube) -> None:
     volumes.remove(kube)
 
 
-async def reached(ask: Callable[[], Awaitable[object]], seconds: float, what: str) -> None:
+async def wait_until(ask: Callable[[], Awaitable[object]], seconds: float, what: str) -> None:
     """Wait until `ask` returns something true.
 
     Raises:

@@ -109,7 +109,7 @@ class Traffic:
                 text = await answer.text()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             text, status = repr(error), 0
-        said = self.engine.said([text]) if status == OK else ""
+        said = self.engine.find_version([text]) if status == OK else ""
         error_text = "" if status == OK else f"{status}: {text[:200]} (headers: {headers})"
         ended = time.monotonic()
         self.answers.append(Answer(user, started, ended, status, revision, said, error=error_text))
@@ -138,7 +138,7 @@ class Traffic:
             error_text = f"{status}: ended after {len(events)} events of {tokens}"
         self.answers.append(
             Answer(
-                *(user, started, time.monotonic(), status, revision, self.engine.said(events[:-1])),
+                *(user, started, time.monotonic(), status, revision, self.engine.find_version(events[:-1])),
                 stream=True,
                 whole=whole,
                 error="" if whole else error_text,

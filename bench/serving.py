@@ -75,12 +75,12 @@ async def load(url: str, *, concurrency: int, requests: int, tokens: int) -> Loa
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
 
-        async def limited() -> float:
+        async def send_limited() -> float:
             async with slots:
                 return await one_request(session, url, tokens)
 
         started = time.perf_counter()
-        firsts = await asyncio.gather(*(limited() for _ in range(requests)))
+        firsts = await asyncio.gather(*(send_limited() for _ in range(requests)))
         seconds = time.perf_counter() - started
     return Load(requests * tokens / seconds, statistics.median(firsts))
 

@@ -84,7 +84,7 @@ def drifting(_source: random.Random) -> Shares:
         yield share, share
 
 
-def clumped(canary: float) -> Callable[[random.Random], Shares]:
+def draw_clumped(canary: float) -> Callable[[random.Random], Shares]:
     """Return shares that each arm draws anew every minute, around 10 % and `canary`."""
 
     def shares(source: random.Random) -> Shares:
@@ -103,8 +103,8 @@ SCENARIOS = {
     "ttft_doubled": Scenario(ERRORS, constant(slow_when_scaled(2))),
     "errors_5_percent": Scenario(0.05, constant(SLOW)),
     "same_drifting": Scenario(ERRORS, drifting),
-    "same_clumped": Scenario(ERRORS, clumped(SLOW)),
-    "slow_at_tolerance_clumped": Scenario(ERRORS, clumped(SLOW + SLOW_TOLERANCE)),
+    "same_clumped": Scenario(ERRORS, draw_clumped(SLOW)),
+    "slow_at_tolerance_clumped": Scenario(ERRORS, draw_clumped(SLOW + SLOW_TOLERANCE)),
 }
 
 
@@ -286,7 +286,7 @@ CASES = {
 }
 
 
-def needed(case: tuple[float, float, float], prior: tuple[float, float], past: int) -> int:
+def count_needed(case: tuple[float, float, float], prior: tuple[float, float], past: int) -> int:
     """Return the canary requests to a verdict of one metric if the counts are exactly what is expected."""
     stable, canary, tolerance = case
     worse = canary - stable > tolerance
@@ -317,8 +317,8 @@ def main() -> None:
     options = parser.parse_args()
     result: dict[str, object] = {"runs": options.runs, "slow_when_doubled": slow_when_scaled(2)}
     for case, shares in CASES.items():
-        row = {name: needed(shares, prior, 0) for name, prior in PRIORS.items()}
-        row["1/4, 3/4 and the past"] = needed(shares, PRIORS["1/4, 3/4"], PAST)
+        row = {name: count_needed(shares, prior, 0) for name, prior in PRIORS.items()}
+        row["1/4, 3/4 and the past"] = count_needed(shares, PRIORS["1/4, 3/4"], PAST)
         print(case, row)
         result[case] = row
     for name, scenario in SCENARIOS.items():

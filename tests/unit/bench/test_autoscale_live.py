@@ -1,6 +1,6 @@
 """What the live run of the law asks for, and how it is compared."""
 
-from bench.autoscale_live import ENGINE, MOST, Live, compared, requests, simulation, spec
+from bench.autoscale_live import ENGINE, MOST, Live, compare, requests, simulation, spec
 from bench.profile_probe import Answer
 
 from llmdeployment_operator.simulation.trace import Request
@@ -27,7 +27,7 @@ def test_the_conversations_are_faster_fewer_and_shorter() -> None:
 def test_a_request_that_failed_is_within_no_target() -> None:
     trace = [Request(float(at), 10, 2) for at in range(4)]
     live = Live([GOOD, LATE, SLOW, None], ["at 3.0 s: 503"], [(0.0, 1, 1), (2.0, 2, 1)], [], 8.0)
-    found = compared(trace, live, simulation(trace, 8.0))
+    found = compare(trace, live, simulation(trace, 8.0))
     assert found["failedOrCut"] == 1
     assert found["live"]["attainment"] == {"ttft": 50.0, "itl": 50.0, "all": 25.0}
     assert found["live"]["meanReplicas"] == 1.5 < MOST

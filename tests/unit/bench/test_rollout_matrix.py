@@ -58,10 +58,10 @@ def test_what_clients_saw_is_counted(
 def test_a_real_model_is_known_by_the_length_of_its_prompt() -> None:
     engine = Vllm()
     events = ['{"choices": []}', '{"usage": {"prompt_tokens": 30, "completion_tokens": 9}}']
-    assert engine.said(events) == "A"
-    assert engine.said(['{"usage": {"prompt_tokens": 40}}']) == "B"
-    assert engine.said(['{"usage": {"prompt_tokens": 20}}', "[DONE]"]) == "?"
-    assert engine.said(['{"choices": []}']) == ""
+    assert engine.find_version(events) == "A"
+    assert engine.find_version(['{"usage": {"prompt_tokens": 40}}']) == "B"
+    assert engine.find_version(['{"usage": {"prompt_tokens": 20}}', "[DONE]"]) == "?"
+    assert engine.find_version(['{"choices": []}']) == ""
     assert engine.whole([*events, "[DONE]"], 9)
     assert not engine.whole([*events, "[DONE]"], 10)
     assert not engine.whole(events, 9)
@@ -104,10 +104,10 @@ def test_the_stand_in_is_at_rest_once_every_replica_has_the_newest_declaration()
     cluster = Cluster()
     assert cluster.document(0)["applications"] == {}
     cluster.declare(body(2, "1"), 0)
-    assert cluster.asked("10.0.0.1", "idle", 0, 0)["run"]
+    assert cluster.answer("10.0.0.1", "idle", 0, 0)["run"]
     assert status(cluster, 0) == "DEPLOYING"
     for address in ("10.0.0.1", "10.0.0.2"):
-        assert cluster.asked(address, "running", 1, 1) == {
+        assert cluster.answer(address, "running", 1, 1) == {
             "app": cluster.app,
             "version": 1,
             "run": True,
@@ -117,18 +117,18 @@ def test_the_stand_in_is_at_rest_once_every_replica_has_the_newest_declaration()
     assert status(cluster, 1) == "RUNNING"
     cluster.declare(body(2, "1", "2"), 1)
     assert status(cluster, 1) == "DEPLOYING"
-    assert not cluster.asked("10.0.0.3", "idle", 0, 1)["run"]
+    assert not cluster.answer("10.0.0.3", "idle", 0, 1)["run"]
 
 
 def test_the_stand_in_drains_the_newest_and_forgets_the_silent() -> None:
     cluster = Cluster()
     cluster.declare(body(2, "1"), 0)
     for address in ("10.0.0.1", "10.0.0.2"):
-        cluster.asked(address, "running", 1, 0)
+        cluster.answer(address, "running", 1, 0)
     cluster.declare(body(1, "1"), 1)
-    assert not cluster.asked("10.0.0.2", "running", 1, 1)["run"]
-    cluster.asked("10.0.0.2", "draining", 2, 1)
+    assert not cluster.answer("10.0.0.2", "running", 1, 1)["run"]
+    cluster.answer("10.0.0.2", "draining", 2, 1)
     replicas = cluster.document(1)["applications"]["llm"]["deployments"]["replica"]["replicas"]
     assert [r["state"] for r in replicas] == ["RUNNING", "STOPPING"]
     late = 1 + GONE_SECONDS
-    assert cluster.asked("10.0.0.2", "idle", 2, late)["run"]
+    assert cluster.answer("10.0.0.2", "idle", 2, late)["run"]
