@@ -138,7 +138,14 @@ class Traffic:
             error_text = f"{status}: ended after {len(events)} events of {tokens}"
         self.answers.append(
             Answer(
-                *(user, started, time.monotonic(), status, revision, self.engine.find_version(events[:-1])),
+                *(
+                    user,
+                    started,
+                    time.monotonic(),
+                    status,
+                    revision,
+                    self.engine.find_version(events[:-1]),
+                ),
                 stream=True,
                 whole=whole,
                 error="" if whole else error_text,

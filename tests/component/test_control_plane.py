@@ -34,7 +34,7 @@ def test_a_stranger_is_refused(control_plane: cluster.ControlPlane) -> None:
 
 def test_a_restart_keeps_url_and_data_and_stop_leaves_no_process(
     tmp_path: Path,
-    control_plane: cluster.ControlPlane,  # noqa: ARG001  reason=skips when nothing can be built
+    control_plane: cluster.ControlPlane,  # noqa: ARG001  # because it skips when nothing can be built
 ) -> None:
     plane = cluster.start(tmp_path)
     config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept"}}

@@ -102,7 +102,7 @@ class Live:
     def reached(self) -> bool:
         """Whether the gateway answers at its Service's address, by the form of its errors."""
         try:
-            with urllib.request.urlopen(f"{self.url}/nothing", timeout=5):  # noqa: S310  because the URL is made here, with http
+            with urllib.request.urlopen(f"{self.url}/nothing", timeout=5):  # noqa: S310  # because the URL is made here, with http
                 return False
         except urllib.error.HTTPError as error:
             return b'"invalid_request_error"' in error.read()

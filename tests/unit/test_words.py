@@ -122,3 +122,17 @@ def test_functions_are_verbs(source: str) -> None:
 )
 def test_a_name_comes_apart_into_its_words(name: str, expected: list[str]) -> None:
     assert parts(name) == expected
+
+
+def test_suppressions_say_why_in_one_form() -> None:
+    form = re.compile(
+        r"# (?:noqa: [A-Z0-9]+(?:, [A-Z0-9]+)*|type: ignore\[[a-z-, ]+\])  # because \S"
+    )
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: write `# noqa: X  # because ...`"
+        for path in files(*SOURCES, "tests")
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"# (?:noqa|type: ignore)\b", line) and not form.search(line)
+    ]
+    assert not found, "\n".join(found)

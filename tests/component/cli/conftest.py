@@ -32,7 +32,7 @@ def crd(control_plane: ControlPlane) -> None:
 
 
 @pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterClient:  # noqa: ARG001  because the CRD must be there first
+def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterClient:  # noqa: ARG001  # because the CRD must be there first
     return ClusterClient(control_plane.access, namespace)
 
 
@@ -48,7 +48,7 @@ def environment(control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def kubectl_llm(cluster: ClusterClient, environment: pytest.MonkeyPatch) -> KubectlLlm:  # noqa: ARG001  because the command reads the environment
+def kubectl_llm(cluster: ClusterClient, environment: pytest.MonkeyPatch) -> KubectlLlm:  # noqa: ARG001  # because the command reads the environment
     def run(*words: str, said: str = "") -> Result:
         return CliRunner().invoke(app, [*words, "-n", cluster.namespace], input=said)
 

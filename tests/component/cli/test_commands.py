@@ -292,7 +292,7 @@ def test_what_is_not_there_is_said(
 
 def test_a_watched_picture_follows_the_status(
     story: Story,
-    environment: pytest.MonkeyPatch,  # noqa: ARG001  because the command reads it
+    environment: pytest.MonkeyPatch,  # noqa: ARG001  # because the command reads it
     tmp_path: Path,
 ) -> None:
     command = Path(sys.executable).with_name("kubectl-llm")

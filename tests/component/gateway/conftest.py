@@ -57,7 +57,7 @@ async def pod(
     control_plane: ControlPlane,
     namespace: str,
     kube: Loopback,
-    replicas: NewReplica,  # noqa: ARG001  because HAProxy must end first: its checks would race the replicas' end
+    replicas: NewReplica,  # noqa: ARG001  # because HAProxy must end first: its checks would race the replicas' end
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[Pod]:
     """A gateway pod whose containers do not run yet; when a test fails, their logs are in its report."""

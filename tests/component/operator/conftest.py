@@ -29,7 +29,7 @@ def crd(control_plane: ControlPlane) -> None:
 
 
 @pytest.fixture
-def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterClient:  # noqa: ARG001  because the CRD must be there first
+def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterClient:  # noqa: ARG001  # because the CRD must be there first
     return ClusterClient(control_plane.access, namespace)
 
 

@@ -129,7 +129,7 @@ def test_faults_of_the_api_server_delay_and_lose_nothing(
     where: str,
 ) -> None:
     monkeypatch.setattr("llmdeployment_operator.handlers.watch.WATCH_SECONDS", 3)
-    chance = random.Random(1)  # noqa: S311  because the test should be the same each time
+    chance = random.Random(1)  # noqa: S311  # because the test should be the same each time
 
     def sometimes(method: str, path: str) -> int | str | None:
         hit = cluster.namespace in path and where in f"{method} {path}" and chance.random() < 0.05

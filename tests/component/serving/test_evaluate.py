@@ -36,7 +36,7 @@ def url() -> Iterator[str]:
 
     def answers() -> bool:
         try:
-            with urllib.request.urlopen(f"{found}/health", timeout=1):  # noqa: S310  because it is our own URL
+            with urllib.request.urlopen(f"{found}/health", timeout=1):  # noqa: S310  # because it is our own URL
                 return True
         except OSError:
             return False

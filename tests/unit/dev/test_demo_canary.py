@@ -49,7 +49,7 @@ def stale(obj: dict[str, Any]) -> dict[str, Any]:
         ({}, False, False),
     ],
 )
-def test_ends_of_a_rollout(obj: dict[str, Any], ends_well: bool, ends_badly: bool) -> None:  # noqa: FBT001  because pytest passes them
+def test_ends_of_a_rollout(obj: dict[str, Any], ends_well: bool, ends_badly: bool) -> None:  # noqa: FBT001  # because pytest passes them
     assert (is_promoted(obj) if obj else False) is ends_well
     assert is_rolled_back(obj) is ends_badly
 

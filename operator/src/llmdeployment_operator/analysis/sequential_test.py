@@ -31,7 +31,7 @@ MAX_TOLERANCE = 0.99
 class Result(StrEnum):
     """What the counts say."""
 
-    PASS = "Pass"  # noqa: S105  reason=a verdict, not a password
+    PASS = "Pass"  # noqa: S105  # because it is a verdict, not a password
     FAIL = "Fail"
     NEED_MORE_DATA = "NeedMoreData"
 

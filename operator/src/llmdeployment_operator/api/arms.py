@@ -66,7 +66,7 @@ def check_arms(arms: tuple[ArmSpec, ...]) -> None:
         raise ValueError("spec.arms contains a name twice. Give each arm a name of its own.")
     if set(names) & set(_RESERVED):
         raise ValueError(RESERVED)
-    if arms and sum(arm.weight for arm in arms) != 100:  # noqa: PLR2004  reason=percent
+    if arms and sum(arm.weight for arm in arms) != 100:  # noqa: PLR2004  # because weights are percents
         raise ValueError(WEIGHTS)
 
 

@@ -17,7 +17,7 @@ def find_problem(schedule: str, time_zone: str) -> str | None:
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return f'timeZone "{time_zone}" is unknown. Use a name such as Europe/Berlin.'
-    if len(schedule.split()) != 5:  # noqa: PLR2004  because cron has five fields
+    if len(schedule.split()) != 5:  # noqa: PLR2004  # because cron has five fields
         return (
             f'schedule "{schedule}" is not a cron expression of five fields, such as 0 8 * * 1-5.'
         )

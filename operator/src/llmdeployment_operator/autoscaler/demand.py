@@ -107,7 +107,7 @@ def measure_dispersion(arrivals: Arrivals) -> float:
     """
     slots = arrivals.slots
     total = sum(slots)
-    if len(slots) < 3 or not total:  # noqa: PLR2004  because two differences are the least
+    if len(slots) < 3 or not total:  # noqa: PLR2004  # because two differences are the least
         return 1.0
     squares = sum((b - a) ** 2 for a, b in pairwise(slots))
     index = squares / (2 * (len(slots) - 1)) / (total / len(slots))
@@ -132,7 +132,7 @@ def fit_slope(arrivals: Arrivals, slots: int = 30) -> tuple[float, float]:
     """
     counts = arrivals.slots[-slots:]
     n = len(counts)
-    if n < 6:  # noqa: PLR2004  because a line through less than a minute says nothing
+    if n < 6:  # noqa: PLR2004  # because a line through less than a minute says nothing
         return 0.0, 0.0
     middle = (n - 1) / 2
     mean = sum(counts) / n

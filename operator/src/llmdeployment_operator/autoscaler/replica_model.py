@@ -104,7 +104,7 @@ def observe_speed(speed: Speed, intervals: Sequence[Interval], seconds: float) -
     xx, x_tau = speed.xx * keep, speed.x_tau * keep
     for interval in intervals:
         tokens = float(interval.generation_tokens)
-        if tokens < 1 or interval.running < 0.5 or interval.seconds > MOMENT:  # noqa: PLR2004  because an idle engine has no speed
+        if tokens < 1 or interval.running < 0.5 or interval.seconds > MOMENT:  # noqa: PLR2004  # because an idle engine has no speed
             continue
         # A half-idle second tells how long it was idle, not how long a step takes: few tokens, little weight.
         step = interval.running * interval.seconds / tokens
@@ -126,7 +126,7 @@ def fit_line(speed: Speed) -> Line | None:
     >>> round(fit.a, 3), round(fit.b, 4)
     (0.01, 0.001)
     """
-    if speed.weight < 200.0 or speed.x <= 0:  # noqa: PLR2004  because a few answers are the least
+    if speed.weight < 200.0 or speed.x <= 0:  # noqa: PLR2004  # because a few answers are the least
         return None
     x, tau = speed.x / speed.weight, speed.tau / speed.weight
     variance = max(0.0, speed.xx / speed.weight - x * x)
@@ -197,9 +197,9 @@ def fit_curve(over: Sequence[float], total: Sequence[float], budget: float) -> C
     seen = 0.0
     blocks: list[tuple[float, float, int]] = []
     for index, (above, values) in enumerate(zip(over, total, strict=True)):
-        if values >= 5:  # noqa: PLR2004  because one value at a load shows nothing
+        if values >= 5:  # noqa: PLR2004  # because one value at a load shows nothing
             seen = EDGES[min(index, len(EDGES) - 1)]
-        if values < 0.5 and blocks:  # noqa: PLR2004  because a faded value is none
+        if values < 0.5 and blocks:  # noqa: PLR2004  # because a faded value is none
             blocks[-1] = (blocks[-1][0], blocks[-1][1], blocks[-1][2] + 1)
             continue
         blocks.append((above + budget / 2, values + 1.0, 1))
@@ -229,7 +229,7 @@ class ReplicaModel:
         10.0
         """
         slack = 1.0 - self.line.b * tokens
-        if slack < 0.05:  # noqa: PLR2004  because so near its end the line is no longer known
+        if slack < 0.05:  # noqa: PLR2004  # because so near its end the line is no longer known
             return None
         return self.line.a * tokens / slack
 

@@ -128,9 +128,9 @@ def increase_regret(state: AutoscalerState, now: float) -> float:
     return min(REGRET_MOST, state.regret * REGRET_TIMES)
 
 
-def _to_json(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
+def _to_json(value: Any) -> Any:  # noqa: ANN401  # because JSON data has no narrower type
     if isinstance(value, float):
-        return round(value, 4) if abs(value) < 1e9 else round(value)  # noqa: PLR2004  because sums need no more
+        return round(value, 4) if abs(value) < 1e9 else round(value)  # noqa: PLR2004  # because sums need no more
     if isinstance(value, dict):
         return {key: _to_json(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -138,7 +138,7 @@ def _to_json(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narro
     return value
 
 
-def _from_json(value: Any) -> Any:  # noqa: ANN401  because JSON data has no narrower type
+def _from_json(value: Any) -> Any:  # noqa: ANN401  # because JSON data has no narrower type
     if isinstance(value, list):
         return tuple(_from_json(part) for part in value)
     return value

@@ -110,10 +110,10 @@ class WorkQueue(Generic[K]):
     async def _pass(self, key: K) -> None:
         try:
             after = await self._work(key)
-        except Exception as error:  # noqa: BLE001  because nothing may end a worker; the callback counts and logs it
+        except Exception as error:  # noqa: BLE001  # because nothing may end a worker; the callback counts and logs it
             self._failures[key] = self._failures.get(key, 0) + 1
             self._failed(key, error)
-            self.put_after(key, delay(self._failures[key], random.random()))  # noqa: S311  because jitter is no secret
+            self.put_after(key, delay(self._failures[key], random.random()))  # noqa: S311  # because jitter is no secret
             return
         self._failures.pop(key, None)
         if after is not None:

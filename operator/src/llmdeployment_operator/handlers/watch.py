@@ -42,7 +42,7 @@ def build_settings() -> kopf.OperatorSettings:
 def make_login(way: Access) -> Callable[..., kopf.ConnectionInfo | None]:
     """Return a login for kopf that goes the same way as the operator's own calls."""
 
-    def found(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  because kopf fills them
+    def found(**kwargs: Any) -> kopf.ConnectionInfo | None:  # noqa: ANN401  # because kopf fills them
         if way.inside:
             return kopf.login_with_service_account(**kwargs)
         conf = way.configuration

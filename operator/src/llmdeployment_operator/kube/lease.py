@@ -209,7 +209,7 @@ class Leadership:
         election = self._election
         if step is Step.MAKE:
             return 0.0
-        pause = election.retry_seconds * (1 + random.random() / 5)  # noqa: S311  because jitter is no secret
+        pause = election.retry_seconds * (1 + random.random() / 5)  # noqa: S311  # because jitter is no secret
         if step is Step.WAIT and self._observation is not None:
             pause = min(pause, max(0.0, self._observation.free_at - read_clock()))
         return pause

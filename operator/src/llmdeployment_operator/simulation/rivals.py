@@ -98,10 +98,10 @@ def hpa(target: float, policy: ScalingPolicy) -> Scaler:
         wanted = current
         if observation.ready:
             ratio = total / (target * observation.ready)
-            if ratio > 1.1:  # noqa: PLR2004  because the tolerance is documented as 0.1
+            if ratio > 1.1:  # noqa: PLR2004  # because the tolerance is documented as 0.1
                 ratio = total / (target * current)
-                wanted = ceil(total / target) if ratio > 1.1 else current  # noqa: PLR2004  because same
-            elif ratio < 0.9:  # noqa: PLR2004  because same
+                wanted = ceil(total / target) if ratio > 1.1 else current  # noqa: PLR2004  # because of the same
+            elif ratio < 0.9:  # noqa: PLR2004  # because of the same
                 wanted = ceil(total / target)
         wanted = min(wanted, max(2 * current, current + 4))
         lower.add(now, wanted)
@@ -131,9 +131,9 @@ def kpa(target: float, policy: ScalingPolicy) -> Scaler:
         aim = 0.7 * target
         calm = min(up, max(down, ceil(stable.mean() / aim)))
         fast = min(up, max(down, ceil(panic.mean() / aim)))
-        if fast / ready >= 2.0:  # noqa: PLR2004  because the panic threshold is documented as 200 %
+        if fast / ready >= 2.0:  # noqa: PLR2004  # because the panic threshold is documented as 200 %
             since[:] = [now]
-        elif since and now - since[0] > 60.0:  # noqa: PLR2004  because it calms down after a stable window
+        elif since and now - since[0] > 60.0:  # noqa: PLR2004  # because it calms down after a stable window
             since.clear()
             most[0] = 0
         if not since:
@@ -151,12 +151,12 @@ def apa(target: float, policy: ScalingPolicy) -> Scaler:
     def scaler(observation: Observation, now: float) -> int:
         current = observation.ready + observation.pending
         window.add(now, _in_flight(observation))
-        if not every.due(now) or now < 60.0:  # noqa: PLR2004  because before, the window is not full
+        if not every.due(now) or now < 60.0:  # noqa: PLR2004  # because before, the window is not full
             return current
         ratio = window.mean() / max(1, observation.ready) / target
-        if ratio > 1.1:  # noqa: PLR2004  because the tolerance up is documented as 0.1
+        if ratio > 1.1:  # noqa: PLR2004  # because the tolerance up is documented as 0.1
             return _clip(policy, min(2 * current, ceil(observation.ready * ratio)))
-        if ratio < 0.8:  # noqa: PLR2004  because the tolerance down is documented as 0.2
+        if ratio < 0.8:  # noqa: PLR2004  # because the tolerance down is documented as 0.2
             return _clip(policy, max(ceil(current / 2), ceil(observation.ready * ratio)))
         return _clip(policy, current)
 
@@ -232,7 +232,7 @@ def llmd(scale: float, policy: ScalingPolicy) -> Scaler:
             to = _clip(policy, up)
             ups.append((now, to - current))
             return to
-        if max(lower_after.values()) < current and now - down_at[0] >= 120.0:  # noqa: PLR2004  because documented
+        if max(lower_after.values()) < current and now - down_at[0] >= 120.0:  # noqa: PLR2004  # because that is documented
             down_at[0] = now
             return _clip(policy, current - 1)
         return _clip(policy, current)

@@ -154,7 +154,7 @@ def naive(s: Stratum) -> bool:
 
 
 def test_looking_after_every_batch_raises_no_false_alarms() -> None:
-    runs = [observations(random.Random(seed)) for seed in range(200)]  # noqa: S311  reason=a simulation
+    runs = [observations(random.Random(seed)) for seed in range(200)]  # noqa: S311  # because it is a simulation
     alarms = sum(any(log_e_worse([s], 0) >= math.log(20) for s in run) for run in runs)
     assert alarms <= 10
     # The same runs make a test that is not meant for being asked again and again fail.

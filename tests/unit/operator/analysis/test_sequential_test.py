@@ -210,7 +210,7 @@ def test_the_requests_that_are_left_are_about_those_it_takes(bad: int, requests:
     ],
 )
 def test_bad_input_is_refused(make: Any, message: str) -> None:
-    with pytest.raises(ValueError) as refused:  # noqa: PT011  reason=the message is compared below
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  # because the message is compared below
         make()
     assert str(refused.value) == message
 

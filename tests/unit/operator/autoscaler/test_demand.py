@@ -15,7 +15,7 @@ from llmdeployment_operator.autoscaler.demand import (
 
 def counted(rates: list[float], *, seed: int | None = None) -> Arrivals:
     """Arrivals second by second: as many as the rate says, or Poisson of it."""
-    source = random.Random(seed)  # noqa: S311  because a test keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a test keeps no secret
     arrivals, carry = Arrivals(), 0.0
     for rate in rates:
         if seed is None:
@@ -42,7 +42,7 @@ def test_a_steady_rate_is_found(rate: float) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_chance_is_not_taken_for_a_rise(seed: int) -> None:
     arrivals, highest = counted([5.0] * 600, seed=seed), 0.0
-    source = random.Random(seed)  # noqa: S311  because a test keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a test keeps no secret
     for _ in range(300):
         count, left = 0.0, source.expovariate(1.0)
         while left < 5.0:

@@ -37,7 +37,7 @@ ACCEPTED = {
 
 @pytest.mark.parametrize(("serving", "reason", "wanted"), ACCEPTED.values(), ids=ACCEPTED)
 def test_an_accepted_spec(
-    serving: bool,  # noqa: FBT001  because it is a column of the table
+    serving: bool,  # noqa: FBT001  # because it is a column of the table
     reason: Reason | None,
     wanted: dict[str, bool | None],
 ) -> None:

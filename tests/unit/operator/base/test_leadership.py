@@ -135,7 +135,7 @@ class World:
     """
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311  because the test should be the same each time
+        self.random = random.Random(seed)  # noqa: S311  # because the test should be the same each time
         self.now = 1000.0
         self.version = 0
         self.lease: dict[str, Any] | None = None

@@ -20,7 +20,7 @@ async def drained(
     task = asyncio.create_task(queue.run(3))
     feed(queue)
     async with asyncio.timeout(5):
-        while not until():  # noqa: ASYNC110  because the predicate is a plain function
+        while not until():  # noqa: ASYNC110  # because the predicate is a plain function
             await asyncio.sleep(0)  # why: lets the queue run; the deadline is above
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -84,7 +84,7 @@ class Cluster:
     happenings=st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=60),
 )
 def test_a_rollout_keeps_to_it_and_takes_over(
-    canary: bool,  # noqa: FBT001  because hypothesis gives it by keyword
+    canary: bool,  # noqa: FBT001  # because hypothesis gives it by keyword
     replicas: int,
     max_surge: str,
     happenings: list[tuple[int, bool]],

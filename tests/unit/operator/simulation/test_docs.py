@@ -20,7 +20,7 @@ def test_the_program_runs(
     text = "\n".join(["seconds,prompt_tokens,output_tokens", *rows])
     (tmp_path / "traffic.csv").write_text(text, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    exec(program, {})  # noqa: S102  because it is our own page's
+    exec(program, {})  # noqa: S102  # because it is our own page's
 
     attainment, replicas = map(float, capsys.readouterr().out.split())
     assert (attainment, replicas >= 1) == (1.0, True)

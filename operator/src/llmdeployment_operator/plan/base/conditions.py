@@ -77,7 +77,7 @@ def build_refused(finding: Finding) -> list[Condition]:
     ]
 
 
-def build_accepted(serving: bool, finding: Finding | None, message: str) -> list[Condition]:  # noqa: FBT001  reason=the first column of the table above
+def build_accepted(serving: bool, finding: Finding | None, message: str) -> list[Condition]:  # noqa: FBT001  # because it is the first column of the table above
     """Return the conditions of an accepted spec.
 
     Args:

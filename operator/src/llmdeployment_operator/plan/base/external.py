@@ -69,7 +69,7 @@ def build_proxy_container(deployment: LLMDeployment) -> dict[str, Any]:
     external = deployment.spec.engine.external
     config = json.dumps(build_external_config(deployment), ensure_ascii=False, sort_keys=True)
     env: list[dict[str, Any]] = [
-        {"name": "HOME", "value": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
         # Kubernetes would put a variable's value in the place of `$(NAME)`, and a prompt may hold such.
         {"name": "LLMD_SERVING_CONFIG", "value": config.replace("$", "\\u0024")},
     ]

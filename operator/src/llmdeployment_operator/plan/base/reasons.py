@@ -21,7 +21,7 @@ class Reason(StrEnum):
     PAUSED = "Paused"
     """`spec.paused` is true: the operator touches nothing until it is false."""
 
-    SECRET_MISSING = "SecretMissing"  # noqa: S105  reason=the name of a condition reason
+    SECRET_MISSING = "SecretMissing"  # noqa: S105  # because it is the name of a condition's reason
     """A Secret that the spec refers to does not exist. Create it."""
     CONFIG_MAP_MISSING = "ConfigMapMissing"
     """A ConfigMap that the spec refers to does not exist. Create it."""

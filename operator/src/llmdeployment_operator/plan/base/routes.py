@@ -101,7 +101,7 @@ def find_canary(routes: tuple[Route, ...], arm: str) -> tuple[int, int] | None:
     ((2, 5), None)
     """
     of_arm = [(route, width) for route, width in measure_widths(routes) if route.arm == arm]
-    if len(of_arm) < 2:  # noqa: PLR2004  reason=a canary and a stable one
+    if len(of_arm) < 2:  # noqa: PLR2004  # because it takes a canary and a stable one
         return None
     canary, width = of_arm[0]
     return canary.revision, width * 100 // sum(each for _, each in of_arm)

@@ -170,7 +170,7 @@ def _build_container(
     }
     if policy.max_tokens is not None:
         options["--max-tokens"] = str(policy.max_tokens)
-    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  reason=the pod's own emptyDir
+    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  # because it is the pod's own emptyDir
     if (judge := policy.judge) is not None:
         options |= {"--judge-url": judge.url, "--judge-model": judge.model}
         options |= {"--judge-prompt": judge.prompt} if judge.prompt else {}
@@ -188,7 +188,7 @@ def _build_container(
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
             {"name": "golden", "mountPath": _DIR, "readOnly": True},
         ],
     }

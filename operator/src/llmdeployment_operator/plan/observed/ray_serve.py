@@ -112,7 +112,7 @@ def build_serve_config(
     return {
         "proxy_location": "HeadOnly",
         "http_options": {
-            "host": "0.0.0.0",  # noqa: S104  reason=the pod's own address is not known here, NetworkPolicies guard it
+            "host": "0.0.0.0",  # noqa: S104  # because the pod's own address is not known here, NetworkPolicies guard it
             "port": 8000,
             "request_timeout_s": None,
             "keep_alive_timeout_s": 75,

@@ -255,7 +255,7 @@ def _build_worker_env(
 def _build_fetch_container(
     deployment: LLMDeployment, files: ModelFiles, settings: Settings
 ) -> dict[str, Any]:
-    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  reason=the pod's own emptyDir
+    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  # because it is the pod's own emptyDir
     if (ref := deployment.spec.model.token_secret_ref) is not None:
         source = {"secretKeyRef": {"name": ref.name, "key": ref.key}}
         env.append({"name": "HF_TOKEN", "valueFrom": source})
@@ -271,7 +271,7 @@ def _build_fetch_container(
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *files.mounts],  # noqa: S108  reason=the pod's own emptyDir
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *files.mounts],  # noqa: S108  # because it is the pod's own emptyDir
     }
 
 
@@ -282,7 +282,7 @@ def _build_ray_container(
     return {
         **_build_container(deployment, settings),
         "env": [
-            {"name": "HOME", "value": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
+            {"name": "HOME", "value": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
             {"name": "RAY_AUTH_MODE", "value": "token"},
             {"name": "RAY_AUTH_TOKEN", "valueFrom": token},
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
@@ -299,8 +299,8 @@ def _build_container(deployment: LLMDeployment, settings: Settings) -> dict[str,
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  reason=the pod's own emptyDir
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  reason=Ray's object store lives there
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  # because Ray's object store lives there
         ],
     }
 
