@@ -7,10 +7,11 @@ from typing import Any
 from dev.cluster import api
 from dev.cluster.embedded.addresses import DNS_IP, DOMAIN
 from dev.cluster.embedded.images import COREDNS
-from dev.cluster.embedded.storage import CLASS, PROVISIONER
+from dev.cluster.embedded.storage import CLASS, NOT_FOUND, PROVISIONER
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 SYSTEM = "/api/v1/namespaces/kube-system"
+BINDING_MODE = "WaitForFirstConsumer"
 DNS_LABELS = {"k8s-app": "kube-dns"}
 DNS_PORTS = {"dns": "UDP", "dns-tcp": "TCP"}
 RESOLVERS = (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf"))
@@ -47,6 +48,7 @@ def build_corefile() -> str:
 
 def ensure(access: api.Access) -> None:
     """Apply all of them."""
+    remove_outdated_storage(access)
     for path, body in [*build_permissions(), *build_storage(), *build_dns()]:
         api.apply(access, path, body)
 
@@ -89,9 +91,23 @@ def build_storage() -> list[tuple[str, dict[str, Any]]]:
         },
         "provisioner": PROVISIONER,
         "reclaimPolicy": "Delete",
-        "volumeBindingMode": "Immediate",
+        # why: with Immediate, kube-scheduler 1.34 may look at a pod just before it sees the claim bound, and then leaves it for 5 min.
+        "volumeBindingMode": BINDING_MODE,
     }
     return [(f"/apis/storage.k8s.io/v1/storageclasses/{CLASS}", body)]
+
+
+def remove_outdated_storage(access: api.Access) -> None:
+    """Remove a StorageClass with another binding mode, which cannot be changed; volumes that exist stay."""
+    path = f"/apis/storage.k8s.io/v1/storageclasses/{CLASS}"
+    try:
+        live = api.call(access, "GET", path)
+    except api.ApiError as error:
+        if error.status != NOT_FOUND:
+            raise
+        return
+    if live.get("volumeBindingMode") != BINDING_MODE:
+        api.call(access, "DELETE", path)
 
 
 def build_dns() -> list[tuple[str, dict[str, Any]]]:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 CLASS = "local"
 PROVISIONER = "llmdeployment.dev/node-folder"
+SELECTED_NODE = "volume.kubernetes.io/selected-node"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 POLL_SECONDS = 0.5
 REQUEST_SECONDS = 10
@@ -57,10 +58,11 @@ def build_volume(claim: dict[str, Any], folder: Path, node: str) -> dict[str, An
 
 
 def wants_volume(claim: dict[str, Any]) -> bool:
-    """Return whether a claim waits for this provisioner."""
-    spec = claim["spec"]
+    """Return whether a claim waits for this provisioner: the scheduler has chosen the node for its pod."""
+    spec, annotations = claim["spec"], claim["metadata"].get("annotations", {})
     return (
-        spec.get("storageClassName") == CLASS
+        SELECTED_NODE in annotations
+        and spec.get("storageClassName") == CLASS
         and not spec.get("volumeName")
         and spec.get("volumeMode", "Filesystem") == "Filesystem"
         and not claim["metadata"].get("deletionTimestamp")
