@@ -301,27 +301,6 @@ def test_a_resource_the_cluster_does_not_have_is_named_with_numbers() -> None:
     assert "for 2 nvidia.com/gpu. 1 of the cluster's 4 are free." in message(world)
 
 
-def test_how_long_something_lasts_is_said_anew_when_it_changes_and_not_at_every_pass() -> None:
-    world = World(sample("simulated"))
-    world.step()
-    (runtime,) = world.runtimes()
-    unscheduled = {
-        "type": "PodScheduled",
-        "status": "False",
-        "lastTransitionTime": "2026-01-02T03:00:00Z",
-        "message": "0/1 nodes are available: 1 Insufficient memory.",
-    }
-    world.pods(pod("head", "h", runtime, phase="Pending", conditions=[unscheduled]))
-    plan = world.step()
-    assert message(world).endswith("This has taken 4 min so far.")
-    assert plan.requeue_after == 55.0
-    world.now += timedelta(seconds=54)
-    assert world.plan().status is None
-    world.now += timedelta(seconds=1)
-    assert world.step().status is not None
-    assert message(world).endswith("This has taken 5 min so far.")
-
-
 @pytest.mark.parametrize("name", ["simulated", "smollm2-cpu", "gpu"])
 def test_a_second_pass_has_nothing_to_write(name: str) -> None:
     world = World(sample(name))

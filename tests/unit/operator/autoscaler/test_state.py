@@ -147,7 +147,7 @@ def test_a_warm_up_is_learned_from_the_oldest_order() -> None:
     assert second.orders == ()
 
 
-def test_orders_that_were_taken_back_are_forgotten() -> None:
+def test_cancelled_orders_are_forgotten() -> None:
     state = AutoscalerState(desired=2, ready=1, orders=(100.0, 110.0, 120.0))
 
     assert law._learn_warm_up(state, Observation(130.0, 1, 1, {}), 130.0).orders == (100.0,)

@@ -8,14 +8,8 @@ an operator that stops at any line goes on where it was. Terms are those of Argo
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from llmdeployment_operator.analysis.comparison import (
-    Analysis,
-    collect_counts,
-    compare,
-    fails_by_errors,
-    is_exhausted,
-)
-from llmdeployment_operator.analysis.sequential_test import Result, Verdict
+from llmdeployment_operator.analysis.comparison import fails_by_errors
+from llmdeployment_operator.analysis.sequential_test import Verdict
 from llmdeployment_operator.api.rollout import RolloutSpec, parse_seconds
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.durations import format_duration
@@ -24,6 +18,12 @@ from llmdeployment_operator.plan.base.sentences import begin_sentence, join_sent
 from llmdeployment_operator.plan.rollout import rollback, surge
 from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.state import RolloutState, WarmRevision
+from llmdeployment_operator.plan.rollout.step_analysis import (
+    analyze,
+    awaits_verdict,
+    explain_failure,
+    list_weights,
+)
 from llmdeployment_operator.plan.rollout.surge import WHOLE, share_replicas
 from llmdeployment_operator.plan.rollout.types import (
     RolloutInputs,
@@ -32,9 +32,6 @@ from llmdeployment_operator.plan.rollout.types import (
     count_room_between,
     share_pods,
 )
-
-WARM_UP_SECONDS = 10
-"""Requests of a canary's first seconds are not compared: caches are cold, and that passes."""
 
 
 def plan_step(
@@ -129,14 +126,14 @@ def _plan_canary(
     commands: Commands,
     now: datetime,
 ) -> RolloutStep:
-    target, weights = inputs.target, _list_weights(policy)
+    target, weights = inputs.target, list_weights(policy)
     # Steps that were edited on the way, or a status that was lost, take nothing back from the canary.
     reached = next(i for i, weight in enumerate(weights) if weight >= inputs.weight)
     last = len(weights) - 1
     step = last if commands.promotes_fully(target) else min(max(state.step, reached), last)
     state = state.progressed(step, inputs.weight, inputs.ready.get(target, 0), now)
-    state, verdict = _analyze(policy, inputs, state, now)
-    if (why := _explain_failure(policy, inputs, verdict, commands)) is not None:
+    state, verdict = analyze(policy, inputs, state, now)
+    if (why := explain_failure(policy, inputs, verdict, commands)) is not None:
         if verdict is not None and fails_by_errors(verdict):
             return rollback.reject_at_once(policy, inputs, state, now, why)
         return rollback.reject(policy, inputs, state, now, why)
@@ -152,32 +149,6 @@ def _plan_canary(
         need = share_replicas(inputs.replicas, inputs.weight)
         return _stay_at(inputs, state, inputs.weight, need, Finding(Reason.CANARY, why))
     return _observe_step(policy, inputs, state, verdict, commands, now)
-
-
-def _analyze(
-    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, now: datetime
-) -> tuple[RolloutState, Verdict | None]:
-    """Return the memory with the evidence of this step so far, and what it says."""
-    if policy.analysis is None:
-        return replace(state, analysis=None), None
-    evidence = state.analysis or Analysis()
-    # Only while the split is what the step says: with counts of another split, a drift of both looks like a difference.
-    as_the_step_says = inputs.applied and inputs.weight == _list_weights(policy)[state.step]
-    warm_up = timedelta(seconds=0 if state.step else WARM_UP_SECONDS)
-    if as_the_step_says and state.since is not None and now - state.since >= warm_up:
-        evidence = collect_counts(evidence, inputs.fresh, inputs.stable, inputs.target)
-    verdict, told = compare(policy.analysis, evidence, len(policy.steps))
-    return replace(state, analysis=told), verdict
-
-
-def _explain_failure(
-    policy: RolloutSpec, inputs: RolloutInputs, verdict: Verdict | None, commands: Commands
-) -> str | None:
-    """Return why the analysis gives the canary up, or None. Who promotes a revision fully has the last word."""
-    if verdict is None or policy.analysis is None or commands.promotes_fully(inputs.target):
-        return None
-    spent = is_exhausted(policy.analysis, verdict) and policy.analysis.on_inconclusive == "Rollback"
-    return verdict.message if verdict.result is Result.FAIL or spent else None
 
 
 def _check_standstill(inputs: RolloutInputs, commands: Commands) -> tuple[int, Finding] | None:
@@ -206,7 +177,7 @@ def _move_towards(
     now: datetime,
 ) -> RolloutStep:
     """Return the move to the step's weight: once its replicas answer, and the golden set if it is the first step, the traffic."""
-    target, weights = inputs.target, _list_weights(policy)
+    target, weights = inputs.target, list_weights(policy)
     weight = weights[state.step]
     need = share_replicas(inputs.replicas, weight)
     step = f"Step {state.step + 1} of {len(weights)}: " if policy.steps else ""
@@ -249,7 +220,7 @@ def _check_evaluation(
         return rollback.reject(policy, inputs, state, now, verdict.refused)
     if verdict.pending is None:
         return None
-    need = share_replicas(inputs.replicas, _list_weights(policy)[state.step])
+    need = share_replicas(inputs.replicas, list_weights(policy)[state.step])
     if not inputs.alive.get(inputs.target):
         why = (
             f"The evaluation of revision {inputs.target} waits until one of its replicas is ready."
@@ -264,10 +235,6 @@ def _extend_deadline(policy: RolloutSpec, state: RolloutState, now: datetime) ->
     half = timedelta(seconds=policy.progress_deadline_seconds // 2)
     late = state.progress_at is None or now - state.progress_at >= half
     return replace(state, progress_at=now) if late else state
-
-
-def _list_weights(policy: RolloutSpec) -> list[int]:
-    return [*(step.weight for step in policy.steps), WHOLE]
 
 
 def _observe_step(
@@ -297,23 +264,16 @@ def _observe_step(
             text = f"{here} The step takes {lasts}, until {format_time(until)}."
             stage = Finding(Reason.CANARY, text)
             return replace(_stay_at(inputs, state, inputs.weight, need, stage), look_at=until)
-    if _awaits_verdict(policy, state, verdict) and not commands.promotes(target, number):
+    if awaits_verdict(policy, state, verdict) and not commands.promotes(target, number):
         text = join_sentences(here, verdict.message if verdict else "")
         stage = Finding(Reason.ANALYZING, text)
         return _stay_at(inputs, state, inputs.weight, need, stage)
-    weights = _list_weights(policy)
+    weights = list_weights(policy)
     following = replace(state, step=number, since=None, progress_at=now, analysis=None)
     stage = Finding(Reason.CANARY, f"{here} The next step is {weights[number]} %.")
     return _stay_at(
         inputs, following, inputs.weight, share_replicas(inputs.replicas, weights[number]), stage
     )
-
-
-def _awaits_verdict(policy: RolloutSpec, state: RolloutState, verdict: Verdict | None) -> bool:
-    if verdict is None or policy.analysis is None or not policy.steps[state.step].analysis:
-        return False
-    go_on = is_exhausted(policy.analysis, verdict) and policy.analysis.on_inconclusive == "Promote"
-    return verdict.result is not Result.PASS and not go_on
 
 
 def _await_replicas(
