@@ -322,12 +322,12 @@ def main() -> None:
         print(case, row)
         result[case] = row
     for name, scenario in SCENARIOS.items():
-        source = random.Random(options.seed)  # noqa: S311  # because it is a simulation keeps no secret
+        source = random.Random(options.seed)  # noqa: S311  # because a simulation keeps no secret
         found = figures([run(scenario, source) for _ in range(options.runs)])
         print(name, found, flush=True)
         result[name] = found
     for name, seen_as in LONGER.items():
-        source = random.Random(options.seed)  # noqa: S311  # because it is a simulation keeps no secret
+        source = random.Random(options.seed)  # noqa: S311  # because a simulation keeps no secret
         found = figures([run_longer(source, seen_as) for _ in range(options.runs)])
         print(name, found, flush=True)
         result[name] = found

@@ -49,7 +49,7 @@ class SimulatedEngine:
         self._served_name = served_name
         self._adapters: set[str] = set()
         self._batch = Batch(rates)
-        self._random = random.Random(rates.seed)  # noqa: S311  # because it is a simulation keeps no secret
+        self._random = random.Random(rates.seed)  # noqa: S311  # because a simulation keeps no secret
         self._queues: dict[int, asyncio.Queue[None]] = {}
         self._arrived: dict[int, float] = {}
         self._work = asyncio.Event()

@@ -104,7 +104,7 @@ def _count_output_tokens(
         raise BadRequestError("max_tokens is not a positive whole number")
     if asked is not None and body.get("ignore_eos") is True:
         return asked, "length"
-    source = random.Random(f"{rates.seed}:{' '.join(prompt)}")  # noqa: S311  # because it is a simulation keeps no secret
+    source = random.Random(f"{rates.seed}:{' '.join(prompt)}")  # noqa: S311  # because a simulation keeps no secret
     own = 1 + int(source.expovariate(1.0 / rates.mean_output_tokens))
     limit = asked or max(1, rates.max_model_len - len(prompt))
     return (own, "stop") if own < limit else (limit, "length")

@@ -26,7 +26,7 @@ def together(*faults: Fault) -> Fault:
 
 def lost(share: float, *, seed: int) -> Fault:
     """Return a fault that loses this share of the samples, each for itself."""
-    source = random.Random(seed)  # noqa: S311  # because it is a simulation keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a simulation keeps no secret
     return lambda observation: _kept(observation, lambda _: source.random() >= share)
 
 
@@ -44,7 +44,7 @@ def unheard(begin: float, end: float) -> Fault:
 
 def lies(share: float, *, seed: int) -> Fault:
     """Return a fault by which this share of the samples are nonsense: NaN, negative counts, buckets that fall, infinite tokens."""
-    source = random.Random(seed)  # noqa: S311  # because it is a simulation keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a simulation keeps no secret
     kinds = (_with_nan, _negative, _falling, _infinite)
 
     def change(sample: ReplicaSample) -> ReplicaSample:
@@ -57,7 +57,7 @@ def lies(share: float, *, seed: int) -> Fault:
 
 def resets(every: float, *, seed: int) -> Fault:
     """Return a fault by which each replica's counts begin at 0 again, on average every so many seconds."""
-    source = random.Random(seed)  # noqa: S311  # because it is a simulation keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a simulation keeps no secret
     zero: dict[str, ReplicaSample] = {}
     due: dict[str, float] = {}
 

@@ -44,7 +44,7 @@ def arrivals(
         seed: the same seed gives the same requests.
         shape: 1 is Poisson; below 1 come bursts: the variance of a gap is 1/shape of a Poisson process'.
     """
-    source = random.Random(seed)  # noqa: S311  # because it is a simulation keeps no secret
+    source = random.Random(seed)  # noqa: S311  # because a simulation keeps no secret
     due = source.gammavariate(shape, 1.0 / shape)
     at, grain = 0.0, 0.05
     while at < seconds:
