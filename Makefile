@@ -10,12 +10,12 @@ help: ## Show this list
 .venv/.synced: requirements/dev.txt operator/pyproject.toml gateway/pyproject.toml serving/pyproject.toml cli/pyproject.toml
 	@dev/bootstrap.sh
 
-check: .venv/.synced ## Lint, types, layers and unit tests (under a minute)
+check: .venv/.synced ## Lint, types, layers and unit tests (about a minute)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -q tests/unit
+	.venv/bin/pytest -q -n auto tests/unit
 
 format: .venv/.synced ## Rewrite the code in the project's format
 	.venv/bin/ruff check --fix .
@@ -25,7 +25,7 @@ test: .venv/.synced ## Every test this machine can run: unit, component, chart, 
 	$(PY) -m dev.test
 
 test-unit: .venv/.synced ## Unit tests alone
-	.venv/bin/pytest -q tests/unit
+	.venv/bin/pytest -q -n auto tests/unit
 
 crds: .venv/.synced ## Write the CRD into manifests/ and the chart
 	$(PY) -m llmdeployment_operator.api.crd

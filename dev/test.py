@@ -19,6 +19,8 @@ from dev.cluster.embedded import node
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STAGES = ("unit", "component", "chart", "e2e")
+OPTIONS = {"unit": ("-n", "auto")}
+"""Options of a stage. Unit tests share nothing, so each CPU runs some."""
 NO_TESTS = 5
 """pytest's exit code if it found no tests, as with `-k`."""
 PREPARATIONS = (
@@ -85,6 +87,7 @@ def run(name: str, options: list[str]) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         outcome = Path(scratch) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={outcome}", f"tests/{name}"]
+        command += OPTIONS.get(name, ())
         done = subprocess.run([*command, *options], cwd=REPOSITORY, check=False)
         if outcome.exists():
             read_report(outcome, result)

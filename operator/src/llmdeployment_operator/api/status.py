@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
@@ -18,6 +19,24 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
+
+
+def _cut(value: object) -> object:
+    """Return a message with no more characters than the field has room for: the API server would refuse the whole status.
+
+    >>> len(EvaluationStatus(golden="g", at="t", message="no " * 1000).message)
+    1024
+    """
+    return value[:MESSAGE] if isinstance(value, str) else value
+
+
+MESSAGE = 1024
+"""Characters of a message. What is longer is cut."""
+
+STATE = 32768
+"""Characters of what the autoscaler has learned. Half of it is of no use: what is longer is left out."""
+
+Message = Annotated[str, BeforeValidator(_cut), Field(max_length=MESSAGE)]
 
 
 class _Status(BaseModel):
@@ -44,7 +63,7 @@ class ConditionStatus(_Status):
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
     """Why, in one word; docs/api.md lists them."""
-    message: str = Field(default="", max_length=1024)
+    message: Message = ""
     """What is happening, what it waits for, and what to do about it."""
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
     """The metadata.generation that the condition was set for."""
@@ -67,7 +86,7 @@ class EvaluationStatus(_Status):
     """Questions of the golden set."""
     at: str = Field(json_schema_extra={"format": "date-time"})
     """When the evaluation ended."""
-    message: str = Field(default="", max_length=1024)
+    message: Message = ""
     """The first questions that failed and why, or why there is no result."""
 
 
@@ -109,7 +128,7 @@ class RejectedStatus(_Status):
     """Which attempt failed. The annotation `llmdeployment.dev/retry` names it."""
     at: str = Field(json_schema_extra={"format": "date-time"})
     """When it was rolled back."""
-    message: str = Field(default="", max_length=1024)
+    message: Message = ""
     """Why it was rolled back."""
 
 
@@ -172,7 +191,7 @@ class AnalysisStatus(_Status):
 
     result: str = Field(max_length=32)
     """Pass, Fail or NeedMoreData."""
-    message: str = Field(default="", max_length=1024)
+    message: Message = ""
     """The numbers that decide, with their interval."""
     requests_left: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     """About how many more requests of the canary are needed for a verdict."""
@@ -220,7 +239,7 @@ class ScaledRuntimeStatus(_Status):
     """Its hash."""
     desired: int = Field(default=0, json_schema_extra={"format": "int32"})
     """How many replicas it should have."""
-    state: str = Field(default="", max_length=32768)
+    state: str = Field(default="", max_length=STATE)
     """What the autoscaler has learned (JSON), for the next start of the operator."""
 
 
@@ -237,7 +256,7 @@ class ScalingDecisionStatus(_Status):
     """Replicas after."""
     reason: str = Field(max_length=64)
     """Why, in one word; docs/autoscaling.md lists them."""
-    message: str = Field(default="", max_length=512)
+    message: Message = ""
     """Why, in one sentence."""
     inputs: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=32)] = (
         Field(default_factory=dict)
@@ -300,7 +319,7 @@ class Status(_Status):
     """Base URL for OpenAI clients inside the cluster."""
     model: str = Field(default="", max_length=253)
     """What clients put in `model`."""
-    traffic: str = Field(default="", max_length=512)
+    traffic: Message = ""
     """Which revision gets how many requests, such as `rev3 100%`, or with arms `control rev3 90% terse rev4 10%`."""
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods that exist."""

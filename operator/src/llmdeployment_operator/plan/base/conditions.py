@@ -44,8 +44,6 @@ _STATUSES: dict[bool | None, Literal["True", "False", "Unknown"]] = {
     False: "False",
     None: "Unknown",
 }
-_MESSAGE = 1024
-"""Characters that the status has room for: a longer message would be refused with the whole status."""
 _UNOBSERVED = (
     "The operator does not check while it cannot act on the spec. What served before keeps serving."
 )
@@ -146,7 +144,7 @@ def _build_status(
         type=condition.type,
         status=status,
         reason=condition.reason.value,
-        message=condition.message[:_MESSAGE],
+        message=condition.message,
         observed_generation=generation,
         last_transition_time=before.last_transition_time if kept and before is not None else time,
     )

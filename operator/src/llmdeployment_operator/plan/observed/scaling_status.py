@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from llmdeployment_operator.api.status import (
+    STATE,
     ScaledRuntimeStatus,
     ScalingDecisionStatus,
     ScalingStatus,
@@ -20,9 +21,6 @@ from llmdeployment_operator.plan.base.conditions import format_time
 
 DECISIONS = 10
 """Acting decisions that are kept."""
-
-_STATE = 32768
-"""Characters that the status has room for: a longer state would be refused with the whole status."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def build_scaling_status(memory: ScalingState, replicas: int, now: datetime) -> 
 def _build_runtime(runtime: str, state: AutoscalerState) -> ScaledRuntimeStatus:
     text = json.dumps(state.as_dict(), separators=(",", ":"))
     return ScaledRuntimeStatus(
-        runtime=runtime, desired=state.desired or 0, state=text if len(text) <= _STATE else ""
+        runtime=runtime, desired=state.desired or 0, state=text if len(text) <= STATE else ""
     )
 
 

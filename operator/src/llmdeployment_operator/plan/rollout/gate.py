@@ -28,8 +28,8 @@ REVISION = "llmdeployment.dev/revision"
 ATTEMPT = "llmdeployment.dev/attempt"
 GOLDEN = "llmdeployment.dev/golden"
 
-_MESSAGE, _TOLD = 1024, 400
-"""Characters a status has room for, and those of it that a rollout's message quotes."""
+_TOLD = 400
+"""Characters of a result that a rollout's message quotes."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def build_evaluation_status(
         passed=last.passed if known else None,
         total=last.total if known else None,
         at=last.at,
-        message=last.message[:_MESSAGE],
+        message=last.message,
     )
 
 
@@ -235,7 +235,7 @@ def _read_result(
         return None
     last = messages[-1] if messages else "Its pod was gone before the operator read the result."
     if failed is not None or not messages:
-        return EvaluationResult(golden, attempt, at, message=last[:_MESSAGE])
+        return EvaluationResult(golden, attempt, at, message=last)
     counts = _parse_counts(last)
     if counts is None:
         return EvaluationResult(
@@ -260,7 +260,7 @@ def _parse_counts(text: str) -> tuple[int, int, str] | None:
     whole = all(isinstance(number, int) for number in (passed, total))
     if not whole or not 0 <= passed <= total or not 0 < total < 2**31:
         return None
-    return passed, total, "; ".join(failures)[:_MESSAGE]
+    return passed, total, "; ".join(failures)
 
 
 def _read_recorded(cluster: ClusterState, number: int, golden: str) -> EvaluationResult | None:

@@ -22,7 +22,7 @@ from llmdeployment_operator.api.status import (
 )
 from llmdeployment_operator.plan.base.conditions import format_time
 
-_MESSAGE, _METRICS = 1024, 16
+_METRICS = 16
 """What the status has room for: longer ones would be refused as a whole."""
 
 
@@ -181,7 +181,7 @@ def _build_rejected(rejection: Rejection) -> RejectedStatus:
         revision=rejection.revision,
         attempt=rejection.attempt,
         at=format_time(rejection.at),
-        message=rejection.message[:_MESSAGE],
+        message=rejection.message,
     )
 
 
@@ -191,7 +191,7 @@ def _build_analysis(analysis: Analysis) -> AnalysisStatus:
     ]
     return AnalysisStatus(
         result=analysis.result.value,
-        message=analysis.message[:_MESSAGE],
+        message=analysis.message,
         requests_left=analysis.requests_left,
         metrics=tuple(_build_metric(analysis, name) for name in names[-_METRICS:]),
         prompt_tokens=_build_cache(analysis.counts.get(CountKey(CACHED))),

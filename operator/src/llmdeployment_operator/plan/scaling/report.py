@@ -120,7 +120,7 @@ def _build_condition(
         return Condition("Scaling", False, Reason.PAUSED, f"spec.paused is true. {ends}")
     if scaling.blocked is not None:
         why = f"No more replicas are ordered until the ordered ones have a place. {scaling.blocked.message}"
-        return Condition("Scaling", False, scaling.blocked.reason, f"{why} {ends}"[:1024])
+        return Condition("Scaling", False, scaling.blocked.reason, f"{why} {ends}")
     stands = (_find_standing(each) for each in scaling.recommendations)
     found = next((each for each in stands if each is not None), None)
     if found is not None:
@@ -128,7 +128,7 @@ def _build_condition(
         return Condition("Scaling", status, reason, f"{message} {ends}")
     last = scaling.memory.decisions[-1] if scaling.memory and scaling.memory.decisions else None
     recommendations = f" {_write_sentence(last)}" if last is not None else ""
-    return Condition("Scaling", True, Reason.SCALING_ACTIVE, f"{ends}{recommendations}"[:1024])
+    return Condition("Scaling", True, Reason.SCALING_ACTIVE, f"{ends}{recommendations}")
 
 
 def _find_standing(

@@ -37,9 +37,6 @@ from llmdeployment_operator.plan.rollout.surge import WHOLE, share_replicas
 SOONEST = 1.0
 """Seconds between two looks: passes that come sooner, since something happened, are no new evidence."""
 
-_MESSAGE = 512
-"""Characters that the status has room for: a longer message would be refused with the whole status."""
-
 CLOCK_SLIP = 60.0
 """Seconds that a state may be ahead of the clock before it is taken for one of another clock."""
 
@@ -177,7 +174,7 @@ class _Autoscaler:
             before=current,
             after=made.replicas,
             reason=made.reason.value,
-            message=made.message[:_MESSAGE],
+            message=made.message,
             inputs={name: f"{value:g}" for name, value in made.inputs.items()},
         )
         return made.state, recommendation, record

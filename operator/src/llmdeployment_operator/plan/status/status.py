@@ -27,9 +27,6 @@ from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
 from llmdeployment_operator.plan.traffic import front_door
 
-_TRAFFIC = 512
-"""Characters that the status has room for: a longer text would be refused with the whole status."""
-
 
 @dataclass(frozen=True)
 class StatusReport:
@@ -77,7 +74,7 @@ def build_status(
         replicas=report.replicas,
         ready_replicas=sum(count_ready(cluster, runtime) for runtime in runtimes),
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
-        traffic=_describe_traffic(deployment, report)[:_TRAFFIC],
+        traffic=_describe_traffic(deployment, report),
         arms=tuple(
             build_arm_status(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
         ),
