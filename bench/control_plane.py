@@ -28,7 +28,9 @@ from tests.support.control_plane import make_namespace
 from tests.support.crd import install
 from tests.support.ports import free_port
 
-RESYNC_SECONDS = 20
+RESYNC_SECONDS, RESYNC_RATE, AUTOSCALED = 20, 50, 300
+"""Seconds between two resyncs at least, objects that a resync has for each second, and the most objects that are autoscaled."""
+
 LABEL = "llmdeployment.dev/name"
 RESOURCES = frozenset(
     {
@@ -92,8 +94,9 @@ class Bare(Process):
 class Operator(Process):
     """The operator."""
 
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, crs: int) -> None:
         self.port = free_port()
+        self.resync = max(RESYNC_SECONDS, crs // RESYNC_RATE)
         self._env = {
             **os.environ,
             "LLMD_KUBECONFIG": str(kubeconfig),
@@ -101,7 +104,7 @@ class Operator(Process):
             "LLMD_SERVING_IMAGE": "serving",
             "LLMD_GATEWAY_IMAGE": "gateway",
             "LLMD_OPERATOR_NAMESPACE": "llm-system",
-            "LLMD_RESYNC_SECONDS": str(RESYNC_SECONDS),
+            "LLMD_RESYNC_SECONDS": str(self.resync),
             "LLMD_PORT": str(self.port),
             "LLMD_LOG_LEVEL": "WARNING",
         }
@@ -170,7 +173,7 @@ async def measure(
     creating = asyncio.create_task(asyncio.to_thread(create_all, cluster, crs))
     during = await edit_in_a_row(cluster, options.edits, pause=options.pause)
     await creating
-    await wait_until(lambda: is_settled(operator, crs + 1), 1200, "every object is reported on")
+    await wait_until(lambda: is_settled(operator, crs + 1), 3600, "every object is reported on")
     # Passes may still be due for the events of the last children.
     await quiet(operator)
     edits_written = 2 * len(during)
@@ -192,7 +195,7 @@ async def measure(
         "edit_at_rest_ms": percentiles(await edit_in_a_row(cluster, options.edits, pause=0)),
         "restart": await measure_restart(operator, crs + 1),
         "autoscaling": await measure_autoscaling(
-            cluster, operator, crs * 3 // 10, options.idle_seconds
+            cluster, operator, min(AUTOSCALED, crs * 3 // 10), options.idle_seconds
         ),
     }
 
@@ -239,7 +242,7 @@ async def resync(operator: Operator, crs: int) -> None:
     """Wait until every object had a pass though nothing changed."""
     passes = passes_of(operator)
     await wait_until(
-        lambda: passes_of(operator) >= passes + crs, RESYNC_SECONDS * 4, "a resync of every object"
+        lambda: passes_of(operator) >= passes + crs, operator.resync * 4, "a resync of every object"
     )
 
 
@@ -354,7 +357,7 @@ async def main() -> None:
 async def ours(plane: planes.ControlPlane, options: argparse.Namespace) -> dict[str, Any]:
     """Return the operator's figures."""
     cluster = ClusterClient(plane.access, make_namespace(plane, "bench"))
-    operator = Operator(plane.kubeconfig, cluster.namespace)
+    operator = Operator(plane.kubeconfig, cluster.namespace, options.crs)
     await operator.start()
     try:
         return await measure(cluster, operator, options)

@@ -17,6 +17,7 @@ from llmdeployment_operator.kube.errors import (
     ApiError,
     ApiRefused,
     OperatorError,
+    UnknownField,
 )
 from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
@@ -26,7 +27,7 @@ from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.build import build_plan, refuse
+from llmdeployment_operator.plan.build import build_plan, plan_failure, refuse
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
@@ -119,6 +120,29 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     return await _report(operator, raw, deployment.status, plan)
 
 
+async def report_failure(operator: Operator, key: DeploymentKey, error: Exception) -> None:
+    """Say in the conditions that passes fail, and why. The next pass that ends well says what is true then."""
+    raw = operator.clients.store.get(KIND, key.namespace, key.name)
+    if raw is None or "deletionTimestamp" in raw["metadata"]:
+        return
+    before = read_status(raw.get("status"))
+    plan = plan_failure(raw["metadata"]["generation"], _describe_failure(error), before, _now())
+    try:
+        await _report(operator, raw, before, plan)
+    except OperatorError as other:
+        log.warning("%s/%s: its status cannot be written: %s", key.namespace, key.name, other)
+
+
+def _describe_failure(error: Exception) -> Finding:
+    again = "The operator could not finish its work on this object. It tries again by itself."
+    if isinstance(error, OperatorError):
+        return Finding(Reason.API_ERROR, f"{again} {error}")
+    if isinstance(error, TimeoutError):
+        return Finding(Reason.API_ERROR, f"{again} The API server does not answer in time.")
+    kind = type(error).__name__
+    return Finding(Reason.OPERATOR_ERROR, f"{again} The operator's log has the details ({kind}).")
+
+
 async def _make_plan(
     operator: Operator, deployment: LLMDeployment, cluster: ClusterState
 ) -> tuple[Plan, ClusterState]:
@@ -176,6 +200,9 @@ async def _apply(client: ApiClient, obj: Object) -> Object:
     where = f"{obj['kind']} {obj['metadata']['name']}"
     try:
         return await objects.apply(client, obj)
+    except UnknownField as error:
+        why = f"{where} would have a field that does not exist. Correct spec.podTemplate. The API server says: {error}"
+        raise ApiRefused(error.status, why) from error
     except ApiRefused as error:
         raise ApiRefused(
             error.status, f"The API server refuses {where}. It says: {error}"

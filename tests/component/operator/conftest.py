@@ -9,6 +9,7 @@ import pytest
 from dev.cluster.control_plane import ControlPlane
 from tests.support.cluster_client import ClusterClient
 from tests.support.crd import install
+from tests.support.fault_proxy import FaultProxy
 from tests.support.loops import run_as_process
 from tests.support.passes import clients_for_passes
 from tests.support.ports import free_port
@@ -93,6 +94,15 @@ class RunningOperator:
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(20)
         assert not self._thread.is_alive()
+
+
+@pytest.fixture
+def proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
+    """What stands between an operator and the API server, and can answer in its place."""
+    found = FaultProxy(control_plane)
+    found.start()
+    yield found
+    found.stop()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import itertools
 import random
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,14 +26,6 @@ ALL = sum(KINDS.values())
 
 def complete(cluster: ClusterClient, name: str = "chat") -> bool:
     return len(cluster.children(name)) == ALL and "Accepted" in conditions(cluster, name)
-
-
-@pytest.fixture
-def proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
-    found = FaultProxy(control_plane)
-    found.start()
-    yield found
-    found.stop()
 
 
 def test_an_object_becomes_children_and_drift_does_not_last(

@@ -38,13 +38,14 @@ class WorkQueue(Generic[K]):
 
     Args:
         work: makes one pass and returns the seconds until the next, or None. It may raise.
-        failed: is told of every exception, before the key is put back.
+        failed: is told of every exception and how many passes of the key have failed in a row, before the key is put back.
+            It must not raise.
     """
 
     def __init__(
         self,
         work: Callable[[K], Awaitable[float | None]],
-        failed: Callable[[K, Exception], None],
+        failed: Callable[[K, Exception, int], Awaitable[None]],
     ) -> None:
         self._work = work
         self._failed = failed
@@ -112,7 +113,7 @@ class WorkQueue(Generic[K]):
             after = await self._work(key)
         except Exception as error:  # noqa: BLE001  # because nothing may end a worker; the callback counts and logs it
             self._failures[key] = self._failures.get(key, 0) + 1
-            self._failed(key, error)
+            await self._failed(key, error, self._failures[key])
             self.put_after(key, delay(self._failures[key], random.random()))  # noqa: S311  # because jitter is no secret
             return
         self._failures.pop(key, None)

@@ -36,7 +36,7 @@ from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile
+from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile, report_failure
 from llmdeployment_operator.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ CRD_SECONDS = 3.0
 """How often the API server is asked for the CRD, while it has none."""
 
 STOP_SECONDS = 10.0
+REPORTED_FAILURES = 3
+"""Failed passes in a row before the conditions say so, about 2 s after the first: most troubles are over by then."""
+
 PASS_SECONDS = 120.0
 """A pass takes below a second; one that hangs is ended and tried again."""
 
@@ -286,8 +289,8 @@ class Reconciler:
         self._show(metrics.desired, key, outcome.desired)
         return outcome.requeue_after
 
-    def failed(self, key: DeploymentKey, error: Exception) -> None:
-        """Count and log a pass that ended in an error; known errors without a traceback."""
+    async def failed(self, key: DeploymentKey, error: Exception, failures: int) -> None:
+        """Count and log a pass that ended in an error, known errors without a traceback, and report one that stays."""
         metrics = self._operator.metrics
         metrics.reconciles.labels(result="error").inc()
         metrics.errors.labels(error=type(error).__name__).inc()
@@ -305,6 +308,8 @@ class Reconciler:
                 key.name,
                 exc_info=error,
             )
+        if failures >= REPORTED_FAILURES:
+            await report_failure(self._operator, key, error)
 
     def _show(self, gauge: Gauge, key: DeploymentKey, values: Mapping[Any, float]) -> None:
         for labels in self._shown.pop((gauge, key), set()) - values.keys():

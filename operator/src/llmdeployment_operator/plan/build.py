@@ -28,6 +28,7 @@ from llmdeployment_operator.plan.scaling.report import report_scaling
 from llmdeployment_operator.plan.status.findings import check_availability, find_problem
 from llmdeployment_operator.plan.status.status import (
     StatusReport,
+    build_failed_pass,
     build_refusal,
     build_status,
     list_events,
@@ -106,6 +107,14 @@ def build_plan(
 def refuse(generation: int, finding: Finding, previous: Status, now: datetime) -> Plan:
     """Return the plan for a spec that cannot be acted on: to say so."""
     status = build_refusal(generation, finding, previous, now)
+    if status == previous:
+        return Plan()
+    return Plan(status=status, events=list_events(status, previous))
+
+
+def plan_failure(generation: int, finding: Finding, previous: Status, now: datetime) -> Plan:
+    """Return the plan after passes that failed: to say so."""
+    status = build_failed_pass(generation, finding, previous, now)
     if status == previous:
         return Plan()
     return Plan(status=status, events=list_events(status, previous))

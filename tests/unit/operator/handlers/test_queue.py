@@ -16,7 +16,12 @@ async def drained(
 ) -> list[str]:
     """Run a queue until a predicate holds; returns the keys whose passes failed."""
     failed: list[str] = []
-    queue = WorkQueue(work, lambda key, _: failed.append(key))
+
+    async def fail(key: str, _error: Exception, failures: int) -> None:
+        assert failures == failed.count(key) + 1
+        failed.append(key)
+
+    queue = WorkQueue(work, fail)
     task = asyncio.create_task(queue.run(3))
     feed(queue)
     async with asyncio.timeout(5):

@@ -18,6 +18,8 @@ class Reason(StrEnum):
     """An object of a name that is needed belongs to somebody else. Delete or rename it, or rename the LLMDeployment."""
     API_ERROR = "APIError"
     """The API server refused a write or did not answer. The operator tries again; a refusal usually is missing RBAC."""
+    OPERATOR_ERROR = "OperatorError"
+    """The operator failed in a way that nobody foresaw, and tries again. Its log has the details; please report them."""
     PAUSED = "Paused"
     """`spec.paused` is true: the operator touches nothing until it is false."""
 

@@ -91,6 +91,23 @@ def build_refusal(generation: int, finding: Finding, previous: Status, now: date
     return previous.model_copy(update={"observed_generation": generation, "conditions": conditions})
 
 
+def build_failed_pass(generation: int, finding: Finding, previous: Status, now: datetime) -> Status:
+    """Return the status after passes that failed: nothing moves, and why. What was known of the past stays.
+
+    Ready keeps its word only if it was given for this generation.
+    """
+    conditions = [
+        Condition("Progressing", False, finding.reason, finding.message),
+        Condition("Degraded", True, finding.reason, finding.message),
+    ]
+    known = {row.type: row for row in previous.conditions}
+    if "Ready" not in known or known["Ready"].observed_generation != generation:
+        conditions.append(Condition("Ready", False, finding.reason, finding.message))
+    new = merge_conditions(conditions, previous.conditions, generation, now)
+    merged = {**known, **{row.type: row for row in new}}
+    return previous.model_copy(update={"conditions": tuple(merged.values())})
+
+
 def list_events(status: Status, previous: Status) -> tuple[Event, ...]:
     """Return one Event for each reason that is new, Warning when somebody has to act, and one for traffic that moves."""
     found: dict[str, Event] = {}
