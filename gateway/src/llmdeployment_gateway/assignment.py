@@ -71,12 +71,11 @@ def _build_key_rules(key: Key, before: Sequence[Key]) -> tuple[str, ...]:
 
 
 def _build_body_rules(key: Key, before: Sequence[Key]) -> tuple[str, ...]:
-    # Waits until the body is complete or the buffer is full. If an earlier key was found, the body streams through.
+    # The body is complete here, or the buffer is full.
     missing = "if completes !{ var(txn.unit) -m found }"
     cut = f"{missing} {{ var(txn.unfinished) -m found }}"
     refusal = f"set-var-fmt(txn.too_large) '{_describe_too_large(key, before)}' {cut}"
     return (
-        f"wait-for-body time 30s {missing}",
         f"lua.body_key {key.name} {missing}",
         "set-var(txn.body_there) req.body_len",
         f"{refusal} {{ req.body_size,sub(txn.body_there) gt 0 }}",

@@ -12,6 +12,7 @@ from ray import serve
 from ray.serve import Application
 
 from llmdeployment_serving.asgi import ReplicaApp
+from llmdeployment_serving.bodies import UPLOADS
 from llmdeployment_serving.config import (
     DEPLOYMENT_NAME,
     REPLICA_PORT,
@@ -117,7 +118,7 @@ def build(args: dict[str, Any]) -> Application:
     config = parse(ServingConfig, args)
     deployment = serve.deployment(
         name=DEPLOYMENT_NAME,
-        max_ongoing_requests=config.max_ongoing_requests + PROBE_HEADROOM,
+        max_ongoing_requests=config.max_ongoing_requests + UPLOADS + PROBE_HEADROOM,
         max_queued_requests=PROBE_HEADROOM,
         graceful_shutdown_timeout_s=GRACEFUL_SHUTDOWN_SECONDS,
         health_check_period_s=5.0,

@@ -13,10 +13,16 @@ from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
+from llmdeployment_serving.bodies import CLIENT_LEFT, Bodies
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import AnswerCutError, Header, send_error
-from llmdeployment_serving.model_names import make_listing_send, make_renaming_send
+from llmdeployment_serving.errors import AnswerCutError, RefusedError, send_error
+from llmdeployment_serving.model_names import (
+    describe_unknown_model,
+    make_card_send,
+    make_listing_send,
+    make_renaming_send,
+)
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.stats import (
     RevisionStats,
@@ -31,26 +37,13 @@ GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 REVISION_HEADER = b"x-llm-revision"
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""Bytes of a request body, at most."""
 ABANDONED_GRACE_SECONDS = 0.1
 """Seconds that the engine's own handling of a disconnect may take before the request is cancelled from outside."""
 
-_client_left = 499
 _no_revision = "0"
 # why: other servers may write spaces into their JSON.
 _token = re.compile(rb'"choices"\s*:\s*\[\s*\{')
 _role = re.compile(rb'"role"\s*:\s*"assistant"')
-
-
-class _RefusedError(Exception):
-    """A request that is refused here and never reaches the engine."""
-
-    def __init__(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = headers
 
 
 class ReplicaApp:
@@ -61,6 +54,7 @@ class ReplicaApp:
         self._engine = engine
         self._app = app
         self._in_flight = 0
+        self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
         self.user_config = UserConfig()
         self.adapters = Adapters(engine)
@@ -81,12 +75,8 @@ class ReplicaApp:
         path, method = scope["path"], scope["method"]
         if path in GENERATION_PATHS and method == "POST":
             await self._generate(scope, receive, send)
-        elif path == MODELS_PATH:
-            adapters = self._list_adapters(self._find_revision(scope))
-            names = {make_internal_name(adapter): name for name, adapter in adapters.items()}
-            await self._app(
-                scope, receive, make_listing_send(send, self._config.served_name, names)
-            )
+        elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
+            await self._tell_models(scope, receive, send)
         elif path in ENGINE_PATHS:
             await self._app(scope, receive, send)
         elif path == "/stats":
@@ -102,6 +92,18 @@ class ReplicaApp:
                 HTTPStatus.NOT_FOUND,
                 f"{method} {path} is not served here. This replica serves {known}.",
             )
+
+    async def _tell_models(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with all models of a revision, or with the one that the path names."""
+        adapters = self._list_adapters(self._find_revision(scope))
+        names = {make_internal_name(adapter): name for name, adapter in adapters.items()}
+        served = self._config.served_name
+        if wanted := scope["path"].removeprefix(MODELS_PATH).removeprefix("/"):
+            send = make_card_send(send, served, names, wanted)
+        else:
+            send = make_listing_send(send, served, names)
+        listing = {**scope, "path": MODELS_PATH, "raw_path": MODELS_PATH.encode()}
+        await self._app(listing, receive, send)
 
     def stats(self) -> dict[str, Any]:
         """Return the body of `/stats`."""
@@ -123,16 +125,18 @@ class ReplicaApp:
         stats = self._revisions.setdefault(number, RevisionStats())
         probe = _Probe(stats, started, number, send)
         try:
+            raw = await self._bodies.read(scope["headers"], receive)
+            # Only now: a client that never sends the rest of its body must not keep others out.
             self._take_place()
             try:
-                scope, receive, send = await self._prepare(scope, receive, number, probe)
+                scope, receive, send = self._prepare(scope, raw, receive, number, probe)
                 await run_until_abandoned(self._app(scope, receive, send))
             finally:
                 self._in_flight -= 1
         except AnswerCutError:
             probe.mark_cut()
             raise
-        except _RefusedError as refused:
+        except RefusedError as refused:
             await send_error(probe.send, refused.status, refused.message, refused.headers)
         finally:
             probe.finish()
@@ -141,7 +145,7 @@ class ReplicaApp:
         limit = self._config.max_ongoing_requests
         if self._in_flight >= limit:
             message = f"this replica is at its limit of {limit} requests"
-            raise _RefusedError(503, message, ((b"retry-after", b"1"),))
+            raise RefusedError(503, message, ((b"retry-after", b"1"),))
         self._in_flight += 1
 
     def _find_revision(self, scope: Scope) -> str:
@@ -156,8 +160,8 @@ class ReplicaApp:
         revision = self.user_config.revisions.get(number)
         return {adapter.name: adapter for adapter in revision.adapters} if revision else {}
 
-    async def _prepare(
-        self, scope: Scope, receive: Receive, number: str, probe: "_Probe"
+    def _prepare(
+        self, scope: Scope, raw: bytes, receive: Receive, number: str, probe: "_Probe"
     ) -> tuple[Scope, Receive, Send]:
         """Return the request with the revision's prompt and the engine's model name in its body, and the `send` of its answer.
 
@@ -165,11 +169,10 @@ class ReplicaApp:
         """
         known = self.user_config.revisions
         if known and number not in known:
-            raise _RefusedError(
+            raise RefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "the revision of this request is not known to this replica (yet). Send the request again.",
             )
-        raw = await _read_body(scope, receive)
         body = _parse_body(raw)
         chat = scope["path"] == CHAT_PATH
         # why: with the revision's system text, revisions would be compared by unlike requests.
@@ -188,22 +191,19 @@ class ReplicaApp:
         """Return the adapter of a request, or None for the base model.
 
         Raises:
-            _RefusedError: the revision has no such model, or has not loaded it.
+            RefusedError: the revision has no such model, or has not loaded it.
         """
         if not model or not isinstance(model, str) or model == self._config.served_name:
             return None  # why: the engine refuses what is not a name
         adapters = self._list_adapters(number)
         if model not in adapters:
-            available = ", ".join((self._config.served_name, *adapters))
-            raise _RefusedError(
-                HTTPStatus.NOT_FOUND,
-                f"the model {model!r} does not exist. Use one of: {available}.",
-            )
+            known = (self._config.served_name, *adapters)
+            raise RefusedError(HTTPStatus.NOT_FOUND, describe_unknown_model(model, known))
         state = self.adapters.get_state(adapters[model])
         if state == LOADED:
             return adapters[model]
         retry = ((b"retry-after", b"1"),) if state == LOADING else ()
-        raise _RefusedError(
+        raise RefusedError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             f"the adapter {model} of revision {number} is {state}",
             retry,
@@ -241,7 +241,7 @@ class _Probe:
         self._started = started
         self._number = number
         self._send = send
-        self._status = _client_left
+        self._status = CLIENT_LEFT
         self._streams = False
         self._last_chunk: float | None = None
         self._chunks = 0
@@ -290,7 +290,7 @@ class _Probe:
     def finish(self) -> None:
         """Count the request."""
         if not self._ended:
-            self._status = _client_left
+            self._status = CLIENT_LEFT
         elif self._status < HTTPStatus.BAD_REQUEST:
             self._stats.e2e.observe(time.monotonic() - self._started, self.bucket)
             self._count_tokens()
@@ -306,43 +306,15 @@ class _Probe:
             self._stats.cached_prompt_tokens += usage.cached_tokens
 
 
-async def _read_body(scope: Scope, receive: Receive) -> bytes:
-    """Return the whole request body.
-
-    Raises:
-        _RefusedError: the body is larger than `MAX_BODY_BYTES`, or the client left.
-    """
-    declared = dict(scope["headers"]).get(b"content-length", b"0")
-    chunks: list[bytes] = []
-    size = int(declared) if declared.isdigit() else 0
-    while size <= MAX_BODY_BYTES:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _RefusedError(_client_left, "the client left while it sent its request")
-        chunks.append(message.get("body", b""))
-        size = sum(map(len, chunks))
-        if not message.get("more_body", False) and size <= MAX_BODY_BYTES:
-            return b"".join(chunks)
-    raise _RefusedError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the request body is larger than {MAX_BODY_BYTES // 2**20} MiB. Send a smaller one.",
-        _closing,
-    )
-
-
-# why: the rest of a body that is too large is never read, so the connection cannot carry another request.
-_closing: tuple[Header, ...] = ((b"connection", b"close"),)
-
-
 def _parse_body(raw: bytes) -> dict[str, Any]:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
-        raise _RefusedError(
+        raise RefusedError(
             HTTPStatus.BAD_REQUEST, "the request body is not valid JSON. Correct it."
         ) from None
     if not isinstance(body, dict):
-        raise _RefusedError(
+        raise RefusedError(
             HTTPStatus.BAD_REQUEST,
             "the request body is not a JSON object. Send an object with model and messages.",
         )

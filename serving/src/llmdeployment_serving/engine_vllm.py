@@ -77,11 +77,16 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
     return args
 
 
+def _lacks_compiler() -> bool:
+    """Say whether torch would need a C++ compiler that is not there: a CPU needs one, and the image for CPUs has none."""
+    return current_platform.is_cpu() and shutil.which(os.environ.get("CXX", "g++")) is None
+
+
 def _build_eager_flags(config: ServingConfig) -> list[str]:
-    """Return the flag that stops vLLM from compiling the model on a CPU without a C++ compiler, which the image lacks."""
+    """Return the flag that stops vLLM from compiling the model without a compiler."""
     if {"enforce-eager", "no-enforce-eager", "optimization-level"} & set(config.engine.args):
         return []
-    if not current_platform.is_cpu() or shutil.which(os.environ.get("CXX", "g++")):
+    if not _lacks_compiler():
         return []
     logger.warning("no C++ compiler was found, so vLLM runs with --enforce-eager")
     return ["--enforce-eager"]
@@ -94,6 +99,10 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
         ConfigError: vLLM refuses the flags, the model or the machine; the message is vLLM's first error.
     """
     args = parse_flags(config)
+    if _lacks_compiler():
+        # vLLM also compiles single functions, some at the first request that needs them, such as one for logprobs.
+        # The engine's processes, which begin after this, read the variable.
+        os.environ["TORCHDYNAMO_DISABLE"] = "1"
     try:
         engine_config = AsyncEngineArgs.from_cli_args(args).create_engine_config(
             usage_context=UsageContext.OPENAI_API_SERVER

@@ -22,6 +22,7 @@ from typing import Any
 type_by_status: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "invalid_request_error",
     HTTPStatus.NOT_FOUND: "not_found_error",
+    HTTPStatus.REQUEST_TIMEOUT: "invalid_request_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "invalid_request_error",
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_server_error",
     HTTPStatus.BAD_GATEWAY: "upstream_error",
@@ -58,6 +59,16 @@ class EngineDeadError(ServingError):
 
 class AnswerCutError(ServingError):
     """An answer ended after the client had got a part of it."""
+
+
+class RefusedError(Exception):
+    """A request that is refused before it reaches the engine."""
+
+    def __init__(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = headers
 
 
 def join_lines(text: str) -> str:

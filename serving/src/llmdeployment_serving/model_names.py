@@ -1,11 +1,12 @@
 """Translates model names in answers: clients and the engine have different names for an adapter."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.engine import Message, Send
+from llmdeployment_serving.errors import build_openai_error
 
 CONTENT_LENGTH = b"content-length"
 
@@ -43,10 +44,42 @@ def make_listing_send(send: Send, served_name: str, client_names: Mapping[str, s
         client_names: the engine's names of the revision's adapters to the clients' names.
     """
     names = {served_name: served_name, **client_names}
+
+    def list_cards(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return HTTPStatus.OK, {**document, "data": _rename_cards(document, names)}
+
+    return _make_whole_send(send, list_cards)
+
+
+def make_card_send(
+    send: Send, served_name: str, client_names: Mapping[str, str], wanted: str
+) -> Send:
+    """Return a `send` that makes of the engine's `/v1/models` the answer about one model, or an error with status 404."""
+    names = {served_name: served_name, **client_names}
+
+    def find_card(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        for card in _rename_cards(document, names):
+            if card["id"] == wanted:
+                return HTTPStatus.OK, card
+        message = describe_unknown_model(wanted, names.values())
+        return HTTPStatus.NOT_FOUND, build_openai_error(HTTPStatus.NOT_FOUND, message)
+
+    return _make_whole_send(send, find_card)
+
+
+def describe_unknown_model(wanted: str, known: Iterable[str]) -> str:
+    """Return the message about a model that a revision does not have."""
+    return f"the model {wanted!r} does not exist. Use one of: {', '.join(known)}."
+
+
+def _make_whole_send(
+    send: Send, change: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
+) -> Send:
+    """Return a `send` that waits for a whole answer and, if that is a success, replaces its status and document."""
     start: Message = {}
     pieces: list[bytes] = []
 
-    async def send_listed(message: Message) -> None:
+    async def send_whole(message: Message) -> None:
         nonlocal start
         if message["type"] == "http.response.start":
             start = message
@@ -56,18 +89,18 @@ def make_listing_send(send: Send, served_name: str, client_names: Mapping[str, s
             return
         body = b"".join(pieces)
         if start["status"] == HTTPStatus.OK:
-            body = _rename_cards(body, names)
+            status, document = change(json.loads(body))
+            start = {**start, "status": int(status)}
+            body = json.dumps(document).encode()
         whole = {"type": "http.response.body", "body": body}
         await send(_resize(start, whole))
         await send(whole)
 
-    return send_listed
+    return send_whole
 
 
-def _rename_cards(body: bytes, names: Mapping[str, str]) -> bytes:
-    document: dict[str, Any] = json.loads(body)
-    cards = [{**c, "id": names[c["id"]]} for c in document["data"] if c["id"] in names]
-    return json.dumps({**document, "data": cards}).encode()
+def _rename_cards(document: Mapping[str, Any], names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{**c, "id": names[c["id"]]} for c in document["data"] if c["id"] in names]
 
 
 def _resize(start: Message, first: Message) -> Message:

@@ -29,6 +29,7 @@ class Replica:
         app = web.Application(client_max_size=16 * 2**20)
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._answer)
+        app.router.add_get("/v1/models/{name}", self._answer)
         app.router.add_post("/v1/chat/completions", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handle_signals=False)
         await self._runner.setup()

@@ -113,6 +113,31 @@ async def test_more_requests_than_a_replica_takes_wait_their_turn(
     assert replica.most == 4
 
 
+async def test_bodies_that_never_end_take_no_place_at_a_replica(
+    pod: Pod, replicas: NewReplica
+) -> None:
+    pod.env["LLMD_REPLICA_REQUESTS"] = "4"
+    replica = await replicas()
+    pod.write_routes()
+    pod.write_endpoints(replica.host)
+    await pod.up()
+    await pod.serving(1)
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-length: 1000\r\n\r\n{"
+    stalled = [await asyncio.open_connection("127.0.0.1", pod.port) for _ in range(256)]
+    for _, writer in stalled:
+        writer.write(head)
+        await writer.drain()
+
+    began = time.monotonic()
+    answers = await asyncio.gather(*(pod.ask() for _ in range(4)))
+
+    assert [status for status, _, _ in answers] == [200] * 4
+    assert time.monotonic() - began < 5
+    assert replica.answered == 4
+    for _, writer in stalled:
+        writer.close()
+
+
 async def test_a_replica_is_replaced_under_load_without_a_failure(
     pod: Pod, replicas: NewReplica
 ) -> None:

@@ -84,8 +84,9 @@ async def test_what_is_not_served_is_refused_in_openais_words(
     async with pod.session.get("/v1/chat/completions") as answer:
         assert (answer.status, answer.headers["allow"]) == (405, "POST")
         assert (await answer.json())["error"]["type"] == "invalid_request_error"
-    async with pod.session.get("/v1/models") as answer:
-        assert answer.status == 200
+    for path in ("/v1/models", "/v1/models/chat"):
+        async with pod.session.get(path) as answer:
+            assert answer.status == 200
     async with pod.session.get("/metrics") as answer:
         assert answer.status == 404
 

@@ -10,15 +10,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import openai
 import pytest
 from dev import model, serving_env
+from tests.support import vllm_options
 from tests.support.lora import write_adapter
 from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
 from tests.support.stats_contract import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.vllm_options import Option
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(900)]
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
@@ -53,7 +57,8 @@ def vllm_runtime(
     runtime = RayRuntime(
         tmp_path_factory.mktemp("ray"),
         python=str(environment / "bin/python"),
-        environment={"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"},
+        # Like the image for CPUs, this has no C++ compiler.
+        environment={"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "CXX": "no-compiler"},
     )
     try:
         runtime.start()
@@ -190,6 +195,48 @@ def test_a_client_that_leaves_ends_its_work(
 
     assert time.monotonic() - left < 3
     assert vllm_runtime.stats()["generationTokens"] - before < 1500
+
+
+@pytest.mark.parametrize(
+    ("module", "kind", "options"),
+    [
+        ("chat_completion", "ChatCompletionRequest", vllm_options.CHAT),
+        ("completion", "CompletionRequest", vllm_options.COMPLETIONS),
+    ],
+    ids=["chat", "completions"],
+)
+def test_the_table_has_every_option_of_this_vllm(
+    module: str, kind: str, options: tuple[Option, ...]
+) -> None:
+    environment = serving_env.refresh()
+    assert environment is not None
+    (packages,) = environment.glob("lib/python*/site-packages")
+    assert vllm_options.list_fields(packages, module, kind) <= {name for name, _ in options}
+
+
+@pytest.mark.parametrize(
+    ("path", "start", "options"),
+    [
+        ("/v1/chat/completions", {"model": "chat", "messages": FRANCE}, vllm_options.CHAT),
+        ("/v1/completions", {"model": "chat", "prompt": "Paris is"}, vllm_options.COMPLETIONS),
+    ],
+    ids=["chat", "completions"],
+)
+def test_no_option_kills_the_engine_or_is_answered_with_a_server_error(
+    vllm_runtime: RayRuntime, path: str, start: dict[str, Any], options: tuple[Option, ...]
+) -> None:
+    (before,) = vllm_runtime.replicas()
+    bad = []
+    with httpx.Client(base_url=vllm_runtime.replica_url(""), timeout=120) as web:
+        for option in options:
+            answer = web.post(path, json=vllm_options.build_body(start, option))
+            if answer.status_code >= 500 or ('"error"' in answer.text and answer.is_success):
+                bad.append((option, answer.status_code, answer.text[:200]))
+        assert bad == []
+        answer = web.post("/v1/chat/completions", json={"model": "chat", "messages": FRANCE})
+    assert "Paris" in answer.json()["choices"][0]["message"]["content"]
+    (after,) = vllm_runtime.replicas()
+    assert after["pid"] == before["pid"]
 
 
 def busy(runtime: RayRuntime) -> int:

@@ -142,6 +142,26 @@ async def test_models_are_those_of_the_requests_revision() -> None:
     assert listed == {"1": ["chat", "legal"], "2": ["chat", "legal"], "3": ["chat"]}
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "found"),
+    [
+        ("/v1/models/legal", 200, "legal"),
+        ("/v1/models/chat", 200, "chat"),
+        (f"/v1/models/{make_internal_name(OLD)}", 404, None),
+        ("/v1/models/", 200, None),
+        ("/v1/models/a/b", 404, None),
+    ],
+)
+async def test_one_model_can_be_asked_for(path: str, status: int, found: str | None) -> None:
+    async with running(Shelf(), r1=(OLD,)) as front:
+        await front.adapters.wait_until_settled()
+        answer, headers, body = await call(front, path, b"", "GET", x_llm_revision="1")
+    assert (answer, body.get("id")) == (status, found)
+    assert int(headers["content-length"]) == len(json.dumps(body))
+    if status == 404:
+        assert body["error"]["message"].endswith("Use one of: chat, legal.")
+
+
 @pytest.mark.parametrize("model", ["other", make_internal_name(OLD), "bad"])
 async def test_a_model_that_the_revision_does_not_have_is_not_there(model: str) -> None:
     async with running(Shelf(), r1=(OLD,), r2=(BAD,)) as front:

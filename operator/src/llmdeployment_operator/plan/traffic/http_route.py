@@ -21,8 +21,12 @@ from llmdeployment_operator.plan.base.sentences import join_sentences
 
 KIND = Kind.HTTP_ROUTE
 GROUP = "gateway.networking.k8s.io"
-PATHS = ("/v1/models", "/v1/chat/completions", "/v1/completions")
-"""What clients may ask for: never a replica's figures or its orders."""
+PATHS = {
+    "/v1/models": "PathPrefix",
+    "/v1/chat/completions": "Exact",
+    "/v1/completions": "Exact",
+}
+"""What clients may ask for, and how it is matched: never a replica's figures or its orders. A prefix ends at a slash."""
 UNHEARD_SECONDS = 60
 """A controller answers a route within seconds; one that says nothing for this long is not there, or does not look here."""
 
@@ -36,7 +40,7 @@ def build_http_route(
     """
     name = deployment.metadata.name
     rule = {
-        "matches": [{"path": {"type": "Exact", "value": path}} for path in PATHS],
+        "matches": [{"path": {"type": kind, "value": path}} for path, kind in PATHS.items()],
         "backendRefs": [_build_backend(route, width) for route, width in measure_widths(routes)],
     }
     parents = [_build_parent(parent) for parent in spec.parent_refs]
