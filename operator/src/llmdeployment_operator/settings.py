@@ -48,6 +48,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
         operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
         operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
+        operator_service_account=env.get("LLMD_OPERATOR_SERVICE_ACCOUNT", ""),
         image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
         image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
         head_storage=storage,

@@ -46,9 +46,9 @@ RESERVED_FLAGS: dict[str, str] = {
     "uds": "the operator sets it",
     "root-path": "the operator sets it",
     "api-key": "spec.gateway.apiKeysSecretRef sets it",
-    "ssl-keyfile": "the gateway ends TLS",
-    "ssl-certfile": "the gateway ends TLS",
-    "ssl-ca-certs": "the gateway ends TLS",
+    "ssl-keyfile": "replicas speak plain HTTP to the gateway",
+    "ssl-certfile": "replicas speak plain HTTP to the gateway",
+    "ssl-ca-certs": "replicas speak plain HTTP to the gateway",
     "config": "flags come from spec.engine.args alone",
     "headless": "a replica is one server",
     "grpc": "a replica is one HTTP server",
@@ -65,6 +65,8 @@ RESERVED_FLAGS: dict[str, str] = {
     "middleware": "the replica's own middleware is fixed",
     "enable-lora": "spec.model.adapters sets it",
     "lora-modules": "spec.model.adapters sets it",
+    "hf-token": "spec.model.tokenSecretRef sets it",
+    "allowed-local-media-path": "clients would read files of the replica's pod",
 }
 """Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which checks them."""
 
@@ -119,7 +121,9 @@ class EngineConfig(_Strict):
     @classmethod
     def _no_reserved_flags(cls, args: dict[str, FlagValue]) -> dict[str, FlagValue]:
         for flag in args:
-            if reason := RESERVED_FLAGS.get(flag.removeprefix("no-")):
+            # vLLM takes `lora-modules.name` for a part of `lora-modules`.
+            whole = flag.removeprefix("no-").split(".")[0]
+            if reason := RESERVED_FLAGS.get(whole):
                 raise ValueError(f"flag {flag} cannot be set: {reason}")
         return args
 

@@ -8,6 +8,11 @@ MAX_LORAS, MAX_CPU_LORAS, MAX_LORA_RANK = 4, 16, 64
 """Adapters in one batch, adapters in memory (others are loaded again when needed), and the highest rank."""
 
 
+NO_MEDIA_DOMAIN = "media-urls-are-off.invalid"
+"""A host that cannot exist (RFC 2606), as the only one that images and other media may come from: by default vLLM fetches any
+address that a client names, inside of the cluster too. Media in the request itself are not concerned."""
+
+
 def build_vllm_flags(config: ServingConfig) -> list[str]:
     """Return the flags: the operator's first, then the user's. `true` is `--flag`, `false` is `--no-flag`, the rest `--flag=value`."""
     flags = [
@@ -21,6 +26,8 @@ def build_vllm_flags(config: ServingConfig) -> list[str]:
         flags.append("--distributed-executor-backend=mp")
     if config.adapters:
         flags += _build_lora_flags(config.engine.args)
+    if "allowed-media-domains" not in config.engine.args:
+        flags.append(f"--allowed-media-domains={NO_MEDIA_DOMAIN}")
     for name, value in config.engine.args.items():
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")

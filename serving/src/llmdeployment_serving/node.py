@@ -85,6 +85,8 @@ def build_worker_environment(
         **RAY_ENVIRONMENT,
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": str(cpus),
+        # A host that media may come from cannot send vLLM to another one.
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "VLLM_CPU_KVCACHE_SPACE": str(max(1, (memory_bytes or 0) // 4 // _gibibyte)),
         **given,
     }

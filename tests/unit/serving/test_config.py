@@ -5,6 +5,7 @@ import pytest
 
 from llmdeployment_serving.config import RESERVED_FLAGS, ServingConfig, UserConfig, parse
 from llmdeployment_serving.errors import ConfigError
+from llmdeployment_serving.flags import build_vllm_flags
 
 PUT = json.loads(Path("tests/data/serving/put.json").read_text())
 APPLICATION = PUT["applications"][0]
@@ -73,6 +74,27 @@ def test_a_flag_is_a_bare_name(flag: str) -> None:
 
 def test_each_reserved_flag_says_who_sets_it() -> None:
     assert all(reason and not reason.endswith(".") for reason in RESERVED_FLAGS.values())
+
+
+@pytest.mark.parametrize("flag", ["lora-modules.name", "no-api-key.x", "hf-token", "model.x.y"])
+def test_a_part_of_a_reserved_flag_is_refused_like_the_whole(flag: str) -> None:
+    with pytest.raises(ConfigError, match=f"flag {flag} cannot be set"):
+        parse(ServingConfig, VLLM | {"engine": {"args": {flag: 1}}})
+
+
+@pytest.mark.parametrize(
+    ("given", "flags"),
+    [
+        ({}, ["--allowed-media-domains=media-urls-are-off.invalid"]),
+        ({"allowed-media-domains": "a.example"}, ["--allowed-media-domains=a.example"]),
+    ],
+    ids=["nobody asked", "the user has one"],
+)
+def test_media_come_from_nowhere_unless_somebody_says_from_where(
+    given: dict[str, str], flags: list[str]
+) -> None:
+    config = parse(ServingConfig, VLLM | {"engine": {"args": given}})
+    assert [flag for flag in build_vllm_flags(config) if "media" in flag] == flags
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ RESERVED_FLAGS: dict[str, str] = {
     "uds": "the operator sets it",
     "root-path": "the operator sets it",
     "api-key": "spec.gateway.apiKeysSecretRef sets it",
-    "ssl-keyfile": "the gateway ends TLS",
-    "ssl-certfile": "the gateway ends TLS",
-    "ssl-ca-certs": "the gateway ends TLS",
+    "ssl-keyfile": "replicas speak plain HTTP to the gateway",
+    "ssl-certfile": "replicas speak plain HTTP to the gateway",
+    "ssl-ca-certs": "replicas speak plain HTTP to the gateway",
     "config": "flags come from spec.engine.args alone",
     "headless": "a replica is one server",
     "grpc": "a replica is one HTTP server",
@@ -138,6 +138,8 @@ RESERVED_FLAGS: dict[str, str] = {
     "middleware": "the replica's own middleware is fixed",
     "enable-lora": "spec.model.adapters sets it",
     "lora-modules": "spec.model.adapters sets it",
+    "hf-token": "spec.model.tokenSecretRef sets it",
+    "allowed-local-media-path": "clients would read files of the replica's pod",
 }
 """Flags that `spec.engine.args` cannot contain, and why; serving refuses them too."""
 

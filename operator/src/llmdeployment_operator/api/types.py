@@ -84,7 +84,9 @@ class EngineSpec(Model):
     @classmethod
     def _no_reserved_flags(cls, args: dict[str, Any]) -> dict[str, Any]:
         for flag in args:
-            if why := rules.RESERVED_FLAGS.get(flag.removeprefix("no-")):
+            # vLLM takes `lora-modules.name` for a part of `lora-modules`.
+            whole = flag.removeprefix("no-").split(".")[0]
+            if why := rules.RESERVED_FLAGS.get(whole):
                 raise ValueError(rules.describe_reserved_flag(flag, why))
         return args
 

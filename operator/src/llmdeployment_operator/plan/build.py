@@ -14,6 +14,7 @@ from llmdeployment_operator.plan.base.revisions import describe_change
 from llmdeployment_operator.plan.base.sentences import begin_sentence
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
+from llmdeployment_operator.plan.desired.impersonation import find_impersonation
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import explain_put
 from llmdeployment_operator.plan.observed.readiness import (
@@ -50,6 +51,8 @@ def build_plan(
         settings: what the operator was installed with.
         now: the current time, UTC.
     """
+    if (refused := find_impersonation(deployment, settings)) is not None:
+        return refuse(deployment.metadata.generation, refused, cluster.status, now)
     decision = decide_desired_state(deployment, cluster, settings, now)
     wanted = {(obj["kind"], obj["metadata"]["name"]): obj for obj in decision.objects}
     if unknown := frozenset(

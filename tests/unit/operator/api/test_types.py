@@ -152,6 +152,12 @@ def test_the_flags_refused_here_are_those_that_serving_refuses() -> None:
     assert set(rules.RESERVED_DEFAULTS) == set(serving.RESERVED_DEFAULTS)
 
 
+@pytest.mark.parametrize("flag", ["lora-modules.name", "no-api-key.x", "hf-token", "model.x.y"])
+def test_a_part_of_a_reserved_flag_is_refused_like_the_whole(flag: str) -> None:
+    with pytest.raises(SpecError, match=rf"spec\.engine\.args cannot contain {flag}, because"):
+        parse(_object(engine={"args": {flag: "x"}}))
+
+
 @pytest.mark.parametrize(
     "flag", ["a", "max-model-len", "compilation-config.level", "A", "-a", "a_b", "a--b"]
 )

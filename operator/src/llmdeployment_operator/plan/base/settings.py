@@ -15,4 +15,5 @@ class Settings:
     image_pull_secrets: tuple[str, ...] = ()
     head_storage: str = "auto"
     head_storage_size: str = "1Gi"
+    operator_service_account: str = ""
     namespaces: tuple[str, ...] = field(default=())
