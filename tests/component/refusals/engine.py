@@ -51,6 +51,30 @@ REFUSED = {
         EXTERNAL % "baseURL: 'http://api.example.com/v1', apiKeySecretRef: {name: k}",
         "spec.engine.external.apiKeySecretRef needs an https:// baseURL",
     ),
+    "a key for a host that looks like a Service": (
+        EXTERNAL % "baseURL: 'http://a.b.svc.attacker.com/v1', apiKeySecretRef: {name: k}",
+        "spec.engine.external.apiKeySecretRef needs an https:// baseURL",
+    ),
+    "a key for an address as a number": (
+        EXTERNAL % "baseURL: 'http://2130706433/v1', apiKeySecretRef: {name: k}",
+        "spec.engine.external.apiKeySecretRef needs an https:// baseURL",
+    ),
+    "a key for an address in hexadecimal": (
+        EXTERNAL % "baseURL: 'http://0x7f000001/v1', apiKeySecretRef: {name: k}",
+        "spec.engine.external.apiKeySecretRef needs an https:// baseURL",
+    ),
+    "a key for an address": (
+        EXTERNAL % "baseURL: 'http://127.0.0.1/v1', apiKeySecretRef: {name: k}",
+        "spec.engine.external.apiKeySecretRef needs an https:// baseURL",
+    ),
+    "an API at a port above the last": (
+        EXTERNAL % "baseURL: 'https://host:65536/v1'",
+        "spec.engine.external.baseURL must be https://host/path",
+    ),
+    "an API at no port": (
+        EXTERNAL % "baseURL: 'https://host:0/v1'",
+        "spec.engine.external.baseURL must be https://host/path",
+    ),
     "a key without its Secret's name": (
         EXTERNAL % "baseURL: 'https://host/v1', apiKeySecretRef: {key: k}",
         "spec.engine.external.apiKeySecretRef.name: Required value",

@@ -114,6 +114,17 @@ REFUSED = {
         "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a:b@c/v1', model: m}}}}",
         "spec.rollout.evaluation.judge.url must be http(s)://host/v1",
     ),
+    "a judge at a port above the last": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a:99999/v1', model: m}}}}",
+        "spec.rollout.evaluation.judge.url must be http(s)://host/v1",
+    ),
+    "a judge's key in clear": (
+        (
+            "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, "
+            "judge: {url: 'http://api.example.com/v1', model: m, apiKeySecretRef: {name: k}}}}}"
+        ),
+        "spec.rollout.evaluation.judge.apiKeySecretRef needs an https:// url",
+    ),
     "a judge without a model": (
         "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, judge: {url: 'https://a/v1'}}}}",
         "spec.rollout.evaluation.judge.model: Required value",

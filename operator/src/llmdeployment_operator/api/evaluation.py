@@ -4,7 +4,15 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.fields import (
+    KEY_MAY_CROSS,
+    PORT,
+    KeyName,
+    Model,
+    ObjectName,
+    Text,
+    cel,
+)
 
 ONE_GOLDEN_SET = (
     "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc, "
@@ -19,8 +27,16 @@ _claim_file = Text(1, 1024).must(
     "Write the name of a PersistentVolumeClaim and a path without .. or spaces.",
 )
 _judge_url = Text(1, 512).must(
-    r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?",
+    rf"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{PORT}(/[A-Za-z0-9._~/-]*)?",
     "spec.rollout.evaluation.judge.url must be http(s)://host/v1. Write the base URL of an OpenAI API, without a password or query.",
+)
+_safe = Text(1, 512).must(KEY_MAY_CROSS, "")
+KEY_IN_CLEAR = (
+    "spec.rollout.evaluation.judge.apiKeySecretRef needs an https:// url, because a key must not cross the internet in clear. "
+    "Use http:// for services of this cluster only, such as http://name.namespace.svc."
+)
+_JUDGE = cel(
+    (f"!has(self.apiKeySecretRef) || self.url.matches(r'''^(?:{KEY_MAY_CROSS})$''')", KEY_IN_CLEAR)
 )
 ClaimFile = Annotated[str, *_claim_file.annotations()]
 JudgeURL = Annotated[str, *_judge_url.annotations()]
@@ -64,6 +80,8 @@ class JudgeKey(Model):
 class JudgeSpec(Model):
     """A model that decides whether an answer meets a criterion, for questions that expect `judge`."""
 
+    model_config = ConfigDict(json_schema_extra=_JUDGE)
+
     url: JudgeURL
     """Base URL of an OpenAI API, such as `https://judge.example.com/v1`."""
     model: Annotated[str, Field(min_length=1, max_length=256)]
@@ -72,6 +90,12 @@ class JudgeSpec(Model):
     """API key of the judge."""
     prompt: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     """System prompt of the judge. It must make the judge begin its answer with YES or NO. Default: one that does."""
+
+    @model_validator(mode="after")
+    def _key_is_safe(self) -> Self:
+        if self.api_key_secret_ref is not None and not _safe.fits(self.url):
+            raise ValueError(KEY_IN_CLEAR)
+        return self
 
 
 class EvaluationSpec(Model):

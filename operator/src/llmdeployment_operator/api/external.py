@@ -6,7 +6,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.fields import (
+    KEY_MAY_CROSS,
+    PORT,
+    KeyName,
+    Model,
+    ObjectName,
+    Text,
+    cel,
+)
 
 NAME = "external"
 SCHEME = "external://"
@@ -14,7 +22,7 @@ MAX_PROMPT_BYTES = 96 * 1024
 """The prompt is part of an environment variable, and Linux takes 128 KiB of one."""
 
 _URL = (
-    r"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?"
+    rf"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{PORT}"
     r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
 )
 _base_url = Text(1, 1024).must(
@@ -22,8 +30,7 @@ _base_url = Text(1, 1024).must(
     "spec.engine.external.baseURL must be https://host/path, such as https://api.example.com/v1, "
     "without credentials, query or fragment. Put a key into the Secret of spec.engine.external.apiKeySecretRef.",
 )
-_SAFE = r"https://.*|http://[a-z0-9-]+(\.[a-z0-9-]+\.svc(\.[a-z0-9.-]+)?)?(:[0-9]+)?(/.*)?"
-_safe = Text(1, 1024).must(_SAFE, "")
+_safe = Text(1, 1024).must(KEY_MAY_CROSS, "")
 
 BaseURL = Annotated[str, *_base_url.annotations()]
 
@@ -31,7 +38,7 @@ KEY_IN_CLEAR = (
     "spec.engine.external.apiKeySecretRef needs an https:// baseURL, because a key must not cross the internet in clear. "
     "Use http:// for services of this cluster only, such as http://name.namespace.svc."
 )
-_KEY_IN_CLEAR = f"!has(self.apiKeySecretRef) || self.baseURL.matches(r'''^(?:{_SAFE})$''')"
+_KEY_IN_CLEAR = f"!has(self.apiKeySecretRef) || self.baseURL.matches(r'''^(?:{KEY_MAY_CROSS})$''')"
 EXTERNAL = cel((_KEY_IN_CLEAR, KEY_IN_CLEAR))
 
 BOTH = (
