@@ -225,6 +225,7 @@ def test_the_table_has_every_option_of_this_vllm(
 def test_no_option_kills_the_engine_or_is_answered_with_a_server_error(
     vllm_runtime: RayRuntime, path: str, start: dict[str, Any], options: tuple[Option, ...]
 ) -> None:
+    vllm_runtime.until_replicas(60)
     (before,) = vllm_runtime.replicas()
     bad = []
     url, web = vllm_runtime.replica_url(path), urllib3.PoolManager(timeout=120, retries=False)
