@@ -52,6 +52,9 @@ ACCEPTED = {
         "spec: {podTemplate: {metadata: {labels: {a: b}}, spec: {nodeSelector: {a: b}, "
         "tolerations: [{operator: Exists}], containers: [{name: ray, tty: true}]}}}"
     ),
+    "limits for one client": (
+        "spec: {gateway: {apiKeysSecretRef: {name: a}, limits: {connectionsPerSource: 10, requestsPerKey: 2}}}"
+    ),
     "an evaluation of questions in a ConfigMap": (
         "spec: {rollout: {evaluation: {golden: {configMapRef: {name: a}}}}}"
     ),

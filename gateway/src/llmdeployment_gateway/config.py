@@ -35,6 +35,11 @@ _SERVER = (
 QUEUE_SECONDS = 60
 """Seconds that a request waits while all replicas have as many requests as they take at once."""
 
+_KEY_TABLE = """
+# Requests under way, by the hash of their API key.
+backend keys
+    stick-table type string len 64 size 10k expire 1h store conn_cur
+"""
 _BODY_LUA = "body.lua"
 _UNAUTHORIZED = (
     "    http-request return status 401 content-type application/json string '"
@@ -68,6 +73,8 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         buckets=BUCKETS,
         stride=STRIDE,
         auth=_build_auth(settings),
+        sources=settings.source_connections,
+        key_table=_KEY_TABLE if settings.key_requests is not None else "",
         slots="".join(
             _build_backend(settings, name, servers.get(name, ())) for name in slots.NAMES
         ),
@@ -100,7 +107,22 @@ def _build_auth(settings: Settings) -> str:
             "    http-request set-var(txn.key) http_auth_bearer,sha2(256),hex,lower",
             f"    http-request set-var(txn.key_name) var(txn.key),map({settings.run_dir}/keys.map)",
             _UNAUTHORIZED,
+            *_build_key_limit(settings.key_requests),
         )
+    )
+
+
+def _build_key_limit(requests: int | None) -> tuple[str, ...]:
+    if requests is None:
+        return ()
+    refusal = (
+        f'{{"error": {{"message": "This API key has {requests} requests under way, which is the limit. Send the request again later.", '
+        '"type": "rate_limit_error", "param": null, "code": "rate_limit_exceeded"}}'
+    )
+    when = f"if {{ sc2_conn_cur gt {requests} }}"
+    return (
+        "    http-request track-sc2 var(txn.key) table keys",
+        f"    http-request return status 429 content-type application/json string '{refusal}' hdr retry-after 1 {when}",
     )
 
 

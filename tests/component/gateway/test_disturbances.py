@@ -1,6 +1,7 @@
 """Replicas, agent, HAProxy and API server come and go; the requests do not notice, or are told what is the matter."""
 
 import asyncio
+import contextlib
 import signal
 import time
 
@@ -136,6 +137,51 @@ async def test_bodies_that_never_end_take_no_place_at_a_replica(
     assert replica.answered == 4
     for _, writer in stalled:
         writer.close()
+
+
+async def test_one_address_has_a_bound_of_connections(pod: Pod, replicas: NewReplica) -> None:
+    pod.env["LLMD_SOURCE_CONNECTIONS"] = "20"
+    replica = await replicas()
+    pod.write_routes()
+    pod.write_endpoints(replica.host)
+    await pod.up()
+    await pod.serving(1)
+    idle = [await asyncio.open_connection("127.0.0.1", pod.port) for _ in range(20)]
+
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await pod.ask()
+    for _, writer in idle:
+        writer.close()
+        await writer.wait_closed()
+
+    async def answers() -> bool:
+        with contextlib.suppress(aiohttp.ClientConnectionError):
+            return (await pod.ask())[0] == 200
+        return False
+
+    await until(answers, 5, "an answer, once there is room")
+
+
+async def test_one_api_key_has_a_bound_of_requests(pod: Pod, replicas: NewReplica) -> None:
+    pod.env |= {"LLMD_AUTH": "apikey", "LLMD_KEY_REQUESTS": "2"}
+    pod.write_key("first", "secret-1")
+    pod.write_key("second", "secret-2")
+    replica = await replicas()
+    replica.delay = 1.0
+    pod.write_routes()
+    pod.write_endpoints(replica.host)
+    await pod.up()
+    await pod.serving(1)
+    first, second = ({"authorization": f"Bearer secret-{number}"} for number in (1, 2))
+
+    answers = await asyncio.gather(*(pod.ask(**first) for _ in range(5)), pod.ask(**second))
+
+    assert sorted(status for status, _, _ in answers[:5]) == [200, 200, 429, 429, 429]
+    assert answers[5][0] == 200
+    refused = next(answer for answer in answers if answer[0] == 429)
+    assert refused[1]["error"]["code"] == "rate_limit_exceeded"
+    assert refused[2]["retry-after"] == "1"
+    assert (await pod.ask(**first))[0] == 200
 
 
 async def test_a_replica_is_replaced_under_load_without_a_failure(

@@ -15,6 +15,14 @@ REFUSED = {
         "spec: {gateway: {apiKeysSecretRef: {}}}",
         "spec.gateway.apiKeysSecretRef.name: Required value",
     ),
+    "a limit for keys without keys": (
+        "spec: {gateway: {limits: {requestsPerKey: 5}}}",
+        "spec.gateway.limits.requestsPerKey needs spec.gateway.apiKeysSecretRef.",
+    ),
+    "no connection for anybody": (
+        "spec: {gateway: {limits: {connectionsPerSource: 0}}}",
+        "spec.gateway.limits.connectionsPerSource in body should be greater than or equal to 1",
+    ),
     "a hold without an end": (
         "spec: {gateway: {hold: {seconds: 0}}}",
         "spec.gateway.hold.seconds in body should be greater than or equal to 1",

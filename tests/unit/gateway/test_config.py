@@ -19,6 +19,7 @@ BY_KEY = Settings("ns", "chat", "apikey")
 VARIANTS = {
     "none": ANYBODY,
     "apikey": BY_KEY,
+    "limits": replace(BY_KEY, source_connections=100, key_requests=8),
     "body": replace(BY_KEY, assignment_keys=parse_keys("Header/x-user,Body/user,APIKey")),
     "forcing": replace(ANYBODY, forcing=True),
 }

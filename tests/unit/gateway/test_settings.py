@@ -29,6 +29,12 @@ def test_the_operator_says_by_what_requests_are_assigned() -> None:
     assert (settings.assignment_keys, settings.forcing) == ((Key("Body", "user"),), True)
 
 
+def test_the_operator_says_how_much_one_client_may_take() -> None:
+    assert (read_settings(POD).source_connections, read_settings(POD).key_requests) == (4000, None)
+    settings = read_settings(POD | {"LLMD_SOURCE_CONNECTIONS": "9", "LLMD_KEY_REQUESTS": "3"})
+    assert (settings.source_connections, settings.key_requests) == (9, 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -38,6 +44,7 @@ def test_the_operator_says_by_what_requests_are_assigned() -> None:
         ({"LLMD_NAME": ""}, "LLMD_NAME must be set"),
         ({"LLMD_NAME": "", "LLMD_NAMESPACE": ""}, "LLMD_NAMESPACE and LLMD_NAME must be set"),
         ({"LLMD_AGENT_PORT": "http"}, "must be numbers"),
+        ({"LLMD_KEY_REQUESTS": "few"}, "must be numbers"),
     ],
 )
 def test_a_wrong_environment_says_what_is_wrong(changes: dict[str, str], says: str) -> None:

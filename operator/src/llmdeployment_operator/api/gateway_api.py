@@ -23,6 +23,10 @@ ERROR_RATE_WITH_HTTPROUTE = (
     "counts errors. Use the latency metrics ttft, itl or e2e."
 )
 
+LIMIT_WITHOUT_KEYS = (
+    "spec.gateway.limits.requestsPerKey needs spec.gateway.apiKeysSecretRef. Set both, or neither."
+)
+
 # Rules are tried on the default `{}` too, before its fields have theirs.
 _MODE = "has(self.mode) && self.mode == 'HTTPRoute'"
 _ASSIGNED = "has(self.allowForcing) && self.allowForcing || has(self.assignment) && has(self.assignment.keys)"
@@ -32,6 +36,10 @@ GATEWAY: Extension = cel(
     (f"!({_MODE}) || !has(self.apiKeysSecretRef)", KEYS_WITH_HTTPROUTE),
     (f"!({_MODE}) || !({_ASSIGNED})", ASSIGNMENT_WITH_HTTPROUTE),
     (API_KEY_RULE, NO_API_KEYS),
+    (
+        "!has(self.limits) || !has(self.limits.requestsPerKey) || has(self.apiKeysSecretRef)",
+        LIMIT_WITHOUT_KEYS,
+    ),
 )
 ERROR_RATE = (
     "!(has(self.gateway.mode) && self.gateway.mode == 'HTTPRoute') || !has(self.rollout.analysis) || "

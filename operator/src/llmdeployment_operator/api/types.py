@@ -175,6 +175,15 @@ class Hold(Model):
     """How many seconds a request may wait before it is refused with 503."""
 
 
+class Limits(Model):
+    """How much of each gateway pod one client may take."""
+
+    connections_per_source: Annotated[int, Field(ge=1, le=8000)] = 4000
+    """Connections from one address at once. One more is closed. Behind a proxy, all clients have its address."""
+    requests_per_key: Annotated[int, Field(ge=1, le=8000)] | None = None
+    """Requests with one API key at once. One more is refused with 429. Default: no limit."""
+
+
 class GatewaySpec(Model):
     """The front door of this LLMDeployment."""
 
@@ -192,6 +201,8 @@ class GatewaySpec(Model):
     """Secret whose values are the accepted API keys, one per key of the Secret. Default: no key is required."""
     hold: Hold = Hold()
     """How long, and how many, requests wait while no replica is ready."""
+    limits: Limits = Limits()
+    """How much of each gateway pod one client may take."""
     assignment: AssignmentSpec = AssignmentSpec()
     """How requests are assigned to arms and revisions."""
     allow_forcing: bool = False
@@ -210,6 +221,8 @@ class GatewaySpec(Model):
     def _api_key_needs_keys(self) -> Self:
         if API_KEY in (self.assignment.keys or ()) and self.api_keys_secret_ref is None:
             raise ValueError(NO_API_KEYS)
+        if self.limits.requests_per_key is not None and self.api_keys_secret_ref is None:
+            raise ValueError(gateway_api.LIMIT_WITHOUT_KEYS)
         return self
 
 

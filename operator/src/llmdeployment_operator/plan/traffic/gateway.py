@@ -147,6 +147,11 @@ def _build_agent(deployment: LLMDeployment, settings: Settings) -> dict[str, Any
     return agent
 
 
+def _build_key_limit(gateway: GatewaySpec) -> list[dict[str, str]]:
+    limit = gateway.limits.requests_per_key
+    return [{"name": "LLMD_KEY_REQUESTS", "value": str(limit)}] if limit is not None else []
+
+
 def _list_assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
     if gateway.assignment.keys is not None:
         return gateway.assignment.keys
@@ -169,6 +174,11 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
             {"name": "LLMD_AUTH", "value": auth},
             {"name": "LLMD_ASSIGNMENT_KEYS", "value": ",".join(_list_assignment_keys(gateway))},
             {"name": "LLMD_FORCING", "value": "true" if gateway.allow_forcing else "false"},
+            {
+                "name": "LLMD_SOURCE_CONNECTIONS",
+                "value": str(gateway.limits.connections_per_source),
+            },
+            *_build_key_limit(gateway),
         ],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
