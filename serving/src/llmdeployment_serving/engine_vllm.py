@@ -31,10 +31,11 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.metrics.prometheus import get_prometheus_registry
 
 from llmdeployment_serving.config import ServingConfig
-from llmdeployment_serving.engine import ASGIApp
+from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.errors import AdapterError, ConfigError
 from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
+from llmdeployment_serving.model_names import make_renaming_send
 from llmdeployment_serving.output import find_first_error, watch_output
 from llmdeployment_serving.stats import EngineSnapshot
 
@@ -47,6 +48,12 @@ _histograms = {
     "queue": "vllm:request_queue_time_seconds",
 }
 
+
+_DEAD_ENGINE = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+ENGINE_STOPPED = (
+    "The engine stopped while it worked on this request. Send the request again. "
+    "If that stops the engine too, tell the operator of this service."
+)
 
 _worker_error = re.compile(r"Worker failed with error '(?P<sentence>.+)', please check")
 
@@ -144,7 +151,7 @@ class VllmEngine:
         self._models = app.state.openai_serving_models
         # why: vLLM's dead-engine handler writes `server.should_exit`; `failure` ends this process.
         app.state.server = SimpleNamespace(should_exit=False)
-        return app  # type: ignore[no-any-return]  # because vLLM has no types here
+        return _hide_engine_words(app)
 
     def find_failure(self) -> str | None:
         """Return why the engine is dead, or None."""
@@ -201,6 +208,17 @@ class VllmEngine:
     def shutdown(self) -> None:
         """End the engine's processes."""
         self._engine.shutdown()
+
+
+def _hide_engine_words(app: ASGIApp) -> ASGIApp:
+    """Return vLLM's application with another message for requests whose engine died: vLLM points its clients to a stack trace."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            send = make_renaming_send(send, _DEAD_ENGINE, ENGINE_STOPPED)
+        await app(scope, receive, send)
+
+    return answer
 
 
 def _build_histogram(family: Any) -> dict[str, Any]:  # noqa: ANN401  # because prometheus_client has no type for it

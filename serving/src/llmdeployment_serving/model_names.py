@@ -12,7 +12,7 @@ CONTENT_LENGTH = b"content-length"
 
 
 def make_renaming_send(send: Send, engine_name: str, client_name: str) -> Send:
-    """Return a `send` that replaces the engine's name of a model by the client's: `"model": "legal"`.
+    """Return a `send` that replaces one JSON string by another, such as the engine's name of a model by the client's: `"model": "legal"`.
 
     This replaces bytes and parses nothing, because it runs for every token. It never changes the model's text, in which quotation
     marks have a backslash. An engine sends each event in one piece, so a name is never split.

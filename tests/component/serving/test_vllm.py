@@ -7,6 +7,7 @@ import copy
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +244,13 @@ def test_no_option_kills_the_engine_or_is_answered_with_a_server_error(
     assert after["pid"] == before["pid"]
 
 
+def stop_midway(runtime: RayRuntime, stream: bool) -> str:  # noqa: FBT001  # because it is a request's field
+    body = {"model": "chat", "messages": STORY, "max_tokens": 1500, "ignore_eos": True}
+    url = runtime.replica_url("/v1/chat/completions")
+    answer = urllib3.request("POST", url, json={**body, "stream": stream}, timeout=120)
+    return answer.data.decode()
+
+
 def busy(runtime: RayRuntime) -> int:
     found = runtime.stats()
     return int(found["running"] + found["waiting"] + found["inFlight"])
@@ -253,7 +261,14 @@ def test_a_dead_engine_is_noticed_and_replaced_on_the_same_port(
 ) -> None:
     (replica,) = vllm_runtime.replicas()
     (engine,) = (pid for pid in descendants({replica["pid"]}) if "EngineCore" in command_line(pid))
-    os.kill(engine, signal.SIGKILL)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(stop_midway, vllm_runtime, stream) for stream in (False, True)]
+        until(lambda: busy(vllm_runtime) >= 2, seconds=30, what="two requests under way")
+        os.kill(engine, signal.SIGKILL)
+        answers = [each.result() for each in asked]
+    for answer in answers:
+        assert "The engine stopped while it worked on this request." in answer
+        assert "stack trace" not in answer
     health = vllm_runtime.replica_url("/health")
     until(lambda: status_of(health) != 200, seconds=60, what="the notice")
     until(lambda: status_of(health) == 0, seconds=60, what="the end of the replica's process")
