@@ -31,6 +31,7 @@ class Replica:
         app.router.add_get("/v1/models", self._answer)
         app.router.add_get("/v1/models/{name}", self._answer)
         app.router.add_post("/v1/chat/completions", self._answer)
+        app.router.add_post("/v1/completions", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handle_signals=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, PORT, reuse_address=True).start()
@@ -63,8 +64,11 @@ class Replica:
         if isinstance(asked, dict) and asked.get("stream"):
             return await self._stream(request)
         # What a replica says about its arm is nobody's business: the gateway's word counts.
+        message = {"role": "assistant", "content": "hello"}
+        choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         return web.json_response(
-            {"host": self.host, "told": told}, headers={"x-llm-arm": "liar", "x-llm-extra": "1"}
+            {"id": "1", "choices": choices, "host": self.host, "told": told},
+            headers={"x-llm-arm": "liar", "x-llm-extra": "1"},
         )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
