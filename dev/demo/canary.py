@@ -18,7 +18,9 @@ from dev.demo.ask import connect_gateway
 from dev.demo.kube import Kube, Object
 from dev.demo.load import Load
 
-PER_SECOND = 0.7
+PER_SECOND, WAITING = 0.7, 4
+"""Requests per second, and how many may wait for their answers: the demo shows rollouts, and two engines on two CPUs are soon full."""
+
 GOOD_TOKENS, BAD_TOKENS = 16, 240
 PAUSE = {"pause": {"duration": "12s"}}
 STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, **PAUSE}]
@@ -57,7 +59,10 @@ def demonstrate_canary(kube: Kube, name: str, sample: str, say: Say) -> None:
     progress.wait_ready(kube, name, SECONDS, say)
     replace_spec(kube, name, begin)
     try:
-        with connect_gateway(kube, name) as url, Load(url, name, PER_SECOND) as load:
+        with (
+            connect_gateway(kube, name) as url,
+            Load(url, name, PER_SECOND, at_once=WAITING) as load,
+        ):
             changes = change_three_times(kube, name, begin, load, say)
     finally:
         say("\n== restoring the sample")

@@ -1,4 +1,4 @@
-"""A light load while something changes: requests start on a clock, whether or not earlier ones have been answered."""
+"""A light load while something changes: requests start on a clock, as long as not too many are under way."""
 
 import asyncio
 import threading
@@ -30,6 +30,8 @@ def build_conversation(number: int) -> tuple[str, dict[str, Any]]:
 class Load:
     """Asks a model inside of `with`, at most `MOST_REQUESTS` times.
 
+    With `at_once` a slow machine gets fewer requests, as people would send them, and no queue that grows for ever.
+
     Attributes:
         answers: the answers so far, with those of other loads that share the list.
     """
@@ -41,10 +43,12 @@ class Load:
         per_second: float,
         question: Question = build_conversation,
         answers: list[Answer] | None = None,
+        at_once: int = MOST_REQUESTS,
     ) -> None:
         self.answers: list[Answer] = [] if answers is None else answers
         self._url, self._model, self._pause = f"{url}/chat/completions", model, 1 / per_second
         self._question = question
+        self._at_once = at_once
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -59,10 +63,14 @@ class Load:
     async def _run(self) -> None:
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         asked: list[asyncio.Task[None]] = []
+        places = asyncio.Semaphore(self._at_once)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             while not self._stop.is_set() and len(asked) < MOST_REQUESTS:
-                asked.append(asyncio.create_task(self._ask(session, len(asked))))
-                await asyncio.sleep(self._pause)  # why: the clock of an open-loop load
+                await places.acquire()
+                task = asyncio.create_task(self._ask(session, len(asked)))
+                task.add_done_callback(lambda _: places.release())
+                asked.append(task)
+                await asyncio.sleep(self._pause)  # why: the clock of the load
             await asyncio.gather(*asked)
 
     async def _ask(self, session: aiohttp.ClientSession, number: int) -> None:
