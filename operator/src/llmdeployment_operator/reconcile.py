@@ -16,8 +16,8 @@ from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import (
     ApiError,
     ApiRefused,
+    MalformedObject,
     OperatorError,
-    UnknownField,
 )
 from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
@@ -200,8 +200,8 @@ async def _apply(client: ApiClient, obj: Object) -> Object:
     where = f"{obj['kind']} {obj['metadata']['name']}"
     try:
         return await objects.apply(client, obj)
-    except UnknownField as error:
-        why = f"{where} would have a field that does not exist. Correct spec.podTemplate. The API server says: {error}"
+    except MalformedObject as error:
+        why = f"{where} would have a field or a value that its kind does not have. Correct spec.podTemplate. The API server says: {error}"
         raise ApiRefused(error.status, why) from error
     except ApiRefused as error:
         raise ApiRefused(

@@ -23,16 +23,23 @@ def find_reason(cluster: ClusterClient, kind: str) -> str:
     return str(conditions(cluster).get(kind, {}).get("reason", ""))
 
 
-def test_a_field_that_pods_do_not_have_is_named(
-    cluster: ClusterClient, start_operator: Start
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        ({"priorityclass": "high"}, ".priorityclass: field not declared in schema"),
+        ({"nodeSelector": "gpu"}, ".nodeSelector: expected map, got"),
+    ],
+    ids=["a field that does not exist", "a value of another type"],
+)
+def test_what_no_pod_can_have_is_named(
+    cluster: ClusterClient, start_operator: Start, pod: dict[str, str], said: str
 ) -> None:
     start_operator()
-    typo = {"podTemplate": {"spec": {"priorityclass": "high"}}}
-    cluster.create(simulated(**typo))
+    cluster.create(simulated(podTemplate={"spec": pod}))
     until(lambda: find_reason(cluster, "Accepted") == "InvalidSpec", SOON, "the spec is refused")
-    said = conditions(cluster)["Accepted"]["message"]
-    assert ".priorityclass: field not declared in schema" in said
-    assert "spec.podTemplate" in said
+    message = conditions(cluster)["Accepted"]["message"]
+    assert said in message
+    assert "spec.podTemplate" in message
     cluster.patch("LLMDeployment", "chat", {"spec": {"podTemplate": None}})
     until(lambda: find_reason(cluster, "Accepted") == "Accepted", SOON, "the corrected spec")
     until(lambda: cluster.items("StatefulSet"), SOON, "a Ray head, once the field is gone")

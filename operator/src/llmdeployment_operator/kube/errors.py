@@ -4,7 +4,7 @@ OperatorError
   ApiError            the API server answered with an error
     ApiConflict       409: somebody changed or replaced the object meanwhile
     ApiRefused        400, 403, 413, 422: trying again unchanged will not help
-      UnknownField    the object has a field that its kind does not have
+      MalformedObject the object has a field, or a type of value, that its kind does not have
   ApiUnavailable      no answer, a timeout, 429 or 5xx: try again later
   ServeUnavailable    Ray Serve's REST API does not answer yet
   ServeRefused        Ray Serve's REST API refused the configuration
@@ -33,8 +33,8 @@ class ApiRefused(ApiError):
     """The request was understood and refused."""
 
 
-class UnknownField(ApiRefused):
-    """The object has a field that its kind does not have."""
+class MalformedObject(ApiRefused):
+    """The object has a field, or a type of value, that its kind does not have."""
 
 
 class ApiUnavailable(OperatorError):

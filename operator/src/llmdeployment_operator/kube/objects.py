@@ -22,7 +22,7 @@ from llmdeployment_operator.kube.errors import (
     ApiError,
     ApiRefused,
     ApiUnavailable,
-    UnknownField,
+    MalformedObject,
 )
 from llmdeployment_operator.kube.resources import BY_KIND, Resource
 
@@ -44,8 +44,8 @@ Object = dict[str, Any]
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _REFUSED = frozenset({400, 401, 403, 405, 413, 415, 422})
-_NO_SUCH_FIELD = "field not declared in schema"
-"""What server-side apply says, with status 500, of a field that its kind does not have."""
+_MALFORMED = "failed to create typed patch object"
+"""What server-side apply says, with status 500, of an object with a field, or a type of value, that its kind does not have."""
 
 
 async def get(
@@ -298,8 +298,8 @@ def _translate_error(status: int, body: str) -> ApiError | ApiUnavailable:
         return ApiConflict(status, message)
     if status in _REFUSED:
         return ApiRefused(status, message)
-    if status == HTTPStatus.INTERNAL_SERVER_ERROR and _NO_SUCH_FIELD in message:
-        return UnknownField(HTTPStatus.UNPROCESSABLE_ENTITY, message)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR and _MALFORMED in message:
+        return MalformedObject(HTTPStatus.UNPROCESSABLE_ENTITY, message)
     if status == HTTPStatus.NOT_FOUND:
         return ApiError(status, message)
     return ApiUnavailable(f"the API server answered {status}: {message}")
