@@ -98,3 +98,29 @@ def test_a_slopes_error_is_that_of_least_squares() -> None:
 
     assert rise == pytest.approx(3 / 35 / 100, abs=1e-6)
     assert error == pytest.approx(sqrt(left / 4 / 17.5) / 100, abs=1e-6)
+
+
+def test_a_look_is_dropped_when_the_later_ones_fill_a_minute() -> None:
+    looks = [(40.0, 1.0), (20.0, 2.0), (20.0, 3.0), (20.0, 4.0)]
+    arrivals, lengths = Arrivals(), []
+    for seconds, requests in looks:
+        arrivals = add_arrivals(arrivals, seconds, requests)
+        lengths.append(len(arrivals.recent))
+
+    assert lengths == [1, 2, 3, 3]
+    assert add_arrivals(Arrivals(), 100.0, 5.0).recent == ((100.0, 5.0),)
+
+
+def test_a_slope_is_that_of_the_last_five_minutes() -> None:
+    level = (5.0,) * 29
+
+    assert fit_slope(Arrivals(slots=(1000.0, *level, 5.0))) == (0.0, 0.0)
+    assert fit_slope(Arrivals(slots=(1000.0, *level)))[0] < 0
+
+
+def test_a_slope_has_six_digits() -> None:
+    # Sum of (i - 2.5) * count = 6, of (i - 2.5)^2 = 17.5: 6 / 17.5 = 0.34286 requests a slot, so 0.0034286 requests/s each second.
+    # What is left is 10 / 3 - 6 * 6 / 17.5 = 1.27619, so the error is sqrt(1.27619 / 4 / 17.5) / 100 = 0.00135023.
+    slope, error = fit_slope(Arrivals(slots=(0.0, 0.0, 1.0, 0.0, 1.0, 2.0)))
+
+    assert (slope, error) == (0.003429, 0.00135)

@@ -164,3 +164,9 @@ def test_a_look_at_the_same_moment_forgets_nobody() -> None:
     again = measure_delta(first.baselines, Observation(1.0, 1, 0, {"a": sample(1.0)}), TARGETS)
 
     assert again.baselines == first.baselines
+
+
+def test_those_that_wait_at_one_that_is_not_heard_are_counted_in() -> None:
+    old, new = sample(1.0, running=3, waiting=3), sample(2.0, running=3, waiting=3)
+
+    assert seen((1.0, old), (2.0, new), ready=2).waiting == 6.0

@@ -260,3 +260,19 @@ def test_a_line_neither_falls_nor_goes_below_zero(x_tau: float, part: float) -> 
     assert fit is not None
     assert fit.b == pytest.approx(part * 0.02 / 20)
     assert fit.a == pytest.approx(0.02 - 20 * fit.b)
+
+
+def test_a_slope_is_pulled_towards_half_the_step_where_the_load_hardly_varied() -> None:
+    # x = 10, variance 1, tau = 0.02, covariance 0.0025; pull = 0.02 * 10 * 10 = 2, half = 0.5 * 0.02 / 10 = 0.001.
+    # slope = (0.0025 + 2 * 0.001) / (1 + 2) = 0.0015, and what is left is 0.02 - 0.0015 * 10 = 0.005.
+    fit = fit_line(Speed(weight=2000.0, x=20000.0, tau=40.0, xx=202000.0, x_tau=405.0))
+
+    assert fit is not None
+    assert (fit.a, fit.b) == (pytest.approx(0.005), pytest.approx(0.0015))
+
+
+@pytest.mark.parametrize(("weight", "known"), [(200.0, True), (199.0, False)])
+def test_two_hundred_tokens_are_the_least_for_a_line(weight: float, *, known: bool) -> None:
+    speed = Speed(weight, 10 * weight, 0.02 * weight, 200 * weight, 0.3 * weight)
+
+    assert (fit_line(speed) is not None) is known

@@ -136,6 +136,7 @@ def test_plain_evidence_waits_for_what_was_ordered() -> None:
     # A warm-up of 60 s and 30 s for its effect.
     assert law._check_plain_signals(signals(up_at=910.1, **missed)) is None
     assert law._check_plain_signals(signals(up_at=910.0, **missed)) is not None
+    assert law._check_plain_signals(signals(up_at=470.0, **missed)) is not None
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,10 @@ def test_a_regret_grows_by_1_6_within_ten_minutes_up_to_10() -> None:
     assert grow(AutoscalerState(down_at=100.0), 700.1) == 1.0
     assert grow(AutoscalerState(down_at=100.0, regret=9.0), 200.0) == 10.0
     assert grow(AutoscalerState(down_at=100.0, up_at=150.0), 200.0) == 1.0
+
+
+def test_after_a_blackout_arrivals_are_of_all_of_it() -> None:
+    state, heard = AutoscalerState(heard_at=70.0), observe(100.0, a=sample(100.0))
+    intervals = [interval(0, 0, arrivals=60, seconds=30.0)]
+
+    assert law._count_arrivals(state, heard, intervals, 1.0) == (30.0, 60.0)
