@@ -116,8 +116,11 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     try:
         await _execute(operator, deployment, plan, cluster)
     except ApiRefused as error:
-        plan = _plan_refusal(deployment, error)
-    return await _report(operator, raw, deployment.status, plan)
+        return await _report(operator, raw, deployment.status, _plan_refusal(deployment, error))
+    result = await _report(operator, raw, deployment.status, plan)
+    # Not after a failure, whose status has no counts: the next pass that ends well reports them.
+    clients.counts_cache.mark_reported(owner)
+    return result
 
 
 async def report_failure(operator: Operator, key: DeploymentKey, error: Exception) -> None:
@@ -242,9 +245,6 @@ async def _report(
 ) -> PassResult:
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
-    operator.clients.counts_cache.mark_reported(
-        (raw["metadata"]["namespace"], raw["metadata"]["name"])
-    )
     for event in plan.events:
         await _post_event(operator, raw, event)
     status = plan.status or before

@@ -1,7 +1,9 @@
 """Names that a plan asks for are looked up until it has all, and never for ever."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from tests.support.world import SETTINGS, admitted, sample
@@ -9,6 +11,7 @@ from tests.support.world import SETTINGS, admitted, sample
 from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import parse
+from llmdeployment_operator.kube.errors import ApiRefused, ApiUnavailable
 from llmdeployment_operator.plan.base.objects import Ref
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan
@@ -62,3 +65,32 @@ async def test_a_plan_that_never_has_enough_is_made_again_later(
     assert not made.lookups
     assert len(clock.asked) == reconcile.LOOKUP_ROUNDS
     assert "rounds of lookups" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("failure", "reported"),
+    [(None, True), (ApiRefused(422, "no"), False), (ApiUnavailable("500"), False)],
+    ids=["ends well", "is refused", "fails"],
+)
+async def test_counts_are_kept_until_a_pass_that_ends_well_has_reported_them(
+    failure: Exception | None, monkeypatch: pytest.MonkeyPatch, *, reported: bool
+) -> None:
+    Clock(monkeypatch, itertools.repeat(DONE))
+    raw, counted = admitted(sample("simulated")), Mock()
+
+    async def execute(*_: Any) -> None:
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(reconcile, "_execute", execute)
+    monkeypatch.setattr(reconcile, "_write_status", AsyncMock())
+    monkeypatch.setattr(reconcile, "_post_event", AsyncMock())
+    clients: Any = Mock(counts_cache=counted, store=Mock(get=lambda *_: raw))
+    operator = reconcile.Operator(clients, SETTINGS, Mock())
+    key = reconcile.DeploymentKey(raw["metadata"]["namespace"], raw["metadata"]["name"])
+    try:
+        await reconcile.reconcile(operator, key)
+    except ApiUnavailable as error:
+        await reconcile.report_failure(operator, key, error)
+
+    assert counted.mark_reported.called is reported
