@@ -111,7 +111,7 @@ def use(
     writer, attacks = accounts["writer"], (specs.SECRETS["judge"], specs.PODS["host's network"])
     until(
         lambda: all("denied request" in try_spec(writer, attack) for attack in attacks),
-        30,
+        60,
         "policies in force",
     )
     yield accounts
@@ -143,8 +143,10 @@ def test_who_may_not_create_pods_gets_no_more_by_a_pod_template(
     accounts: dict[str, ClusterClient], spec: Spec
 ) -> None:
     refusal = try_spec(accounts["writer"], spec)
+    # What is of the wrong type cannot be judged, by either policy, and is refused for that.
+    expected = "podTemplate" if refusal.startswith("403") else "ValidatingAdmissionPolicy"
     assert refusal.startswith(("403", "422"))
-    assert "podTemplate" in refusal or "-pod-template' with binding" in refusal
+    assert expected in refusal
 
 
 @pytest.mark.parametrize("spec", specs.HONEST.values(), ids=specs.HONEST)
@@ -188,7 +190,7 @@ def test_hosts_and_images_can_be_held_to_lists(control_plane: ControlPlane) -> N
         account = next(use(cluster, documents))["reader"]
         until(
             lambda: try_spec(account, {**specs.HF, "image": "reg.io/b/c"}),
-            30,
+            60,
             "the policy of origins in force",
         )
         for spec in (

@@ -133,7 +133,7 @@ async def test_bodies_that_never_end_take_no_place_at_a_replica(
     answers = await asyncio.gather(*(pod.ask() for _ in range(4)))
 
     assert [status for status, _, _ in answers] == [200] * 4
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert replica.answered == 4
     for _, writer in stalled:
         writer.close()
@@ -167,7 +167,7 @@ async def test_one_api_key_has_a_bound_of_requests(pod: Pod, replicas: NewReplic
     pod.write_key("first", "secret-1")
     pod.write_key("second", "secret-2")
     replica = await replicas()
-    replica.delay = 1.0
+    replica.delay = 3.0
     pod.write_routes()
     pod.write_endpoints(replica.host)
     await pod.up()

@@ -16,7 +16,7 @@ from tests.support.until import until
 pytestmark = pytest.mark.component
 
 Start = Callable[..., RunningOperator]
-SOON = 15
+SOON = 60
 
 
 def find_reason(cluster: ClusterClient, kind: str) -> str:
@@ -80,7 +80,7 @@ def test_a_kind_that_may_not_be_watched_any_more_stops_nothing_else(
     until(lambda: complete(cluster), 60, "all children")
     services = re.compile(r"/services\?")
     proxy.fault = lambda method, path: 403 if method == "GET" and services.search(path) else None
-    until(lambda: read_broken_watches(operator) == 1, 30, "the watch is known to be broken")
+    until(lambda: read_broken_watches(operator) == 1, 60, "the watch is known to be broken")
     cluster.delete("Service", "chat")
     cluster.patch("LLMDeployment", "chat", {"spec": {"prompt": {"system": "Be brief."}}})
     until(lambda: len(cluster.items("ControllerRevision")) == 2, 60, "the edit is acted on")

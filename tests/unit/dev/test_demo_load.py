@@ -19,7 +19,7 @@ def test_no_more_requests_wait_than_are_allowed(
         nonlocal waiting, most
         waiting += 1
         most = max(most, waiting)
-        await asyncio.sleep(0.01)  # why: an answer takes longer than the pause between two requests
+        await asyncio.sleep(0.05)  # why: an answer takes longer than the pause between two requests
         waiting -= 1
         if number == 10:
             enough.set()
