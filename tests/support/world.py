@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from llmdeployment_operator.api.status import dump_status, read_status
+from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.api.types import LLMDeployment, parse
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref

@@ -10,7 +10,8 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.api.status import Status, dump_status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import (

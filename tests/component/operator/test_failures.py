@@ -45,7 +45,7 @@ def test_what_no_pod_can_have_is_named(
     until(lambda: cluster.items("StatefulSet"), SOON, "a Ray head, once the field is gone")
 
 
-def test_a_write_that_fails_again_and_again_is_said_until_it_works(
+def test_a_failing_write_is_reported_until_it_works(
     cluster: ClusterClient, start_operator: Start, proxy: FaultProxy, tmp_path: Path
 ) -> None:
     start_operator(proxy.kubeconfig(tmp_path))

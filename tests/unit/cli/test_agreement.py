@@ -6,7 +6,8 @@ from llmdeployment_cli import kube
 from llmdeployment_cli.arms import read_arms
 from llmdeployment_cli.patches import TEMPLATE_FIELDS
 from llmdeployment_operator.api import arms
-from llmdeployment_operator.api.status import Status, dump_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status
 from llmdeployment_operator.api.types import GROUP, PLURAL, VERSION, Spec
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.rollout.state import (

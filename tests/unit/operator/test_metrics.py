@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 
 from llmdeployment_operator import reconcile
-from llmdeployment_operator.api.status import read_status
+from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.handlers.run import Reconciler
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult

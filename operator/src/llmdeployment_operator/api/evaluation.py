@@ -4,14 +4,12 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmdeployment_operator.api.fields import (
-    KEY_MAY_CROSS,
-    PORT,
-    KeyName,
-    Model,
-    ObjectName,
-    Text,
-    cel,
+from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.urls import (
+    ORIGIN,
+    build_key_rule,
+    describe_key_in_clear,
+    may_carry_key,
 )
 
 ONE_GOLDEN_SET = (
@@ -27,17 +25,11 @@ _claim_file = Text(1, 1024).must(
     "Write the name of a PersistentVolumeClaim and a path without .. or spaces.",
 )
 _judge_url = Text(1, 512).must(
-    rf"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{PORT}(/[A-Za-z0-9._~/-]*)?",
+    rf"{ORIGIN}(/[A-Za-z0-9._~/-]*)?",
     "spec.rollout.evaluation.judge.url must be http(s)://host/v1. Write the base URL of an OpenAI API, without a password or query.",
 )
-_safe = Text(1, 512).must(KEY_MAY_CROSS, "")
-KEY_IN_CLEAR = (
-    "spec.rollout.evaluation.judge.apiKeySecretRef needs an https:// url, because a key must not cross the internet in clear. "
-    "Use http:// for services of this cluster only, such as http://name.namespace.svc."
-)
-_JUDGE = cel(
-    (f"!has(self.apiKeySecretRef) || self.url.matches(r'''^(?:{KEY_MAY_CROSS})$''')", KEY_IN_CLEAR)
-)
+KEY_IN_CLEAR = describe_key_in_clear("spec.rollout.evaluation.judge", "url")
+_JUDGE = cel((build_key_rule("url"), KEY_IN_CLEAR))
 ClaimFile = Annotated[str, *_claim_file.annotations()]
 JudgeURL = Annotated[str, *_judge_url.annotations()]
 
@@ -93,7 +85,7 @@ class JudgeSpec(Model):
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Self:
-        if self.api_key_secret_ref is not None and not _safe.fits(self.url):
+        if self.api_key_secret_ref is not None and not may_carry_key(self.url):
             raise ValueError(KEY_IN_CLEAR)
         return self
 

@@ -6,14 +6,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmdeployment_operator.api.fields import (
-    KEY_MAY_CROSS,
-    PORT,
-    KeyName,
-    Model,
-    ObjectName,
-    Text,
-    cel,
+from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.urls import (
+    ORIGIN,
+    build_key_rule,
+    describe_key_in_clear,
+    may_carry_key,
 )
 
 NAME = "external"
@@ -22,7 +20,7 @@ MAX_PROMPT_BYTES = 96 * 1024
 """The prompt is part of an environment variable, and Linux takes 128 KiB of one."""
 
 _URL = (
-    rf"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?{PORT}"
+    rf"{ORIGIN}"
     r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"
 )
 _base_url = Text(1, 1024).must(
@@ -30,16 +28,10 @@ _base_url = Text(1, 1024).must(
     "spec.engine.external.baseURL must be https://host/path, such as https://api.example.com/v1, "
     "without credentials, query or fragment. Put a key into the Secret of spec.engine.external.apiKeySecretRef.",
 )
-_safe = Text(1, 1024).must(KEY_MAY_CROSS, "")
-
 BaseURL = Annotated[str, *_base_url.annotations()]
 
-KEY_IN_CLEAR = (
-    "spec.engine.external.apiKeySecretRef needs an https:// baseURL, because a key must not cross the internet in clear. "
-    "Use http:// for services of this cluster only, such as http://name.namespace.svc."
-)
-_KEY_IN_CLEAR = f"!has(self.apiKeySecretRef) || self.baseURL.matches(r'''^(?:{KEY_MAY_CROSS})$''')"
-EXTERNAL = cel((_KEY_IN_CLEAR, KEY_IN_CLEAR))
+KEY_IN_CLEAR = describe_key_in_clear("spec.engine.external", "baseURL")
+EXTERNAL = cel((build_key_rule("baseURL"), KEY_IN_CLEAR))
 
 BOTH = (
     "spec.engine.external is for spec.engine.name external, which needs it. "
@@ -110,7 +102,7 @@ class ExternalSpec(Model):
 
     @model_validator(mode="after")
     def _key_is_safe(self) -> Self:
-        if self.api_key_secret_ref is not None and not _safe.fits(self.base_url):
+        if self.api_key_secret_ref is not None and not may_carry_key(self.base_url):
             raise ValueError(KEY_IN_CLEAR)
         return self
 

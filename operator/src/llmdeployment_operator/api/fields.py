@@ -81,15 +81,6 @@ def _write_expression(pattern: re.Pattern[str], message: str, scheme: str) -> tu
     return (f"!self.startsWith('{scheme}') || {matches}" if scheme else matches), message
 
 
-PORT = r"(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
-"""A port of a URL, 1 to 65535, or none."""
-
-KEY_MAY_CROSS = (
-    r"https://.*|http://[a-z]([-a-z0-9]*[a-z0-9])?"
-    rf"(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?\.svc(\.cluster\.local)?)?{PORT}(/.*)?"
-)
-"""A URL that a key may be sent to: by TLS, or a Service of this cluster. A Service's name begins with a letter, so no address is one."""
-
 _object_name = Text(1, 253).must(
     r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?",
     "must be the name of a Kubernetes object, at most 253 lower-case letters, digits, - and .",

@@ -1,11 +1,6 @@
-"""The `status` of an LLMDeployment.
+"""The types of the `status` of an LLMDeployment; `status_document` reads and writes it."""
 
-Read leniently: what an operator of another version wrote there must not stop this one.
-"""
-
-from collections.abc import Mapping
-from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -13,12 +8,9 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
-    TypeAdapter,
-    ValidationError,
     model_serializer,
 )
 from pydantic.alias_generators import to_camel
-from pydantic.fields import FieldInfo
 
 
 def _cut(value: object) -> object:
@@ -39,7 +31,9 @@ STATE = 32768
 Message = Annotated[str, BeforeValidator(_cut), Field(max_length=MESSAGE)]
 
 
-class _Status(BaseModel):
+class StatusPart(BaseModel):
+    """A part of the status. What another version of the operator added is ignored."""
+
     model_config = ConfigDict(
         alias_generator=to_camel,
         populate_by_name=True,
@@ -54,7 +48,7 @@ class _Status(BaseModel):
         return {key: value for key, value in handler(self).items() if value not in (None, [])}
 
 
-class ConditionStatus(_Status):
+class ConditionStatus(StatusPart):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
@@ -71,7 +65,7 @@ class ConditionStatus(_Status):
     """When `status` last changed."""
 
 
-class EvaluationStatus(_Status):
+class EvaluationStatus(StatusPart):
     """How a revision answered the golden set."""
 
     golden: str = Field(max_length=64)
@@ -90,7 +84,7 @@ class EvaluationStatus(_Status):
     """The first questions that failed and why, or why there is no result."""
 
 
-class RevisionStatus(_Status):
+class RevisionStatus(StatusPart):
     """One revision that exists: serving, starting, stopping, or kept as history."""
 
     name: str = Field(max_length=253)
@@ -119,7 +113,7 @@ class RevisionStatus(_Status):
     """Its last evaluation."""
 
 
-class RejectedStatus(_Status):
+class RejectedStatus(StatusPart):
     """A revision that was rolled back."""
 
     revision: int = Field(ge=1, json_schema_extra={"format": "int64"})
@@ -132,7 +126,7 @@ class RejectedStatus(_Status):
     """Why it was rolled back."""
 
 
-class WarmStatus(_Status):
+class WarmStatus(StatusPart):
     """A revision that is kept warm: its replicas stay although it has no traffic any more."""
 
     revision: int = Field(ge=1, json_schema_extra={"format": "int64"})
@@ -141,7 +135,7 @@ class WarmStatus(_Status):
     """A rollback to it before this time takes effect at once."""
 
 
-class StratumStatus(_Status):
+class StratumStatus(StatusPart):
     """What was counted for one metric and prompts of about one length."""
 
     prompt_bytes: str = Field(default="", max_length=16)
@@ -156,7 +150,7 @@ class StratumStatus(_Status):
     """Those of them that were bad."""
 
 
-class MetricStatus(_Status):
+class MetricStatus(StatusPart):
     """What was counted for one metric since the canary's step began."""
 
     name: str = Field(max_length=64)
@@ -173,7 +167,7 @@ class MetricStatus(_Status):
     """The same by prompt length, where the replicas count so: canary and stable are compared within each."""
 
 
-class PromptTokensStatus(_Status):
+class PromptTokensStatus(StatusPart):
     """How many prompt tokens were in the prefix cache, where the engine reports it."""
 
     stable: int = Field(default=0, json_schema_extra={"format": "int64"})
@@ -186,7 +180,7 @@ class PromptTokensStatus(_Status):
     """Those of them that were in the cache."""
 
 
-class AnalysisStatus(_Status):
+class AnalysisStatus(StatusPart):
     """The result of comparing canary and stable revision."""
 
     result: str = Field(max_length=32)
@@ -201,7 +195,7 @@ class AnalysisStatus(_Status):
     """How much of the prompts was cached, where the engine reports it. It does not decide."""
 
 
-class ArmStatus(_Status):
+class ArmStatus(StatusPart):
     """The rollout of one arm."""
 
     name: str = Field(max_length=63)
@@ -232,7 +226,7 @@ class ArmStatus(_Status):
     """The comparison of canary and stable revision, while there is a canary."""
 
 
-class ScaledRuntimeStatus(_Status):
+class ScaledRuntimeStatus(StatusPart):
     """A runtime that autoscaling decides on."""
 
     runtime: str = Field(max_length=64)
@@ -243,7 +237,7 @@ class ScaledRuntimeStatus(_Status):
     """What the autoscaler has learned (JSON), for the next start of the operator."""
 
 
-class ScalingDecisionStatus(_Status):
+class ScalingDecisionStatus(StatusPart):
     """A decision of autoscaling that changed a number of replicas."""
 
     at: str = Field(json_schema_extra={"format": "date-time"})
@@ -264,7 +258,7 @@ class ScalingDecisionStatus(_Status):
     """The numbers that the decision is based on."""
 
 
-class ScalingStatus(_Status):
+class ScalingStatus(StatusPart):
     """What autoscaling decided, with spec.scaling."""
 
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
@@ -277,7 +271,7 @@ class ScalingStatus(_Status):
     """The last ones, newest last."""
 
 
-class Status(_Status):
+class Status(StatusPart):
     """The observed state."""
 
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
@@ -329,84 +323,3 @@ class Status(_Status):
     """What autoscaling decided, with spec.scaling."""
     selector: str = Field(default="", max_length=1024)
     """Label selector of the worker pods, for the scale subresource."""
-
-
-_Part = TypeVar("_Part", bound=_Status)
-
-
-def dump_status(status: Status) -> dict[str, Any]:
-    """Return a status as the API has it.
-
-    >>> dump_status(Status(replicas=1, arms=(ArmStatus(name="main", canary_weight=5),)))["arms"]
-    [{'name': 'main', 'weight': 100, 'canaryWeight': 5}]
-    """
-    return status.model_dump(mode="json", by_alias=True)
-
-
-def read_status(document: object) -> Status:
-    """Return what can be read of a status.
-
-    A status is the operator's own, but another version of it may have written it, or somebody by hand.
-    A row that cannot be read is left out, and a field that cannot be read has its default.
-
-    >>> found = read_status({"arms": [{"name": "main", "stable": 3, "step": "x"}, {"step": 1}], "replicas": "many"})
-    >>> [(arm.name, arm.stable, arm.step) for arm in found.arms], found.replicas
-    ([('main', 3, None)], 0)
-    """
-    try:
-        return Status.model_validate(document)
-    except ValidationError:
-        return _read_part(Status, document) or Status()
-
-
-def _read_part(kind: type[_Part], document: object) -> _Part | None:
-    """Return a part of a status, or None where what it cannot do without is missing."""
-    if not isinstance(document, Mapping):
-        return None
-    found = {
-        field.alias or name: _read_field(kind, name, document[field.alias or name])
-        for name, field in kind.model_fields.items()
-        if (field.alias or name) in document
-    }
-    try:
-        return kind.model_validate(
-            {key: value for key, value in found.items() if value is not None}
-        )
-    except ValidationError:
-        return None
-
-
-def _read_field(kind: type[_Status], name: str, value: object) -> object:
-    """Return the value of a field, or None where it cannot be read."""
-    field = kind.model_fields[name]
-    row = _find_part(field.annotation)
-    if row is None:
-        try:
-            return _make_adapter(kind, name).validate_python(value)
-        except ValidationError:
-            return None
-    if get_origin(field.annotation) is not tuple:
-        return _read_part(row, value)
-    rows = value if isinstance(value, (list, tuple)) else ()
-    read = tuple(part for each in rows if (part := _read_part(row, each)) is not None)
-    return read[-_find_most(field) :]
-
-
-@cache
-def _make_adapter(kind: type[_Status], name: str) -> TypeAdapter[Any]:
-    field = kind.model_fields[name]
-    annotation: Any = field.annotation
-    for each in field.metadata:
-        annotation = Annotated[annotation, each]
-    return TypeAdapter(annotation)
-
-
-def _find_part(annotation: Any) -> type[_Status] | None:  # noqa: ANN401  # because annotations have no type
-    if isinstance(annotation, type):
-        return annotation if issubclass(annotation, _Status) else None
-    return next((part for each in get_args(annotation) if (part := _find_part(each))), None)
-
-
-def _find_most(field: FieldInfo) -> int:
-    """Return how many rows a list may have."""
-    return next((m.max_length for m in field.metadata if hasattr(m, "max_length")), 0)

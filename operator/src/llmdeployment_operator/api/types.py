@@ -29,7 +29,8 @@ from llmdeployment_operator.api.fields import (
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
-from llmdeployment_operator.api.status import Status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import read_status
 
 GROUP = "llmdeployment.dev"
 VERSION = "v1alpha1"

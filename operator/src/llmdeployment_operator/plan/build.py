@@ -109,15 +109,15 @@ def build_plan(
 
 def refuse(generation: int, finding: Finding, previous: Status, now: datetime) -> Plan:
     """Return the plan for a spec that cannot be acted on: to say so."""
-    status = build_refusal(generation, finding, previous, now)
-    if status == previous:
-        return Plan()
-    return Plan(status=status, events=list_events(status, previous))
+    return _report_only(build_refusal(generation, finding, previous, now), previous)
 
 
 def plan_failure(generation: int, finding: Finding, previous: Status, now: datetime) -> Plan:
     """Return the plan after passes that failed: to say so."""
-    status = build_failed_pass(generation, finding, previous, now)
+    return _report_only(build_failed_pass(generation, finding, previous, now), previous)
+
+
+def _report_only(status: Status, previous: Status) -> Plan:
     if status == previous:
         return Plan()
     return Plan(status=status, events=list_events(status, previous))

@@ -21,7 +21,8 @@ from llmdeployment_operator.analysis.counts import (
 )
 from llmdeployment_operator.analysis.sequential_test import Result, Stratum
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
-from llmdeployment_operator.api.status import Status, dump_status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.observed.stats import read_gateway_counts, read_replica_counts

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.world import admitted, sample
 
-from llmdeployment_operator.api.status import Status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.api.types import parse
 
 CONDITION = {

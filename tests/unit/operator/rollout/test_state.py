@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from llmdeployment_operator.api.status import Status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.plan.rollout.state import (
     Rejection,
     RolloutState,

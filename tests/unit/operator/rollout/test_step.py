@@ -9,7 +9,8 @@ from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.analysis.sequential_test import Stratum
 from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
-from llmdeployment_operator.api.status import Status, dump_status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands

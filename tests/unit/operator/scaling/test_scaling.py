@@ -8,7 +8,8 @@ from tests.support.fleet import SCALING, Fleet, fleet
 from tests.support.stories import conditions, message, split
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.api.status import Status, read_status
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState, read_scaling_state
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
