@@ -63,6 +63,14 @@ def test_an_engine_that_refuses_to_start(create: Callable[..., Live]) -> None:
     assert "the flag --bogus is not known" in engine.until_reason("EngineFailed", 300)
 
 
+def test_a_replica_that_computes_wrongly(create: Callable[..., Live]) -> None:
+    engine = create("wrong", engine={"name": "simulated", "args": {"logits-fault": "permute"}})
+    message = engine.until_reason("SelfTestFailed", 300)
+    assert "on pod wrong-" in message
+    assert "The pod is on node" in message
+    assert engine.condition("Available")["status"] == "False"
+
+
 def test_a_model_that_cannot_be_fetched(create: Callable[..., Live]) -> None:
     nobody = [{"name": "HF_ENDPOINT", "value": "http://127.0.0.1:9"}]
     hub = create(

@@ -64,6 +64,11 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.self_tests_failed = Counter(
+            "llmdeployment_self_tests_failed",
+            "Times that replicas of an LLMDeployment began to fail their self-test.",
+            registry=self.registry,
+        )
         self.queue = Gauge(
             "llmdeployment_operator_queue_length",
             "LLMDeployments that wait for a pass.",

@@ -248,6 +248,8 @@ async def _report(
         await _write_status(operator, raw, plan.status)
     for event in plan.events:
         await _post_event(operator, raw, event)
+        if event.reason == Reason.SELF_TEST_FAILED:
+            operator.metrics.self_tests_failed.inc()
     status = plan.status or before
     for record in find_new_decisions(status, before):
         operator.metrics.scaling_decisions.labels(reason=record.reason).inc()

@@ -6,6 +6,7 @@ Ray imports this module on the head node too, to build the application, so it im
 import asyncio
 import logging
 import os
+import random
 from typing import Any
 
 from ray import serve
@@ -22,7 +23,7 @@ from llmdeployment_serving.config import (
     parse,
 )
 from llmdeployment_serving.engine import ASGIApp
-from llmdeployment_serving.errors import ConfigError, EngineDeadError
+from llmdeployment_serving.errors import ConfigError, EngineDeadError, SelfTestError
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
 from llmdeployment_serving.serve_log import list_log_targets, restore_log_targets
 from llmdeployment_serving.start import start_engine
@@ -51,6 +52,7 @@ class Replica:
         self._engine = await start_engine(self._config)
         self._replica_app: ReplicaApp | None = None
         self._user_config: UserConfig | None = None
+        self._fault: str | None = None
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the ASGI application that Ray Serve runs on the replica's port."""
@@ -68,6 +70,7 @@ class Replica:
         self._replica_app.take(self._user_config or UserConfig())
         self._loading = asyncio.create_task(self._replica_app.adapters.run(), name="adapters")
         self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
+        self._tests = asyncio.create_task(self._repeat_self_test(), name="self-test")
         return self._replica_app
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -76,7 +79,7 @@ class Replica:
         Only a replica's first config may fail it. Ray Serve replaces a replica whose `reconfigure` raises, so a bad change would
         end all running replicas at once. Instead the change is refused and logged, and requests for a revision that is missing
         because of it get 503. An adapter that cannot be loaded raises no error; `/stats` reports it. A new replica is ready once
-        it has the adapters that can be loaded.
+        it has the adapters that can be loaded and has passed its self-test. A running one that is off a new reference ends.
         """
         try:
             config = parse(UserConfig, user_config)
@@ -91,11 +94,35 @@ class Replica:
             self._replica_app.take(config)
             if is_first:
                 await self._replica_app.adapters.wait_until_settled()
+                await self._replica_app.self_test.run(config.self_test)
+            else:
+                self._compare(config)
 
     def check_health(self) -> None:
-        """Raise `EngineDeadError` if the engine is dead."""
-        if reason := self._engine.find_failure():
+        """Raise `EngineDeadError` if the engine is dead or computes wrongly."""
+        if reason := self._find_failure():
             raise EngineDeadError(reason)
+
+    def _find_failure(self) -> str | None:
+        return self._fault or self._engine.find_failure()
+
+    def _compare(self, config: UserConfig) -> None:
+        if self._replica_app is not None:
+            try:
+                self._replica_app.self_test.compare(config.self_test)
+            except SelfTestError as error:
+                self._fault = str(error)
+
+    async def _repeat_self_test(self) -> None:
+        """Test again and again, since an accelerator may begin to compute wrongly; replicas do so at different times."""
+        while True:
+            config = (self._user_config or UserConfig()).self_test
+            await asyncio.sleep(config.period_seconds * random.uniform(0.9, 1.1))  # noqa: S311  # because it is no secret  # why: the period
+            if self._replica_app is not None and self._user_config is not None:
+                try:
+                    await self._replica_app.self_test.run(self._user_config.self_test)
+                except SelfTestError as error:
+                    self._fault = str(error)
 
     async def _exit_when_dead(self) -> None:
         """End the process soon after its engine.
@@ -103,10 +130,10 @@ class Replica:
         Ray drains a replica that only fails its health checks for 30 s before it replaces it. It replaces a dead process at once,
         and the closed port refuses connections, which every load balancer understands.
         """
-        while (reason := self._engine.find_failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
+        while (reason := self._find_failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
             await asyncio.sleep(_watch_interval_seconds)  # why: the interval of a watch without end
         logger.error(
-            "the engine is dead, so this replica ends and Ray starts a new one: %s", reason
+            "the engine is dead or wrong, so this replica ends and Ray starts a new one: %s", reason
         )
         await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)  # why: errors are sent first
         self._engine.shutdown()

@@ -24,6 +24,7 @@ from llmdeployment_serving.model_names import (
     make_renaming_send,
 )
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
+from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.stats import (
     RevisionStats,
     build_stats,
@@ -58,6 +59,7 @@ class ReplicaApp:
         self._revisions: dict[str, RevisionStats] = {}
         self.user_config = UserConfig()
         self.adapters = Adapters(engine)
+        self.self_test = SelfTest(engine)
 
     def take(self, config: UserConfig) -> None:
         """Take new revisions; requests in progress keep theirs."""
@@ -117,6 +119,7 @@ class ReplicaApp:
             self._engine.take_snapshot(),
             self._revisions,
             in_flight=self._in_flight,
+            self_test=self.self_test.describe(),
         )
 
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:

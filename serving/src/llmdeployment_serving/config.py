@@ -181,10 +181,23 @@ class RevisionConfig(_Strict):
     adapters: tuple[AdapterConfig, ...] = Field(default=(), max_length=16)
 
 
+class SelfTestConfig(_Strict):
+    """How a replica shows that it computes right; see `self_test`."""
+
+    enabled: bool = True
+    reference: float | None = None
+    """Nats per token that the operator knows of; None until it does."""
+    reference_from: Literal["Transformers", "FirstReplica"] = "Transformers"
+    """Where the reference comes from, or should come from if there is none yet."""
+    period_seconds: int = Field(default=21_600, ge=60)
+    """Seconds between two tests of a running replica."""
+
+
 class UserConfig(_Strict):
     """The configuration that may change while a replica runs."""
 
     revisions: dict[RevisionNumber, RevisionConfig] = Field(default_factory=dict)
+    self_test: SelfTestConfig = SelfTestConfig()
 
     def find_newest(self) -> str | None:
         """Return the highest revision number, or None if there is none."""

@@ -1,8 +1,9 @@
 """The interface of an engine; `engine_vllm`, `engine_simulated` and `engine_external` implement it."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
+from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot
 
 Scope = MutableMapping[str, Any]
@@ -26,6 +27,12 @@ class Engine(Protocol):
 
     def render_metrics(self) -> bytes:
         """Return the engine's own metrics in Prometheus' text format."""
+
+    async def score(self, text: str) -> Score | None:
+        """Return the log-likelihoods of a text's tokens, as many as the model's context holds; None if this engine scores no text."""
+
+    async def compute_reference(self, tokens: Sequence[int]) -> float | None:
+        """Return the mean log-likelihood per token that is right, in nats; None if nobody but the engine itself could tell."""
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Load the LoRA adapter in folder `path`, for requests with the model `name`; only after `build_app`.

@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ from llmdeployment_serving.errors import (
     send_error,
 )
 from llmdeployment_serving.prompts import apply_prompt
+from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
 
 logger = logging.getLogger(__name__)
@@ -97,6 +98,14 @@ class ExternalEngine:
     def render_metrics(self) -> bytes:
         """Return nothing: the replica's own metrics are complete."""
         return b""
+
+    async def score(self, _text: str) -> Score | None:
+        """Return None: what an API elsewhere computes is its owner's."""
+        return None
+
+    async def compute_reference(self, _tokens: Sequence[int]) -> float | None:
+        """Return None."""
+        return None
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Raise `AdapterError`: this replica cannot change the model of an API."""

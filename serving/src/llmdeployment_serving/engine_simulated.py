@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections import abc
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import Path
@@ -20,6 +21,7 @@ from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp
 from llmdeployment_serving.errors import AdapterError, ConfigError, build_openai_error
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
+from llmdeployment_serving.score import Score
 from llmdeployment_serving.simulated_api import (
     BadRequestError,
     Reply,
@@ -27,6 +29,7 @@ from llmdeployment_serving.simulated_api import (
     render_chunks,
     render_whole,
 )
+from llmdeployment_serving.simulated_logits import score_words
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
 
 ADAPTER_SECONDS = 0.2
@@ -87,6 +90,16 @@ class SimulatedEngine:
     def render_metrics(self) -> bytes:
         """Return nothing: the replica's own metrics are complete."""
         return b""
+
+    async def score(self, text: str) -> Score:
+        """Return the score by a model of how often each word is in the text itself, with the fault of `logits-fault`."""
+        words = text.split()
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
+        return score_words([numbers[word] for word in words], self._batch.rates.logits_fault)
+
+    async def compute_reference(self, tokens: abc.Sequence[int]) -> float:
+        """Return the same without a fault."""
+        return score_words(tokens).mean
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Accept any folder as an adapter; answers of `name` show it in the mark."""

@@ -10,6 +10,8 @@ import logging
 import os
 import re
 import shutil
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -24,7 +26,9 @@ from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed
 from vllm.entrypoints.openai.models.serving import OpenAIServingModels
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
+from vllm.inputs import tokens_input
 from vllm.platforms import current_platform
+from vllm.sampling_params import SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -32,11 +36,13 @@ from vllm.v1.metrics.prometheus import get_prometheus_registry
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
-from llmdeployment_serving.errors import AdapterError, ConfigError
+from llmdeployment_serving.errors import AdapterError, ConfigError, SelfTestError
 from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_names import make_renaming_send
 from llmdeployment_serving.output import find_first_error, watch_output
+from llmdeployment_serving.reference import compute_reference, explain_absence
+from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot
 
 logger = logging.getLogger(__name__)
@@ -132,15 +138,18 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
             cause = find_first_error(lines) or str(error)
             raise ConfigError(f"vLLM could not start: {cause}") from error
     await engine.reset_mm_cache()
-    return VllmEngine(engine, args)
+    return VllmEngine(engine, args, tuple(config.engine.args))
 
 
 class VllmEngine:
     """A running vLLM engine."""
 
-    def __init__(self, engine: AsyncLLM, args: argparse.Namespace) -> None:
+    def __init__(
+        self, engine: AsyncLLM, args: argparse.Namespace, user_flags: tuple[str, ...] = ()
+    ) -> None:
         self._engine = engine
         self._args = args
+        self._user_flags = user_flags
         self._models: OpenAIServingModels | None = None
 
     async def build_app(self) -> ASGIApp:
@@ -179,6 +188,41 @@ class VllmEngine:
     def render_metrics(self) -> bytes:
         """Return vLLM's metrics."""
         return generate_latest(get_prometheus_registry())
+
+    async def score(self, text: str) -> Score | None:
+        """Return what the engine gives the tokens of a prompt; None without a tokenizer, or for a model that generates nothing.
+
+        Raises:
+            SelfTestError: the engine cannot do it.
+        """
+        tasks = await self._engine.get_supported_tasks()
+        if "generate" not in tasks or self._args.skip_tokenizer_init:
+            return None
+        room = self._engine.model_config.max_model_len - 1
+        tokens = self._engine.get_tokenizer().encode(text)[:room]
+        if len(tokens) < 2:  # noqa: PLR2004  # because the first token has no probability
+            return None
+        asked = SamplingParams(prompt_logprobs=0, max_tokens=1, temperature=0.0, detokenize=False)
+        prompt = tokens_input(tokens)
+        try:
+            async for answer in self._engine.generate(prompt, asked, f"self-test-{uuid.uuid4()}"):
+                rows = answer.prompt_logprobs
+        except Exception as error:
+            raise SelfTestError(f"the engine says {error}") from error
+        found = (rows[place][token].logprob for place, token in enumerate(tokens) if place)
+        return Score(tuple(tokens), tuple(found))
+
+    async def compute_reference(self, tokens: Sequence[int]) -> float | None:
+        """Return the score by transformers in float32, or None where it cannot be had."""
+        folder = Path(self._args.model)
+        why = explain_absence(folder, self._user_flags)
+        if why is None:
+            try:
+                return await asyncio.to_thread(compute_reference, folder, tokens)
+            except Exception as error:  # noqa: BLE001  # because transformers may fail at a model in any way
+                why = f"transformers says {type(error).__name__}: {error}"
+        logger.info("self-test: the first replica's score is the reference, because %s", why)
+        return None
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Load an adapter into every process of the engine.

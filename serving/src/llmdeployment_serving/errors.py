@@ -5,6 +5,7 @@
     |- FetchError            the model's files could not be downloaded
     |- AdapterError          a LoRA adapter cannot be loaded; everything else works
     |- EngineDeadError       the engine stopped; only a new replica helps
+    |- SelfTestError         the replica computes wrongly
     `- AnswerCutError        an answer that had begun cannot be finished
 
 The message of each is exactly one line, because users see only one line: the last line of the traceback that Ray Serve keeps
@@ -55,6 +56,10 @@ class AdapterError(ServingError):
 
 class EngineDeadError(ServingError):
     """The engine no longer answers."""
+
+
+class SelfTestError(ServingError):
+    """The replica computes something else than the model does."""
 
 
 class AnswerCutError(ServingError):

@@ -193,6 +193,15 @@ def read_memory_limit(root: Path = Path("/sys/fs/cgroup")) -> int | None:
     return None
 
 
+def read_memory_use(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the bytes that this pod's processes use without the page cache, or None if its cgroup (v2) does not tell."""
+    try:
+        lines = (root / "memory.stat").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("anon "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
 def _build_own_address(environment: Mapping[str, str]) -> list[str]:
     # why: Ray finds its own address by a route to the internet; without one it uses 127.0.0.1.
     address = environment.get("POD_IP")

@@ -18,6 +18,7 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
         app.take(user)
         loading = asyncio.create_task(app.adapters.run(), name="adapters")
         await app.adapters.wait_until_settled()
+        await app.self_test.run(user.self_test)
         settings = uvicorn.Config(
             app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
         )

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from llmdeployment_serving.config import FlagValue
 from llmdeployment_serving.errors import ConfigError
+from llmdeployment_serving.simulated_logits import FAULTS
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class Rates:
     """Percent of requests that end in a 500, for rollouts that must fail."""
     fail_start: str = ""
     """If not empty, the engine refuses to start with this message."""
+    logits_fault: str = ""
+    """`scale`, `permute` or `nan`: what is wrong with the logits of the self-test, for rollouts that must fail."""
     seed: int = 0
 
     def step_seconds(self, running: int, prompt_tokens: int) -> float:
@@ -73,6 +76,9 @@ def parse_rates(args: dict[str, FlagValue]) -> Rates:
         except ValueError:
             raise ConfigError(f"engine flag {flag}: {value!r} is not a number") from None
     rates = Rates(**values)  # type: ignore[arg-type]  # because each value has its default's type
+    if rates.logits_fault not in FAULTS:
+        known = ", ".join(fault for fault in FAULTS if fault)
+        raise ConfigError(f"engine flag logits-fault: {rates.logits_fault!r} is none of {known}")
     positive = (
         rates.prefill_tokens_per_second,
         rates.decode_tokens_per_second,

@@ -145,9 +145,10 @@ def build_stats(
     revisions: dict[str, RevisionStats],
     *,
     in_flight: int = 0,
+    self_test: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the body of `/stats`."""
-    return {
+    found = {
         "engine": engine,
         "model": model,
         "inFlight": in_flight,
@@ -159,6 +160,7 @@ def build_stats(
         "histograms": snapshot.histograms,
         "revisions": {number: stats.as_json() for number, stats in revisions.items()},
     }
+    return found if self_test is None else {**found, "selfTest": self_test}
 
 
 def render_metrics(document: dict[str, Any]) -> bytes:
@@ -186,6 +188,15 @@ class _Document(Collector):
             gauge = GaugeMetricFamily(f"llmdeployment_{name}", text, labels=["engine", "model"])
             gauge.add_metric(labels, document[key])
             yield gauge
+        for key, said in (("score", "score"), ("reference", "reference")):
+            if key in (tested := document.get("selfTest", {})):
+                gauge = GaugeMetricFamily(
+                    f"llmdeployment_self_test_{said}_nats",
+                    "Mean log-likelihood per token of the self-test's text.",
+                    labels=["engine", "model"],
+                )
+                gauge.add_metric(labels, tested[key])
+                yield gauge
         for key, name in (("promptTokens", "prompt"), ("generationTokens", "generation")):
             tokens = CounterMetricFamily(
                 f"llmdeployment_{name}_tokens", f"Tokens of {name}.", labels=["engine", "model"]

@@ -34,6 +34,10 @@ REFUSED = {
         "spec: {arms: [{name: a, weight: 100, overrides: {model: {servedName: b}}}]}",
         'unknown field "spec.arms[0].overrides.model.servedName"',
     ),
+    "an arm with a self-test of its own": (
+        "spec: {arms: [{name: a, weight: 100, overrides: {engine: {selfTest: {enabled: false}}}}]}",
+        'unknown field "spec.arms[0].overrides.engine.selfTest"',
+    ),
     "an arm with a flag that cannot be set": (
         "spec: {arms: [{name: a, weight: 100, overrides: {engine: {args: {port: 1}}}}]}",
         "cannot contain port, because the operator sets it.",

@@ -20,6 +20,8 @@ from tests.support.lora import write_adapter
 from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
 from tests.support.stats_contract import check
 
+from llmdeployment_serving.self_test import TOLERANCE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -103,6 +105,12 @@ def client(vllm_runtime: RayRuntime) -> Iterator[openai.OpenAI]:
 def ask(client: openai.OpenAI, revision: str) -> Any:
     headers = {"x-llm-revision": revision}
     return client.chat.completions.create(model="chat", messages=FRANCE, extra_headers=headers)
+
+
+def test_right_logits_are_those_of_transformers_in_float32(vllm_runtime: RayRuntime) -> None:
+    found = vllm_runtime.stats()["selfTest"]
+    assert found["referenceFrom"] == "Transformers"
+    assert abs(found["score"] - found["reference"]) < TOLERANCE / 5
 
 
 def test_the_model_knows_the_capital_of_france(client: openai.OpenAI) -> None:

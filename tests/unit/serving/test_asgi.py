@@ -13,7 +13,10 @@ from llmdeployment_serving.stats import EngineSnapshot
 from llmdeployment_serving.usage import Usage, find_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from llmdeployment_serving.engine import ASGIApp, Message, Receive, Scope, Send
+    from llmdeployment_serving.score import Score
 
 
 class Idle:
@@ -33,6 +36,12 @@ class Idle:
 
     def render_metrics(self) -> bytes:
         return b""
+
+    async def score(self, text: str) -> Score | None:
+        raise AssertionError(f"no test here scores a text: {text}")
+
+    async def compute_reference(self, tokens: Sequence[int]) -> float | None:
+        raise AssertionError(f"no test here scores a text: {tokens}")
 
     async def load_adapter(self, name: str, path: str) -> None:
         raise AssertionError(f"no test here has an adapter: {name} in {path}")

@@ -28,6 +28,8 @@ ARMS = cel(
 )
 SERVED_NAME = "overrides cannot contain model.servedName, because clients send the same name to every arm. Remove it."
 
+SELF_TEST = "overrides cannot contain engine.selfTest, which is for all arms. Set it in spec."
+
 
 class ArmSpec(Model):
     """One arm. It has the template fields of the spec, except those that it overrides."""
@@ -52,6 +54,9 @@ class ArmSpec(Model):
         model = self.overrides.get("model")
         if isinstance(model, dict) and "servedName" in model:
             raise ValueError(SERVED_NAME)
+        engine = self.overrides.get("engine")
+        if isinstance(engine, dict) and "selfTest" in engine:
+            raise ValueError(SELF_TEST)
         return self
 
 
@@ -96,6 +101,7 @@ def build_overrides_schema(spec: dict[str, Any]) -> dict[str, Any]:
     fields = spec["properties"].items()
     properties = {name: _make_partial(node) for name, node in fields if name in _OVERRIDABLE}
     del properties["model"]["properties"]["servedName"]
+    del properties["engine"]["properties"]["selfTest"]
     return {"type": "object", "properties": properties}
 
 

@@ -84,6 +84,26 @@ class EvaluationStatus(StatusPart):
     """The first questions that failed and why, or why there is no result."""
 
 
+class ReplicaSelfTestStatus(StatusPart):
+    """The self-test of one replica."""
+
+    pod: str = Field(max_length=253)
+    """Its pod."""
+    score: str = Field(max_length=16)
+    """The mean log-likelihood per token of the built-in text, in nats."""
+
+
+class SelfTestStatus(StatusPart):
+    """What the replicas of a revision are held to, and what they score; docs/serving.md explains it."""
+
+    reference: str = Field(max_length=16)
+    """What a score may be away from by 0.05 nats."""
+    reference_from: Literal["Transformers", "FirstReplica"]
+    """Where the reference comes from."""
+    replicas: Annotated[tuple[ReplicaSelfTestStatus, ...], Field(max_length=32)] = ()
+    """The scores of ready replicas, of at most 32."""
+
+
 class RevisionStatus(StatusPart):
     """One revision that exists: serving, starting, stopping, or kept as history."""
 
@@ -111,6 +131,8 @@ class RevisionStatus(StatusPart):
     """When it last became the stable revision of an arm."""
     evaluation: EvaluationStatus | None = None
     """Its last evaluation."""
+    self_test: SelfTestStatus | None = None
+    """The self-test of its replicas."""
 
 
 class RejectedStatus(StatusPart):

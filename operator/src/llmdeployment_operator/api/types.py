@@ -29,6 +29,7 @@ from llmdeployment_operator.api.fields import (
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
+from llmdeployment_operator.api.self_test import SelfTestSpec
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import read_status
 
@@ -80,6 +81,8 @@ class EngineSpec(Model):
         ),
     ] = ()
     """Environment of the worker's container."""
+    self_test: SelfTestSpec | None = None
+    """How replicas show that they compute right. Default: they are tested, with the defaults of these fields."""
 
     @field_validator("args")
     @classmethod

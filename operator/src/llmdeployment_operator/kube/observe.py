@@ -36,12 +36,14 @@ from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
+from llmdeployment_operator.plan.observed.self_test import find_runtimes_to_test
 from llmdeployment_operator.plan.observed.stats import (
     read_adapters,
     read_gateway,
     read_gateway_counts,
     read_replica_counts,
     read_sample,
+    read_self_test,
 )
 
 
@@ -200,7 +202,7 @@ async def _get(
 def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str, Target]:
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
-    All replicas are asked for a comparison and for autoscaling, else those whose adapters are awaited.
+    All replicas are asked for a comparison and for autoscaling, else those whose adapters are awaited or whose self-test is not known.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
     found = [
@@ -209,6 +211,7 @@ def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str,
     gateways = (pod for pod in select_pods(cluster, "gateway") if is_ready(pod))
     found += [Target(_uid(pod), _ip(pod), names.AGENT_PORT) for pod in gateways]
     asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
+    asked |= find_runtimes_to_test(deployment, cluster)
     scales = deployment.spec.scaling is not None
     everyone = scales or _compares(deployment, cluster)
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
@@ -245,6 +248,11 @@ async def _add_answers(
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
         capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),
         adapters={pod["metadata"]["name"]: read_adapters(said[_uid(pod)]) for pod in workers},
+        self_tests={
+            pod["metadata"]["name"]: report
+            for pod in workers
+            if (report := read_self_test(said[_uid(pod)])) is not None
+        },
         fresh=_fresh(clients, deployment, cluster, counted, routed),
     )
 

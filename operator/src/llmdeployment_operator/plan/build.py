@@ -149,6 +149,7 @@ def _build_status(
         decision.needs,
         decision.scaling.wanted.total,
         said,
+        decision.references,
     )
     return build_status(deployment, report, cluster, now)
 

@@ -1,5 +1,6 @@
 """What a pass knows, and whom it has asked: a Ray head is sent a secret, so its labels alone are not believed."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,12 @@ class Deployed:
     def child(self, kind: str) -> Object:
         return next(o for (k, _), o in self.world.cluster.children.items() if k == kind)
 
+    def know_self_test(self, said: Object) -> None:
+        """Let the status have this `selfTest` of the revision."""
+        status = copy.deepcopy(self.world.status)
+        status["revisions"][0]["selfTest"] = said
+        self.world.raw["status"] = status
+
     async def targets(self) -> dict[str, Target]:
         asked: Any = Asked()
         clients = Clients(
@@ -103,6 +110,14 @@ async def test_a_gateway_is_asked_and_a_replica_only_where_somebody_uses_what_it
     deployed = Deployed(monkeypatch)
     deployed.add_pod("gateway", "gateway-0", None)
     deployed.add_pod("worker", "worker-0", None)
+    said = {
+        "reference": "-2.9000",
+        "referenceFrom": "Transformers",
+        "replicas": [{"pod": "worker-0", "score": "-2.901"}],
+    }
+    deployed.know_self_test(said | {"replicas": []})
+    assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
+    deployed.know_self_test(said)
     targets = await deployed.targets()
     assert targets.keys() == {"gateway-0"}
     assert targets["gateway-0"].port == names.AGENT_PORT

@@ -55,6 +55,9 @@ class Reason(StrEnum):
     """Replicas are loading the model."""
     ENGINE_FAILED = "EngineFailed"
     """A replica could not start its engine; the message is the engine's own. Usually an engine flag or a model path."""
+    SELF_TEST_FAILED = "SelfTestFailed"
+    """A replica computes wrongly and gets no requests; the message has its pod, its node and both scores. Usually an accelerator, a kernel
+    for this CPU, or an engine flag."""
     ADAPTER_FAILED = "AdapterFailed"
     """Replicas cannot load an adapter; the message says which, and why. Correct spec.model.adapters, or put the files there."""
     STARTING_GATEWAY = "StartingGateway"

@@ -44,6 +44,8 @@ def extract_template(deployment: LLMDeployment) -> dict[str, Any]:
         mode="json",
         by_alias=True,
         include=set(TEMPLATE_FIELDS),
+        # A policy: it is told to running replicas.
+        exclude={"engine": {"self_test"}},
         exclude_defaults=True,
         exclude_none=True,
     )

@@ -25,6 +25,11 @@ from llmdeployment_operator.plan.desired.evaluation_job import plan_evaluations
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import build_serve_config, count_attempt
 from llmdeployment_operator.plan.observed.readiness import count_live_workers
+from llmdeployment_operator.plan.observed.self_test import (
+    Reference,
+    build_settings,
+    find_references,
+)
 from llmdeployment_operator.plan.resources.runtime import render_runtime
 from llmdeployment_operator.plan.rollout.arms import (
     Arms,
@@ -50,6 +55,7 @@ class DesiredState:
         needs: replicas by runtime.
         puts: what each runtime's Serve should run.
         scaling: how many replicas the requests need, and why.
+        references: what the self-tests are held to, by runtime.
     """
 
     arms: Arms
@@ -59,6 +65,7 @@ class DesiredState:
     needs: Mapping[str, int]
     puts: Mapping[str, dict[str, Any]]
     scaling: ScalingPlan
+    references: Mapping[str, Reference]
 
     def revision(self, number: int) -> Revision:
         """Return the revision of a number that is kept."""
@@ -93,8 +100,9 @@ def decide_desired_state(
         gone = find_surplus(revisions, in_use, deployment.spec.revision_history_limit)
         kept = tuple(r for r in revisions if r not in gone)
     needs = count_needs(arms, kept, wanted)
+    references = find_references(deployment, cluster, (r.runtime for r in kept))
     puts = {
-        runtime: _build_put(deployment, kept, runtime, cluster, need, now)
+        runtime: _build_put(deployment, kept, runtime, cluster, need, references.get(runtime), now)
         for runtime, need in needs.items()
         if not is_external(runtime)
     }
@@ -111,7 +119,9 @@ def decide_desired_state(
     made, left = plan_evaluations(deployment, arms, cluster, settings)
     objects = build_children(deployment, kept, intents, following, settings, gateways, made)
     objects = [*objects, *left]
-    return DesiredState(arms, kept, following, objects, needs, puts, scaling.with_needs(needs))
+    return DesiredState(
+        arms, kept, following, objects, needs, puts, scaling.with_needs(needs), references
+    )
 
 
 def _find_targets(
@@ -135,18 +145,20 @@ def _find_targets(
     return targets, revisions
 
 
-def _build_put(
+def _build_put(  # because it is one call with all that it needs
     deployment: LLMDeployment,
     revisions: tuple[Revision, ...],
     runtime: str,
     cluster: ClusterState,
     replicas: int,
+    reference: Reference | None,
     now: datetime,
 ) -> dict[str, Any]:
     carried = tuple(r for r in revisions if r.runtime == runtime)
     state = cluster.serve.get(runtime)
     attempt = count_attempt(state, now.timestamp()) if state is not None else 0
-    return build_serve_config(deployment, carried, replicas, attempt)
+    self_test = build_settings(deployment, reference)
+    return build_serve_config(deployment, carried, replicas, attempt, self_test)
 
 
 def _count_pods(cluster: ClusterState, runtime: str, replicas: int) -> int:

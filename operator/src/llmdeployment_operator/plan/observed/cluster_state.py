@@ -34,6 +34,19 @@ class GatewayState:
 
 
 @dataclass(frozen=True)
+class SelfTestReport:
+    """What a replica says of its self-test.
+
+    Attributes:
+        score: mean log-likelihood per token, in nats.
+        computed: the reference that it computed with transformers; None if it did not.
+    """
+
+    score: float
+    computed: float | None = None
+
+
+@dataclass(frozen=True)
 class ClusterState:
     """One look at the cluster.
 
@@ -51,6 +64,7 @@ class ClusterState:
         missing_config_maps: names of ConfigMaps the spec refers to that do not exist.
         capacity: extended resources of the cluster; empty when nothing waits for one and no runtime is about to be made.
         adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
+        self_tests: what replicas say of their self-tests, by pod; of those that had to be asked.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
         samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
@@ -70,6 +84,7 @@ class ClusterState:
     missing_config_maps: frozenset[str] = frozenset()
     capacity: Mapping[str, Capacity] = field(default_factory=dict)
     adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
+    self_tests: Mapping[str, SelfTestReport] = field(default_factory=dict)
     fresh: RevisionCounts = field(default_factory=dict)
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     scaling: ScalingState | None = None

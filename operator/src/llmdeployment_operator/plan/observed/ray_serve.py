@@ -4,6 +4,7 @@ Source: `ServeDeploySchema` in `ray/serve/schema.py`, Ray 2.60; measured facts i
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,11 @@ def extract_last_line(text: str) -> str:
 
 
 def build_serve_config(
-    deployment: LLMDeployment, on_runtime: tuple[Revision, ...], replicas: int, attempt: int = 0
+    deployment: LLMDeployment,
+    on_runtime: tuple[Revision, ...],
+    replicas: int,
+    attempt: int = 0,
+    self_test: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the body of the PUT for a runtime that carries these revisions.
 
@@ -98,12 +103,18 @@ def build_serve_config(
         replicas: how many are wanted; of none there are no pods.
         attempt: how often the same configuration failed before. It hides in an option that matters to nobody,
             since an identical declaration is not tried again.
+        self_test: how the replicas test themselves, if not as they do by themselves (`self_test.build_settings`).
     """
+    user_config: dict[str, Any] = {
+        "revisions": {str(r.number): _build_user_config(r) for r in on_runtime}
+    }
+    if self_test:
+        user_config["selfTest"] = dict(self_test)
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,
         # Serve takes no 0: without a pod to be in, the one stays an intention.
         "num_replicas": max(1, replicas),
-        "user_config": {"revisions": {str(r.number): _build_user_config(r) for r in on_runtime}},
+        "user_config": user_config,
     }
     if attempt:
         replica["health_check_timeout_s"] = round(

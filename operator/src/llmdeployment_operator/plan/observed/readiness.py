@@ -1,5 +1,7 @@
 """How far a runtime and the gateway are, as a chain of small checks: the first that finds something names the stage."""
 
+import re
+
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.external import check_external, is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object
@@ -15,6 +17,7 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 
 _FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
+_SELF_TEST = re.compile(r"(?P<sentence>the self-test failed on pod (?P<pod>[^:\s]+):.*)")
 _NO_PLACE = frozenset({Reason.WAITING_FOR_GPU, Reason.UNSCHEDULABLE, Reason.FAILED_CREATE})
 
 
@@ -59,6 +62,7 @@ def check_runtime(cluster: ClusterState, runtime: str, replicas: int) -> Finding
         _check_head(cluster, runtime)
         or check_pods(select_pods(cluster, "worker", runtime), cluster.capacity)
         or _check_creation(cluster, runtime)
+        or _check_self_test(cluster, runtime)
         or _check_serve(cluster.serve.get(runtime))
         or _describe_loading(cluster, runtime, ready, replicas)
     )
@@ -130,6 +134,27 @@ def _check_head(cluster: ClusterState, runtime: str) -> Finding | None:
             read_time(heads[0]["metadata"].get("creationTimestamp")),
         )
     return None
+
+
+def _check_self_test(cluster: ClusterState, runtime: str) -> Finding | None:
+    """Return which replica computes wrongly; Ray Serve has the message of its self-test."""
+    state = cluster.serve.get(runtime)
+    found = _SELF_TEST.search(state.message) if state is not None else None
+    if found is None:
+        return None
+    pods = select_pods(cluster, "worker", runtime)
+    # A long name is cut in the container.
+    mine = next((p for p in pods if p["metadata"]["name"].startswith(found["pod"])), {})
+    node = mine.get("spec", {}).get("nodeName")
+    text = join_sentences(
+        f"A replica computes wrongly and gets no requests. It says: {found['sentence']}",
+        f"The pod is on node {node}. Check its accelerator or CPU, and delete the pod to try another node."
+        if node
+        else "",
+        "If all replicas say so, correct spec.engine.args or the image. "
+        "spec.engine.selfTest.enabled: false serves without the test.",
+    )
+    return Finding(Reason.SELF_TEST_FAILED, text)
 
 
 def _check_serve(state: ServeState | None) -> Finding | None:

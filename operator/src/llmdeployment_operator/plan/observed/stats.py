@@ -19,7 +19,10 @@ from llmdeployment_operator.analysis.counts import (
 )
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, ReplicaSample
-from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+from llmdeployment_operator.plan.observed.cluster_state import GatewayState, SelfTestReport
+
+_LOWEST_SCORE = 1e4
+"""vLLM's lowest log-likelihood is -9,999."""
 
 
 def read_sample(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
@@ -75,6 +78,25 @@ def read_adapters(stats: Mapping[str, Any]) -> dict[int, dict[str, str]]:
         }
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
+
+
+def read_self_test(stats: Mapping[str, Any]) -> SelfTestReport | None:
+    """Return what a replica's `/stats` say of its self-test; None if there was none, or if they are not what they should be.
+
+    >>> read_self_test({"selfTest": {"score": -2.9, "reference": -2.91, "referenceFrom": "Transformers"}})
+    SelfTestReport(score=-2.9, computed=-2.91)
+    >>> read_self_test({"selfTest": {"score": -2.9}}), read_self_test({})
+    (SelfTestReport(score=-2.9, computed=None), None)
+    """
+    try:
+        row = stats["selfTest"]
+        computed = row.get("referenceFrom") == "Transformers"
+        found = SelfTestReport(
+            _require_score(row["score"]), _require_score(row["reference"]) if computed else None
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return None
+    return found
 
 
 def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
@@ -154,6 +176,12 @@ def _sum_buckets(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[int, ...
         counts = [_require_count(count) for _, count in buckets]
         found = [before + count for before, count in zip(found, counts, strict=True)]
     return tuple(found)
+
+
+def _require_score(value: object) -> float:
+    if not isinstance(value, int | float) or not -_LOWEST_SCORE < value <= 0:
+        raise ValueError(f"{value!r} is not a mean log-likelihood")
+    return float(value)
 
 
 def _require_count(value: object) -> int:

@@ -20,6 +20,7 @@ from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.routes import BUCKETS, Route, measure_widths
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_ready
+from llmdeployment_operator.plan.observed.self_test import Reference, build_self_test_status
 from llmdeployment_operator.plan.rollout.arms import Arms
 from llmdeployment_operator.plan.rollout.gate import build_evaluation_status
 from llmdeployment_operator.plan.rollout.state import build_arm_status
@@ -39,6 +40,7 @@ class StatusReport:
     needs: Mapping[str, int]
     replicas: int
     scaling: ScalingReport
+    references: Mapping[str, Reference]
 
     @property
     def stable(self) -> tuple[Revision, ...]:
@@ -175,4 +177,7 @@ def _build_revision(
         first_ready_at=first,
         promoted_at=promoted,
         evaluation=build_evaluation_status(deployment, cluster, number),
+        self_test=build_self_test_status(
+            cluster, revision.runtime, report.references.get(revision.runtime), before
+        ),
     )
