@@ -1,6 +1,8 @@
 """A replica without Ray: the same engine and application in uvicorn, for tests, measurements and small machines."""
 
 import asyncio
+import signal
+import sys
 
 import uvicorn
 
@@ -12,6 +14,8 @@ from llmdeployment_serving.start import start_engine
 async def serve_plain(config: ServingConfig, user_config: object, host: str, port: int) -> None:
     """Serve until SIGTERM, then finish the streams in progress."""
     user = parse(UserConfig, user_config)
+    # uvicorn stops at SIGTERM, then sends it again to the handler before its own. The default one would leave the engine's processes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     engine = await start_engine(config)
     try:
         app = ReplicaApp(config, engine, await engine.build_app())
