@@ -32,8 +32,6 @@ _SERVER = (
     "check inter 2s fastinter 200ms downinter 500ms fall 3 rise 1 "
     "observe layer4 error-limit 1 on-error mark-down"
 )
-QUEUE_SECONDS = 60
-"""Seconds that a request waits while all replicas have as many requests as they take at once."""
 
 _KEY_TABLE = """
 # Requests under way, by the hash of their API key.
@@ -60,7 +58,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         grace=settings.grace_seconds,
         hard_stop=HARD_STOP_SECONDS,
         longest=LONGEST_SECONDS,
-        queue=QUEUE_SECONDS,
+        queue=settings.queue_seconds,
         buffer_bytes=BODY_BUFFER_BYTES if reads_bodies else BUFFER_BYTES,
         load_body=_build_body_directive(settings.run_dir) if reads_bodies else "",
         unit=assignment.build_rules(keys),
@@ -126,6 +124,19 @@ def _build_key_limit(requests: int | None) -> tuple[str, ...]:
     )
 
 
+def _build_queue_refusal(requests: int) -> str:
+    """Return the rule for a request that finds too many waiting; those that leave the hold together are let in."""
+    refusal = (
+        f'{{"error": {{"message": "{requests} requests wait for a replica already, which is the limit. Send the request again later.", '
+        '"type": "rate_limit_error", "param": null, "code": "queue_full"}}'
+    )
+    when = f"if {{ queue ge {requests} }} !{{ req.hdr(x-llm-deadline) -m found }}"
+    return (
+        "    http-request return status 429 content-type application/json "
+        f"string '{refusal}' hdr retry-after 1 {when}"
+    )
+
+
 def _build_backend(settings: Settings, name: str, servers: Iterable[Address]) -> str:
     options = build_server_options(settings.replica_requests)
     rows = "".join(f"    server {each.server} {each.text} {options}\n" for each in sorted(servers))
@@ -136,5 +147,6 @@ backend {name}
     http-check send meth GET uri /health
     http-check expect status 200
     timeout check 5s
+{_build_queue_refusal(settings.queue_requests)}
 {rows}    server hold unix@{settings.run_dir}/hold.sock backup
 """

@@ -16,6 +16,10 @@ SOURCE_CONNECTIONS = 4000
 """Connections from one address: half of what a pod takes, so that nobody takes all."""
 
 
+QUEUE_REQUESTS, QUEUE_SECONDS = 1000, 60
+"""Requests that wait while all replicas have as many as they take at once, and seconds that each may wait."""
+
+
 class SettingsError(Exception):
     """A variable of the environment is missing or invalid. The message is for whoever set it."""
 
@@ -52,6 +56,8 @@ class Settings:
         agent_port: the agent's port.
         haproxy: HAProxy's executable.
         replica_requests: how many requests a replica gets at once from this pod; more wait in HAProxy's queue.
+        queue_requests: how many may wait there.
+        queue_seconds: how long each may wait there.
         source_connections: connections that one address may have at once.
         key_requests: requests that one API key may have at once; None: any number.
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
@@ -69,6 +75,8 @@ class Settings:
     agent_port: int = 9090
     haproxy: str = "haproxy"
     replica_requests: int = REPLICA_REQUESTS
+    queue_requests: int = QUEUE_REQUESTS
+    queue_seconds: int = QUEUE_SECONDS
     source_connections: int = SOURCE_CONNECTIONS
     key_requests: int | None = None
     grace_seconds: int = 5
@@ -105,14 +113,16 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             agent_port=int(env.get("LLMD_AGENT_PORT", "9090")),
             haproxy=env.get("LLMD_HAPROXY", "haproxy"),
             replica_requests=int(env.get("LLMD_REPLICA_REQUESTS", str(REPLICA_REQUESTS))),
+            queue_requests=int(env.get("LLMD_QUEUE_REQUESTS", str(QUEUE_REQUESTS))),
+            queue_seconds=int(env.get("LLMD_QUEUE_SECONDS", str(QUEUE_SECONDS))),
             source_connections=int(env.get("LLMD_SOURCE_CONNECTIONS", str(SOURCE_CONNECTIONS))),
             key_requests=int(env["LLMD_KEY_REQUESTS"]) if env.get("LLMD_KEY_REQUESTS") else None,
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
         )
     except ValueError as error:
         raise SettingsError(
-            "LLMD_AGENT_PORT, LLMD_REPLICA_REQUESTS, LLMD_SOURCE_CONNECTIONS, LLMD_KEY_REQUESTS and LLMD_GRACE_SECONDS "
-            f"must be numbers: {error}"
+            "LLMD_AGENT_PORT, LLMD_REPLICA_REQUESTS, LLMD_QUEUE_REQUESTS, LLMD_QUEUE_SECONDS, LLMD_SOURCE_CONNECTIONS, "
+            f"LLMD_KEY_REQUESTS and LLMD_GRACE_SECONDS must be numbers: {error}"
         ) from error
 
 

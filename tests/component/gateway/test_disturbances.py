@@ -114,6 +114,56 @@ async def test_more_requests_than_a_replica_takes_wait_their_turn(
     assert replica.most == 4
 
 
+async def test_under_three_times_the_load_the_answered_are_answered_in_time(
+    pod: Pod, replicas: NewReplica
+) -> None:
+    """4 places of 0.2 s answer 20 requests a second; 60 a second come for 5 s, and none may wait longer than 1 s."""
+    pod.env |= {"LLMD_REPLICA_REQUESTS": "4", "LLMD_QUEUE_SECONDS": "1"}
+    replica = await replicas()
+    replica.delay = 0.2
+    pod.write_routes()
+    pod.write_endpoints(replica.host)
+    await pod.up()
+    await pod.serving(1)
+
+    async def ask() -> tuple[int, str, float]:
+        began = time.monotonic()
+        status, body, headers = await pod.ask()
+        assert status == 200 or int(headers["retry-after"]) > 0
+        return status, body.get("error", {}).get("code", ""), time.monotonic() - began
+
+    asked = []
+    for _ in range(300):
+        asked.append(asyncio.create_task(ask()))
+        await asyncio.sleep(1 / 60)  # why: an open loop, whatever is answered
+    found = await asyncio.gather(*asked)
+
+    assert {(status, code) for status, code, _ in found} == {(200, ""), (503, "no_replica")}
+    answered = [seconds for status, _, seconds in found if status == 200]
+    # Of what the replica could answer in these 5 s, and the second after them.
+    assert len(answered) > 0.7 * 5 * 20
+    # The bound, the answer itself, and a machine with other work.
+    assert max(seconds for _, _, seconds in found) < 1 + 0.2 + 1
+
+
+async def test_one_too_many_in_the_queue_is_refused_at_once(pod: Pod, replicas: NewReplica) -> None:
+    pod.env |= {"LLMD_REPLICA_REQUESTS": "1", "LLMD_QUEUE_REQUESTS": "3"}
+    replica = await replicas()
+    replica.delay = 2
+    pod.write_routes()
+    pod.write_endpoints(replica.host)
+    await pod.up()
+    await pod.serving(1)
+    asked = [asyncio.create_task(pod.ask()) for _ in range(8)]
+    done, _ = await asyncio.wait(asked, timeout=1)
+
+    refused = [task.result() for task in done]
+    assert len(refused) == 4
+    for status, body, headers in refused:
+        assert (status, body["error"]["code"], headers["retry-after"]) == (429, "queue_full", "1")
+    assert sorted(status for status, _, _ in await asyncio.gather(*asked)) == [200] * 4 + [429] * 4
+
+
 async def test_bodies_that_never_end_take_no_place_at_a_replica(
     pod: Pod, replicas: NewReplica
 ) -> None:

@@ -19,7 +19,9 @@ BY_KEY = Settings("ns", "chat", "apikey")
 VARIANTS = {
     "none": ANYBODY,
     "apikey": BY_KEY,
-    "limits": replace(BY_KEY, source_connections=100, key_requests=8),
+    "limits": replace(
+        BY_KEY, source_connections=100, key_requests=8, queue_requests=20, queue_seconds=5
+    ),
     "body": replace(BY_KEY, assignment_keys=parse_keys("Header/x-user,Body/user,APIKey")),
     "forcing": replace(ANYBODY, forcing=True),
 }

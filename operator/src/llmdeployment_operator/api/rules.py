@@ -123,11 +123,23 @@ RESERVED_FLAGS: dict[str, str] = {
     "ssl-certfile": "replicas speak plain HTTP to the gateway",
     "ssl-ca-certs": "replicas speak plain HTTP to the gateway",
     "config": "flags come from spec.engine.args alone",
+    "help": "the engine would print it and end",
     "headless": "a replica is one server",
     "grpc": "a replica is one HTTP server",
     "grpc-port": "a replica is one HTTP server",
     "api-server-count": "a replica is one server",
     "data-parallel-size": "spec.replicas and spec.scaling add replicas",
+    "data-parallel-address": "a replica is one server",
+    "data-parallel-backend": "a replica is one server",
+    "data-parallel-external-lb": "a replica is one server",
+    "data-parallel-hybrid-lb": "a replica is one server",
+    "data-parallel-multi-port-external-lb": "a replica is one server",
+    "data-parallel-rank": "a replica is one server",
+    "data-parallel-rpc-port": "a replica is one server",
+    "data-parallel-size-local": "a replica is one server",
+    "data-parallel-start-rank": "a replica is one server",
+    "data-parallel-supervisor-port": "a replica is one server",
+    "enable-elastic-ep": "spec.replicas and spec.scaling add replicas",
     "nnodes": "a replica is one pod",
     "node-rank": "a replica is one pod",
     "master-addr": "a replica is one pod",
@@ -143,7 +155,10 @@ RESERVED_FLAGS: dict[str, str] = {
 }
 """Flags that `spec.engine.args` cannot contain, and why; serving refuses them too."""
 
-_SWITCHES = frozenset({"headless", "grpc", "disable-log-stats", "enable-lora"})
+_SWITCHES = frozenset(
+    {"help", "headless", "grpc", "disable-log-stats", "enable-lora", "enable-elastic-ep"}
+    | {f"data-parallel-{kind}-lb" for kind in ("external", "hybrid", "multi-port-external")}
+)
 
 RESERVED_DEFAULTS: dict[str, Extension] = {
     "messages": {"type": "array", "items": {"type": "object", **_PRESERVE}, "maxItems": 1024},

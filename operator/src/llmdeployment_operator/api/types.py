@@ -179,6 +179,15 @@ class Hold(Model):
     """How many seconds a request may wait before it is refused with 503."""
 
 
+class Queue(Model):
+    """How long, and how many, requests wait at each gateway pod while all ready replicas have as many as they take at once."""
+
+    max_requests: Annotated[int, Field(ge=1, le=8000)] = 1000
+    """How many requests may wait. One more is refused with 429."""
+    max_seconds: Annotated[int, Field(ge=1, le=900)] = 60
+    """How many seconds a request may wait before it is refused with 503. Who came first is served first."""
+
+
 class Limits(Model):
     """How much of each gateway pod one client may take."""
 
@@ -205,6 +214,8 @@ class GatewaySpec(Model):
     """Secret whose values are the accepted API keys, one per key of the Secret. Default: no key is required."""
     hold: Hold = Hold()
     """How long, and how many, requests wait while no replica is ready."""
+    queue: Queue = Queue()
+    """How long, and how many, requests wait while all replicas are full."""
     limits: Limits = Limits()
     """How much of each gateway pod one client may take."""
     assignment: AssignmentSpec = AssignmentSpec()

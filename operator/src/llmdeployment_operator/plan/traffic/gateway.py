@@ -178,6 +178,8 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
                 "name": "LLMD_SOURCE_CONNECTIONS",
                 "value": str(gateway.limits.connections_per_source),
             },
+            {"name": "LLMD_QUEUE_REQUESTS", "value": str(gateway.queue.max_requests)},
+            {"name": "LLMD_QUEUE_SECONDS", "value": str(gateway.queue.max_seconds)},
             *_build_key_limit(gateway),
         ],
         "securityContext": container_security(),
