@@ -48,48 +48,53 @@ def read_document(python: str) -> dict[str, Any]:
 def list_bodies(document: Mapping[str, Any], path: str, count: int, number: int = 1) -> list[Any]:
     """Returns about `count` bodies for a path, two thirds of them valid; `number` is the seed."""
     operation = schemathesis.openapi.from_dict(dict(document))[path]["POST"]
+    valid = _draw(operation.as_strategy(GenerationMode.POSITIVE), count // 3, number)
+    broken = _draw(operation.as_strategy(GenerationMode.NEGATIVE), count // 3, number)
+    # Most texts that are made are empty or no text, and end at the first check.
+    ordinary = [body | ORDINARY[path] for body in valid if isinstance(body, dict)]
+    return [*valid, *ordinary, *broken]
+
+
+def _draw(strategy: Any, count: int, number: int) -> list[Any]:
     found: list[Any] = []
-    for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
 
-        @seed(number)
-        @settings(
-            max_examples=count // 3,
-            phases=[Phase.generate],
-            database=None,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy(mode))
-        def collect(case: Any) -> None:
-            found.append(case.body)
-            if isinstance(case.body, dict) and mode is GenerationMode.POSITIVE:
-                # Most texts that are made are empty or no text, and end at the first check.
-                found.append(case.body | ORDINARY[path])
+    @seed(number)
+    @settings(
+        max_examples=count,
+        phases=[Phase.generate],
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=strategy)
+    def collect(case: Any) -> None:
+        found.append(case.body)
 
-        collect()
+    collect()
     return found
 
 
-def bound(body: Any) -> Any:
+def bound(body: Any, model: str) -> Any:
     """Returns a body that names the model and asks for little, and is the same in all else."""
     if not isinstance(body, dict):
         return body
-    found = {**body, "model": "chat"}
+    found = {**body, "model": model}
     for name, most in (
         *((name, TOKENS) for name in ("max_tokens", "max_completion_tokens", "min_tokens")),
         *((name, SEVERAL) for name in ("n", "best_of")),
     ):
         if isinstance(found.get(name), int) and found[name] > most:
             found[name] = most
-    if not {"max_tokens", "max_completion_tokens"} & found.keys():
+    # Without a bound, or with null, the model writes until its context is full.
+    if all(found.get(name) is None for name in ("max_tokens", "max_completion_tokens")):
         found["max_tokens"] = TOKENS
     return found
 
 
-def send(url: str, bodies: Iterable[Any]) -> Iterator[tuple[Any, int, str]]:
+def send(url: str, bodies: Iterable[Any], model: str = "chat") -> Iterator[tuple[Any, int, str]]:
     """Yields each body with the status and the text of its answer; 0 if there is none."""
     web = urllib3.PoolManager(timeout=120, retries=False)
-    for body in map(bound, bodies):
+    for body in (bound(each, model) for each in bodies):
         try:
             data = json.dumps(body).encode()
         except (TypeError, ValueError):
@@ -104,10 +109,10 @@ def send(url: str, bodies: Iterable[Any]) -> Iterator[tuple[Any, int, str]]:
             yield body, answer.status, answer.data.decode(errors="replace")
 
 
-def try_all(url: str, bodies: Iterable[Any]) -> Outcome:
+def try_all(url: str, bodies: Iterable[Any], model: str = "chat") -> Outcome:
     """Returns what was answered to all of these bodies."""
     outcome = Outcome()
-    for body, status, text in send(url, bodies):
+    for body, status, text in send(url, bodies, model):
         outcome.statuses[status] += 1
         if status == 0 or status >= 500:  # because it is HTTP's bound
             outcome.faults.append({"body": body, "status": status, "text": text[:300]})

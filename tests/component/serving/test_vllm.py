@@ -15,7 +15,7 @@ import openai
 import pytest
 import urllib3
 from dev import model, serving_env
-from tests.support import vllm_options
+from tests.support import openapi_cases, vllm_options
 from tests.support.lora import write_adapter
 from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
 from tests.support.stats_contract import check
@@ -250,6 +250,27 @@ def test_no_option_kills_the_engine_or_is_answered_with_a_server_error(
     assert "Paris" in answer.json()["choices"][0]["message"]["content"]
     (after,) = vllm_runtime.replicas()
     assert after["pid"] == before["pid"]
+
+
+@pytest.mark.parametrize("path", openapi_cases.ORDINARY)
+def test_what_schemathesis_makes_of_the_engines_own_document_is_no_fault_of_the_server(
+    vllm_runtime: RayRuntime, document: dict[str, Any], path: str
+) -> None:
+    (before,) = vllm_runtime.replicas()
+    bodies = openapi_cases.list_bodies(document, path, 150)
+    outcome = openapi_cases.try_all(vllm_runtime.replica_url(path), bodies)
+
+    assert outcome.faults == []
+    # Some reach the engine, and some are refused.
+    assert outcome.statuses[200] > 10
+    assert outcome.statuses[400] > 10
+    (after,) = vllm_runtime.replicas()
+    assert after["pid"] == before["pid"]
+
+
+@pytest.fixture(scope="module")
+def document(vllm_runtime: RayRuntime) -> dict[str, Any]:
+    return openapi_cases.read_document(vllm_runtime.python)
 
 
 def stop_midway(runtime: RayRuntime, stream: bool) -> str:  # noqa: FBT001  # because it is a request's field
