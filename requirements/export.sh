@@ -31,3 +31,8 @@ export_to cli.txt --package llmdeployment-cli --no-default-groups
 export_to gateway.txt --package llmdeployment-gateway --no-default-groups
 export_to serving-cpu.txt --package llmdeployment-serving --no-default-groups --extra cpu
 export_to serving-gpu.txt --package llmdeployment-serving --no-default-groups --extra gpu
+# A tool with a hundred dependencies of its own, which the tests run beside the project and not in its environment.
+if [ "${1:-}" = --upgrade ]; then
+  echo "checkov>=3.2" | uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal --python-version 3.11 \
+    --exclude-newer "7 days" --output-file requirements/checkov.txt -
+fi

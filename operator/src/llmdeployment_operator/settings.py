@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
 from llmdeployment_operator.plan.base.settings import Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
 _STORAGE = frozenset({"auto", "pvc", "emptyDir"})
+_EGRESS = frozenset({"Restricted", "Open"})
 
 
 class SettingsError(ValueError):
@@ -43,6 +45,9 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
     storage = env.get("LLMD_HEAD_STORAGE", "auto")
     if storage not in _STORAGE:
         raise SettingsError(f"LLMD_HEAD_STORAGE is {storage!r}: it must be auto, pvc or emptyDir")
+    egress = env.get("LLMD_RUNTIME_EGRESS", "Restricted")
+    if egress not in _EGRESS:
+        raise SettingsError(f"LLMD_RUNTIME_EGRESS is {egress!r}: it must be Restricted or Open")
     return Settings(
         serving_image=_read_required(env, "LLMD_SERVING_IMAGE"),
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
@@ -53,6 +58,8 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
         head_storage=storage,
         head_storage_size=env.get("LLMD_HEAD_STORAGE_SIZE", "1Gi"),
+        runtime_egress=egress,
+        extra_egress=_parse_rules(env.get("LLMD_EXTRA_EGRESS") or "[]"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
     )
 
@@ -106,6 +113,16 @@ def _read_positive(env: Mapping[str, str], name: str, default: int) -> int:
 
 def _split_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _parse_rules(text: str) -> tuple[dict[str, Any], ...]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"LLMD_EXTRA_EGRESS is not JSON: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
+        raise SettingsError("LLMD_EXTRA_EGRESS must be a JSON list of egress rules")
+    return tuple(value)
 
 
 def _parse_labels(text: str) -> dict[str, str]:

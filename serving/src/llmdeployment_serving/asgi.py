@@ -24,6 +24,7 @@ from llmdeployment_serving.model_names import (
     make_renaming_send,
 )
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
+from llmdeployment_serving.request_checks import check_request
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.stats import (
     RevisionStats,
@@ -177,6 +178,8 @@ class ReplicaApp:
                 "the revision of this request is not known to this replica (yet). Send the request again.",
             )
         body = _parse_body(raw)
+        if self._config.engine.name == "vllm":
+            check_request(body)
         chat = scope["path"] == CHAT_PATH
         # why: with the revision's system text, revisions would be compared by unlike requests.
         probe.bucket = find_length_bucket(count_prompt_bytes(body, chat=chat))

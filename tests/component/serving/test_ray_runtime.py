@@ -306,6 +306,29 @@ def test_a_killed_replica_comes_back_on_the_same_port(ray_runtime: RayRuntime) -
     assert successor["pid"] != replica["pid"]
 
 
+def test_a_replica_that_is_off_a_new_reference_ends_and_none_like_it_serves(
+    ray_runtime: RayRuntime, put_document: dict[str, Any]
+) -> None:
+    healthz = ray_runtime.replica_url("/-/healthz")
+    until(lambda: status_of(healthz) == 200, seconds=120, what="a replica")
+    assert ray_runtime.stats()["selfTest"]["referenceFrom"] == "Transformers"
+    document = copy.deepcopy(put_document)
+    told = {"reference": -1.0, "referenceFrom": "FirstReplica"}
+    document["applications"][0]["deployments"][0]["user_config"]["selfTest"] = told
+    assert ray_runtime.put(document) == 200
+
+    def message() -> str:
+        deployments = ray_runtime.application().get("deployments", {})
+        return str(deployments.get("replica", {}).get("message", ""))
+
+    until(lambda: "self-test failed on pod" in message(), seconds=180, what="the message")
+    assert "the reference is -1.000" in message()
+    assert status_of(healthz) != 200
+
+    assert ray_runtime.put(put_document) == 200
+    until(lambda: status_of(healthz) == 200, seconds=180, what="a replica with the right reference")
+
+
 def test_an_engine_that_cannot_start_says_why_in_its_last_line(
     ray_runtime: RayRuntime, put_document: dict[str, Any]
 ) -> None:

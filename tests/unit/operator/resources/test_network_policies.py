@@ -3,7 +3,7 @@
 Source: networking.k8s.io/v1: a pod that any policy selects for Ingress accepts what any of those policies allows.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from tests.support.world import SETTINGS
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.plan.base.names import COMPONENT, OWNER, RUNTIME
+from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.evaluation_job import build_evaluation_policies
 from llmdeployment_operator.plan.resources.network_policies import (
     build_gateway_policy,
@@ -48,12 +49,18 @@ EVALUATION = of("evaluation")
 GOLDEN = {"golden": {"pvc": "pvc://sets/a.jsonl"}}
 JUDGED = {**GOLDEN, "judge": {"url": "https://judge:8443/v1", "model": "big"}}
 
+HUB, DISK = {"model": {"source": "hf://a/b"}}, {"model": {"source": "pvc://models/a"}}
+API = {
+    "model": {"source": "external://a"},
+    "engine": {"name": "external", "external": {"baseURL": "http://api.other:8000/v1"}},
+}
+
 POLICIES = [
     *build_evaluation_policies("chat", EvaluationSpec.model_validate(GOLDEN)),
-    *build_runtime_policies("chat", "aaaa", SETTINGS),
-    *build_runtime_policies("chat", "bbbb", SETTINGS),
-    *build_runtime_policies("chat", "cccc", SETTINGS, frozenset({"gateways", "team"})),
-    *build_runtime_policies("chat", "xaaa", SETTINGS),
+    *build_runtime_policies("chat", "aaaa", HUB, SETTINGS),
+    *build_runtime_policies("chat", "bbbb", DISK, SETTINGS),
+    *build_runtime_policies("chat", "cccc", DISK, SETTINGS, frozenset({"gateways", "team"})),
+    *build_runtime_policies("chat", "xaaa", API, SETTINGS),
     build_gateway_policy("chat", SETTINGS),
 ]
 
@@ -170,8 +177,68 @@ def test_the_evaluation_reaches_replicas_names_and_the_judge(
     assert reached(policy, target, port) is expected
 
 
-def test_nothing_keeps_a_pod_from_an_api_elsewhere() -> None:
-    mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], ELSEWHERE.labels)]
-    assert "chat-xaaa" in [p["metadata"]["name"] for p in mine]
-    assert {kind for p in mine for kind in p["spec"]["policyTypes"]} == {"Ingress"}
+METADATA_PORT = 80
+"""Clouds' metadata servers, such as 169.254.169.254, answer here."""
+
+
+def calls(source: Pod, target: Pod, port: int) -> bool:
+    """Say whether a runtime's pod may open a connection."""
+    mine = [p for p in POLICIES if selects(p["spec"]["podSelector"], source.labels)]
+    mine = [p for p in mine if "Egress" in p["spec"]["policyTypes"]]
+    return not mine or any(
+        ("ports" not in rule or port in [p["port"] for p in rule["ports"]])
+        and ("to" not in rule or any(matches(peer, target, source) for peer in rule["to"]))
+        for policy in mine
+        for rule in policy["spec"]["egress"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "expected"),
+    [
+        (WORKER, HEAD, 6379, True),
+        (HEAD, WORKER, 10002, True),
+        (WORKER, STRANGER, 53, True),
+        (WORKER, STRANGER, 443, True),  # the hub
+        (WORKER, STRANGER, METADATA_PORT, False),
+        (WORKER, STRANGER, 5432, False),
+        (WORKER, OTHER_RUNTIME, 30000, False),
+        (WORKER, OTHER_OWNER, 30000, False),
+        (OTHER_RUNTIME, STRANGER, 443, False),  # its model is on a volume
+        (OTHER_RUNTIME, STRANGER, 53, True),
+        (ELSEWHERE, STRANGER, 8000, True),
+        (ELSEWHERE, STRANGER, 443, False),
+        (ELSEWHERE, STRANGER, METADATA_PORT, False),
+        (GATEWAY, WORKER, 30000, True),
+    ],
+)
+def test_where_the_pods_of_a_model_call(
+    source: Pod, target: Pod, port: int, *, expected: bool
+) -> None:
+    assert calls(source, target, port) is expected
+
+
+def egress_of(template: dict[str, Any], settings: Settings = SETTINGS) -> Any:
+    return build_runtime_policies("chat", "aaaa", template, settings)[-1]["spec"].get("egress")
+
+
+def test_a_mirror_and_a_proxy_are_called_at_their_own_ports() -> None:
+    env = [
+        {"name": "HF_ENDPOINT", "value": "http://mirror.models:8081"},
+        {"name": "https_proxy", "value": "http://proxy:3128"},
+        {"name": "HTTP_PROXY", "valueFrom": {}},
+        {"name": "ALL_PROXY", "value": "http://proxy:99999"},
+    ]
+    ports = egress_of({**HUB, "engine": {"env": env}})[2]["ports"]
+    assert [each["port"] for each in ports] == [443, 3128, 8081]
+
+
+def test_an_administrator_opens_more_or_everything() -> None:
+    rule = {"ports": [{"protocol": "TCP", "port": 4317}]}
+    assert rule in egress_of(DISK, replace(SETTINGS, extra_egress=(rule,)))
+    assert egress_of(DISK, replace(SETTINGS, runtime_egress="Open")) is None
+
+
+def test_an_api_elsewhere_has_no_head() -> None:
+    assert "chat-xaaa" in [p["metadata"]["name"] for p in POLICIES]
     assert "chat-xaaa-head" not in [p["metadata"]["name"] for p in POLICIES]

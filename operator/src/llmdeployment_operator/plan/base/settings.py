@@ -1,11 +1,12 @@
 """What an operator was installed with, as the plan needs to know it."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Images and defaults; `head_storage` is auto, pvc or emptyDir."""
+    """Images and defaults; `head_storage` is auto, pvc or emptyDir, `runtime_egress` Restricted or Open."""
 
     serving_image: str
     gateway_image: str
@@ -16,4 +17,6 @@ class Settings:
     head_storage: str = "auto"
     head_storage_size: str = "1Gi"
     operator_service_account: str = ""
+    runtime_egress: str = "Restricted"
+    extra_egress: tuple[dict[str, Any], ...] = ()
     namespaces: tuple[str, ...] = field(default=())

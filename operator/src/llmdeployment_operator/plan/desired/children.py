@@ -47,7 +47,7 @@ def build_children(
     found = [build_controller_revision(deployment, revision) for revision in revisions]
     found += front_door.build_before_routes(deployment, settings)
     for runtime, intent in runtimes.items():
-        found += build_runtime_policies(name, runtime, settings, gateways)
+        found += build_runtime_policies(name, runtime, intent.born.template, settings, gateways)
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods
         )

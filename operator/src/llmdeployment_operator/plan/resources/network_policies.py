@@ -1,25 +1,45 @@
-"""Who may talk to whom.
+"""Who may talk to whom, and where the pods of a model may call.
 
 Replica ports are never authenticated and a Ray head runs what it is told, so only the gateway and the operator reach
 the former and only the operator and the runtime's own pods reach the latter. Policies add up: a cluster that scrapes
 metrics from elsewhere adds a policy of its own. With an HTTPRoute the front door are pods of somebody else, whose labels are not known:
 then every pod of the Gateways' namespaces reaches the replicas.
+
+A runtime's pods call DNS, each other, and where their model comes from or is: the hub or the API elsewhere. So code of a model, or of a
+dependency, reaches neither a cloud's metadata server nor the cluster's other Services.
 """
 
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
 
+_HTTPS, _HTTP = 443, 80
+_DNS = (53, 5353)
+"""Port of DNS; the second is that of OpenShift's DNS pods, since a policy sees the port of the pod behind a Service."""
+_OUTSIDE = ("HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+"""Variables of the engine's environment whose URLs the pods call."""
+
 
 def build_runtime_policies(
-    deployment: str, runtime: str, settings: Settings, gateways: frozenset[str] = frozenset()
+    deployment: str,
+    runtime: str,
+    template: Mapping[str, Any],
+    settings: Settings,
+    gateways: frozenset[str] = frozenset(),
 ) -> list[Object]:
-    """Return the policies of a runtime's head, if it has one, and of its workers, for what comes in.
+    """Return the policies of a runtime's head, if it has one, and of its workers.
 
-    `gateways` are the namespaces of Gateways with a route to it.
+    Args:
+        deployment: name of the LLMDeployment.
+        runtime: hash of the runtime.
+        template: template fields of the runtime's newest revision; they say where its pods have to call.
+        settings: what the operator was installed with.
+        gateways: the namespaces of Gateways with a route to it.
     """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
@@ -36,18 +56,13 @@ def build_runtime_policies(
         {"from": [gateway, operator, *others], "ports": [_tcp(names.REPLICA_PORT)]},
     ]
     labels = names.labels(deployment, runtime=runtime)
-    policies = [
-        _build_policy(
-            made.name,
-            labels,
-            names.selector(deployment, runtime=runtime, component="worker"),
-            worker,
-        ),
-    ]
+    egress = _build_egress(own, template, settings)
+    selector = names.selector(deployment, runtime=runtime, component="worker")
+    policies = [_build_policy(made.name, labels, selector, worker, egress)]
     if is_external(runtime):
         return policies
     selector = names.selector(deployment, runtime=runtime, component="head")
-    return [_build_policy(made.head, labels, selector, head), *policies]
+    return [_build_policy(made.head, labels, selector, head, egress), *policies]
 
 
 def build_gateway_policy(deployment: str, settings: Settings) -> Object:
@@ -58,6 +73,44 @@ def build_gateway_policy(deployment: str, settings: Settings) -> Object:
     ]
     selector = names.selector(deployment, component="gateway")
     return _build_policy(names.gateway_name(deployment), names.labels(deployment), selector, rules)
+
+
+def _build_egress(
+    own: dict[str, Any], template: Mapping[str, Any], settings: Settings
+) -> list[dict[str, Any]] | None:
+    """Return where a runtime's pods may call, or None for everywhere."""
+    if settings.runtime_egress == "Open":
+        return None
+    dns = {"ports": [{**_tcp(port), "protocol": kind} for port in _DNS for kind in ("TCP", "UDP")]}
+    ports = sorted(_list_ports(template))
+    outside = [{"ports": [_tcp(port) for port in ports]}] if ports else []
+    return [dns, {"to": [own]}, *outside, *settings.extra_egress]
+
+
+def _list_ports(template: Mapping[str, Any]) -> set[int]:
+    """Return the ports at which models come or are elsewhere.
+
+    >>> _list_ports({"model": {"source": "hf://a/b"}}), _list_ports({"model": {"source": "pvc://models/a"}})
+    ({443}, set())
+    >>> _list_ports({"model": {"source": "external://a"}, "engine": {"external": {"baseURL": "http://api.other:8000/v1"}}})
+    {8000}
+    """
+    engine, model = template.get("engine", {}), template["model"]
+    given = {each["name"].upper(): each.get("value") for each in engine.get("env") or ()}
+    urls = [(engine.get("external") or {}).get("baseURL"), *map(given.get, _OUTSIDE)]
+    sources = [model["source"], *(each["source"] for each in model.get("adapters") or ())]
+    hub = {_HTTPS} if any(source.startswith("hf://") for source in sources) else set()
+    found = (_read_port(url) for url in urls if url)
+    return hub | {port for port in found if port is not None}
+
+
+def _read_port(url: str) -> int | None:
+    """Return the port of a URL, or None if it has one that cannot be."""
+    parts = urlsplit(url)
+    try:
+        return parts.port or (_HTTP if parts.scheme == "http" else _HTTPS)
+    except ValueError:
+        return None
 
 
 def _select_operator(settings: Settings) -> dict[str, Any]:
@@ -76,15 +129,21 @@ def _tcp(port: int) -> dict[str, Any]:
 
 
 def _build_policy(
-    name: str, labels: dict[str, str], selector: dict[str, str], ingress: list[dict[str, Any]]
+    name: str,
+    labels: dict[str, str],
+    selector: dict[str, str],
+    ingress: list[dict[str, Any]],
+    egress: list[dict[str, Any]] | None = None,
 ) -> Object:
+    outgoing = {} if egress is None else {"egress": egress}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": {"name": name, "labels": labels},
         "spec": {
             "podSelector": {"matchLabels": selector},
-            "policyTypes": ["Ingress"],
+            "policyTypes": ["Ingress", *(["Egress"] if outgoing else [])],
             "ingress": ingress,
+            **outgoing,
         },
     }
