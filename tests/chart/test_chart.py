@@ -190,6 +190,7 @@ REFUSED = {
     ),
     "a lease of a day": ("leaderElection.leaseSeconds=86400", "leaseSeconds"),
     "an unknown storage": ("headStorage.kind=hostPath", "must be one of"),
+    "an unknown egress": ("networkPolicy.runtimeEgress=None", "must be one of"),
     "a size with a space": ("headStorage.size=1 Gi", "size"),
     "no workers": ("workers=0", "workers"),
     "workers as text": ("workers=many", "workers"),

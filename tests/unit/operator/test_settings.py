@@ -1,0 +1,35 @@
+"""Settings of the operator from its environment: what makes no sense is refused in one sentence."""
+
+import pytest
+
+from llmdeployment_operator.settings import SettingsError, plan_settings
+
+NEEDED = {
+    "LLMD_SERVING_IMAGE": "serving:1",
+    "LLMD_GATEWAY_IMAGE": "gateway:1",
+    "LLMD_OPERATOR_NAMESPACE": "llm",
+}
+
+
+def test_the_egress_of_models_is_restricted_unless_the_chart_says_otherwise() -> None:
+    assert plan_settings(NEEDED).runtime_egress == "Restricted"
+    given = {"LLMD_RUNTIME_EGRESS": "Open", "LLMD_EXTRA_EGRESS": '[{"ports": [{"port": 4317}]}]'}
+    found = plan_settings(NEEDED | given)
+    assert (found.runtime_egress, found.extra_egress) == ("Open", ({"ports": [{"port": 4317}]},))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("LLMD_RUNTIME_EGRESS", "open", "must be Restricted or Open"),
+        ("LLMD_EXTRA_EGRESS", "[", "is not JSON"),
+        ("LLMD_EXTRA_EGRESS", "{}", "must be a JSON list of egress rules"),
+        ("LLMD_EXTRA_EGRESS", "[1]", "must be a JSON list of egress rules"),
+        ("LLMD_HEAD_STORAGE", "disk", "must be auto, pvc or emptyDir"),
+        ("LLMD_OPERATOR_LABELS", "[]", "must be a JSON object of labels"),
+        ("LLMD_SERVING_IMAGE", "", "is not set"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        plan_settings(NEEDED | {name: value})
