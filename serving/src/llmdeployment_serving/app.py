@@ -6,7 +6,6 @@ Ray imports this module on the head node too, to build the application, so it im
 import asyncio
 import logging
 import os
-import random
 from typing import Any
 
 from ray import serve
@@ -23,7 +22,7 @@ from llmdeployment_serving.config import (
     parse,
 )
 from llmdeployment_serving.engine import ASGIApp
-from llmdeployment_serving.errors import ConfigError, EngineDeadError, SelfTestError
+from llmdeployment_serving.errors import ConfigError, EngineDeadError
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
 from llmdeployment_serving.serve_log import list_log_targets, restore_log_targets
 from llmdeployment_serving.start import start_engine
@@ -52,7 +51,6 @@ class Replica:
         self._engine = await start_engine(self._config)
         self._replica_app: ReplicaApp | None = None
         self._user_config: UserConfig | None = None
-        self._fault: str | None = None
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the ASGI application that Ray Serve runs on the replica's port."""
@@ -70,7 +68,6 @@ class Replica:
         self._replica_app.take(self._user_config or UserConfig())
         self._loading = asyncio.create_task(self._replica_app.adapters.run(), name="adapters")
         self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
-        self._tests = asyncio.create_task(self._repeat_self_test(), name="self-test")
         return self._replica_app
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -94,9 +91,9 @@ class Replica:
             self._replica_app.take(config)
             if is_first:
                 await self._replica_app.adapters.wait_until_settled()
-                await self._replica_app.self_test.run(config.self_test)
-            else:
-                self._compare(config)
+                self_test = self._replica_app.self_test
+                await self_test.run(config.self_test)
+                self._tests = asyncio.create_task(self_test.repeat(), name="self-test")
 
     def check_health(self) -> None:
         """Raise `EngineDeadError` if the engine is dead or computes wrongly."""
@@ -104,25 +101,8 @@ class Replica:
             raise EngineDeadError(reason)
 
     def _find_failure(self) -> str | None:
-        return self._fault or self._engine.find_failure()
-
-    def _compare(self, config: UserConfig) -> None:
-        if self._replica_app is not None:
-            try:
-                self._replica_app.self_test.compare(config.self_test)
-            except SelfTestError as error:
-                self._fault = str(error)
-
-    async def _repeat_self_test(self) -> None:
-        """Test again and again, since an accelerator may begin to compute wrongly; replicas do so at different times."""
-        while True:
-            config = (self._user_config or UserConfig()).self_test
-            await asyncio.sleep(config.period_seconds * random.uniform(0.9, 1.1))  # noqa: S311  # because it is no secret  # why: the period
-            if self._replica_app is not None and self._user_config is not None:
-                try:
-                    await self._replica_app.self_test.run(self._user_config.self_test)
-                except SelfTestError as error:
-                    self._fault = str(error)
+        wrong = self._replica_app.self_test.fault if self._replica_app is not None else None
+        return wrong or self._engine.find_failure()
 
     async def _exit_when_dead(self) -> None:
         """End the process soon after its engine.

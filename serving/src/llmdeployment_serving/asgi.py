@@ -66,6 +66,7 @@ class ReplicaApp:
         """Take new revisions; requests in progress keep theirs."""
         self.user_config = config
         self.adapters.set_desired(config)
+        self.self_test.take(config.self_test)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -9,10 +9,13 @@ A replica whose score is more than `TOLERANCE` away from the reference is not re
 float32 by transformers on the CPU; where that cannot be had (a large or quantized model) it is the score of the first replica.
 """
 
+import asyncio
 import logging
 import math
+import random
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from llmdeployment_serving.config import SelfTestConfig
@@ -72,10 +75,16 @@ def find_fault(score: float, reference: float | None) -> str | None:
 
 
 class SelfTest:
-    """The self-test of one replica, and its last result."""
+    """The self-test of one replica, and its last result.
+
+    `fault` says what was found after the start, if anything: the replica then has to end.
+    """
 
     def __init__(self, engine: "Engine") -> None:
+        self.fault: str | None = None
         self._engine = engine
+        self._settings = SelfTestConfig()
+        self._changed = asyncio.Event()
         self._score: float | None = None
         self._reference: float | None = None
         self._source = FIRST_REPLICA
@@ -126,6 +135,28 @@ class SelfTest:
             self._reference, self._source = settings.reference, settings.reference_from
         if (fault := find_fault(self._score, self._reference)) is not None:
             raise _name_pod(fault)
+
+    def take(self, settings: SelfTestConfig) -> None:
+        """Take new settings while the replica serves: a new reference counts at once, another period or switch leads to a test."""
+        before, self._settings = self._settings, settings
+        if (before.enabled, before.period_seconds) != (settings.enabled, settings.period_seconds):
+            self._changed.set()
+        try:
+            self.compare(settings)
+        except SelfTestError as error:
+            self.fault = str(error)
+
+    async def repeat(self) -> None:
+        """Test every period until there is a fault. Replicas do so at different times."""
+        while self.fault is None:
+            seconds = self._settings.period_seconds * random.uniform(0.9, 1.1)  # noqa: S311  # because it is no secret
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), seconds)
+            self._changed.clear()
+            try:
+                await self.run(self._settings)
+            except SelfTestError as error:
+                self.fault = str(error)
 
     def describe(self) -> dict[str, Any] | None:
         """Return this replica's `selfTest` of `/stats`, or None if it has no score that can be written."""

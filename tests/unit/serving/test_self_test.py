@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import struct
@@ -88,6 +89,27 @@ async def test_a_first_replica_has_no_reference_and_a_later_word_of_the_operator
     test.compare(SelfTestConfig(reference=-3.04, reference_from="FirstReplica"))
     with pytest.raises(SelfTestError, match=r"differ by 0\.060"):
         test.compare(SelfTestConfig(reference=-3.06, reference_from="FirstReplica"))
+
+
+async def test_a_card_that_begins_to_compute_wrongly_is_found_at_the_next_period() -> None:
+    engine = Scoring(-3.0)
+    test = await run(engine, reference=-3.0)
+    test.take(SelfTestConfig.model_construct(reference=-3.0, period_seconds=0))
+    assert test.fault is None
+    engine.own = -3.2
+    await asyncio.wait_for(test.repeat(), 10)
+    assert "scores -3.200 nats" in (test.fault or "")
+
+
+async def test_a_new_reference_counts_at_once_and_a_switch_leads_to_a_test() -> None:
+    engine = Scoring(-3.0)
+    test = await run(engine, enabled=False)
+    test.take(SelfTestConfig(enabled=False, reference=-9.0))
+    assert test.fault is None
+    repeating = asyncio.create_task(test.repeat())
+    test.take(SelfTestConfig(enabled=True, reference=-9.0))
+    await asyncio.wait_for(repeating, 10)
+    assert "the reference is -9.000" in (test.fault or "")
 
 
 async def test_one_that_is_off_or_cannot_be_done_is_not_reported() -> None:
