@@ -65,6 +65,8 @@ class Replica:
                 PORT_WAIT_SECONDS,
             )
         self._replica_app = ReplicaApp(self._config, self._engine, app)
+        # Ray opens the port now, and gives the settings of the self-test later.
+        self._replica_app.is_proven = False
         self._replica_app.take(self._user_config or UserConfig())
         self._loading = asyncio.create_task(self._replica_app.adapters.run(), name="adapters")
         self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
@@ -93,6 +95,7 @@ class Replica:
                 await self._replica_app.adapters.wait_until_settled()
                 self_test = self._replica_app.self_test
                 await self_test.run(config.self_test)
+                self._replica_app.is_proven = True
                 self._tests = asyncio.create_task(self_test.repeat(), name="self-test")
 
     def check_health(self) -> None:

@@ -59,6 +59,8 @@ class ReplicaApp:
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
         self.user_config = UserConfig()
+        self.is_proven = True
+        """Whether requests are answered: not before a new replica has passed its self-test."""
         self.adapters = Adapters(engine)
         self.self_test = SelfTest(engine)
 
@@ -77,7 +79,14 @@ class ReplicaApp:
             await send({"type": "websocket.close", "code": 1008})
             return
         path, method = scope["path"], scope["method"]
-        if path in GENERATION_PATHS and method == "POST":
+        if not self.is_proven and path in (*GENERATION_PATHS, "/health"):
+            await send_error(
+                send,
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "this replica has not passed its self-test yet. Send the request again.",
+                ((b"retry-after", b"1"),),
+            )
+        elif path in GENERATION_PATHS and method == "POST":
             await self._generate(scope, receive, send)
         elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
             await self._tell_models(scope, receive, send)

@@ -252,6 +252,38 @@ def test_no_option_kills_the_engine_or_is_answered_with_a_server_error(
     assert after["pid"] == before["pid"]
 
 
+def test_scored_prompts_beside_other_requests_do_not_kill_the_engine(
+    client: openai.OpenAI, vllm_runtime: RayRuntime
+) -> None:
+    (before,) = vllm_runtime.replicas()
+    options: Any = {"max_tokens": 40, "extra_headers": {"x-llm-revision": "3"}}
+    long: Any = {"ignore_eos": True}
+    with ThreadPoolExecutor() as pool:
+        others = [
+            pool.submit(
+                client.chat.completions.create,
+                **{**options, "max_tokens": 200},
+                model=model,
+                messages=STORY,
+                extra_body=long,
+            )
+            for model in ("chat", "legal")
+        ]
+        until(lambda: busy(vllm_runtime) >= 2, seconds=30, what="two requests under way")
+        for name in ("chat", "legal"):
+            scored = client.chat.completions.create(
+                model=name, messages=FRANCE, extra_body={"prompt_logprobs": 1}, **options
+            )
+            assert scored.choices
+            echoed = client.completions.create(
+                model=name, prompt="Paris is", echo=True, logprobs=1, **options
+            )
+            assert echoed.choices[0].logprobs is not None
+        assert all(each.result().choices for each in others)
+    (after,) = vllm_runtime.replicas()
+    assert after["pid"] == before["pid"]
+
+
 @pytest.mark.parametrize("path", openapi_cases.ORDINARY)
 def test_what_schemathesis_makes_of_the_engines_own_document_is_no_fault_of_the_server(
     vllm_runtime: RayRuntime, document: dict[str, Any], path: str

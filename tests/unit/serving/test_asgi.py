@@ -121,6 +121,18 @@ CHAT = "/v1/chat/completions"
 HELLO = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/health"])
+async def test_before_its_self_test_a_replica_answers_nobody(path: str) -> None:
+    app = front()
+    app.is_proven = False
+    status, headers, body = await call(app, path)
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "has not passed its self-test yet" in body["error"]["message"]
+    assert (await call(app, "/stats", method="GET"))[0] == 200
+    app.is_proven = True
+    assert (await call(app, path))[0] == 200
+
+
 @pytest.mark.parametrize(("asked", "applied"), [({}, "Two."), ({"x_llm_revision": "1"}, "One.")])
 async def test_the_header_names_the_revision_and_without_it_the_newest_answers(
     asked: dict[str, str], applied: str
