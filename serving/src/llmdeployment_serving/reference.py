@@ -79,5 +79,9 @@ def compute_reference(folder: Path, tokens: Sequence[int]) -> float:
 
 
 def _read_free_memory() -> int | None:
-    limit, use = read_memory_limit(), read_memory_use()
-    return None if limit is None or use is None else max(0, limit - use)
+    """Return the bytes that this pod may still take, or None if it has no limit; 0 where its use is not known."""
+    limit = read_memory_limit()
+    if limit is None:
+        return None
+    use = read_memory_use()
+    return max(0, limit - use) if use is not None else 0

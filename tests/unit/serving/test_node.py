@@ -153,6 +153,18 @@ def test_limits_come_from_the_cgroup(
     assert node.read_cpu_limit(tmp_path) == (cpus or node.read_cpu_limit(Path("/nowhere")))
 
 
+@pytest.mark.parametrize(
+    ("text", "use"),
+    [("file 7\nanon 4096\n", 4096), ("file 7\n", None), ("anon x\n", None), (None, None)],
+)
+def test_memory_in_use_is_what_cannot_be_given_back(
+    tmp_path: Path, text: str | None, use: int | None
+) -> None:
+    if text is not None:
+        (tmp_path / "memory.stat").write_text(text)
+    assert node.read_memory_use(tmp_path) == use
+
+
 def test_waiting_for_a_head_that_never_comes_ends() -> None:
     with pytest.raises(ConfigError, match="could not be reached"):
         node.wait_for_head("127.0.0.1:1", timeout_seconds=0.1)

@@ -182,5 +182,16 @@ def test_who_is_held_to_transformers(
     assert found == why if why is None else why in (found or "")
 
 
+@pytest.mark.parametrize(
+    ("limit", "use", "free"), [(None, 5, None), (9, 5, 4), (5, 9, 0), (9, None, 0)]
+)
+def test_memory_that_is_not_known_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, limit: int | None, use: int | None, free: int | None
+) -> None:
+    monkeypatch.setattr(reference, "read_memory_limit", lambda: limit)
+    monkeypatch.setattr(reference, "read_memory_use", lambda: use)
+    assert reference._read_free_memory() == free
+
+
 def test_a_folder_without_a_model_is_no_reason_to_end(tmp_path: Path) -> None:
     assert "config.json" in (explain_absence(tmp_path, ()) or "")
