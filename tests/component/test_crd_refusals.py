@@ -5,7 +5,7 @@ from dev.cluster.control_plane import ControlPlane
 from tests.component.refusals import arms, engine, gateway, model, pods, rollout, scaling
 from tests.support import crd
 
-from llmdeployment_operator.api.rules import RESERVED_FLAGS
+from llmdeployment_operator.api.rules import RESERVED_FLAGS, SWITCHES
 
 pytestmark = pytest.mark.component
 
@@ -38,9 +38,8 @@ def test_the_table_is_long_enough() -> None:
 
 @pytest.mark.parametrize("flag", RESERVED_FLAGS)
 def test_every_reserved_flag_is_refused(installed: ControlPlane, namespace: str, flag: str) -> None:
-    switch = flag in {"headless", "grpc", "disable-log-stats", "enable-lora"}
     body = crd.deployment()
-    body["spec"]["engine"] = {"args": {flag: True if switch else "x"}}
+    body["spec"]["engine"] = {"args": {flag: True if flag in SWITCHES else "x"}}
 
     status, answer = crd.dry_run(installed, namespace, body)
 

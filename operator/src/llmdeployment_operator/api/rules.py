@@ -155,10 +155,11 @@ RESERVED_FLAGS: dict[str, str] = {
 }
 """Flags that `spec.engine.args` cannot contain, and why; serving refuses them too."""
 
-_SWITCHES = frozenset(
+SWITCHES = frozenset(
     {"help", "headless", "grpc", "disable-log-stats", "enable-lora", "enable-elastic-ep"}
     | {f"data-parallel-{kind}-lb" for kind in ("external", "hybrid", "multi-port-external")}
 )
+"""Those of them that take no value."""
 
 RESERVED_DEFAULTS: dict[str, Extension] = {
     "messages": {"type": "array", "items": {"type": "object", **_PRESERVE}, "maxItems": 1024},
@@ -192,7 +193,7 @@ def _escape(name: str) -> str:
 
 def _flag_schema(flag: str) -> Extension:
     kind: dict[str, Any] = (
-        {"type": "boolean"} if flag in _SWITCHES else {"x-kubernetes-int-or-string": True}
+        {"type": "boolean"} if flag in SWITCHES else {"x-kubernetes-int-or-string": True}
     )
     return {**kind, "description": f"Refused, because {RESERVED_FLAGS[flag]}."}
 
