@@ -16,7 +16,7 @@ SAMPLES = sorted((Path(__file__).parents[2] / "manifests/samples").glob("*.yaml"
 LONGEST = "a" * 38
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> ControlPlane:
     crd.install(control_plane)
     return control_plane

@@ -16,7 +16,7 @@ REFUSED = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def installed(control_plane: ControlPlane) -> ControlPlane:
     crd.install(control_plane)
     return control_plane
