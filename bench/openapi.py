@@ -24,7 +24,7 @@ ROUND = 300
 
 
 @contextmanager
-def find_url(given: str | None, python: str, files: Path) -> Iterator[str]:
+def run_target(given: str | None, python: str, files: Path) -> Iterator[str]:
     """Yield the URL to send to: the given one, or that of a new replica."""
     if given is not None:
         yield given.rstrip("/")
@@ -66,7 +66,7 @@ def main() -> None:
         raise SystemExit("no model or no vLLM in the cache: `python3 -m dev.model` makes both")
     python = str(environment / "bin/python")
     document = read_document(python)
-    with find_url(options.url, python, files) as url:
+    with run_target(options.url, python, files) as url:
         result = measure(url, document, options.cases, options.model)
     print(json.dumps(result))
     sys.exit(1 if result["faults"] else 0)

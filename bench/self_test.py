@@ -15,9 +15,9 @@ from tests.support.plain_replica import build_vllm_config, read_stats, run_plain
 from llmdeployment_serving.self_test import TOLERANCE
 
 
-def start(python: str, files: Path, told: dict[str, Any]) -> dict[str, Any]:
+def start_replica(python: str, files: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Start a replica, and return its `selfTest`."""
-    with run_plain(python, build_vllm_config(files), {"selfTest": told}) as url:
+    with run_plain(python, build_vllm_config(files), {"selfTest": settings}) as url:
         return dict(read_stats(url)["selfTest"])
 
 
@@ -30,11 +30,11 @@ def main() -> None:
     if files is None or environment is None:
         raise SystemExit("no model or no vLLM in the cache: `python3 -m dev.model` makes both")
     python = str(environment / "bin/python")
-    first = start(python, files, {})
+    first = start_replica(python, files, {})
     print(json.dumps(first), flush=True)
     later = []
     for _ in range(options.starts - 1):
-        later.append(start(python, files, {"reference": first["reference"]}))
+        later.append(start_replica(python, files, {"reference": first["reference"]}))
         print(json.dumps(later[-1]), flush=True)
     scores = [row["score"] for row in (first, *later)]
     result = {

@@ -10,8 +10,8 @@ client's p50 and p99 in seconds and its failures, and the most memory of this ma
 
 import argparse
 import json
-import math
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -68,15 +68,6 @@ def read_memory() -> float:
     return total / 2**20
 
 
-def quantile(values: list[float], share: float) -> float:
-    """Return the smallest value that at least this share of the values does not exceed.
-
-    >>> quantile([0.1, 0.2, 0.3, 0.4], 0.5)
-    0.2
-    """
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
-
-
 def measure(program: str, mode: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one mode, and return what the good client saw."""
     web = urllib3.PoolManager(timeout=30, retries=False)
@@ -93,8 +84,8 @@ def measure(program: str, mode: str, options: argparse.Namespace) -> dict[str, A
         process.terminate()
         process.wait(30)
     return {
-        "p50": round(quantile(times, 0.5), 4) if times else None,
-        "p99": round(quantile(times, 0.99), 4) if times else None,
+        "p50": round(statistics.median(times), 4) if times else None,
+        "p99": round(statistics.quantiles(times, n=100)[98], 4) if len(times) > 1 else None,
         "good": len(times),
         "failures": failures,
         "haproxy_mib": round(memory, 1),

@@ -208,7 +208,8 @@ class VllmEngine:
             async for answer in self._engine.generate(prompt, asked, f"self-test-{uuid.uuid4()}"):
                 rows = answer.prompt_logprobs
         except Exception as error:
-            raise SelfTestError(f"the engine says {error}") from error
+            # A dead engine says only where its stack trace is.
+            raise SelfTestError(self.find_failure() or f"the engine says {error}") from error
         found = (rows[place][token].logprob for place, token in enumerate(tokens) if place)
         return Score(tuple(tokens), tuple(found))
 

@@ -208,3 +208,12 @@ def row(
     service: str = SERVICE, revision: int = 1, below: int = 10_000, arm: str = "main"
 ) -> dict[str, Any]:
     return {"arm": arm, "revision": revision, "service": service, "below": below}
+
+
+async def until_held(pod: Pod, count: int) -> None:
+    """Return once exactly so many requests are held."""
+
+    async def same() -> bool:
+        return bool((await pod.stats())["held"] == count)
+
+    await until(same, 5, f"{count} requests held")

@@ -1,25 +1,17 @@
 """Replicas, agent, HAProxy and API server come and go; the requests do not notice, or are told what is the matter."""
 
 import asyncio
-import contextlib
 import signal
 import time
 
 import aiohttp
 import pytest
 from tests.component.gateway.conftest import NewReplica
-from tests.component.gateway.pod import CHAT, Pod, row, until
+from tests.component.gateway.pod import CHAT, Pod, row, until, until_held
 
 from llmdeployment_gateway.runtime_api import RuntimeApi
 
 pytestmark = pytest.mark.component
-
-
-async def held(pod: Pod, count: int) -> None:
-    async def same() -> bool:
-        return bool((await pod.stats())["held"] == count)
-
-    await until(same, 5, f"{count} requests held")
 
 
 async def test_a_request_waits_for_the_first_replica(pod: Pod, replicas: NewReplica) -> None:
@@ -28,7 +20,7 @@ async def test_a_request_waits_for_the_first_replica(pod: Pod, replicas: NewRepl
     pod.write_endpoints()
     await pod.up()
     waiting = asyncio.create_task(pod.ask())
-    await held(pod, 1)
+    await until_held(pod, 1)
 
     pod.write_routes()
     pod.write_endpoints(replica.host)
@@ -50,7 +42,7 @@ async def test_too_many_waiting_and_too_long_waiting_are_refused(
     pod.write_endpoints(replica.host)
     await pod.up()
     first = [asyncio.create_task(pod.ask()) for _ in range(2)]
-    await held(pod, 2)
+    await until_held(pod, 2)
 
     began = time.monotonic()
     status, body, headers = await pod.ask()
@@ -73,9 +65,9 @@ async def test_a_client_that_leaves_frees_its_place(pod: Pod) -> None:
     pod.write_endpoints()
     await pod.up()
     waiting = asyncio.create_task(pod.ask())
-    await held(pod, 1)
+    await until_held(pod, 1)
     waiting.cancel()
-    await held(pod, 0)
+    await until_held(pod, 0)
 
 
 async def test_a_full_replica_sends_the_request_to_another(pod: Pod, replicas: NewReplica) -> None:
@@ -93,145 +85,6 @@ async def test_a_full_replica_sends_the_request_to_another(pod: Pod, replicas: N
     status, body, headers = await pod.ask()
     assert (status, body["error"]["message"], headers["retry-after"]) == (503, "full", "1")
     assert time.monotonic() - began < 2
-
-
-async def test_more_requests_than_a_replica_takes_wait_their_turn(
-    pod: Pod, replicas: NewReplica
-) -> None:
-    pod.env["LLMD_REPLICA_REQUESTS"] = "4"
-    pod.write_routes(maxRequests=50, seconds=30)
-    pod.write_endpoints()
-    await pod.up()
-    asked = [asyncio.create_task(pod.ask()) for _ in range(30)]
-    await held(pod, 30)
-    replica = await replicas()
-    replica.delay = 0.1
-    pod.write_endpoints(replica.host)
-
-    answers = await asyncio.gather(*asked)
-
-    assert [status for status, _, _ in answers] == [200] * 30
-    assert replica.most == 4
-
-
-async def test_under_three_times_the_load_the_answered_are_answered_in_time(
-    pod: Pod, replicas: NewReplica
-) -> None:
-    """4 places of 0.2 s answer 20 requests a second; 60 a second come for 5 s, and none may wait longer than 1 s."""
-    pod.env |= {"LLMD_REPLICA_REQUESTS": "4", "LLMD_QUEUE_SECONDS": "1"}
-    replica = await replicas()
-    replica.delay = 0.2
-    pod.write_routes()
-    pod.write_endpoints(replica.host)
-    await pod.up()
-    await pod.serving(1)
-
-    async def ask() -> tuple[int, str, float]:
-        began = time.monotonic()
-        status, body, headers = await pod.ask()
-        assert status == 200 or int(headers["retry-after"]) > 0
-        return status, body.get("error", {}).get("code", ""), time.monotonic() - began
-
-    asked = []
-    for _ in range(300):
-        asked.append(asyncio.create_task(ask()))
-        await asyncio.sleep(1 / 60)  # why: an open loop, whatever is answered
-    found = await asyncio.gather(*asked)
-
-    assert {(status, code) for status, code, _ in found} == {(200, ""), (503, "no_replica")}
-    answered = [seconds for status, _, seconds in found if status == 200]
-    # Of what the replica could answer in these 5 s, and the second after them.
-    assert len(answered) > 0.7 * 5 * 20
-    # The bound, the answer itself, and a machine with other work.
-    assert max(seconds for _, _, seconds in found) < 1 + 0.2 + 1
-
-
-async def test_one_too_many_in_the_queue_is_refused_at_once(pod: Pod, replicas: NewReplica) -> None:
-    pod.env |= {"LLMD_REPLICA_REQUESTS": "1", "LLMD_QUEUE_REQUESTS": "3"}
-    replica = await replicas()
-    replica.delay = 2
-    pod.write_routes()
-    pod.write_endpoints(replica.host)
-    await pod.up()
-    await pod.serving(1)
-    asked = [asyncio.create_task(pod.ask()) for _ in range(8)]
-    done, _ = await asyncio.wait(asked, timeout=1)
-
-    refused = [task.result() for task in done]
-    assert len(refused) == 4
-    for status, body, headers in refused:
-        assert (status, body["error"]["code"], headers["retry-after"]) == (429, "queue_full", "1")
-    assert sorted(status for status, _, _ in await asyncio.gather(*asked)) == [200] * 4 + [429] * 4
-
-
-async def test_bodies_that_never_end_take_no_place_at_a_replica(
-    pod: Pod, replicas: NewReplica
-) -> None:
-    pod.env["LLMD_REPLICA_REQUESTS"] = "4"
-    replica = await replicas()
-    pod.write_routes()
-    pod.write_endpoints(replica.host)
-    await pod.up()
-    await pod.serving(1)
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\ncontent-length: 1000\r\n\r\n{"
-    stalled = [await asyncio.open_connection("127.0.0.1", pod.port) for _ in range(256)]
-    for _, writer in stalled:
-        writer.write(head)
-        await writer.drain()
-
-    began = time.monotonic()
-    answers = await asyncio.gather(*(pod.ask() for _ in range(4)))
-
-    assert [status for status, _, _ in answers] == [200] * 4
-    assert time.monotonic() - began < 20
-    assert replica.answered == 4
-    for _, writer in stalled:
-        writer.close()
-
-
-async def test_one_address_has_a_bound_of_connections(pod: Pod, replicas: NewReplica) -> None:
-    pod.env["LLMD_SOURCE_CONNECTIONS"] = "20"
-    replica = await replicas()
-    pod.write_routes()
-    pod.write_endpoints(replica.host)
-    await pod.up()
-    await pod.serving(1)
-    idle = [await asyncio.open_connection("127.0.0.1", pod.port) for _ in range(20)]
-
-    with pytest.raises(aiohttp.ClientConnectionError):
-        await pod.ask()
-    for _, writer in idle:
-        writer.close()
-        await writer.wait_closed()
-
-    async def answers() -> bool:
-        with contextlib.suppress(aiohttp.ClientConnectionError):
-            return (await pod.ask())[0] == 200
-        return False
-
-    await until(answers, 5, "an answer, once there is room")
-
-
-async def test_one_api_key_has_a_bound_of_requests(pod: Pod, replicas: NewReplica) -> None:
-    pod.env |= {"LLMD_AUTH": "apikey", "LLMD_KEY_REQUESTS": "2"}
-    pod.write_key("first", "secret-1")
-    pod.write_key("second", "secret-2")
-    replica = await replicas()
-    replica.delay = 3.0
-    pod.write_routes()
-    pod.write_endpoints(replica.host)
-    await pod.up()
-    await pod.serving(1)
-    first, second = ({"authorization": f"Bearer secret-{number}"} for number in (1, 2))
-
-    answers = await asyncio.gather(*(pod.ask(**first) for _ in range(5)), pod.ask(**second))
-
-    assert sorted(status for status, _, _ in answers[:5]) == [200, 200, 429, 429, 429]
-    assert answers[5][0] == 200
-    refused = next(answer for answer in answers if answer[0] == 429)
-    assert refused[1]["error"]["code"] == "rate_limit_exceeded"
-    assert refused[2]["retry-after"] == "1"
-    assert (await pod.ask(**first))[0] == 200
 
 
 async def test_a_replica_is_replaced_under_load_without_a_failure(
@@ -254,7 +107,7 @@ async def test_a_replica_is_replaced_under_load_without_a_failure(
     await asyncio.sleep(0.5)  # why: some load before
     # It drains: answers on while it is taken out. The next one starts late.
     pod.write_endpoints(old.host, terminating=old.host)
-    await held(pod, 4)
+    await until_held(pod, 4)
     await old.stop()
     await new.start()
     pod.write_endpoints(new.host)
@@ -282,7 +135,7 @@ async def test_a_replica_that_is_gone_unannounced_is_found_out_by_its_refusals(
 
     await two.stop()
     waiting = [asyncio.create_task(pod.ask()) for _ in range(4)]
-    await held(pod, 4)
+    await until_held(pod, 4)
     # It comes back where it was, as a restarted process does: nobody tells the gateway.
     await two.start()
     assert {answer[0] for answer in await asyncio.gather(*waiting)} == {200}

@@ -157,7 +157,7 @@ def test_limits_come_from_the_cgroup(
     ("text", "use"),
     [("file 7\nanon 4096\n", 4096), ("file 7\n", None), ("anon x\n", None), (None, None)],
 )
-def test_memory_in_use_is_what_cannot_be_given_back(
+def test_memory_use_leaves_out_the_page_cache(
     tmp_path: Path, text: str | None, use: int | None
 ) -> None:
     if text is not None:

@@ -61,10 +61,10 @@ class Deployed:
     def child(self, kind: str) -> Object:
         return next(o for (k, _), o in self.world.cluster.children.items() if k == kind)
 
-    def know_self_test(self, said: Object) -> None:
+    def set_self_test(self, row: Object) -> None:
         """Let the status have this `selfTest` of the revision."""
         status = copy.deepcopy(self.world.status)
-        status["revisions"][0]["selfTest"] = said
+        status["revisions"][0]["selfTest"] = row
         self.world.raw["status"] = status
 
     async def targets(self) -> dict[str, Target]:
@@ -115,9 +115,9 @@ async def test_a_gateway_is_asked_and_a_replica_only_where_somebody_uses_what_it
         "referenceFrom": "Transformers",
         "replicas": [{"pod": "worker-0", "score": "-2.901"}],
     }
-    deployed.know_self_test(said | {"replicas": []})
+    deployed.set_self_test(said | {"replicas": []})
     assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
-    deployed.know_self_test(said)
+    deployed.set_self_test(said)
     targets = await deployed.targets()
     assert targets.keys() == {"gateway-0"}
     assert targets["gateway-0"].port == names.AGENT_PORT

@@ -43,7 +43,7 @@ def read(world: World) -> Any:
     return world.status["revisions"][0].get("selfTest")
 
 
-def test_the_reference_of_transformers_is_kept_and_told_to_all_replicas() -> None:
+def test_the_transformers_reference_is_stored_and_sent_to_all_replicas() -> None:
     world = start()
     (runtime,) = world.runtimes()
     assert (tell(world), read(world)) == (None, None)
@@ -141,5 +141,5 @@ def test_a_replica_that_fails_is_named_with_its_node() -> None:
         [],
     ],
 )
-def test_an_answer_of_another_form_says_nothing(said: Any) -> None:
+def test_an_invalid_report_is_ignored(said: Any) -> None:
     assert read_self_test({"selfTest": said}) is None

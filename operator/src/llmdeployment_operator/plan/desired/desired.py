@@ -145,7 +145,7 @@ def _find_targets(
     return targets, revisions
 
 
-def _build_put(  # because it is one call with all that it needs
+def _build_put(
     deployment: LLMDeployment,
     revisions: tuple[Revision, ...],
     runtime: str,

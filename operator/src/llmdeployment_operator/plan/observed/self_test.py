@@ -23,6 +23,7 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import select_pods
 
 _MOST_REPLICAS = 32
+_DEFAULTS = SelfTestSpec()
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,10 @@ def build_settings(deployment: LLMDeployment, reference: Reference | None) -> di
     body: dict[str, Any] = {}
     if not settings.enabled:
         body["enabled"] = False
-    if settings.period_seconds != SelfTestSpec().period_seconds:
+    if settings.period_seconds != _DEFAULTS.period_seconds:
         body["periodSeconds"] = settings.period_seconds
     source = reference.source if reference is not None else settings.reference
-    if source != SelfTestSpec().reference:
+    if source != _DEFAULTS.reference:
         body["referenceFrom"] = source
     if reference is not None:
         body["reference"] = reference.value
@@ -125,7 +126,7 @@ def _build_row(
 
 
 def _read_settings(deployment: LLMDeployment) -> SelfTestSpec:
-    return deployment.spec.engine.self_test or SelfTestSpec()
+    return deployment.spec.engine.self_test or _DEFAULTS
 
 
 def _list_ready(cluster: ClusterState, runtime: str) -> list[Object]:
