@@ -67,6 +67,7 @@ class Operator:
             "LLMD_SERVING_IMAGE": f"llmdeployment/serving:{VERSION}",
             "LLMD_GATEWAY_IMAGE": f"llmdeployment/gateway:{VERSION}",
             "LLMD_OPERATOR_NAMESPACE": NAMESPACE,
+            "LLMD_OWN_NAMESPACE": "true",
             "LLMD_HEAD_STORAGE": "emptyDir",
             "LLMD_PORT": str(free_port()),
         }

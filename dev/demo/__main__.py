@@ -199,7 +199,7 @@ def is_up() -> bool:
 
 
 def down() -> None:
-    """Remove the release, the model, the volumes and the namespace."""
+    """Remove the release, the model, the volumes and the namespaces."""
     kube = local.connect(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is None:
         say("There is no demo to remove.")
@@ -208,12 +208,13 @@ def down() -> None:
         if kube.get("crd", "llmdeployments.llmdeployment.dev") is not None:
             kube.run("delete", "llm", "--all", "--wait")
     with stage("operator (helm uninstall)"):
-        kube.helm("uninstall", local.RELEASE, "--ignore-not-found", "--wait")
+        kube.uninstall_operator()
     with stage("pods end"):
         # Kubernetes checks a deleted namespace with pods again only after half their longest grace period: 330 s here.
         kube.run("wait", "--for=delete", "pod", "--all", "--timeout=170s", seconds=180)
-    with stage("namespace and volumes"):
-        kube.run("delete", "namespace", NAMESPACE, "--wait", seconds=180)
+    with stage("namespaces and volumes"):
+        names = (NAMESPACE, kube.system.namespace)
+        kube.run("delete", "namespace", *names, "--ignore-not-found", "--wait", seconds=180)
         volumes.remove(kube)
 
 

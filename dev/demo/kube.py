@@ -90,13 +90,23 @@ class Kube:
         metadata = {"name": self.namespace, "labels": dict(labels or {})}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
+    @property
+    def system(self) -> "Kube":
+        """The namespace of the operator that serves this one."""
+        return Kube(self.kubeconfig, f"{self.namespace}-system")
+
     def install_operator(self, *options: str) -> None:
-        """Install or upgrade the operator from this checkout, and wait until it is ready.
+        """Install or upgrade the operator of this namespace from this checkout, and wait until it is ready.
 
         The cluster has one CRD, and the latest installation owns it.
         """
-        what = ["upgrade", "--install", RELEASE, str(CHART), "--take-ownership"]
-        self.helm(*what, "--wait", "--timeout=120s", *options, seconds=150)
+        what = ["upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--take-ownership"]
+        watched = f"--set=watch.namespaces={{{self.namespace}}}"
+        self.system.helm(*what, watched, "--wait", "--timeout=120s", *options, seconds=150)
+
+    def uninstall_operator(self) -> None:
+        """Remove the operator of this namespace, if there is one."""
+        self.system.helm("uninstall", RELEASE, "--ignore-not-found", "--wait")
 
     def _run(self, command: list[str], stdin: str | None, seconds: float) -> str:
         try:

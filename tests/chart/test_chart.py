@@ -65,7 +65,7 @@ def test_helm_lint_finds_nothing(helm: Helm) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["default", "cluster-wide", "confined"])
+@pytest.mark.parametrize("name", ["default", "own-namespace", "confined"])
 def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None:
     golden = HERE / "golden" / f"{name}.yaml"
 
@@ -77,15 +77,16 @@ def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None
     assert done.stdout == golden.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["default", "cluster-wide", "confined"])
+@pytest.mark.parametrize("name", ["default", "own-namespace", "confined"])
 def test_the_operator_understands_its_environment(helm: Helm, name: str) -> None:
     documents = _rendered(helm, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
 
     env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
 
     settings, runtime = plan_settings(env), runtime_settings(env)
-    wanted = {"default": ("llm-system",), "cluster-wide": (), "confined": ("team-a", "team-b")}
+    wanted = {"default": (), "own-namespace": ("llm-system",), "confined": ("team-a", "team-b")}
     assert settings.namespaces == wanted[name]
+    assert settings.own_namespace is (name == "own-namespace")
     assert settings.serving_image == "llmdeployment/serving:0.1.0"
     assert runtime.cluster_read is (name != "confined")
     deployment = next(d for d in documents if d["kind"] == "Deployment")
@@ -107,7 +108,7 @@ def _rules(documents: list[Object]) -> Iterator[Object]:
             yield from document["rules"]
 
 
-@pytest.mark.parametrize("name", ["default", "cluster-wide", "confined"])
+@pytest.mark.parametrize("name", ["default", "own-namespace", "confined"])
 def test_no_role_holds_more_than_it_says(helm: Helm, name: str) -> None:
     documents = _rendered(helm, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
 
@@ -204,10 +205,7 @@ REFUSED = {
         "metrics.service=false,metrics.serviceMonitor.enabled=true",
         "service",
     ),
-    "all namespaces and some": (
-        "watch.clusterWide=true,watch.namespaces={a}",
-        "leave watch.namespaces empty",
-    ),
+    "its own namespace, unasked": ("watch.namespaces={llm-system}", "set watch.ownNamespace=true"),
     "two pull policies for children": (
         "image.gateway.pullPolicy=Never",
         "image.gateway.pullPolicy and image.serving.pullPolicy must be the same",
@@ -266,5 +264,6 @@ def test_the_notes_name_the_next_command(helm: Helm, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     text = yaml.safe_load(done.stdout)["text"]
-    assert "kubectl apply -n llm-system -f - <<EOF" in text
-    assert "kubectl get llm -n llm-system -w" in text
+    assert "kubectl apply -n default -f - <<EOF" in text
+    assert "kubectl get llm -n default -w" in text
+    assert "serves no LLMDeployment in its own, llm-system." in text

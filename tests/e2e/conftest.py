@@ -15,7 +15,7 @@ RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 @pytest.fixture(scope="session")
 def kube() -> Iterator[Kube]:
-    """A namespace under the restricted Pod Security Standard, with the operator and its claims in it."""
+    """A namespace under the restricted Pod Security Standard, with its claims in it and an operator for it."""
     found = local.connect(NAMESPACE)
     try:
         found.get("node", "any")
@@ -23,6 +23,7 @@ def kube() -> Iterator[Kube]:
         pytest.skip(reason=f"no cluster is up (`make test` brings one up): {error}")
     clean(found)
     found.ensure_namespace(RESTRICTED)
+    found.system.ensure_namespace(RESTRICTED)
     folders = {"models": Path(local.run_module("dev.model")).parent}
     folders["serving-env"] = Path(local.run_module("dev.serving_env"))
     volumes.provide(found, folders)
@@ -37,8 +38,9 @@ def clean(kube: Kube) -> None:
         return
     if kube.get("crd", "llmdeployments.llmdeployment.dev") is not None:
         kube.run("delete", "llm", "--all", "--wait")
-    kube.helm("uninstall", local.RELEASE, "--ignore-not-found", "--wait")
-    kube.run("delete", "namespace", NAMESPACE, "--wait=false")
+    kube.uninstall_operator()
+    names = (NAMESPACE, kube.system.namespace)
+    kube.run("delete", "namespace", *names, "--ignore-not-found", "--wait=false")
     until(lambda: kube.get("namespace", NAMESPACE) is None, 300, "the namespace is gone")
     volumes.remove(kube)
 

@@ -64,7 +64,7 @@ async def streamed(url: str, tokens: int) -> int:
 def test_a_stream_outlives_the_operator_and_the_agent(chat: Live) -> None:
     found, thread = start_stream(chat.url)
     label = "--selector=app.kubernetes.io/name=llmdeployment-operator"
-    chat.kube.run("delete", "pod", label, "--wait=false")
+    chat.kube.system.run("delete", "pod", label, "--wait=false")
     gateway = chat.pod("gateway")
     kill = "import os, signal; os.kill(1, signal.SIGTERM)"
     chat.kube.run("exec", gateway, "--container=agent", "--", "python3", "-c", kill)

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from dev.demo.kube import RELEASE
 from tests.support.live import Live
 from tests.support.load import ask
 
@@ -16,7 +15,7 @@ def test_an_operator_comes_and_goes_and_the_model_stays(live: Callable[[str], Li
     chat.kube.install_operator("--set=resyncSeconds=300", "--set=logLevel=DEBUG")
     assert ask(chat.url, "stays")[0] == 200
 
-    chat.kube.helm("uninstall", RELEASE, "--wait")
+    chat.kube.uninstall_operator()
     assert ask(chat.url, "stays")[0] == 200
     chat.kube.run("delete", "llm", "stays", "--wait")
     chat.until_gone()

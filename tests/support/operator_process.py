@@ -35,6 +35,7 @@ class OperatorProcess:
             "LLMD_KUBECONFIG": self.proxy.kubeconfig(folder),
             "LLMD_NAMESPACES": namespace,
             "LLMD_OPERATOR_NAMESPACE": namespace,
+            "LLMD_OWN_NAMESPACE": "true",
             "LLMD_SERVING_IMAGE": "serving",
             "LLMD_GATEWAY_IMAGE": "gateway",
             "LLMD_PORT": str(self.port),

@@ -36,15 +36,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
 {{- end -}}
 
-{{/* The namespaces to watch as a JSON list; empty when it is all of them. */}}
-{{- define "llmd.namespaces" -}}
-{{- if .Values.watch.clusterWide -}}
-[]
-{{- else -}}
-{{- default (list .Release.Namespace) .Values.watch.namespaces | toJson -}}
-{{- end -}}
-{{- end -}}
-
 {{/* Two operators without a Lease would both act. */}}
 {{- define "llmd.replicas" -}}
 {{- if .Values.leaderElection.enabled }}{{ .Values.replicas | int }}{{ else }}1{{ end -}}
@@ -52,8 +43,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* What the schema cannot say. */}}
 {{- define "llmd.checked" -}}
-{{- if and .Values.watch.clusterWide .Values.watch.namespaces -}}
-{{- fail "watch.clusterWide watches every namespace: leave watch.namespaces empty" -}}
+{{- if and (has .Release.Namespace .Values.watch.namespaces) (not .Values.watch.ownNamespace) -}}
+{{- fail (printf "watch.namespaces has %s, the release's own namespace: install the operator in a namespace of its own, or set watch.ownNamespace=true" .Release.Namespace) -}}
 {{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}

@@ -61,6 +61,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         runtime_egress=egress,
         extra_egress=_parse_rules(env.get("LLMD_EXTRA_EGRESS") or "[]"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
+        own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
     )
 
 

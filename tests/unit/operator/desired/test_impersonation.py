@@ -1,4 +1,4 @@
-"""No podTemplate makes a pod that is taken for the operator."""
+"""No LLMDeployment works beside the operator unasked, and no podTemplate makes a pod that is taken for the operator."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ ACCOUNT = {"spec": {"serviceAccountName": "operator"}}
 LABELS = {"metadata": {"labels": {"app": "operator", "team": "a"}}}
 
 
-def build_world(namespace: str, spec: dict[str, Any]) -> World:
+def build_world(namespace: str, spec: dict[str, Any], *, served: bool = True) -> World:
     body = {
         "apiVersion": "llmdeployment.dev/v1alpha1",
         "kind": "LLMDeployment",
@@ -20,9 +20,21 @@ def build_world(namespace: str, spec: dict[str, Any]) -> World:
         "spec": {**SPEC, **spec},
     }
     world = World(admitted(body))
-    world.settings = replace(world.settings, operator_service_account="operator")
+    world.settings = replace(
+        world.settings, operator_service_account="operator", own_namespace=served
+    )
     world.step()
     return world
+
+
+def test_the_operators_namespace_is_not_served_unless_its_admin_says_so() -> None:
+    world = build_world("llm-system", {}, served=False)
+    assert conditions(world)["Accepted"] == ("False", "InvalidSpec")
+    assert "set watch.ownNamespace=true" in message(world)
+    assert world.cluster.children == {}
+
+    assert conditions(build_world("llm-system", {}))["Accepted"] == ("True", "Accepted")
+    assert conditions(build_world("team", {}, served=False))["Accepted"] == ("True", "Accepted")
 
 
 @pytest.mark.parametrize(

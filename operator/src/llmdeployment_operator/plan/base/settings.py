@@ -6,7 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Settings:
-    """Images and defaults; `head_storage` is auto, pvc or emptyDir, `runtime_egress` Restricted or Open."""
+    """Images and defaults.
+
+    Attributes:
+        head_storage: auto, pvc or emptyDir.
+        runtime_egress: Restricted or Open.
+        namespaces: those that are watched; empty: all.
+        own_namespace: whether an LLMDeployment in `operator_namespace` is served.
+    """
 
     serving_image: str
     gateway_image: str
@@ -20,3 +27,4 @@ class Settings:
     runtime_egress: str = "Restricted"
     extra_egress: tuple[dict[str, Any], ...] = ()
     namespaces: tuple[str, ...] = field(default=())
+    own_namespace: bool = False

@@ -1,7 +1,8 @@
 """Pods that would be taken for the operator itself are not made.
 
 An LLMDeployment in the operator's own namespace could otherwise have the operator's ServiceAccount, and with it every right of the
-operator, or its labels, which every NetworkPolicy of ours lets in.
+operator, or its labels, which every NetworkPolicy of ours lets in. Such an LLMDeployment is served only where the operator's admin
+has said so, and even then without those two.
 """
 
 from llmdeployment_operator.api.types import LLMDeployment, PodTemplate
@@ -16,6 +17,12 @@ def find_impersonation(deployment: LLMDeployment, settings: Settings) -> Finding
     """Return why an LLMDeployment is refused, or None."""
     if deployment.metadata.namespace != settings.operator_namespace:
         return None
+    if not settings.own_namespace:
+        return Finding(
+            Reason.INVALID_SPEC,
+            f"Namespace {settings.operator_namespace} is the operator's own, and an LLMDeployment in it is not served. "
+            "Create it in another namespace, or set watch.ownNamespace=true in the values of the operator's chart.",
+        )
     templates = (arm.deployment.spec.pod_template for arm in list_arms(deployment))
     found = (_check(each, settings) for each in templates if each is not None)
     return next((Finding(Reason.INVALID_SPEC, why) for why in found if why), None)
