@@ -100,7 +100,14 @@ class Kube:
 
         The cluster has one CRD, and the latest installation owns it.
         """
-        what = ["upgrade", "--install", RELEASE, str(CHART), "--create-namespace", "--take-ownership"]
+        what = [
+            "upgrade",
+            "--install",
+            RELEASE,
+            str(CHART),
+            "--create-namespace",
+            "--take-ownership",
+        ]
         watched = f"--set=watch.namespaces={{{self.namespace}}}"
         self.system.helm(*what, watched, "--wait", "--timeout=120s", *options, seconds=150)
 

@@ -68,7 +68,9 @@ def explain(kube: Kube, name: str) -> None:
         options = ["--all-containers", f"--tail={LOG_LINES}", "--ignore-errors"]
         _show(kube, "logs", pod_name, *options)
     _print_section("end of the operator's log")
-    _show(kube.system, "logs", "--selector=app.kubernetes.io/name=llmdeployment-operator", "--tail=15")
+    _show(
+        kube.system, "logs", "--selector=app.kubernetes.io/name=llmdeployment-operator", "--tail=15"
+    )
 
 
 def _describe(kube: Kube, found: Object) -> dict[str, str]:

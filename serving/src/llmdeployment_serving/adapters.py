@@ -56,6 +56,13 @@ class Adapters:
         self._settled.clear()
         self._changed.set()
 
+    def replace_engine(self, engine: Engine) -> None:
+        """Load the desired adapters into another engine."""
+        self._engine = engine
+        self._states.clear()
+        self._settled.clear()
+        self._changed.set()
+
     def get_state(self, adapter: AdapterConfig) -> str:
         """Return `loaded`, `loading`, or `failed: ` with the reason."""
         return self._states.get(make_internal_name(adapter), LOADING)

@@ -23,8 +23,9 @@ from llmdeployment_serving.config import (
 )
 from llmdeployment_serving.engine import ASGIApp
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
+from llmdeployment_serving.keeper import EngineKeeper
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
-from llmdeployment_serving.serve_log import list_log_targets, restore_log_targets
+from llmdeployment_serving.serve_log import list_log_targets, restore_log_targets, write_own_log
 from llmdeployment_serving.start import start_engine
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,6 @@ DEAD_ENGINE_GRACE_SECONDS = 1.0
 """Seconds between the engine's end and the process's end, for the answers of failed requests."""
 PORT_WAIT_SECONDS = 60.0
 """Seconds that a replica waits for its port, which the process before it may still have."""
-_watch_interval_seconds = 0.5
 
 
 class Replica:
@@ -46,15 +46,17 @@ class Replica:
     async def __init__(  # type: ignore[misc]  # because Ray Serve awaits it, which mypy does not know
         self, document: dict[str, Any]
     ) -> None:
+        write_own_log()
         self._config = parse(ServingConfig, document)
         self._log_targets = list_log_targets()
-        self._engine = await start_engine(self._config)
+        self._keeper = EngineKeeper(self._config, await start_engine(self._config))
         self._replica_app: ReplicaApp | None = None
         self._user_config: UserConfig | None = None
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Return the ASGI application that Ray Serve runs on the replica's port."""
-        app = await self._engine.build_app()
+        engine = self._keeper.engine
+        app = await engine.build_app()
         restore_log_targets(self._log_targets)
         port = int(os.environ.get("RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT", REPLICA_PORT))
         allow_rebinding(port)
@@ -64,12 +66,14 @@ class Replica:
                 port,
                 PORT_WAIT_SECONDS,
             )
-        self._replica_app = ReplicaApp(self._config, self._engine, app)
+        self._replica_app = ReplicaApp(self._config, engine, app)
         # Ray opens the port now, and gives the settings of the self-test later.
         self._replica_app.is_proven = False
         self._replica_app.take(self._user_config or UserConfig())
         self._loading = asyncio.create_task(self._replica_app.adapters.run(), name="adapters")
-        self._watch = asyncio.create_task(self._exit_when_dead(), name="engine-watch")
+        self._watch = asyncio.create_task(
+            self._end_without_engine(self._replica_app), name="engine-watch"
+        )
         return self._replica_app
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:
@@ -99,27 +103,23 @@ class Replica:
                 self._tests = asyncio.create_task(self_test.repeat(), name="self-test")
 
     def check_health(self) -> None:
-        """Raise `EngineDeadError` if the engine is dead or computes wrongly."""
-        if reason := self._find_failure():
+        """Raise `EngineDeadError` if the engine computes wrongly, or is dead and no other one is on its way."""
+        if reason := self._keeper.find_failure(self._replica_app):
             raise EngineDeadError(reason)
 
-    def _find_failure(self) -> str | None:
-        wrong = self._replica_app.self_test.fault if self._replica_app is not None else None
-        return wrong or self._engine.find_failure()
-
-    async def _exit_when_dead(self) -> None:
-        """End the process soon after its engine.
+    async def _end_without_engine(self, app: ReplicaApp) -> None:
+        """End the process when there can be no engine.
 
         Ray drains a replica that only fails its health checks for 30 s before it replaces it. It replaces a dead process at once,
         and the closed port refuses connections, which every load balancer understands.
         """
-        while (reason := self._find_failure()) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
-            await asyncio.sleep(_watch_interval_seconds)  # why: the interval of a watch without end
+        reason = await self._keeper.run(app)
         logger.error(
             "the engine is dead or wrong, so this replica ends and Ray starts a new one: %s", reason
         )
+        app.give_up()
         await asyncio.sleep(DEAD_ENGINE_GRACE_SECONDS)  # why: errors are sent first
-        self._engine.shutdown()
+        self._keeper.engine.shutdown()
         os._exit(1)
 
 

@@ -4,11 +4,9 @@ Pure ASGI, since Starlette's middleware classes buffer streams and hide disconne
 revision, size, JSON, prompt, adapter. On the way back it measures status, time to first chunk, gaps, duration and tokens.
 """
 
-import asyncio
 import json
 import re
 import time
-from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Any
 
@@ -24,6 +22,7 @@ from llmdeployment_serving.model_names import (
     make_renaming_send,
 )
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
+from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.stats import (
@@ -39,8 +38,6 @@ GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 REVISION_HEADER = b"x-llm-revision"
-ABANDONED_GRACE_SECONDS = 0.1
-"""Seconds that the engine's own handling of a disconnect may take before the request is cancelled from outside."""
 
 _no_revision = "0"
 # why: other servers may write spaces into their JSON.
@@ -55,6 +52,8 @@ class ReplicaApp:
         self._config = config
         self._engine = engine
         self._app = app
+        self._relay = Relay(engine, app)
+        self._restarts = 0
         self._in_flight = 0
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
@@ -70,6 +69,27 @@ class ReplicaApp:
         self.adapters.set_desired(config)
         self.self_test.take(config.self_test)
 
+    def pause(self) -> None:
+        """Let requests wait for the next engine."""
+        self._relay.pause()
+
+    def give_up(self) -> None:
+        """Answer the requests that wait: there is no next engine."""
+        self._relay.give_up()
+
+    async def replace_engine(self, engine: Engine, app: ASGIApp) -> None:
+        """Give requests, those that wait first, to an engine that has the adapters and passes the self-test.
+
+        Raises:
+            SelfTestError: it computes wrongly.
+        """
+        self.adapters.replace_engine(engine)
+        await self.adapters.wait_until_settled()
+        await self.self_test.replace_engine(engine)
+        self._engine, self._app = engine, app
+        self._restarts += 1
+        await self._relay.resume(engine, app)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] == "lifespan":
@@ -79,7 +99,10 @@ class ReplicaApp:
             await send({"type": "websocket.close", "code": 1008})
             return
         path, method = scope["path"], scope["method"]
-        if not self.is_proven and path in (*GENERATION_PATHS, "/health"):
+        if path == "/health" and not self._relay.is_open:
+            message = "the engine stopped, and the next one does not answer yet"
+            await send_error(send, HTTPStatus.SERVICE_UNAVAILABLE, message)
+        elif not self.is_proven and path in (*GENERATION_PATHS, "/health"):
             await send_error(
                 send,
                 HTTPStatus.SERVICE_UNAVAILABLE,
@@ -130,6 +153,7 @@ class ReplicaApp:
             self._engine.take_snapshot(),
             self._revisions,
             in_flight=self._in_flight,
+            engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
 
@@ -143,15 +167,17 @@ class ReplicaApp:
             # Only now: a client that never sends the rest of its body must not keep others out.
             self._take_place()
             try:
-                scope, receive, send = self._prepare(scope, raw, receive, number, probe)
-                await run_until_abandoned(self._app(scope, receive, send))
+                scope, raw, send = self._prepare(scope, raw, number, probe)
+                await self._relay.answer(scope, raw, receive, send)
             finally:
                 self._in_flight -= 1
         except AnswerCutError:
             probe.mark_cut()
             raise
         except RefusedError as refused:
-            await send_error(probe.send, refused.status, refused.message, refused.headers)
+            await send_error(
+                probe.send, refused.status, refused.message, refused.headers, code=refused.code
+            )
         finally:
             probe.finish()
 
@@ -175,8 +201,8 @@ class ReplicaApp:
         return {adapter.name: adapter for adapter in revision.adapters} if revision else {}
 
     def _prepare(
-        self, scope: Scope, raw: bytes, receive: Receive, number: str, probe: "_Probe"
-    ) -> tuple[Scope, Receive, Send]:
+        self, scope: Scope, raw: bytes, number: str, probe: "_Probe"
+    ) -> tuple[Scope, bytes, Send]:
         """Return the request with the revision's prompt and the engine's model name in its body, and the `send` of its answer.
 
         Also set the probe's bucket from the length of the client's own prompt.
@@ -201,7 +227,7 @@ class ReplicaApp:
             raw = json.dumps(apply_prompt(body, known[number].prompt, chat=chat)).encode()
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
-        return {**scope, "headers": headers}, _replay(raw, receive), send
+        return {**scope, "headers": headers}, raw, send
 
     def _find_adapter(self, model: object, number: str) -> AdapterConfig | None:
         """Return the adapter of a request, or None for the base model.
@@ -224,26 +250,6 @@ class ReplicaApp:
             f"the adapter {model} of revision {number} is {state}",
             retry,
         )
-
-
-async def run_until_abandoned(call: Awaitable[None]) -> None:
-    """Await `call`. If the client leaves, also end the work behind it.
-
-    Ray Serve cancels the handler of a client that left. vLLM's handlers wait for two tasks of their own (the work and the
-    disconnect), and cancelling that wait leaves the work running to its last token: 12 s measured. So the cancellation is held
-    back for a moment in which vLLM reads the disconnect and aborts, and passed on only if it has not.
-    """
-    task = asyncio.ensure_future(call)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=ABANDONED_GRACE_SECONDS)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=ABANDONED_GRACE_SECONDS)
-        if task.done() and not task.cancelled():
-            task.exception()  # why: asyncio logs an exception that is never read as an error
-        raise
 
 
 class _Probe:
@@ -335,20 +341,6 @@ def _parse_body(raw: bytes) -> dict[str, Any]:
             "the request body is not a JSON object. Send an object with model and messages.",
         )
     return body
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that returns `body` first, and then the client's disconnect."""
-    sent = False
-
-    async def replay() -> Message:
-        nonlocal sent
-        if sent:
-            return await receive()
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return replay
 
 
 async def _send(send: Send, body: bytes, kind: bytes) -> None:

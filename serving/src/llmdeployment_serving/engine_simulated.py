@@ -19,7 +19,13 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp
-from llmdeployment_serving.errors import AdapterError, ConfigError, build_openai_error
+from llmdeployment_serving.errors import (
+    ENGINE_STOPPED,
+    AdapterError,
+    ConfigError,
+    EngineDeadError,
+    build_openai_error,
+)
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.simulated_api import (
@@ -53,13 +59,14 @@ class SimulatedEngine:
         self._adapters: set[str] = set()
         self._batch = Batch(rates)
         self._random = random.Random(rates.seed)  # noqa: S311  # because a simulation keeps no secret
-        self._queues: dict[int, asyncio.Queue[None]] = {}
+        self._queues: dict[int, asyncio.Queue[EngineDeadError | None]] = {}
         self._arrived: dict[int, float] = {}
         self._work = asyncio.Event()
         self._histograms = {name: Histogram() for name in ("ttft", "itl", "e2e", "queue")}
         self._prompt_tokens = 0
         self._generation_tokens = 0
         self._loop = asyncio.create_task(self._run(), name="simulated-engine")
+        self._is_stopped = False
 
     async def build_app(self) -> ASGIApp:
         """Return the HTTP application."""
@@ -72,9 +79,9 @@ class SimulatedEngine:
 
     def find_failure(self) -> str | None:
         """Return why the engine stopped, or None."""
-        if not self._loop.done():
-            return None
-        return f"the simulated engine stopped: {self._loop!r}"
+        if self._is_stopped:
+            return "the simulated engine stopped (crash-on of spec.engine.args)"
+        return f"the simulated engine stopped: {self._loop!r}" if self._loop.done() else None
 
     def take_snapshot(self) -> EngineSnapshot:
         """Return the engine's counters."""
@@ -116,6 +123,13 @@ class SimulatedEngine:
         """Stop the engine."""
         self._loop.cancel()
 
+    def _crash(self) -> None:
+        """Stop as a process does that dies: no request under way goes on."""
+        self._is_stopped = True
+        self._loop.cancel()
+        for queue in self._queues.values():
+            queue.put_nowait(EngineDeadError(ENGINE_STOPPED))
+
     async def _run(self) -> None:
         """Run steps forever. A late wake-up shortens the next sleep, so that rates hold on a busy machine."""
         deadline = time.monotonic()
@@ -150,7 +164,8 @@ class SimulatedEngine:
         try:
             previous = started
             for index in range(sequence.output_tokens):
-                await queue.get()
+                if (stopped := await queue.get()) is not None:
+                    raise stopped
                 now = time.monotonic()
                 self._histograms["itl" if index else "ttft"].observe(now - previous)
                 previous = now
@@ -183,25 +198,33 @@ class SimulatedEngine:
         return await self._answer(await request.json(), chat=False)
 
     async def _answer(self, body: dict[str, Any], *, chat: bool) -> Response:
+        rates = self._batch.rates
         try:
             model = body.get("model")
             adapter = model if model in self._adapters else None
             name = adapter or self._served_name
-            completion = parse_request(body, name, self._batch.rates, chat=chat, adapter=adapter)
+            completion = parse_request(body, name, rates, chat=chat, adapter=adapter)
         except BadRequestError as error:
             return JSONResponse(build_openai_error(error.status, str(error)), error.status)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        if self._random.random() * 100.0 < self._batch.rates.error_percent:
+        if self._random.random() * 100.0 < rates.error_percent:
             return JSONResponse(
                 build_openai_error(status, "simulated failure (error-percent of spec.engine.args)"),
                 status,
             )
         reply = Reply(completion, f"sim-{uuid.uuid4().hex}", int(time.time()))
+        if rates.crash_on and rates.crash_on in completion.prompt:
+            self._crash()
+        if self._is_stopped:
+            return JSONResponse(build_openai_error(status, ENGINE_STOPPED), status)
         sequence = Sequence(len(completion.prompt), completion.output_tokens)
         if completion.stream:
             chunks = render_chunks(reply, self._produce_tokens(sequence))
             return StreamingResponse(chunks, media_type="text/event-stream")
-        await self._drain(sequence)
+        try:
+            await self._drain(sequence)
+        except EngineDeadError as error:
+            return JSONResponse(build_openai_error(status, str(error)), status)
         return JSONResponse(render_whole(reply))
 
     async def _drain(self, sequence: Sequence) -> None:

@@ -36,7 +36,7 @@ from vllm.v1.metrics.prometheus import get_prometheus_registry
 
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
-from llmdeployment_serving.errors import AdapterError, ConfigError, SelfTestError
+from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, ConfigError, SelfTestError
 from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_names import make_renaming_send
@@ -56,10 +56,6 @@ _histograms = {
 
 
 _DEAD_ENGINE = "EngineCore encountered an issue. See stack trace (above) for the root cause."
-ENGINE_STOPPED = (
-    "The engine stopped while it worked on this request. Send the request again. "
-    "If that stops the engine too, tell the operator of this service."
-)
 
 _worker_error = re.compile(r"Worker failed with error '(?P<sentence>.+)', please check")
 
@@ -128,7 +124,9 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
         raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
     with watch_output() as lines:
         try:
-            engine = AsyncLLM.from_vllm_config(
+            # In a thread: an engine that follows a dead one starts while the replica goes on, with its probes and waiting requests.
+            engine = await asyncio.to_thread(
+                AsyncLLM.from_vllm_config,
                 vllm_config=engine_config,
                 usage_context=UsageContext.OPENAI_API_SERVER,
                 enable_log_requests=args.enable_log_requests,

@@ -4,7 +4,7 @@
     |- ConfigError           the replica refuses what the operator rendered or the user wrote
     |- FetchError            the model's files could not be downloaded
     |- AdapterError          a LoRA adapter cannot be loaded; everything else works
-    |- EngineDeadError       the engine stopped; only a new replica helps
+    |- EngineDeadError       the engine stopped
     |- SelfTestError         the replica computes wrongly
     `- AnswerCutError        an answer that had begun cannot be finished
 
@@ -25,11 +25,17 @@ type_by_status: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "not_found_error",
     HTTPStatus.REQUEST_TIMEOUT: "invalid_request_error",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "invalid_request_error",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "invalid_request_error",
     HTTPStatus.INTERNAL_SERVER_ERROR: "internal_server_error",
     HTTPStatus.BAD_GATEWAY: "upstream_error",
     HTTPStatus.SERVICE_UNAVAILABLE: "service_unavailable_error",
     HTTPStatus.GATEWAY_TIMEOUT: "upstream_timeout_error",
 }
+
+ENGINE_STOPPED = (
+    "The engine stopped while it worked on this request. Send the request again. "
+    "If that stops the engine too, tell the operator of this service."
+)
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
@@ -69,11 +75,14 @@ class AnswerCutError(ServingError):
 class RefusedError(Exception):
     """A request that is refused before it reaches the engine."""
 
-    def __init__(self, status: int, message: str, headers: tuple[Header, ...] = ()) -> None:
+    def __init__(
+        self, status: int, message: str, headers: tuple[Header, ...] = (), code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers
+        self.code = code
 
 
 def join_lines(text: str) -> str:
@@ -81,15 +90,22 @@ def join_lines(text: str) -> str:
     return " ".join(text.split())
 
 
-def build_openai_error(status: int, message: str) -> dict[str, Any]:
-    """Return the body that OpenAI clients expect of a failed request."""
+def build_openai_error(status: int, message: str, code: str | None = None) -> dict[str, Any]:
+    """Return the body that OpenAI clients expect of a failed request; without a `code` it has the status there."""
     kind = type_by_status.get(status, "internal_server_error")
-    return {"error": {"message": message, "type": kind, "param": None, "code": int(status)}}
+    return {"error": {"message": message, "type": kind, "param": None, "code": code or int(status)}}
 
 
-async def send_error(send: Send, status: int, message: str, headers: Iterable[Header] = ()) -> None:
+async def send_error(
+    send: Send,
+    status: int,
+    message: str,
+    headers: Iterable[Header] = (),
+    *,
+    code: str | None = None,
+) -> None:
     """Answer an ASGI request with an error in OpenAI's format."""
-    body = json.dumps(build_openai_error(status, message)).encode()
+    body = json.dumps(build_openai_error(status, message, code)).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": int(status), "headers": [*head, *headers]})
     await send({"type": "http.response.body", "body": body})

@@ -1,6 +1,7 @@
 """A replica without Ray: the same engine and application in uvicorn, for tests, measurements and small machines."""
 
 import asyncio
+import logging
 import signal
 import sys
 
@@ -8,17 +9,22 @@ import uvicorn
 
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
+from llmdeployment_serving.keeper import EngineKeeper
+from llmdeployment_serving.serve_log import write_own_log
 from llmdeployment_serving.start import start_engine
+
+logger = logging.getLogger(__name__)
 
 
 async def serve_plain(config: ServingConfig, user_config: object, host: str, port: int) -> None:
     """Serve until SIGTERM, then finish the streams in progress."""
+    write_own_log()
     user = parse(UserConfig, user_config)
     # uvicorn stops at SIGTERM, then sends it again to the handler before its own. The default one would leave the engine's processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    engine = await start_engine(config)
+    keeper = EngineKeeper(config, await start_engine(config))
     try:
-        app = ReplicaApp(config, engine, await engine.build_app())
+        app = ReplicaApp(config, keeper.engine, await keeper.engine.build_app())
         app.take(user)
         loading = asyncio.create_task(app.adapters.run(), name="adapters")
         await app.adapters.wait_until_settled()
@@ -26,7 +32,19 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
         settings = uvicorn.Config(
             app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
         )
-        await uvicorn.Server(settings).serve()
+        server = uvicorn.Server(settings)
+        keeping = asyncio.create_task(_stop_without_engine(server, keeper, app))
+        await server.serve()
         loading.cancel()
+        keeping.cancel()
     finally:
-        engine.shutdown()
+        keeper.engine.shutdown()
+
+
+async def _stop_without_engine(
+    server: uvicorn.Server, keeper: EngineKeeper, app: ReplicaApp
+) -> None:
+    reason = await keeper.run(app)
+    logger.error("the engine is dead or wrong, so this process ends: %s", reason)
+    app.give_up()
+    server.should_exit = True

@@ -45,6 +45,8 @@ class Rates:
     """Percent of requests that end in a 500, for rollouts that must fail."""
     fail_start: str = ""
     """If not empty, the engine refuses to start with this message."""
+    crash_on: str = ""
+    """A word; a prompt that has it stops the engine, for tests of what becomes of the others."""
     logits_fault: str = ""
     """`scale`, `permute` or `nan`: what is wrong with the logits of the self-test, for rollouts that must fail."""
     seed: int = 0

@@ -1,9 +1,37 @@
-"""Keeps Ray Serve's log working while an engine is imported."""
+"""A replica's own log, and Ray Serve's while an engine is imported."""
 
 import logging
 import logging.handlers
+import os
+import sys
+from typing import TextIO
+
+PACKAGE = "llmdeployment_serving"
+LOG = "LLMD_LOG"
+"""Variable with the file that a replica's log goes to; without it the log goes to stderr."""
 
 Targets = list[tuple[logging.handlers.MemoryHandler, logging.Handler]]
+
+
+def write_own_log() -> None:
+    """Write this package's log, from INFO on, to the file of `LLMD_LOG`.
+
+    Ray Serve would keep up to 1,000 lines back and write no line of another package below WARNING.
+    """
+    logger = logging.getLogger(PACKAGE)
+    handler = logging.StreamHandler(_open_log())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _open_log() -> TextIO:
+    try:
+        # The file stays open for the life of the process.
+        return open(os.environ[LOG], "a", buffering=1, encoding="utf-8")  # noqa: PTH123
+    except (KeyError, OSError):
+        return sys.stderr
 
 
 def list_log_targets() -> Targets:

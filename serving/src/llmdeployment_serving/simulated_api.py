@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from llmdeployment_serving.errors import EngineDeadError, build_openai_error
 from llmdeployment_serving.queueing import Rates
 
 MARK = "[simulated]"
@@ -142,19 +143,26 @@ async def render_chunks(reply: Reply, tokens: AsyncIterator[int]) -> AsyncIterat
     asked = reply.request
     kind = "chat.completion.chunk" if asked.chat else "text_completion"
     envelope = _build_envelope(reply, kind)
-    async for index in tokens:
-        if asked.chat and index == 0:
-            role = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-            yield _format_event({**envelope, "choices": [{"index": 0, **role}]})
-        last = index == asked.output_tokens - 1
-        word = asked.get_word(index)
-        content: dict[str, Any] = {"delta": {"content": word}} if asked.chat else {"text": word}
-        reason = asked.finish_reason if last else None
-        choice = {"index": 0, **content, "finish_reason": reason}
-        yield _format_event({**envelope, "choices": [choice]})
+    try:
+        async for index in tokens:
+            if asked.chat and index == 0:
+                role = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+                yield _format_event({**envelope, "choices": [{"index": 0, **role}]})
+            yield _format_event({**envelope, "choices": [_build_choice(asked, index)]})
+    except EngineDeadError as error:
+        yield _format_event(build_openai_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)))
+        yield b"data: [DONE]\n\n"
+        return
     if asked.include_usage:
         yield _format_event({**envelope, "choices": [], "usage": asked.build_usage()})
     yield b"data: [DONE]\n\n"
+
+
+def _build_choice(asked: CompletionRequest, index: int) -> dict[str, Any]:
+    word = asked.get_word(index)
+    content: dict[str, Any] = {"delta": {"content": word}} if asked.chat else {"text": word}
+    reason = asked.finish_reason if index == asked.output_tokens - 1 else None
+    return {"index": 0, **content, "finish_reason": reason}
 
 
 def _build_envelope(reply: Reply, kind: str) -> dict[str, Any]:

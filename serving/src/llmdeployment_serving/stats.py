@@ -145,6 +145,7 @@ def build_stats(
     revisions: dict[str, RevisionStats],
     *,
     in_flight: int = 0,
+    engine_restarts: int = 0,
     self_test: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the body of `/stats`."""
@@ -152,6 +153,7 @@ def build_stats(
         "engine": engine,
         "model": model,
         "inFlight": in_flight,
+        "engineRestarts": engine_restarts,
         "running": snapshot.running,
         "waiting": snapshot.waiting,
         "kvCacheUsage": snapshot.kv_cache_usage,
@@ -203,6 +205,13 @@ class _Document(Collector):
             )
             tokens.add_metric(labels, document[key])
             yield tokens
+        restarts = CounterMetricFamily(
+            "llmdeployment_engine_restarts",
+            "Engines that this replica started after one that stopped.",
+            labels=["engine", "model"],
+        )
+        restarts.add_metric(labels, document["engineRestarts"])
+        yield restarts
         yield from _build_revision_metrics(document["revisions"], labels)
 
 

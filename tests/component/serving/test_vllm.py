@@ -311,11 +311,14 @@ def document(vllm_runtime: RayRuntime) -> dict[str, Any]:
     return openapi_cases.read_document(vllm_runtime.python)
 
 
-def stop_midway(runtime: RayRuntime, stream: bool) -> str:  # noqa: FBT001  # because it is a request's field
-    body = {"model": "chat", "messages": STORY, "max_tokens": 1500, "ignore_eos": True}
+def tell_story(
+    runtime: RayRuntime, name: str, tokens: int, *, stream: bool = False
+) -> tuple[int, str]:
+    messages = [{"role": "user", "content": f"Tell me a story about {name}."}]
+    body = {"model": "chat", "messages": messages, "max_tokens": tokens, "ignore_eos": True}
     url = runtime.replica_url("/v1/chat/completions")
-    answer = urllib3.request("POST", url, json={**body, "stream": stream}, timeout=120)
-    return answer.data.decode()
+    answer = urllib3.request("POST", url, json={**body, "stream": stream}, timeout=300)
+    return answer.status, answer.data.decode()
 
 
 def busy(runtime: RayRuntime) -> int:
@@ -323,25 +326,51 @@ def busy(runtime: RayRuntime) -> int:
     return int(found["running"] + found["waiting"] + found["inFlight"])
 
 
-def test_a_dead_engine_is_noticed_and_replaced_on_the_same_port(
+def find_engines(runtime: RayRuntime) -> list[int]:
+    (replica,) = runtime.replicas()
+    return [pid for pid in descendants({replica["pid"]}) if "EngineCore" in command_line(pid)]
+
+
+def test_after_a_dead_engine_the_next_one_answers_and_a_request_that_two_died_under_is_refused(
     client: openai.OpenAI, vllm_runtime: RayRuntime
 ) -> None:
-    (replica,) = vllm_runtime.replicas()
-    (engine,) = (pid for pid in descendants({replica["pid"]}) if "EngineCore" in command_line(pid))
-    with ThreadPoolExecutor() as pool:
-        asked = [pool.submit(stop_midway, vllm_runtime, stream) for stream in (False, True)]
-        until(lambda: busy(vllm_runtime) >= 2, seconds=30, what="two requests under way")
-        os.kill(engine, signal.SIGKILL)
-        answers = [each.result() for each in asked]
-    for answer in answers:
-        assert "The engine stopped while it worked on this request." in answer
-        assert "stack trace" not in answer
+    (replica,) = until(vllm_runtime.replicas, seconds=60, what="a replica")
     health = vllm_runtime.replica_url("/health")
-    until(lambda: status_of(health) != 200, seconds=60, what="the notice")
-    until(lambda: status_of(health) == 0, seconds=60, what="the end of the replica's process")
-    until(lambda: status_of(health) == 200, seconds=600, what="the next replica")
+    produced = vllm_runtime.stats()["generationTokens"]
+    with ThreadPoolExecutor() as pool:
+        bird = pool.submit(tell_story, vllm_runtime, "a bird", 600, stream=True)
+        until(
+            lambda: vllm_runtime.stats()["generationTokens"] > produced, seconds=60, what="a stream"
+        )
+        fish = pool.submit(tell_story, vllm_runtime, "a fish", 300)
+        until(lambda: vllm_runtime.stats()["running"] == 2, seconds=60, what="two requests")
+        (first,) = find_engines(vllm_runtime)
+        os.kill(first, signal.SIGKILL)
+        # The newest is tried again first: under it the second engine is killed too.
+        until(lambda: status_of(health) != 200, seconds=60, what="the notice")
+        status, text = bird.result()
+        assert status == 200
+        assert "The engine stopped while it worked on this request." in text
+        assert "stack trace" not in text
 
+        until(lambda: set(find_engines(vllm_runtime)) - {first}, seconds=120, what="an engine")
+        (second,) = set(find_engines(vllm_runtime)) - {first}
+        cat = pool.submit(tell_story, vllm_runtime, "a cat", 20)
+        until(lambda: vllm_runtime.stats()["running"] == 1, seconds=240, what="the second try")
+        os.kill(second, signal.SIGKILL)
+        status, text = fish.result()
+        assert status == 422
+        assert '"code": "engine_crash"' in text
+        assert cat.result()[0] == 200
+
+    assert tell_story(vllm_runtime, "a fish", 300)[0] == 422
     assert ask(client, "1").choices[0].message.content
+    assert vllm_runtime.stats()["engineRestarts"] == 2
+    assert [each["pid"] for each in vllm_runtime.replicas()] == [replica["pid"]]
+    log = (vllm_runtime.folder / "worker.log").read_text()
+    assert log.count("the next engine answers after") == 2
+    assert "self-test: " in log
+    assert status_of(health) == 200
 
 
 def command_line(pid: int) -> str:

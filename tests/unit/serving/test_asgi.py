@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from llmdeployment_serving.asgi import ReplicaApp, run_until_abandoned
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.bodies import MAX_BODY_BYTES
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
+from llmdeployment_serving.relay import run_until_abandoned
 from llmdeployment_serving.stats import EngineSnapshot
 from llmdeployment_serving.usage import Usage, find_usage
 
