@@ -20,7 +20,9 @@ Named = Callable[[str], Live]
 
 @pytest.fixture(scope="module")
 def chat(live: Named) -> Live:
-    return live("chat").create(prompt={"system": "First."}).until_ready()
+    args = {"decode-tokens-per-second": 50, "crash-on": "killer"}
+    engine = {"name": "simulated", "args": args}
+    return live("chat").create(prompt={"system": "First."}, engine=engine).until_ready()
 
 
 def test_it_answers_as_the_revision_it_is(chat: Live) -> None:
@@ -102,6 +104,20 @@ def test_a_new_prompt_takes_the_same_pods_and_fails_nobody(chat: Live) -> None:
     content = ask(chat.url, "chat")[1]["choices"][0]["message"]["content"]
     assert content.startswith("[simulated] Second.")
     assert chat.uid("worker") == worker
+
+
+def test_a_request_that_stops_engines_is_refused_and_fails_nobody_else(chat: Live) -> None:
+    worker = chat.uid("worker")
+    with Load(chat.url, "chat") as load:
+        until(lambda: load.answers, 60, "an answer")
+        status, body, _ = ask(chat.url, "chat", "killer")
+        assert (status, body["error"]["code"]) == (422, "engine_crash")
+        assert ask(chat.url, "chat", "killer")[0] == 422
+        assert ask(chat.url, "chat", "how are you")[0] == 200
+    assert load.outcome.failed == 0, load.outcome
+    assert chat.uid("worker") == worker
+    log = chat.kube.run("logs", chat.pod("worker"))
+    assert log.count("the next engine answers after") == 2
 
 
 def test_the_ray_head_dies_and_nobody_notices(chat: Live) -> None:

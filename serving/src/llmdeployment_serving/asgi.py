@@ -7,6 +7,7 @@ revision, size, JSON, prompt, adapter. On the way back it measures status, time 
 import json
 import re
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +27,8 @@ from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.stats import (
+    NOTHING,
+    EngineSnapshot,
     RevisionStats,
     build_stats,
     find_length_bucket,
@@ -54,6 +57,8 @@ class ReplicaApp:
         self._app = app
         self._relay = Relay(engine, app)
         self._restarts = 0
+        self._past = NOTHING
+        self._has_engine = True
         self._in_flight = 0
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
@@ -70,8 +75,10 @@ class ReplicaApp:
         self.self_test.take(config.self_test)
 
     def pause(self) -> None:
-        """Let requests wait for the next engine."""
+        """Let requests wait for the next engine. This one must not be asked for its counts again: the next one's process resets them."""
         self._relay.pause()
+        self._past = self._engine.take_snapshot().add_past(self._past)
+        self._has_engine = False
 
     def give_up(self) -> None:
         """Answer the requests that wait: there is no next engine."""
@@ -87,6 +94,7 @@ class ReplicaApp:
         await self.adapters.wait_until_settled()
         await self.self_test.replace_engine(engine)
         self._engine, self._app = engine, app
+        self._has_engine = True
         self._restarts += 1
         await self._relay.resume(engine, app)
 
@@ -150,12 +158,17 @@ class ReplicaApp:
         return build_stats(
             self._config.engine.name,
             self._config.served_name,
-            self._engine.take_snapshot(),
+            self._take_snapshot(),
             self._revisions,
             in_flight=self._in_flight,
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
+
+    def _take_snapshot(self) -> EngineSnapshot:
+        now = self._engine.take_snapshot() if self._has_engine else NOTHING
+        waiting = now.waiting + self._relay.count_waiting()
+        return replace(now, waiting=waiting).add_past(self._past)
 
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()

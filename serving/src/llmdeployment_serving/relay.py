@@ -96,6 +96,10 @@ class Relay:
             self.is_open = True
             self._release()
 
+    def count_waiting(self) -> int:
+        """Return how many requests wait for an engine."""
+        return len(self._waiting)
+
     def give_up(self) -> None:
         """Answer those that wait with an error: there will be no other engine in this process."""
         self._has_given_up = True

@@ -4,6 +4,7 @@ import logging
 import logging.handlers
 import os
 import sys
+from pathlib import Path
 from typing import TextIO
 
 PACKAGE = "llmdeployment_serving"

@@ -7,7 +7,7 @@ any number of readers at any interval get exact differences.
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -136,6 +136,37 @@ class EngineSnapshot:
     generation_tokens: int
     histograms: dict[str, Any]
     """`ttft`, `itl`, `e2e` and `queue` in the form of `Histogram.as_json`, over all requests since the start."""
+
+    def add_past(self, past: "EngineSnapshot") -> "EngineSnapshot":
+        """Return the counts of this engine and of those before it; what is under way is this one's alone."""
+        return replace(
+            self,
+            prompt_tokens=past.prompt_tokens + self.prompt_tokens,
+            generation_tokens=past.generation_tokens + self.generation_tokens,
+            histograms={
+                **past.histograms,
+                **{
+                    name: _add_histograms(past.histograms.get(name), histogram)
+                    for name, histogram in self.histograms.items()
+                },
+            },
+        )
+
+
+NOTHING = EngineSnapshot(0, 0, 0.0, 0, 0, {})
+"""Of no engine."""
+
+
+def _add_histograms(past: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
+    bounds = [bound for bound, _ in now["buckets"]]
+    if past is None or [bound for bound, _ in past["buckets"]] != bounds:
+        return now
+    pairs = zip(past["buckets"], now["buckets"], strict=True)
+    return {
+        "buckets": [[bound, before + count] for (bound, before), (_, count) in pairs],
+        "sum": past["sum"] + now["sum"],
+        "count": past["count"] + now["count"],
+    }
 
 
 def build_stats(

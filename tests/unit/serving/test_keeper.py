@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.stats_contract import check
 from tests.unit.serving.test_asgi import CHAT
 
 from llmdeployment_serving import keeper as keepers
@@ -184,6 +185,35 @@ async def test_while_there_is_no_engine_requests_wait_and_health_says_so(
         free.set()
         assert [status for status, _ in await asyncio.gather(*asked)] == [200] * 3
         assert await found.check_health() == 200
+
+
+async def test_counts_go_on_with_the_next_engine_and_who_waits_is_counted(
+    replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = asyncio.Event()
+
+    async def start_later(config: ServingConfig) -> Any:
+        await free.wait()
+        return await start_engine(config)
+
+    monkeypatch.setattr(keepers, "start_engine", start_later)
+    async with replica() as found:
+        await found.ask(GOOD, 30)
+        found.keeper.engine._crash()  # because no request is the cause
+        asked = asyncio.create_task(found.ask(GOOD, 12))
+        await until(lambda: found.app.stats()["waiting"] == 1)
+        await until(lambda: found.keeper.find_failure(found.app) is None)
+        between = found.app.stats()
+        check("replica", between)
+        assert (between["running"], between["waiting"]) == (0, 1)
+        assert between["generationTokens"] == 30
+        free.set()
+        await asked
+        after = found.app.stats()
+        assert after["generationTokens"] == 42
+        assert after["histograms"]["e2e"]["count"] == 2
+        assert after["histograms"]["itl"]["buckets"][-1] == ["+Inf", 29 + 11]
+        assert after["waiting"] == 0
 
 
 async def test_the_newest_goes_first_and_alone(
