@@ -30,7 +30,7 @@ def write_own_log() -> None:
 def _open_log() -> TextIO:
     try:
         # The file stays open for the life of the process.
-        return open(os.environ[LOG], "a", buffering=1, encoding="utf-8")  # noqa: PTH123
+        return Path(os.environ[LOG]).open("a", buffering=1, encoding="utf-8")
     except (KeyError, OSError):
         return sys.stderr
 
