@@ -11,7 +11,6 @@ from pathlib import Path
 import openai
 
 from dev import images
-from dev.cluster import tools
 from dev.cluster.stages import StageError, stage
 from dev.demo import kube as local
 from dev.demo import progress, volumes
@@ -78,14 +77,21 @@ def main() -> int:
 def up() -> None:
     """Start the model and ask it a question."""
     clock = Clock()
-    with clock.stage("cluster"):
-        local.run_module("dev.cluster", "up")
-        tools.find("helm")
-    with clock.stage("packages and model"):
-        environment = Path(local.run_module("dev.serving_env"))
-        model = Path(local.run_module("dev.model"))
-    with clock.stage("images"):
-        local.run_module("dev.images")
+    # The first time, this compiles programs and downloads packages: neither waits for the other.
+    with (
+        local.running_module("dev.model") as finish_model,
+        local.running_module("dev.images", "--no-load") as finish_images,
+        local.running_module("dev.cluster", "tool", "helm") as finish_helm,
+    ):
+        with clock.stage("cluster"):
+            local.run_module("dev.cluster", "up")
+            finish_helm()
+        with clock.stage("packages and model"):
+            model = Path(finish_model())
+            environment = Path(local.run_module("dev.serving_env"))
+        with clock.stage("images"):
+            finish_images()
+            local.run_module("dev.images")
     kube = local.connect(NAMESPACE)
     with clock.stage("operator (helm install)"):
         kube.ensure_namespace()

@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,8 +147,47 @@ def run_module(*arguments: str) -> str:
     Raises:
         StageError: the program failed, and has printed why.
     """
-    command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode:
+    done = subprocess.run(
+        _build_command(arguments), cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=False
+    )
+    return _read_result(arguments, done.returncode, done.stdout)
+
+
+@contextmanager
+def running_module(*arguments: str) -> Iterator[Callable[[], str]]:
+    """Run one of this project's own programs beside the block, and end it with the block.
+
+    Yields a function that waits for the program, prints its progress, and returns its last line or raises `StageError`.
+    """
+    with (
+        tempfile.TemporaryFile("w+") as progress,
+        subprocess.Popen(
+            _build_command(arguments),
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=progress,
+            text=True,
+        ) as process,
+    ):
+
+        def finish() -> str:
+            output, _ = process.communicate()
+            progress.seek(0)
+            sys.stderr.write(progress.read())
+            return _read_result(arguments, process.returncode, output)
+
+        try:
+            yield finish
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def _build_command(arguments: Iterable[str]) -> list[str]:
+    return [sys.executable, "-m", *arguments]
+
+
+def _read_result(arguments: Iterable[str], status: int, output: str) -> str:
+    if status:
         raise StageError(f"`python -m {' '.join(arguments)}` failed. Its output is above.")
-    return (done.stdout.strip().splitlines() or [""])[-1]
+    return (output.strip().splitlines() or [""])[-1]

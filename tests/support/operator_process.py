@@ -1,6 +1,7 @@
 """The operator as a process of its own behind a proxy of its own, so that a test can kill it and see what it sends."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -62,7 +63,16 @@ class OperatorProcess:
         self.proxy.stop()
 
     def leads(self) -> bool:
-        return "llmdeployment_operator_leader 1.0" in self._get("/metrics")
+        return "llmdeployment_operator_leader 1.0" in self.read_metrics()
+
+    def read_metrics(self) -> str:
+        """What `/metrics` says, or nothing."""
+        return self._get("/metrics")
+
+    def rss_mib(self) -> int:
+        """Memory that the process holds."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * resource.getpagesize() // 2**20
 
     def readiness(self) -> str:
         """What `/readyz` says with status 200, or nothing."""

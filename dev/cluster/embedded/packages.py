@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from dev.cluster.go_builds import locate_log
-from dev.cluster.stages import run_logged, stage
+from dev.cluster.paths import ensure_cache
+from dev.cluster.stages import hold_lock, run_logged, stage
 
 PROGRAMS = {
     "containerd": "containerd",
@@ -37,7 +38,13 @@ def list_missing() -> list[str]:
 
 def ensure() -> None:
     """Install missing packages, and let none of them start a service."""
-    names = list_missing()
+    if not list_missing():
+        return
+    with hold_lock(ensure_cache() / "locks" / "packages.lock"):
+        _install(list_missing())
+
+
+def _install(names: list[str]) -> None:
     if not names:
         return
     log = locate_log("packages")

@@ -43,9 +43,7 @@ class EngineKeeper:
         """Keep an engine running; return why there can be none."""
         while True:
             while (reason := self.find_failure(app)) is None:  # noqa: ASYNC110  # because an engine's process dies without an event
-                await asyncio.sleep(
-                    _watch_interval_seconds
-                )  # why: the interval of a watch without end
+                await asyncio.sleep(_watch_interval_seconds)  # why: polling
             if app.self_test.fault is not None or not app.is_proven or not self._may_restart():
                 return reason
             self._is_restarting = True
