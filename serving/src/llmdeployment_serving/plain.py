@@ -1,7 +1,6 @@
 """A replica without Ray: the same engine and application in uvicorn, for tests, measurements and small machines."""
 
 import asyncio
-import logging
 import signal
 import sys
 
@@ -9,15 +8,18 @@ import uvicorn
 
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
+from llmdeployment_serving.errors import EngineDeadError
 from llmdeployment_serving.keeper import EngineKeeper
 from llmdeployment_serving.serve_log import write_own_log
 from llmdeployment_serving.start import start_engine
 
-logger = logging.getLogger(__name__)
-
 
 async def serve_plain(config: ServingConfig, user_config: object, host: str, port: int) -> None:
-    """Serve until SIGTERM, then finish the streams in progress."""
+    """Serve until SIGTERM, then finish the streams in progress.
+
+    Raises:
+        EngineDeadError: the engine stopped, and no other one took its place.
+    """
     write_own_log()
     user = parse(UserConfig, user_config)
     # uvicorn stops at SIGTERM, then sends it again to the handler before its own. The default one would leave the engine's processes.
@@ -36,6 +38,8 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
         keeping = asyncio.create_task(_stop_without_engine(server, keeper, app))
         await server.serve()
         loading.cancel()
+        if keeping.done():
+            raise EngineDeadError(await keeping)
         keeping.cancel()
     finally:
         keeper.engine.shutdown()
@@ -43,8 +47,9 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
 
 async def _stop_without_engine(
     server: uvicorn.Server, keeper: EngineKeeper, app: ReplicaApp
-) -> None:
+) -> str:
+    """Return why there is no engine, after the server was told to stop."""
     reason = await keeper.run(app)
-    logger.error("the engine is dead or wrong, so this process ends: %s", reason)
     app.give_up()
     server.should_exit = True
+    return reason
