@@ -81,6 +81,18 @@ class Replica:
         await until(lambda: self.app.stats()["running"] >= requests)
 
 
+def hold_starts(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Lets the next engines start only once the event is set."""
+    free = asyncio.Event()
+
+    async def start_later(config: ServingConfig) -> Any:
+        await free.wait()
+        return await start_engine(config)
+
+    monkeypatch.setattr(keepers, "start_engine", start_later)
+    return free
+
+
 async def until(condition: Callable[[], Any]) -> None:
     while not condition():  # noqa: ASYNC110  # because nothing tells of it
         await asyncio.sleep(0.001)  # why: polling
@@ -167,13 +179,7 @@ async def test_a_stream_that_had_begun_ends_with_an_error_event_and_one_that_had
 async def test_while_there_is_no_engine_requests_wait_and_health_says_so(
     replica: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = asyncio.Event()
-
-    async def start_later(config: ServingConfig) -> Any:
-        await free.wait()
-        return await start_engine(config)
-
-    monkeypatch.setattr(keepers, "start_engine", start_later)
+    free = hold_starts(monkeypatch)
     async with replica() as found:
         assert await found.check_health() == 200
         found.keeper.engine._crash()  # because no request is the cause
@@ -190,13 +196,7 @@ async def test_while_there_is_no_engine_requests_wait_and_health_says_so(
 async def test_counts_go_on_with_the_next_engine_and_who_waits_is_counted(
     replica: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = asyncio.Event()
-
-    async def start_later(config: ServingConfig) -> Any:
-        await free.wait()
-        return await start_engine(config)
-
-    monkeypatch.setattr(keepers, "start_engine", start_later)
+    free = hold_starts(monkeypatch)
     async with replica() as found:
         await found.ask(GOOD, 30)
         found.keeper.engine._crash()  # because no request is the cause
