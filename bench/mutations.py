@@ -32,6 +32,8 @@ from tests.support.until import until
 
 OBJECTS = 4
 """LLMDeployments that change at the same time."""
+LEASE = (60, 50, 2)
+"""Seconds as in `OperatorProcess`: long enough for an API server that these specs keep busy."""
 ROUND = 100
 """Changes of one object, made with one seed."""
 
@@ -47,7 +49,7 @@ def main() -> None:
         try:
             install(plane)
             cluster = ClusterClient(plane.access, make_namespace(plane, "mutations"))
-            operator = OperatorProcess(plane, cluster.namespace, Path(folder) / "operator")
+            operator = OperatorProcess(plane, cluster.namespace, Path(folder) / "operator", LEASE)
             operator.start()
             until(operator.leads, 60, "the operator leads")
             result = measure(cluster, operator, options.specs)
@@ -74,6 +76,8 @@ def measure(cluster: ClusterClient, operator: OperatorProcess, specs: int) -> di
             for found in pool.map(partial(try_transitions, cluster), names, rounds):
                 outcomes.counts += found.counts
                 outcomes.faults += found.faults
+        if operator.process.poll() is not None:
+            sys.exit(f"the operator ended: {operator.log.read_text()[-2000:]}")
         memory.append(operator.rss_mib())
     metrics = operator.read_metrics()
     return {

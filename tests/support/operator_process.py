@@ -23,7 +23,13 @@ class OperatorProcess:
         fault: what the proxy does to a request; may be replaced at any time.
     """
 
-    def __init__(self, plane: ControlPlane, namespace: str, folder: Path) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        namespace: str,
+        folder: Path,
+        lease: tuple[int, int, int] = (LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS),
+    ) -> None:
         folder.mkdir()
         self.log = folder / "log"
         self.port = free_port()
@@ -41,9 +47,9 @@ class OperatorProcess:
             "LLMD_GATEWAY_IMAGE": "gateway",
             "LLMD_PORT": str(self.port),
             "LLMD_LEADER_ELECTION": "true",
-            "LLMD_LEASE_SECONDS": str(LEASE_SECONDS),
-            "LLMD_LEASE_RENEW_SECONDS": str(RENEW_SECONDS),
-            "LLMD_LEASE_RETRY_SECONDS": str(RETRY_SECONDS),
+            "LLMD_LEASE_SECONDS": str(lease[0]),
+            "LLMD_LEASE_RENEW_SECONDS": str(lease[1]),
+            "LLMD_LEASE_RETRY_SECONDS": str(lease[2]),
         }
 
     def start(self) -> None:

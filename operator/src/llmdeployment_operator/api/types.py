@@ -27,6 +27,7 @@ from llmdeployment_operator.api.fields import (
     describe_error,
 )
 from llmdeployment_operator.api.model import ModelSpec
+from llmdeployment_operator.api.pod_template import PodTemplate
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.api.self_test import SelfTestSpec
@@ -38,8 +39,6 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 KIND = "LLMDeployment"
 PLURAL = "llmdeployments"
-
-Annotations = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=64)]
 
 
 class SpecError(ValueError):
@@ -150,24 +149,6 @@ class Parallelism(Model):
     """Accelerators that share each layer."""
     pipeline: Annotated[int, Field(ge=1, le=64)] = 1
     """Groups of layers that run one after the other, each on accelerators of its own."""
-
-
-class PodMetadata(Model):
-    """Labels and annotations of the pods."""
-
-    labels: Annotations | None = None
-    """Labels to add. The labels that the operator selects pods by keep its values."""
-    annotations: Annotations | None = None
-    """Annotations to add."""
-
-
-class PodTemplate(Model):
-    """An overlay on the pods of head and workers (strategic merge patch). The container is called `ray`."""
-
-    metadata: PodMetadata | None = None
-    """Labels and annotations."""
-    spec: Annotated[dict[str, JsonValue], Field(json_schema_extra=rules.POD_SPEC)] | None = None
-    """Any fields of a pod's spec: nodeSelector, tolerations, volumes, priorityClassName, ..."""
 
 
 class Hold(Model):

@@ -5,7 +5,8 @@ operator, or its labels, which every NetworkPolicy of ours lets in. Such an LLMD
 has said so, and even then without those two.
 """
 
-from llmdeployment_operator.api.types import LLMDeployment, PodTemplate
+from llmdeployment_operator.api.pod_template import PodTemplate
+from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.rollout.arms import list_arms

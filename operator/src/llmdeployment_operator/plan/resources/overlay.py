@@ -1,24 +1,12 @@
 """The user's `podTemplate` laid over a rendered pod template.
 
 The rules are those of a strategic merge patch, as far as pod templates need them: maps are merged, lists of named
-things are merged by their name, any other list is replaced.
-Source: the `patchMergeKey` tags of `k8s.io/api/core/v1`.
+things are merged by their name (`MERGE_KEYS`), any other list is replaced.
 """
 
 from typing import Any
 
-_MERGE_KEYS = {
-    "containers": "name",
-    "initContainers": "name",
-    "volumes": "name",
-    "env": "name",
-    "imagePullSecrets": "name",
-    "volumeMounts": "mountPath",
-    "volumeDevices": "devicePath",
-    "ports": "containerPort",
-    "topologySpreadConstraints": "topologyKey",
-    "hostAliases": "ip",
-}
+from llmdeployment_operator.api.pod_template import MERGE_KEYS
 
 _ONE_OF = frozenset({"volumes"})
 """A volume or variable has exactly one source, so an entry of the same name replaces the rendered one whole."""
@@ -36,7 +24,7 @@ def apply_overlay(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]
         mine = merged.get(key)
         if isinstance(mine, dict) and isinstance(value, dict):
             merged[key] = apply_overlay(mine, value)
-        elif isinstance(mine, list) and isinstance(value, list) and key in _MERGE_KEYS:
+        elif isinstance(mine, list) and isinstance(value, list) and key in MERGE_KEYS:
             merged[key] = _merge_lists(mine, value, key)
         else:
             merged[key] = value
@@ -46,7 +34,7 @@ def apply_overlay(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]
 def _merge_lists(
     base: list[dict[str, Any]], patch: list[dict[str, Any]], field: str
 ) -> list[dict[str, Any]]:
-    key = _MERGE_KEYS[field]
+    key = MERGE_KEYS[field]
     merged = {item.get(key): item for item in base}
     for item in patch:
         mine = merged.get(item.get(key))
