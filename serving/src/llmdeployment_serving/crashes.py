@@ -30,21 +30,27 @@ class Crashes:
         self._clock = clock
         self._rows: OrderedDict[str, _Row] = OrderedDict()
 
-    def add(self, request: str, engine: int) -> int:
+    def add(self, request: str, engine: int, others: int = 0) -> int:
         """Record that an engine stopped under a request, and return how many have. One engine counts once.
 
+        With `others` under way the request may be innocent. So it is remembered as one that may be the cause, and not as the cause:
+        a prompt that many clients send must not be refused to all of them.
+
         >>> crashes = Crashes()
-        >>> crashes.add("a", 1), crashes.add("a", 1), crashes.add("a", 2), crashes.count("b")
-        (1, 1, 2, 0)
+        >>> crashes.add("a", 1), crashes.add("a", 1), crashes.add("a", 2), crashes.count("a"), crashes.count("b")
+        (1, 1, 2, 2, 0)
+        >>> crashes.add("c", 1, others=3), crashes.add("c", 2, others=3), crashes.count("c")
+        (1, 2, 1)
         """
         known = self.count(request)
         row = self._rows.pop(request) if known else _Row(0, -1, 0.0)
+        engines = row.engines + (row.last_engine != engine)
         if row.last_engine != engine:
-            row = _Row(row.engines + 1, engine, self._clock())
+            row = _Row(min(engines, 1) if others else engines, engine, self._clock())
         self._rows[request] = row
         while len(self._rows) > _remembered_requests:
             self._rows.popitem(last=False)
-        return row.engines
+        return engines
 
     def count(self, request: str) -> int:
         """Return how many engines stopped under a request in the last `REMEMBERED_SECONDS`."""

@@ -4,7 +4,8 @@ A request of which nothing was sent is tried once more. It may be what stopped t
 
 - The newest goes first and alone, until its answer begins or `ALONE_SECONDS` are over. An engine that a request stops mostly does so
   at once, so this one is the likely cause.
-- A request that two engines stopped under is refused: 422 `engine_crash`, also when it is sent again.
+- A request that two engines stopped under is refused: 422 `engine_crash`. If it was alone the second time it is the cause, and is
+  refused when it is sent again too.
 
 A stream that had begun ends with the engine's own error event. Requests that come while there is no engine wait for the next one;
 nearly all go elsewhere, because `/health` is not 200 meanwhile.
@@ -29,7 +30,7 @@ ALONE_SECONDS = 10.0
 ABANDONED_GRACE_SECONDS = 0.1
 """Seconds that the engine's own handling of a disconnect may take before the request is cancelled from outside."""
 _REFUSAL = (
-    "Two engines stopped while they worked on this request, so it is refused for some minutes. "
+    "Two engines stopped while they worked on this request, so it is refused. "
     "Change it, or tell the operator of this service."
 )
 
@@ -54,6 +55,8 @@ class Relay:
         self._engine = engine
         self._app = app
         self._engine_number = 1
+        self._under_way = 0
+        """Requests that this engine works on, or had when it stopped."""
         self._numbers = itertools.count()
         self._waiting: dict[int, _Waiting] = {}
         self.is_open = True
@@ -76,6 +79,8 @@ class Relay:
                 await self._wait(number, request, turn)
             if await self._try(request, scope, _replay(body, receive), send, turn.has_answer):
                 return
+            if turn.was_tried:
+                raise _build_refusal()
             turn = _Waiting(was_tried=True)
 
     def pause(self) -> None:
@@ -86,6 +91,7 @@ class Relay:
         """Pass requests on to another engine, those that wait first; return without an end if it stops under the first of them."""
         self._engine, self._app = engine, app
         self._engine_number += 1
+        self._under_way = 0
         tried = [number for number, turn in self._waiting.items() if turn.was_tried]
         if tried:
             newest = self._waiting[max(tried)]
@@ -126,23 +132,24 @@ class Relay:
         finally:
             del self._waiting[number]
 
-    def _record_crash(self, request: str, engine_number: int) -> None:
+    def _record_crash(self, request: str, engine_number: int, others: int) -> None:
         if engine_number == self._engine_number:
             self.pause()
-        count = self._crashes.add(request, engine_number)
+        count = self._crashes.add(request, engine_number, others)
         logger.error("an engine stopped under request %s: %d of %d", request, count, REFUSED_AFTER)
 
     def _check(self, request: str) -> None:
         if self._has_given_up:
             raise RefusedError(HTTPStatus.INTERNAL_SERVER_ERROR, ENGINE_STOPPED)
         if self._crashes.count(request) >= REFUSED_AFTER:
-            raise RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, _REFUSAL, code="engine_crash")
+            raise _build_refusal()
 
     async def _try(
         self, request: str, scope: Scope, receive: Receive, send: Send, has_answer: asyncio.Event
     ) -> bool:
         """Return whether the client has an answer; without one nothing was sent, and the engine has stopped."""
         engine, number = self._engine, self._engine_number
+        self._under_way += 1
         attempt = _Attempt(send, engine, has_answer)
         try:
             await run_until_abandoned(self._app(scope, receive, attempt.send))
@@ -153,10 +160,17 @@ class Relay:
         finally:
             has_answer.set()
             if engine.find_failure() is not None:
-                self._record_crash(request, number)
+                others = self._under_way - 1 if number == self._engine_number else 1
+                self._record_crash(request, number, others)
+            elif number == self._engine_number:
+                self._under_way -= 1
         if engine.find_failure() is None:
             self._crashes.forget(request)
         return not attempt.is_void
+
+
+def _build_refusal() -> RefusedError:
+    return RefusedError(HTTPStatus.UNPROCESSABLE_ENTITY, _REFUSAL, code="engine_crash")
 
 
 async def run_until_abandoned(call: Awaitable[None]) -> None:

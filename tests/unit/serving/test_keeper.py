@@ -258,6 +258,21 @@ async def test_one_that_takes_long_does_not_hold_up_the_others(
         assert (await asked[1])[0] == 200
 
 
+async def test_of_several_that_two_engines_stopped_under_none_is_called_the_cause(
+    replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "ALONE_SECONDS", 0.01)
+    async with replica() as found:
+        asked = [asyncio.create_task(found.ask(word, 1000)) for word in (GOOD, LONG)]
+        for number in range(2):
+            await found.until_busy(2)
+            assert found.app.stats()["engineRestarts"] == number
+            found.keeper.engine._crash()  # because no request is the cause
+            await until(lambda: found.app.stats()["running"] == 0)
+        assert [status for status, _ in await asyncio.gather(*asked)] == [422, 422]
+        assert [(await found.ask(word))[0] for word in (GOOD, LONG)] == [200, 200]
+
+
 async def test_engines_that_stop_again_and_again_end_the_replica(replica: Any) -> None:
     assert RESTARTS == 3
     async with replica() as found:
