@@ -32,7 +32,7 @@ from tests.support.until import until
 
 OBJECTS = 4
 """LLMDeployments that change at the same time."""
-LEASE = (60, 50, 2)
+LEASE = (30, 25, 2)
 """Seconds as in `OperatorProcess`: long enough for an API server that these specs keep busy."""
 ROUND = 100
 """Changes of one object, made with one seed."""
@@ -51,7 +51,7 @@ def main() -> None:
             cluster = ClusterClient(plane.access, make_namespace(plane, "mutations"))
             operator = OperatorProcess(plane, cluster.namespace, Path(folder) / "operator", LEASE)
             operator.start()
-            until(operator.leads, 60, "the operator leads")
+            until(operator.leads, 90, "the operator leads")
             result = measure(cluster, operator, options.specs)
         finally:
             if operator is not None:
