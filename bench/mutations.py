@@ -64,18 +64,21 @@ def main() -> None:
 def measure(cluster: ClusterClient, operator: OperatorProcess, specs: int) -> dict[str, Any]:
     """Try about so many specs and return what became of them."""
     outcomes, began, number = Outcomes(), time.monotonic(), 0
-    names = [f"chat-{place}" for place in range(OBJECTS)]
-    for name in names:
-        cluster.create(simulated(name))
     memory = [operator.rss_mib()]
     while (tried := outcomes.counts.total()) < specs:
         print(f"{tried} of {specs}: {dict(outcomes.counts)}", file=sys.stderr, flush=True)
         rounds = [list_transitions(ROUND, number + place) for place in range(OBJECTS)]
+        # New objects: no gateway runs here, so the runtimes of old revisions stay.
+        names = [f"chat-{number + place}" for place in range(OBJECTS)]
+        for name in names:
+            cluster.create(simulated(name))
         number += OBJECTS
         with ThreadPoolExecutor(OBJECTS) as pool:
             for found in pool.map(partial(try_transitions, cluster), names, rounds):
                 outcomes.counts += found.counts
                 outcomes.faults += found.faults
+        for name in names:
+            cluster.delete("LLMDeployment", name)
         if operator.process.poll() is not None:
             sys.exit(f"the operator ended: {operator.log.read_text()[-2000:]}")
         memory.append(operator.rss_mib())

@@ -22,6 +22,9 @@ def _cut(value: object) -> object:
     return value[:MESSAGE] if isinstance(value, str) else value
 
 
+MOST_REVISIONS = 128
+"""Revisions that the status lists. Of more, the oldest that are not in use are left out."""
+
 MESSAGE = 1024
 """Characters of a message. What is longer is cut."""
 
@@ -312,7 +315,7 @@ class Status(StatusPart):
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(
-            max_length=128,
+            max_length=MOST_REVISIONS,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],

@@ -17,6 +17,8 @@ from llmdeployment_operator.plan.base.external import name_external_runtime
 from llmdeployment_operator.plan.base.model_files import list_adapter_claims
 from llmdeployment_operator.plan.base.objects import Object
 
+MOST_HISTORY = 100
+"""Revisions not in use that are kept at most, while a gateway may still send requests for any of them."""
 _NOT_OF_THE_RUNTIME = frozenset({"prompt"})
 """Template fields that need no other pods: the serving layer applies them per request."""
 

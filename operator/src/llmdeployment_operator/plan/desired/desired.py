@@ -11,6 +11,7 @@ from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.names import routes_name
 from llmdeployment_operator.plan.base.objects import Kind, Object
 from llmdeployment_operator.plan.base.revisions import (
+    MOST_HISTORY,
     Revision,
     extract_template,
     find_surplus,
@@ -94,10 +95,11 @@ def decide_desired_state(
     wanted = scaling.wanted
     arms = plan_arms(snapshot, wanted)
     kept = revisions
-    if applied and not deployment.spec.paused:
-        # Until every gateway has the routes, one of them may send requests for any revision.
+    if not deployment.spec.paused:
+        # Until every gateway has the routes, one of them may send requests for any revision, within reason.
+        limit = deployment.spec.revision_history_limit if applied else MOST_HISTORY
         in_use = arms.in_use() | {route.revision for route in routes}
-        gone = find_surplus(revisions, in_use, deployment.spec.revision_history_limit)
+        gone = find_surplus(revisions, in_use, limit)
         kept = tuple(r for r in revisions if r not in gone)
     needs = count_needs(arms, kept, wanted)
     references = find_references(deployment, cluster, (r.runtime for r in kept))

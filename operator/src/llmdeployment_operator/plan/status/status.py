@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmdeployment_operator.api.status import RevisionStatus, Status
+from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import (
@@ -16,7 +16,7 @@ from llmdeployment_operator.plan.base.conditions import (
 )
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.reasons import Finding
-from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.revisions import Revision, find_surplus
 from llmdeployment_operator.plan.base.routes import BUCKETS, Route, measure_widths
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_ready
@@ -66,6 +66,8 @@ def build_status(
     of_one = len(report.arms.steps) == 1
     which = {"runtime": report.arms.steps[0].target.runtime} if of_one else {}
     selector = names.selector(meta.name, component="worker", **which)
+    in_use = report.arms.in_use() | {route.revision for route in report.routes}
+    hidden = find_surplus(report.revisions, in_use, MOST_REVISIONS - len(in_use))
     return Status(
         observed_generation=meta.generation,
         conditions=merge_conditions(
@@ -81,7 +83,9 @@ def build_status(
             build_arm_status(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
         ),
         revisions=tuple(
-            _build_revision(deployment, r, report, cluster, now) for r in report.revisions
+            _build_revision(deployment, r, report, cluster, now)
+            for r in report.revisions
+            if r not in hidden
         ),
         scaling=report.scaling.row,
     )
