@@ -89,6 +89,20 @@ async def test_the_first_pass_makes_everything_and_the_second_nothing(
     assert now["Progressing"]["reason"] == "StartingRay"
 
 
+async def test_a_text_arrives_as_it_was_written_whatever_its_characters(
+    cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The API server reads server-side apply as YAML, which forbids some characters and takes others for ends of lines.
+    text = "a\x7fb\x80c\x85d\u2028e\u2029f\ufeffg\ufffeh\uffffi \u00e9 \U0001f600 \t\n end"
+    cluster.create(simulated(prompt={"system": text}))
+    await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
+    (revision,) = cluster.items("ControllerRevision", "llmdeployment.dev/name=chat")
+    assert revision["data"]["template"]["prompt"]["system"] == text
+    writes = Writes(monkeypatch)
+    await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
+    assert writes.made == []
+
+
 async def test_a_pass_may_be_killed_before_any_of_its_writes(
     cluster: ClusterClient, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ the client's model classes would cost ten times the CPU for nothing.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any, cast
@@ -44,6 +45,9 @@ Object = dict[str, Any]
 
 _METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _REFUSED = frozenset({400, 401, 403, 405, 413, 415, 422})
+_YAML = "application/apply-patch+yaml"
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""Characters that JSON may hold as they are and YAML may not, or reads as the end of a line. Source: YAML 1.1, 5.1 and 5.4."""
 _MALFORMED = "failed to create typed patch object"
 """What server-side apply says, with status 500, of an object with a field, or a type of value, that its kind does not have."""
 
@@ -198,9 +202,20 @@ async def _apply(client: ApiClient, body: Object, sub: str | None) -> Object:
     meta = body["metadata"]
     path = BY_KIND[body["kind"]].path(meta["namespace"], meta["name"], sub)
     query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
-    return await _request(
-        client, "PATCH", path, query=query, body=body, content_type="application/apply-patch+yaml"
-    )
+    return await _request(client, "PATCH", path, query=query, body=body, content_type=_YAML)
+
+
+def _encode(body: Object, content_type: str) -> bytes:
+    r"""Return a body as JSON, which as YAML says the same.
+
+    >>> _encode({"text": "a\x7fb"}, _YAML)
+    b'{"text":"a\\u007fb"}'
+    """
+    text = orjson.dumps(body)
+    if content_type != _YAML:
+        return text
+    escaped = _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode())
+    return escaped.encode()
 
 
 def _select(selector: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -252,7 +267,7 @@ async def _send(  # noqa: PLR0913  # because each is a part of an HTTP request
     url = f"{configuration.host}{path}" + (f"?{urlencode(query)}" if query else "")
     options: dict[str, Any] = {
         "headers": headers,
-        "data": None if body is None else orjson.dumps(body),
+        "data": None if body is None else _encode(body, content_type),
         "timeout": timeout,
         "allow_redirects": False,
         "proxy": configuration.proxy,
