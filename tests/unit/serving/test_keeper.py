@@ -241,6 +241,22 @@ async def test_the_newest_goes_first_and_alone(
         assert set(order[2:4]) == {"one begins", "two begins"}
 
 
+async def test_one_whose_client_leaves_holds_up_nobody(
+    replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = hold_starts(monkeypatch)
+    async with replica() as found:
+        stays, leaves = (asyncio.create_task(found.ask(word, 100)) for word in (GOOD, LONG))
+        await found.until_busy(2)
+        found.keeper.engine._crash()  # because no request is the cause
+        await until(lambda: found.app.stats()["waiting"] == 2)
+        leaves.cancel()
+        await until(lambda: found.app.stats()["inFlight"] == 1)
+        free.set()
+        assert (await stays)[0] == 200
+        assert leaves.cancelled()
+
+
 async def test_one_that_takes_long_does_not_hold_up_the_others(
     replica: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
