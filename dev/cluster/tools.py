@@ -28,7 +28,6 @@ MULTI_CALL = (
     "kubelet",
 )
 PUBLISHED = {
-    "coredns": ("github.com/coredns/coredns", COREDNS),
     "helm": ("helm.sh/helm/v3/cmd/helm", HELM),
     "kind": ("sigs.k8s.io/kind", KIND),
     "kwok": ("sigs.k8s.io/kwok/cmd/kwok", KWOK),
@@ -62,15 +61,17 @@ def find(name: str) -> str:
         return str(found)
     if name in MACHINE_MINIMUM and (found_here := find_on_machine(name)):
         return found_here
-    if name in MULTI_CALL:
-        return str(ensure_kubernetes() / name)
-    if name == "etcd":
-        return str(ensure_etcd() / name)
-    if name == "pause":
-        return str(go_builds.build_source("pause", "1", "module pause\n\ngo 1.24\n") / name)
+    own = {
+        **dict.fromkeys(MULTI_CALL, ensure_kubernetes),
+        "etcd": ensure_etcd,
+        "coredns": ensure_coredns,
+        "pause": ensure_pause,
+    }
+    if name in own:
+        return str(own[name]() / name)
     if name in PUBLISHED:
         return str(go_builds.install(*PUBLISHED[name]) / name)
-    known = sorted({*MULTI_CALL, *PUBLISHED, "etcd"})
+    known = sorted({*own, *PUBLISHED})
     raise StageError(f"no tool named {name}", advice=f"known: {', '.join(known)}")
 
 
@@ -123,6 +124,21 @@ def ensure_etcd() -> Path:
         f"require go.etcd.io/etcd/server/v3 {ETCD}",
     ]
     return go_builds.build_source("etcd", ETCD, "\n\n".join(module) + "\n")
+
+
+def ensure_coredns() -> Path:
+    """Return the folder with CoreDNS, of the plugins that the node's Corefile names."""
+    module = [
+        "module llmdeployment.dev/coredns",
+        "go 1.24.0",
+        f"require github.com/coredns/coredns {COREDNS}",
+    ]
+    return go_builds.build_source("coredns", COREDNS, "\n\n".join(module) + "\n")
+
+
+def ensure_pause() -> Path:
+    """Return the folder with the process that holds a pod's namespaces."""
+    return go_builds.build_source("pause", "1", "module pause\n\ngo 1.24\n")
 
 
 def ensure_gateway_api() -> Path:
