@@ -118,22 +118,18 @@ def ensure_kubernetes() -> Path:
 
 def ensure_etcd() -> Path:
     """Return the folder with the etcd server."""
-    module = [
-        "module llmdeployment.dev/etcd",
-        "go 1.24.0",
-        f"require go.etcd.io/etcd/server/v3 {ETCD}",
-    ]
-    return go_builds.build_source("etcd", ETCD, "\n\n".join(module) + "\n")
+    return _build_own("etcd", "go.etcd.io/etcd/server/v3", ETCD)
 
 
 def ensure_coredns() -> Path:
     """Return the folder with CoreDNS, of the plugins that the node's Corefile names."""
-    module = [
-        "module llmdeployment.dev/coredns",
-        "go 1.24.0",
-        f"require github.com/coredns/coredns {COREDNS}",
-    ]
-    return go_builds.build_source("coredns", COREDNS, "\n\n".join(module) + "\n")
+    return _build_own("coredns", "github.com/coredns/coredns", COREDNS)
+
+
+def _build_own(name: str, module: str, version: str) -> Path:
+    """Return the folder with our own main package of `embedded/go/<name>` around one published module."""
+    lines = [f"module llmdeployment.dev/{name}", "go 1.24.0", f"require {module} {version}"]
+    return go_builds.build_source(name, version, "\n\n".join(lines) + "\n")
 
 
 def ensure_pause() -> Path:

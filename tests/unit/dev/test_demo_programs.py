@@ -11,7 +11,7 @@ def test_a_program_runs_beside_the_block_and_its_last_line_is_its_result() -> No
         assert finish().split()[-1] == "30"
 
 
-def test_a_failure_is_told_when_its_result_is_asked_for(
+def test_a_program_that_fails_raises_when_it_is_finished(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with (

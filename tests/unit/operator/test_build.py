@@ -15,10 +15,8 @@ from tests.support.stories import (
 )
 from tests.support.world import World, pod, sample
 
-from llmdeployment_operator.api.status import MOST_REVISIONS
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.pods import Capacity
-from llmdeployment_operator.plan.base.revisions import MOST_HISTORY
 from llmdeployment_operator.plan.build import POLL_SECONDS
 
 
@@ -272,52 +270,6 @@ def test_a_failed_start_is_tried_again_after_a_while() -> None:
     assert put.body["applications"][0]["deployments"][0]["health_check_timeout_s"] == 30.001
     world.serve(runtime, declared_at=world.now.timestamp())
     assert world.plan().serve == ()
-
-
-def test_old_revisions_are_forgotten_beyond_the_limit() -> None:
-    world = serving_world()
-    world.edit(revisionHistoryLimit=2, rollout={"rollbackWindow": "0s"})
-    for number in range(6):
-        world.edit(prompt={"system": f"Version {number}."})
-        for _ in range(4):
-            world.step()
-            world.gateway_applies(up=2)
-    world.settle()
-    kept = sorted(name for kind, name in world.cluster.children if kind == "ControllerRevision")
-    assert kept == ["simulated-r5", "simulated-r6", "simulated-r7"]
-
-
-def test_while_no_gateway_answers_revisions_do_not_grow_without_end() -> None:
-    world = World(sample("simulated"))
-    for number in range(MOST_HISTORY + 40):
-        world.edit(prompt={"system": f"Version {number}."})
-        world.step()
-    kept = [name for kind, name in world.cluster.children if kind == "ControllerRevision"]
-    assert MOST_HISTORY <= len(kept) <= MOST_HISTORY + 3
-    rows = world.status["revisions"]
-    assert {row["name"] for row in rows} <= set(kept)
-    assert rows[-1]["number"] == MOST_HISTORY + 40
-
-
-def test_a_status_lists_no_more_revisions_than_it_has_room_for() -> None:
-    assert MOST_REVISIONS == 128
-    world = World(sample("simulated"))
-    for number in range(MOST_HISTORY):
-        world.edit(prompt={"system": f"Version {number}."})
-        world.step()
-    # Paused, the operator deletes nothing that an operator of an older version has left.
-    world.edit(paused=True)
-    oldest = world.cluster.children["ControllerRevision", "simulated-r1"]
-    for number in range(200, 240):
-        copied = copy.deepcopy(oldest)
-        copied["metadata"] |= {"name": f"simulated-r{number}", "uid": f"uid-{number}"}
-        copied["revision"] = number
-        copied["data"]["template"] |= {"prompt": {"system": f"Version {number}."}}
-        world.cluster.children["ControllerRevision", f"simulated-r{number}"] = copied
-    world.step()
-    rows = world.status["revisions"]
-    assert len(rows) == MOST_REVISIONS
-    assert rows[-1]["number"] >= 239
 
 
 def test_a_resource_the_cluster_does_not_have_is_named_with_numbers() -> None:

@@ -130,7 +130,7 @@ def test_a_replica_that_fails_is_named_with_its_node() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "report",
     [
         {"score": 1.0},
         {"score": float("nan")},
@@ -141,5 +141,5 @@ def test_a_replica_that_fails_is_named_with_its_node() -> None:
         [],
     ],
 )
-def test_an_invalid_report_is_ignored(said: Any) -> None:
-    assert read_self_test({"selfTest": said}) is None
+def test_an_invalid_report_is_ignored(report: Any) -> None:
+    assert read_self_test({"selfTest": report}) is None
