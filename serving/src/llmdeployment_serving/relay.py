@@ -126,9 +126,7 @@ class Relay:
             if not self._has_given_up:
                 await turn.may_begin.wait()
             self._check(request)
-        except (
-            BaseException
-        ):  # because a client that leaves cancels its request; it is raised again
+        except BaseException:  # because a client that leaves cancels; it is raised again
             turn.has_answer.set()  # nobody needs to wait for a request that is over
             raise
         finally:
@@ -155,9 +153,7 @@ class Relay:
         attempt = _Attempt(send, engine, has_answer)
         try:
             await run_until_abandoned(self._app(scope, receive, attempt.send))
-        except (
-            Exception
-        ):  # because an engine that stops may raise anything; without that cause it is raised again
+        except Exception:  # because a dying engine may raise anything; others are raised again
             if attempt.has_begun or engine.find_failure() is None:
                 raise
             attempt.is_void = True
