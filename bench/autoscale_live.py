@@ -25,7 +25,7 @@ from bench.profile_probe import Answer, Endpoint, ProbeError
 from bench.rollout_site import Site, site, wait_until
 from bench.rollout_traffic import answers_as_gateway
 from dev.cluster.stages import StageError
-from tests.support.live import ENVIRONMENT, SMALL
+from tests.support.live import SMALL
 
 from llmdeployment_operator.autoscaler.types import ScalingPolicy, Target
 from llmdeployment_operator.simulation.profile import Profile
@@ -109,7 +109,6 @@ def spec() -> dict[str, Any]:
             "hold": {"maxRequests": HOLD.requests, "seconds": round(HOLD.seconds)},
             "resources": SMALL,
         },
-        "podTemplate": ENVIRONMENT,
     }
 
 

@@ -11,7 +11,7 @@ from bench.rollout_judge import Applied, judge_cell
 from bench.rollout_site import PLAIN, Object, Site, wait_until
 from bench.rollout_traffic import Traffic, answers_as_gateway
 from dev.cluster.stages import StageError
-from tests.support.live import ENVIRONMENT, SMALL
+from tests.support.live import SMALL
 
 WEIGHTS = (5, 25, 50)
 MOMENTS = {"before traffic": 0, "early": 5, "middle": 25, "late": 50}
@@ -102,7 +102,7 @@ def spec(cell: Cell, size: Size, engine: Engine) -> Object:
             "hold": {"maxRequests": 2000, "seconds": ROLLOUT_SECONDS},
             "resources": SMALL,
         },
-        "podTemplate": PLAIN if cell.pods == "plain" else ENVIRONMENT,
+        **({"podTemplate": PLAIN} if cell.pods == "plain" else {}),
         "rollout": rollout,
         **engine.version(cell.letters[0]),
     }

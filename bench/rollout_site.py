@@ -20,8 +20,7 @@ from dev.cluster.stages import StageError
 from dev.demo import kube as local
 from dev.demo import volumes
 from dev.demo.kube import Kube
-from dev.images import VERSION
-from tests.support.live import ENVIRONMENT
+from dev.images import MOUNTED, VERSION
 from tests.support.ports import free_port
 
 NAMESPACE = "llm-bench-rollout"
@@ -37,19 +36,15 @@ PLAIN = {
     "spec": {
         "containers": [
             {
-                **ENVIRONMENT["spec"]["containers"][0],
+                "name": "ray",
                 "command": ["/opt/llmdeployment/venv/bin/python", "/opt/bench/plain_runtime.py"],
                 "resources": {"requests": {"cpu": "20m", "memory": "64Mi"}},
                 "volumeMounts": [
-                    *ENVIRONMENT["spec"]["containers"][0]["volumeMounts"],  # type: ignore[misc]  # because the shape is a pod's
                     {"name": STAND_IN, "mountPath": "/opt/bench", "readOnly": True},
                 ],
             }
         ],
-        "volumes": [
-            *ENVIRONMENT["spec"]["volumes"],
-            {"name": STAND_IN, "configMap": {"name": STAND_IN}},
-        ],
+        "volumes": [{"name": STAND_IN, "configMap": {"name": STAND_IN}}],
     }
 }
 """The overlay that puts the stand-in in Ray's place."""
@@ -64,7 +59,10 @@ class Operator:
             **os.environ,
             "LLMD_KUBECONFIG": str(kubeconfig),
             "LLMD_NAMESPACES": NAMESPACE,
-            "LLMD_SERVING_IMAGE": f"llmdeployment/serving:{VERSION}",
+            "LLMD_SERVING_IMAGE_GPU": f"llmdeployment/serving:{VERSION}-gpu",
+            "LLMD_SERVING_IMAGE_CPU": f"llmdeployment/serving:{VERSION}{MOUNTED.variant}",
+            "LLMD_SERVING_IMAGE_SIMULATED": f"llmdeployment/serving:{VERSION}-simulated",
+            "LLMD_ENVIRONMENT_CLAIM": local.ENVIRONMENT_CLAIM,
             "LLMD_GATEWAY_IMAGE": f"llmdeployment/gateway:{VERSION}",
             "LLMD_OPERATOR_NAMESPACE": NAMESPACE,
             "LLMD_OWN_NAMESPACE": "true",
@@ -166,7 +164,7 @@ async def site(log: Path, *, models: bool = False) -> AsyncIterator[Site]:
     kube = local.connect(NAMESPACE)
     if kube.get("namespace", NAMESPACE) is not None:
         await asyncio.to_thread(remove, kube)
-    folders = {"serving-env": Path(local.run_module("dev.serving_env"))}
+    folders = {local.ENVIRONMENT_CLAIM: Path(local.run_module("dev.serving_env"))}
     if models:
         folders["models"] = Path(local.run_module("dev.model")).parent
     kube.run("apply", "--server-side", "--force-conflicts", f"--filename={CRD}")

@@ -1,4 +1,4 @@
-"""Builds the images of this checkout without a registry, and loads them onto the local cluster's node: `python3 -m dev.images`.
+"""Builds the images of this checkout and loads them onto the local cluster's node, or pushes them: `python3 -m dev.images`.
 
 A Docker engine builds them from the official Python image. Without one, buildah builds them from a Debian system that debootstrap
 creates. An image whose sources did not change is neither built nor copied again.
@@ -8,9 +8,7 @@ import argparse
 import configparser
 import hashlib
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -21,27 +19,21 @@ from pathlib import Path
 from dev.cluster.__main__ import find_choice
 from dev.cluster.choose import Kind, is_docker_running
 from dev.cluster.embedded import images as node_images
-from dev.cluster.embedded import packages
 from dev.cluster.paths import ensure_cache
 from dev.cluster.stages import StageError, hold_lock, run_logged, stage
+from dev.image_base import (
+    build_base_key,
+    build_buildah_command,
+    ensure_base_image,
+    ensure_folder,
+    locate_log,
+)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 VERSION = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
 """The chart's appVersion too (dev/release.py compares them), and so the tag that its values ask for."""
-BASE_PACKAGES = ("ca-certificates", "libnuma1", "python3", "python3-venv")
-"""Packages of the base image; libnuma1 is for vLLM on CPUs."""
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 PIP_CONFIG = Path("/etc/pip.conf")
-UNWANTED = (
-    "usr/share/doc",
-    "usr/share/man",
-    "usr/share/locale",
-    "var/cache/apt",
-    "var/lib/apt/lists",
-    "dev",
-    "proc",
-    "sys",
-)
 BUILD_ADVICE = (
     "check that the package index can be reached, then try again; finished steps are kept"
 )
@@ -64,33 +56,47 @@ class Image:
     variant: str = ""
 
     @property
+    def label(self) -> str:
+        """The name with its variant, for files and messages."""
+        return f"{self.name}{self.variant}"
+
+    @property
     def reference(self) -> str:
         """The full name, as containerd keeps it and the chart's short one is read."""
         return f"docker.io/llmdeployment/{self.name}:{VERSION}{self.variant}"
 
 
-IMAGES = (
-    Image("operator", "operator.txt"),
-    Image("gateway", "gateway.txt"),
-    # Without packages: the local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB.
-    Image("serving", "serving-cpu.txt", ("ENGINE=none",)),
-)
-RELEASED = (
-    Image("operator", "operator.txt"),
-    Image("gateway", "gateway.txt"),
-    Image("serving", "serving-gpu.txt", ("ENGINE=gpu",)),
-    Image("serving", "serving-cpu.txt", ("ENGINE=cpu",), "-cpu"),
-)
-"""The images of a release. With its engine, the serving image holds several gigabytes of packages."""
+OWN = (Image("operator", "operator.txt"), Image("gateway", "gateway.txt"))
+SERVING = {
+    engine: Image("serving", f"serving-{engine}.txt", (f"ENGINE={engine}",), f"-{engine}")
+    for engine in ("gpu", "cpu", "simulated")
+}
+"""The flavors of the serving image. With vLLM it holds several gigabytes of packages, with the simulated engine alone a tenth."""
+RELEASED = (*OWN, *SERVING.values())
+SMALL = (*OWN, SERVING["simulated"])
+MOUNTED = Image("serving", "serving-cpu.txt", ("ENGINE=none",), "-mounted")
+"""The serving image without packages: a local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB."""
 
 
 def main() -> int:
     """Build outdated images and load them onto the node."""
     parser = argparse.ArgumentParser(prog="python3 -m dev.images", description=__doc__)
     parser.add_argument("--no-load", action="store_true", help="build the archives only")
+    parser.add_argument(
+        "--engine", choices=("cpu", "gpu"), help="a serving image with vLLM too (gigabytes)"
+    )
+    parser.add_argument(
+        "--registry", help="push the images there, such as registry.example.com/team"
+    )
     arguments = parser.parse_args()
+    wanted = [*SMALL, *([SERVING[arguments.engine]] if arguments.engine else [])]
     try:
-        for image in IMAGES:
+        if arguments.registry:
+            for image in wanted:
+                push(image, arguments.registry)
+            print(f"helm install ... --set image.registry={arguments.registry}")
+            return 0
+        for image in (*wanted, MOUNTED):
             archive = build(image)
             if arguments.no_load:
                 print(archive)
@@ -112,7 +118,7 @@ def build(image: Image) -> Path:
     digest = hash_sources(
         image, f"docker {choose_docker_base(image)}" if by_docker else build_base_key()
     )
-    archive = ensure_folder() / f"{image.name}-{digest}.tar"
+    archive = ensure_folder() / f"{image.label}-{digest}.tar"
     if archive.exists():
         return archive
     with hold_lock(ensure_cache() / "locks" / "images.lock"):
@@ -124,9 +130,9 @@ def build(image: Image) -> Path:
             build_with_docker(image, scratch)
         else:
             base = ensure_base_image()
-            with stage(f"image {image.name}: build"):
+            with stage(f"image {image.label}: build"):
                 build_with_buildah(image, base, scratch)
-        for old in ensure_folder().glob(f"{image.name}-*.tar"):
+        for old in ensure_folder().glob(f"{image.label}-*.tar"):
             old.unlink()
         scratch.rename(archive)
     return archive
@@ -134,11 +140,11 @@ def build(image: Image) -> Path:
 
 def load(image: Image, archive: Path) -> None:
     """Load the image onto the node unless the node has it already."""
-    record = ensure_folder() / f"{image.name}.loaded.json"
+    record = ensure_folder() / f"{image.label}.loaded.json"
     here = find_node_digest(image.reference)
     if here and record.exists() and json.loads(record.read_text()) == [archive.name, here]:
         return
-    with stage(f"image {image.name}: onto the node ({archive.stat().st_size // 1_000_000} MB)"):
+    with stage(f"image {image.label}: onto the node ({archive.stat().st_size // 1_000_000} MB)"):
         command = [sys.executable, "-m", "dev.cluster", "load-image", str(archive)]
         run_logged(
             command,
@@ -147,6 +153,37 @@ def load(image: Image, archive: Path) -> None:
             advice="start the cluster with `python3 -m dev.cluster up`",
         )
     record.write_text(json.dumps([archive.name, find_node_digest(image.reference)]))
+
+
+def push(image: Image, registry: str) -> None:
+    """Build the image and push it to a registry, under the path that the chart's values name.
+
+    Raises:
+        StageError: the image cannot be built or pushed; the message says why.
+    """
+    target = f"{registry.rstrip('/')}/{image.reference.removeprefix('docker.io/')}"
+    by_docker = is_docker_running()
+    archive = build(image)
+    advice = f"log in with `{'docker' if by_docker else 'buildah'} login`, then try again"
+    if by_docker:
+        steps = [
+            ["docker", "load", "--quiet", "--input", str(archive)],
+            ["docker", "tag", image.reference, target],
+            ["docker", "push", "--quiet", target],
+        ]
+    else:
+        # Docker takes a registry on this machine without TLS, and buildah has to be told.
+        local = registry.startswith(("localhost", "127."))
+        option = [f"--tls-verify={str(not local).lower()}"]
+        source = f"docker-archive:{archive}"
+        steps = [
+            [*build_buildah_command(), "pull", "--quiet", source],
+            [*build_buildah_command(), "push", "--quiet", *option, image.reference, target],
+        ]
+    with stage(f"image {image.label}: to {registry} ({archive.stat().st_size // 1_000_000} MB)"):
+        for step in steps:
+            run_logged(step, locate_log(), advice=advice)
+    print(target)
 
 
 def find_revision(image: Image) -> str:
@@ -185,7 +222,7 @@ def list_sources(image: Image) -> Iterator[Path]:
 
 def build_with_docker(image: Image, archive: Path) -> None:
     """Build with Docker."""
-    with stage(f"image {image.name}: build (Docker)"):
+    with stage(f"image {image.label}: build (Docker)"):
         command = ["docker", "build", "--tag", image.reference, "--file", find_dockerfile(image)]
         command += [
             f"--build-arg={argument}" for argument in (*choose_docker_base(image), *image.arguments)
@@ -248,129 +285,6 @@ def find_dockerfile(image: Image) -> str:
     if not path.exists():
         raise StageError(f"there is no {path.relative_to(REPOSITORY)}")
     return str(path)
-
-
-def build_base_key() -> str:
-    """Return the name of the base: this machine's own release, so that its Python is that of the mounted environment."""
-    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
-    packages_key = hashlib.sha256(" ".join(BASE_PACKAGES).encode()).hexdigest()[:8]
-    return f"{release}-{packages_key}"
-
-
-def ensure_base_image() -> str:
-    """Return the base image's reference in buildah's store, and create it if it is missing.
-
-    Raises:
-        StageError: the base image cannot be created here; the message says why.
-    """
-    if os.geteuid() != 0:
-        advice = "run this as root, or start Docker"
-        raise StageError(
-            "debootstrap and buildah need root, and no Docker engine answers", advice=advice
-        )
-    packages.ensure()
-    key = build_base_key()
-    reference = f"localhost/llmdeployment/base:{key}"
-    present = subprocess.run(
-        [*build_buildah_command(), "inspect", "--type=image", reference],
-        capture_output=True,
-        check=False,
-    )
-    if present.returncode == 0:
-        return reference
-    archive = ensure_folder() / f"base-{key}.tar.gz"
-    if not archive.exists():
-        with stage("base image: debootstrap (once)"):
-            bootstrap(key.partition("-")[0], archive)
-    with stage("base image: import"):
-        container = read_output([*build_buildah_command(), "from", "scratch"])
-        try:
-            run_logged(
-                [*build_buildah_command(), "add", "--quiet", container, str(archive), "/"],
-                locate_log(),
-            )
-            variables = [
-                "--env=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                "--env=LANG=C.UTF-8",
-            ]
-            run_logged(
-                [*build_buildah_command(), "config", *variables, "--cmd=python3", container],
-                locate_log(),
-            )
-            run_logged(
-                [*build_buildah_command(), "commit", "--quiet", container, reference], locate_log()
-            )
-        finally:
-            run_logged([*build_buildah_command(), "rm", container], locate_log())
-    return reference
-
-
-def bootstrap(release: str, archive: Path) -> None:
-    """Create a root file system from packages, and archive it."""
-    root = ensure_folder() / "base-root"
-    shutil.rmtree(root, ignore_errors=True)
-    command = [
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={','.join(BASE_PACKAGES)}",
-        release,
-        str(root),
-    ]
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    advice = "check that the package mirror can be reached, then try again"
-    run_logged(command, locate_log(), env={**os.environ, "PATH": path}, advice=advice)
-    scratch = archive.with_suffix(".part")
-    leave_out = [f"--exclude=./{name}/*" for name in UNWANTED]
-    run_logged(
-        [
-            "tar",
-            "-C",
-            str(root),
-            "--numeric-owner",
-            *leave_out,
-            "-I",
-            "gzip -1",
-            "-cf",
-            str(scratch),
-            ".",
-        ],
-        locate_log(),
-    )
-    shutil.rmtree(root)
-    scratch.rename(archive)
-
-
-def build_buildah_command() -> list[str]:
-    """Return the beginning of a buildah command line, with its own store in the cache."""
-    # why: overlayfs does not work on top of overlayfs, as in a container.
-    kind = read_output(["stat", "--file-system", "--format=%T", str(ensure_folder())])
-    driver = "vfs" if kind == "overlayfs" else "overlay"
-    store = ensure_folder() / "store"
-    return ["buildah", f"--root={store}", f"--runroot={store}-run", f"--storage-driver={driver}"]
-
-
-def read_output(command: list[str]) -> str:
-    """Run a program and return what it prints.
-
-    Raises:
-        StageError: the program failed.
-    """
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StageError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout.strip()
-
-
-def ensure_folder() -> Path:
-    """Return the folder of images, and create it if it is missing."""
-    path = ensure_cache() / "images"
-    path.mkdir(exist_ok=True)
-    return path
-
-
-def locate_log() -> Path:
-    """Return the log file of the builders."""
-    return ensure_cache() / "logs" / f"images-{os.getpid()}.log"
 
 
 if __name__ == "__main__":

@@ -20,8 +20,9 @@ publish_image() {
 }
 publish_image operator ""
 publish_image gateway ""
-publish_image serving ""
+publish_image serving -gpu
 publish_image serving -cpu
+publish_image serving -simulated
 
 pushed=$("$helm" push "dist/llmdeployment-operator-$version.tgz" "oci://$prefix/charts" 2>&1)
 echo "$pushed"

@@ -26,8 +26,9 @@ PROJECTS = (".", "operator", "gateway", "serving", "cli")
 SBOMS = {
     "operator": ("operator", "operator"),
     "gateway": ("gateway", "gateway"),
-    "serving": ("serving", "serving-gpu"),
+    "serving-gpu": ("serving", "serving-gpu"),
     "serving-cpu": ("serving", "serving-cpu"),
+    "serving-simulated": ("serving", "serving-simulated"),
     "cli": ("cli", "cli"),
 }
 """Shipped artifacts, with their project and requirements file."""
@@ -231,7 +232,7 @@ def build_images(dist: Path) -> None:
     """Build the images with Docker and keep each as an archive."""
     built = {}
     for image in images.RELEASED:
-        archive = dist / f"image-{image.name}{image.variant}.tar"
+        archive = dist / f"image-{image.label}.tar"
         images.build_with_docker(image, archive)
         built[image.reference] = archive.name
     (dist / "images.json").write_text(json.dumps(built, indent=2) + "\n")

@@ -20,8 +20,11 @@ from dev.demo.canary import demonstrate_canary
 from dev.demo.kube import Kube, KubeError
 
 NAMESPACE = "llm-demo"
+SAMPLES_NAMESPACE = "default"
+"""The namespace where the samples run unchanged too, for somebody who goes on from here."""
 NAME = "smollm2"
 SAMPLE = local.REPOSITORY / "manifests" / "samples" / "smollm2-cpu.yaml"
+CLAIMS = ("models", local.ENVIRONMENT_CLAIM)
 QUESTION = "What is the capital of France?"
 EXPECTED = "Paris"
 """Text of a correct answer: a model that computes wrongly gives an answer too."""
@@ -96,7 +99,9 @@ def up() -> None:
     with clock.stage("operator (helm install)"):
         kube.ensure_namespace()
         with stage("claims for the model and the packages"):
-            volumes.provide(kube, {"models": model.parent, "serving-env": environment})
+            folders = dict(zip(CLAIMS, (model.parent, environment), strict=True))
+            for each in (kube, local.connect(SAMPLES_NAMESPACE)):
+                volumes.provide(each, folders)
         with stage("operator ready"):
             install(kube)
     with clock.stage(f"kubectl apply -f {SAMPLE.relative_to(local.REPOSITORY)}"):
@@ -115,10 +120,11 @@ def up() -> None:
 
 def install(kube: Kube) -> None:
     """Install the operator; a new image restarts its pod."""
+    watched = f"--set=watch.namespaces={{{NAMESPACE},{SAMPLES_NAMESPACE}}}"
     key = r"podAnnotations.llmdeployment\.dev/image"
-    operator = next(image for image in images.IMAGES if image.name == "operator")
+    operator = next(image for image in images.OWN if image.name == "operator")
     try:
-        kube.install_operator(f"--set-string={key}={images.find_revision(operator)}")
+        kube.install_operator(watched, f"--set-string={key}={images.find_revision(operator)}")
     except KubeError:
         progress.explain(kube, NAME)
         raise
@@ -210,9 +216,11 @@ def down() -> None:
     if kube.get("namespace", NAMESPACE) is None:
         say("There is no demo to remove.")
         return
+    samples = local.connect(SAMPLES_NAMESPACE)
     with stage("LLMDeployments"):
         if kube.get("crd", "llmdeployments.llmdeployment.dev") is not None:
             kube.run("delete", "llm", "--all", "--wait")
+            samples.run("delete", "llm", "--all", "--wait")
     with stage("operator (helm uninstall)"):
         kube.uninstall_operator()
     with stage("pods end"):
@@ -221,7 +229,9 @@ def down() -> None:
     with stage("namespaces and volumes"):
         names = (NAMESPACE, kube.system.namespace)
         kube.run("delete", "namespace", *names, "--ignore-not-found", "--wait", seconds=180)
-        volumes.remove(kube)
+        samples.run("delete", "pvc", *CLAIMS, "--ignore-not-found", seconds=180)
+        for each in (kube, samples):
+            volumes.remove(each)
 
 
 def say(text: str, *, end: str = "\n", error: bool = False) -> None:

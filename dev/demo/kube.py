@@ -13,6 +13,7 @@ from typing import Any
 from dev.cluster import tools
 from dev.cluster.__main__ import find_kubeconfig
 from dev.cluster.stages import StageError
+from dev.images import MOUNTED, VERSION
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHART = REPOSITORY / "charts" / "llmdeployment-operator"
@@ -20,6 +21,8 @@ RELEASE = "llmdeployment-operator"
 CALL_SECONDS = 120
 """Seconds that a call may take."""
 NOT_FOUND = "(NotFound)"
+ENVIRONMENT_CLAIM = "serving-env"
+"""The claim that has the packages of the mounted serving image, in each namespace of the local cluster that has models."""
 
 Object = dict[str, Any]
 
@@ -110,8 +113,12 @@ class Kube:
             "--create-namespace",
             "--take-ownership",
         ]
-        watched = f"--set=watch.namespaces={{{self.namespace}}}"
-        self.system.helm(*what, watched, "--wait", "--timeout=120s", *options, seconds=150)
+        values = [
+            f"--set=watch.namespaces={{{self.namespace}}}",
+            f"--set-string=image.serving.tags.cpu={VERSION}{MOUNTED.variant}",
+            f"--set=environmentClaim={ENVIRONMENT_CLAIM}",
+        ]
+        self.system.helm(*what, *values, "--wait", "--timeout=120s", *options, seconds=150)
 
     def uninstall_operator(self) -> None:
         """Remove the operator of this namespace, if there is one."""

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from dev.cluster.stages import StageError
 from dev.demo.kube import Kube, KubeError, Object
@@ -73,21 +73,27 @@ def explain(kube: Kube, name: str) -> None:
     )
 
 
-def _describe(kube: Kube, found: Object) -> dict[str, str]:
-    """Return the lines to show, by the name of their condition or pod."""
+def _describe(kube: Kube, found: Object) -> dict[str, tuple[str, str]]:
+    """Return the state and what to say beside it, by the name of their condition or pod."""
     now = {}
     for each in found.get("status", {}).get("conditions", []):
-        # why: a message may count seconds; the reason and the state are what changes.
-        text = f"{each['type']}={each['status']} ({each['reason']})"
-        now[each["type"]] = text
+        state = f"{each['type']}={each['status']} ({each['reason']})"
+        now[each["type"]] = (state, each.get("message", ""))
     for pod in kube.all("pods", f"{OWNER}={found['metadata']['name']}"):
-        now[pod["metadata"]["name"]] = f"pod {pod['metadata']['name']}: {_describe_pod(pod)}"
+        state = f"pod {pod['metadata']['name']}: {_describe_pod(pod)}"
+        now[pod["metadata"]["name"]] = (state, "")
     return now
 
 
-def _find_changes(now: dict[str, str], known: dict[str, str]) -> list[str]:
-    lines = [text for key, text in now.items() if known.get(key) != text]
-    known.update(now)
+def _find_changes(now: Mapping[str, tuple[str, str]], known: dict[str, str]) -> list[str]:
+    """Return a line for each changed state, with a message once: it may count seconds, and stand in several conditions."""
+    lines, said = [], set[str]()
+    for key, (state, message) in now.items():
+        if known.get(key) == state:
+            continue
+        lines.append(f"{state}: {message}" if message and message not in said else state)
+        said.add(message)
+        known[key] = state
     return lines
 
 

@@ -18,6 +18,7 @@ from dev.cluster.stages import StageError
 
 from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.plan.base.leadership import Election
+from llmdeployment_operator.plan.base.settings import ServingImages
 from llmdeployment_operator.settings import plan_settings, runtime_settings
 
 pytestmark = pytest.mark.chart
@@ -87,7 +88,11 @@ def test_the_operator_understands_its_environment(helm: Helm, name: str) -> None
     wanted = {"default": (), "own-namespace": ("llm-system",), "confined": ("team-a", "team-b")}
     assert settings.namespaces == wanted[name]
     assert settings.own_namespace is (name == "own-namespace")
-    assert settings.serving_image == "llmdeployment/serving:0.1.0"
+    assert settings.serving_images == ServingImages(
+        gpu="llmdeployment/serving:0.1.0-gpu",
+        cpu="llmdeployment/serving:0.1.0-cpu",
+        simulated="llmdeployment/serving:0.1.0-simulated",
+    )
     assert runtime.cluster_read is (name != "confined")
     deployment = next(d for d in documents if d["kind"] == "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"]

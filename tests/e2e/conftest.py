@@ -25,7 +25,7 @@ def kube() -> Iterator[Kube]:
     found.ensure_namespace(RESTRICTED)
     found.system.ensure_namespace(RESTRICTED)
     folders = {"models": Path(local.run_module("dev.model")).parent}
-    folders["serving-env"] = Path(local.run_module("dev.serving_env"))
+    folders[local.ENVIRONMENT_CLAIM] = Path(local.run_module("dev.serving_env"))
     volumes.provide(found, folders)
     found.install_operator()
     yield found

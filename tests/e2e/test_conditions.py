@@ -39,7 +39,7 @@ def test_an_image_that_does_not_exist(create: Callable[..., Live]) -> None:
 
 
 def test_a_claim_that_does_not_exist(create: Callable[..., Live]) -> None:
-    nowhere = {"name": "serving-env", "persistentVolumeClaim": {"claimName": "nowhere"}}
+    nowhere = {"name": "data", "persistentVolumeClaim": {"claimName": "nowhere"}}
     claim = create("claim", podTemplate={"spec": {"volumes": [nowhere]}})
     assert '"nowhere" not found' in claim.until_reason("VolumeMissing")
 

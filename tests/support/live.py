@@ -14,30 +14,6 @@ CHILDREN = (
     "controllerrevisions,serviceaccounts,roles,rolebindings,networkpolicies,configmaps,services,"
     "statefulsets,deployments,poddisruptionbudgets,jobs,secrets,pods,endpointslices,persistentvolumeclaims"
 )
-ENVIRONMENT = {
-    "spec": {
-        "containers": [
-            {
-                "name": "ray",
-                "volumeMounts": [
-                    {
-                        "name": "serving-env",
-                        "mountPath": "/opt/llmdeployment/venv",
-                        "readOnly": True,
-                    }
-                ],
-            }
-        ],
-        "volumes": [
-            {
-                "name": "serving-env",
-                "persistentVolumeClaim": {"claimName": "serving-env", "readOnly": True},
-            }
-        ],
-    }
-}
-"""The local cluster's serving image has no packages: they come from a claim, as in manifests/samples."""
-
 SMALL = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}}
 """Of a gateway's HAProxy, so that five of them beside their heads fit a node of two CPUs."""
 
@@ -63,7 +39,6 @@ class Live:
                     "hold": {"maxRequests": 1000, "seconds": 150},
                     "resources": SMALL,
                 },
-                "podTemplate": ENVIRONMENT,
                 **spec,
             },
         }

@@ -18,7 +18,7 @@ from llmdeployment_operator.api.types import LLMDeployment, parse
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.routes import hash_routes
-from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 from llmdeployment_operator.plan.build import build_plan
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState, GatewayState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
@@ -27,7 +27,9 @@ from llmdeployment_operator.plan.plan import Plan
 SAMPLES = Path(__file__).parents[2] / "manifests/samples"
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SETTINGS = Settings(
-    serving_image="serving:1",
+    serving_images=ServingImages(
+        gpu="serving:1-gpu", cpu="serving:1-cpu", simulated="serving:1-simulated"
+    ),
     gateway_image="gateway:1",
     operator_namespace="llm-system",
     operator_labels={"app": "operator"},

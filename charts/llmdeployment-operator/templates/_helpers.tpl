@@ -31,9 +31,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- default (include "llmd.fullname" .) .Values.serviceAccount.name -}}
 {{- end -}}
 
-{{/* Takes a dict of root and image. */}}
+{{/* Takes a dict of root, repository, tag and digest. */}}
 {{- define "llmd.image" -}}
-{{- printf "%s:%s" .image.repository (default .root.Chart.AppVersion .image.tag) -}}
+{{- $name := .repository -}}
+{{- with .root.Values.image.registry }}{{ $name = printf "%s/%s" (trimSuffix "/" .) $name }}{{ end -}}
+{{- if .digest }}{{ printf "%s@%s" $name .digest }}{{ else }}{{ printf "%s:%s" $name .tag }}{{ end -}}
+{{- end -}}
+
+{{/* Takes a dict of root and image. */}}
+{{- define "llmd.ownImage" -}}
+{{- include "llmd.image" (dict "root" .root "repository" .image.repository "tag" (default .root.Chart.AppVersion .image.tag) "digest" .image.digest) -}}
+{{- end -}}
+
+{{/* Takes a dict of root and flavor. */}}
+{{- define "llmd.servingImage" -}}
+{{- $image := .root.Values.image.serving -}}
+{{- $tag := default (printf "%s-%s" .root.Chart.AppVersion .flavor) (get $image.tags .flavor) -}}
+{{- include "llmd.image" (dict "root" .root "repository" $image.repository "tag" $tag "digest" (get $image.digests .flavor)) -}}
 {{- end -}}
 
 {{/* Two operators without a Lease would both act. */}}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
-from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
 _STORAGE = frozenset({"auto", "pvc", "emptyDir"})
@@ -49,7 +49,12 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
     if egress not in _EGRESS:
         raise SettingsError(f"LLMD_RUNTIME_EGRESS is {egress!r}: it must be Restricted or Open")
     return Settings(
-        serving_image=_read_required(env, "LLMD_SERVING_IMAGE"),
+        serving_images=ServingImages(
+            gpu=_read_required(env, "LLMD_SERVING_IMAGE_GPU"),
+            cpu=_read_required(env, "LLMD_SERVING_IMAGE_CPU"),
+            simulated=_read_required(env, "LLMD_SERVING_IMAGE_SIMULATED"),
+        ),
+        environment_claim=env.get("LLMD_ENVIRONMENT_CLAIM", ""),
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
         operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
         operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),

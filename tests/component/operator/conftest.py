@@ -18,7 +18,7 @@ from llmdeployment_operator.handlers.run import run
 from llmdeployment_operator.kube.client import access, api_client
 from llmdeployment_operator.kube.fence import Fence
 from llmdeployment_operator.metrics import Metrics
-from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 from llmdeployment_operator.reconcile import Operator
 from llmdeployment_operator.settings import ProcessSettings
 
@@ -36,7 +36,11 @@ def cluster(control_plane: ControlPlane, namespace: str, crd: None) -> ClusterCl
 
 def plan_settings(namespace: str) -> Settings:
     return Settings(
-        serving_image="llmdeployment/serving:test",
+        serving_images=ServingImages(
+            gpu="llmdeployment/serving:test-gpu",
+            cpu="llmdeployment/serving:test-cpu",
+            simulated="llmdeployment/serving:test-simulated",
+        ),
         gateway_image="llmdeployment/gateway:test",
         operator_namespace="llmdeployment-system",
         operator_labels={"app.kubernetes.io/name": "llmdeployment-operator"},

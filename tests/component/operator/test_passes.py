@@ -8,6 +8,7 @@ from tests.support.cluster_client import ClusterClient, Object
 from tests.support.passes import make_pass
 
 from llmdeployment_operator.kube import objects
+from llmdeployment_operator.plan.base.settings import ServingImages
 from llmdeployment_operator.reconcile import DeploymentKey, Operator
 
 pytestmark = pytest.mark.component
@@ -278,7 +279,8 @@ async def test_an_operator_of_another_version_restarts_no_runtime_pod(
 
     before = pods()
     newer = copy.deepcopy(operator.settings)
-    object.__setattr__(newer, "serving_image", "llmdeployment/serving:newer")
+    newest = dict.fromkeys(("gpu", "cpu", "simulated"), "llmdeployment/serving:newer")
+    object.__setattr__(newer, "serving_images", ServingImages(**newest))
     object.__setattr__(newer, "gateway_image", "llmdeployment/gateway:newer")
     await make_pass(Operator(operator.clients, newer, operator.metrics), key)
     changed = [ref for ref, template in pods().items() if template != before[ref]]

@@ -4,7 +4,7 @@ import platform
 import re
 
 import pytest
-from dev.images import IMAGES, RELEASED, REPOSITORY, choose_docker_base
+from dev.images import MOUNTED, RELEASED, REPOSITORY, SMALL, choose_docker_base
 from dev.release import SBOMS
 
 
@@ -21,9 +21,12 @@ def test_the_image_without_packages_has_the_python_of_this_machine(
 ) -> None:
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: release)
 
-    found = {image.name: choose_docker_base(image) for image in IMAGES}
+    found = {image.label: choose_docker_base(image) for image in (*SMALL, MOUNTED)}
 
-    assert found == {"operator": (), "gateway": (), "serving": base}
+    nothing: tuple[str, ...] = ()
+    assert found == dict.fromkeys(("operator", "gateway", "serving-simulated"), nothing) | {
+        "serving-mounted": base
+    }
     assert {choose_docker_base(image) for image in RELEASED} == {()}
 
 
@@ -31,7 +34,7 @@ def test_each_released_image_has_the_sbom_of_its_own_packages_and_is_published()
     script = (REPOSITORY / "dev/publish.sh").read_text()
 
     for image in RELEASED:
-        project, requirements = SBOMS[f"{image.name}{image.variant}"]
+        project, requirements = SBOMS[image.label]
         assert (project, f"{requirements}.txt") == (image.name, image.requirements)
     published = re.findall(r"^publish_image (\S+) (\S+)$", script, re.MULTILINE)
     assert {(name, variant.strip('"')) for name, variant in published} == {

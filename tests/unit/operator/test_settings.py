@@ -5,7 +5,9 @@ import pytest
 from llmdeployment_operator.settings import SettingsError, plan_settings
 
 NEEDED = {
-    "LLMD_SERVING_IMAGE": "serving:1",
+    "LLMD_SERVING_IMAGE_GPU": "serving:1-gpu",
+    "LLMD_SERVING_IMAGE_CPU": "serving:1-cpu",
+    "LLMD_SERVING_IMAGE_SIMULATED": "serving:1-simulated",
     "LLMD_GATEWAY_IMAGE": "gateway:1",
     "LLMD_OPERATOR_NAMESPACE": "llm",
 }
@@ -27,7 +29,7 @@ def test_the_egress_of_models_is_restricted_unless_the_chart_says_otherwise() ->
         ("LLMD_EXTRA_EGRESS", "[1]", "must be a JSON list of egress rules"),
         ("LLMD_HEAD_STORAGE", "disk", "must be auto, pvc or emptyDir"),
         ("LLMD_OPERATOR_LABELS", "[]", "must be a JSON object of labels"),
-        ("LLMD_SERVING_IMAGE", "", "is not set"),
+        ("LLMD_SERVING_IMAGE_GPU", "", "is not set"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:

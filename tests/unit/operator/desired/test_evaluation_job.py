@@ -1,5 +1,6 @@
 """The evaluation's Job: when there is one, what it asks, what disturbs it."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -152,7 +153,8 @@ def test_a_job_is_left_as_it_was_born() -> None:
     world = edited_world()
     before = job(world, 2)
     world.edit(rollout={**CANARY, "evaluation": {**EVALUATION, "concurrency": 9}})
-    world.settings = type(world.settings)(**{**vars(world.settings), "serving_image": "serving:2"})
+    images = replace(world.settings.serving_images, simulated="serving:2")
+    world.settings = replace(world.settings, serving_images=images)
     plan = world.plan()
     assert [obj["kind"] for obj in plan.apply if obj["kind"] == "Job"] == []
     world.step()
@@ -295,9 +297,8 @@ def test_the_job_asks_the_right_replicas_in_a_restricted_pod() -> None:
     assert key["valueFrom"] == {"secretKeyRef": {"name": "judge", "key": "apiKey"}}
     volumes = {volume["name"]: volume for volume in inner["volumes"]}
     assert volumes["golden"]["persistentVolumeClaim"] == {"claimName": "sets", "readOnly": True}
-    # The same environment as the runtime's pods have.
-    assert "/opt/llmdeployment/venv" in [m["mountPath"] for m in container["volumeMounts"]]
-    assert "serving-env" in volumes
+    # It needs no engine, so it has the small image whatever the runtime's pods have.
+    assert container["image"] == "serving:1-simulated"
     assert "resources" in container
 
 

@@ -5,17 +5,33 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class ServingImages:
+    """The flavors of the serving image.
+
+    Attributes:
+        gpu: holds vLLM for NVIDIA GPUs.
+        cpu: holds vLLM for CPUs.
+        simulated: holds no engine but the simulated one and the one for an API elsewhere; it is small.
+    """
+
+    gpu: str
+    cpu: str
+    simulated: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Images and defaults.
 
     Attributes:
+        environment_claim: a claim with the packages that the cpu image lacks, in each namespace; empty: it lacks none.
         head_storage: auto, pvc or emptyDir.
         runtime_egress: Restricted or Open.
         namespaces: those that are watched; empty: all.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
     """
 
-    serving_image: str
+    serving_images: ServingImages
     gateway_image: str
     operator_namespace: str
     operator_labels: dict[str, str]
@@ -24,6 +40,7 @@ class Settings:
     head_storage: str = "auto"
     head_storage_size: str = "1Gi"
     operator_service_account: str = ""
+    environment_claim: str = ""
     runtime_egress: str = "Restricted"
     extra_egress: tuple[dict[str, Any], ...] = ()
     namespaces: tuple[str, ...] = field(default=())

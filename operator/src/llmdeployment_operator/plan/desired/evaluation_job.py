@@ -179,7 +179,7 @@ def _build_container(
             env.append({"name": "LLMD_JUDGE_API_KEY", "valueFrom": source})
     return {
         "name": CONTAINER,
-        "image": deployment.spec.image or settings.serving_image,
+        "image": deployment.spec.image or settings.serving_images.simulated,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["llmdeployment-serving"],
         "args": ["evaluate", *(_format_argument(*option) for option in options.items())],

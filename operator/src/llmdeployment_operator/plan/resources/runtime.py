@@ -10,6 +10,7 @@ from llmdeployment_operator.plan.base.accelerators import NVIDIA, count_accelera
 from llmdeployment_operator.plan.base.external import build_proxy_container, is_external
 from llmdeployment_operator.plan.base.model_files import ModelFiles, locate_model, mount_adapters
 from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
@@ -133,7 +134,11 @@ def _build_head(
     }
     container["env"] = [*container["env"], {"name": "LLMD_GCS_DIR", "value": _GCS_DIR}]
     container["volumeMounts"] = [*container["volumeMounts"], {"name": "gcs", "mountPath": _GCS_DIR}]
-    pod = {**_build_pod(settings), "terminationGracePeriodSeconds": 15, "containers": [container]}
+    pod = {
+        **_build_pod(deployment, settings),
+        "terminationGracePeriodSeconds": 15,
+        "containers": [container],
+    }
     spec: dict[str, Any] = {
         "serviceName": made.head,
         "podManagementPolicy": "Parallel",
@@ -178,7 +183,7 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
     container["env"] = [*container["env"], *_build_worker_env(deployment, made.head, resources)]
     container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
     pod = {
-        **_build_pod(settings),
+        **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
@@ -196,7 +201,7 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         **_build_replica_port(),
     }
     pod = {
-        **_build_pod(settings),
+        **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
@@ -263,7 +268,7 @@ def _build_fetch_container(
     env += [entry.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in hub]
     return {
         "name": "fetch-model",
-        "image": deployment.spec.image or settings.serving_image,
+        "image": choose_image(deployment, settings),
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["llmdeployment-serving"],
         "args": ["fetch-model", "--source", str(files.fetch), "--to", files.path],
@@ -271,7 +276,11 @@ def _build_fetch_container(
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *files.mounts],  # noqa: S108  # because it is the pod's own emptyDir
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
+            *mount_environment(deployment, settings)[1],
+            *files.mounts,
+        ],
     }
 
 
@@ -293,7 +302,7 @@ def _build_ray_container(
 def _build_container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     return {
         "name": "ray",
-        "image": deployment.spec.image or settings.serving_image,
+        "image": choose_image(deployment, settings),
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["llmdeployment-serving"],
         "securityContext": container_security(),
@@ -301,11 +310,12 @@ def _build_container(deployment: LLMDeployment, settings: Settings) -> dict[str,
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108  # because Ray's object store lives there
+            *mount_environment(deployment, settings)[1],
         ],
     }
 
 
-def _build_pod(settings: Settings) -> dict[str, Any]:
+def _build_pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     pod = {
         **pod_defaults(),
         # A container's first process is deaf to SIGTERM until it asks for it, and Ray takes seconds to: a pod that was deleted
@@ -314,6 +324,7 @@ def _build_pod(settings: Settings) -> dict[str, Any]:
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "2Gi"}},
+            *mount_environment(deployment, settings)[0],
         ],
     }
     if settings.image_pull_secrets:
