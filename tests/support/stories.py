@@ -12,7 +12,9 @@ def conditions(world: World) -> dict[str, tuple[str, str]]:
 
 
 def message(world: World, kind: str = "Ready") -> str:
-    return next(c["message"] for c in world.status["conditions"] if c["type"] == kind)
+    """Return what a condition says, as a reader would find it: in Ready, where it points there."""
+    told: dict[str, str] = {c["type"]: c["message"] for c in world.status["conditions"]}
+    return told["Ready"] if "condition Ready says" in told[kind] else told[kind]
 
 
 def routed(world: World) -> int:

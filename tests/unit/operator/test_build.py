@@ -43,10 +43,12 @@ def test_the_life_of_a_first_revision() -> None:
     world.pods(*pods_of(runtime), GATEWAY)
     world.step()
     assert conditions(world)["Ready"] == ("False", "StartingGateway")
+    assert world.status["ready"] == "2/2"
 
     world.gateway_applies(up=0)
     world.step()
     assert "reaches no replica" in message(world)
+    assert world.status["traffic"] == ""
 
     world.gateway_applies(up=2)
     plan = world.step()
@@ -55,6 +57,7 @@ def test_the_life_of_a_first_revision() -> None:
         "Progressing": ("False", "Serving"),
         "Ready": ("True", "Serving"),
         "Degraded": ("False", "AsExpected"),
+        "Stalled": ("False", "AsExpected"),
         "Available": ("True", "Serving"),
     }
     assert plan.requeue_after is None
@@ -235,8 +238,9 @@ def test_no_replicas_is_rest_and_not_trouble() -> None:
     assert conditions(world) == {
         "Accepted": ("True", "Accepted"),
         "Progressing": ("False", "ScaledToZero"),
-        "Ready": ("False", "ScaledToZero"),
+        "Ready": ("True", "ScaledToZero"),
         "Degraded": ("False", "AsExpected"),
+        "Stalled": ("False", "AsExpected"),
         "Available": ("False", "ScaledToZero"),
     }
 

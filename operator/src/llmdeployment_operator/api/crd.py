@@ -37,12 +37,12 @@ _OBJECT_RULES = [
 ]
 
 _COLUMNS = [
-    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
+    ("Ready", "string", ".status.ready", 0),
+    ("Up-to-date", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
     ("Available", "string", '.status.conditions[?(@.type=="Available")].status', 0),
-    ("Model", "string", ".status.model", 0),
-    ("Replicas", "integer", ".status.readyReplicas", 0),
-    ("Traffic", "string", ".status.traffic", 0),
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
+    ("Traffic", "string", ".status.traffic", 0),
+    ("Model", "string", ".status.model", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Source", "string", ".spec.model.source", 1),
     ("Endpoint", "string", ".status.endpoint", 1),

@@ -311,7 +311,7 @@ class Status(StatusPart):
             },
         ),
     ] = ()
-    """Accepted, Progressing, Available, Ready, Degraded and, with spec.scaling, Scaling, each with a reason."""
+    """Accepted, Progressing, Available, Ready, Degraded, Stalled and, with spec.scaling, Scaling, each with a reason."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(
@@ -339,11 +339,14 @@ class Status(StatusPart):
     model: str = Field(default="", max_length=253)
     """What clients put in `model`."""
     traffic: Message = ""
-    """Which revision gets how many requests, such as `rev3 100%`, or with arms `control rev3 90% terse rev4 10%`."""
+    """Which revision gets how many requests, such as `rev3 100%`, or with arms `control rev3 90% terse rev4 10%`. Empty while nobody
+    answers."""
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods that exist."""
     ready_replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods that are ready."""
+    ready: str = Field(default="", max_length=32)
+    """Both numbers for people, such as `1/4`."""
     scaling: ScalingStatus | None = None
     """What autoscaling decided, with spec.scaling."""
     selector: str = Field(default="", max_length=1024)

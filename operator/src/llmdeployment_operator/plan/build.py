@@ -133,7 +133,8 @@ def _build_status(
     serving: bool,
 ) -> Status:
     finding = finding.at(now) if finding is not None else None
-    conditions = build_accepted(serving, finding, _describe_serving(deployment, decision, cluster))
+    told = _describe_serving(deployment, decision, cluster)
+    conditions = build_accepted(serving, finding, told, now)
     conditions = [*conditions, check_availability(deployment, cluster, finding)]
     conditions = front_door.add_note(conditions, deployment)
     if deployment.spec.paused:

@@ -1,5 +1,7 @@
 """The truth table of `plan/base/conditions.py`, row by row."""
 
+from datetime import datetime, timedelta
+
 import pytest
 from tests.support.world import NOW
 
@@ -10,9 +12,10 @@ from llmdeployment_operator.plan.base.conditions import (
     build_refused,
     merge_conditions,
 )
-from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.base.reasons import NODE_SECONDS, Finding, Reason
 
-TYPES = ("Accepted", "Progressing", "Ready", "Degraded", "Available")
+TYPES = ("Accepted", "Progressing", "Ready", "Degraded", "Stalled", "Available")
+LONG_AGO = NOW - timedelta(seconds=NODE_SECONDS)
 
 
 def statuses(conditions: list[Condition]) -> dict[str, bool | None]:
@@ -24,36 +27,58 @@ def row(*values: bool | None) -> dict[str, bool | None]:
 
 
 ACCEPTED = {
-    "starting": (False, Reason.LOADING_MODEL, row(True, True, False, False)),
-    "needs help": (False, Reason.IMAGE_PULL_FAILED, row(True, True, False, True)),
-    "rolled back": (False, Reason.ROLLED_BACK, row(True, False, False, True)),
-    "no replica is asked for": (False, Reason.SCALED_TO_ZERO, row(True, False, False, False)),
-    "autoscaled to zero": (True, Reason.SCALED_TO_ZERO, row(True, False, True, False)),
-    "serves": (True, None, row(True, False, True, False)),
-    "serves, more replicas start": (True, Reason.LOADING_MODEL, row(True, True, True, False)),
-    "serves, something is wrong": (True, Reason.CRASH_LOOP, row(True, False, True, True)),
+    "starting": (False, Reason.LOADING_MODEL, None, row(True, True, False, False, False)),
+    "needs help": (False, Reason.IMAGE_PULL_FAILED, None, row(True, False, False, True, True)),
+    "rolled back": (False, Reason.ROLLED_BACK, None, row(True, False, False, True, True)),
+    "a node may come": (False, Reason.UNSCHEDULABLE, NOW, row(True, True, False, False, False)),
+    "no node came": (False, Reason.UNSCHEDULABLE, LONG_AGO, row(True, False, False, True, True)),
+    "GPUs may come": (False, Reason.WAITING_FOR_GPU, NOW, row(True, True, False, False, False)),
+    "no GPU came": (False, Reason.WAITING_FOR_GPU, LONG_AGO, row(True, False, False, True, True)),
+    "no replica is asked for": (
+        True,
+        Reason.SCALED_TO_ZERO,
+        None,
+        row(True, False, True, False, False),
+    ),
+    "changed without replicas": (
+        False,
+        Reason.SCALED_TO_ZERO,
+        None,
+        row(True, False, False, False, False),
+    ),
+    "serves": (True, None, None, row(True, False, True, False, False)),
+    "serves, more start": (True, Reason.LOADING_MODEL, None, row(True, True, True, False, False)),
+    "serves, wrong": (True, Reason.CRASH_LOOP, None, row(True, False, True, True, False)),
 }
 
 
-@pytest.mark.parametrize(("serving", "reason", "wanted"), ACCEPTED.values(), ids=ACCEPTED)
+@pytest.mark.parametrize(("serving", "reason", "since", "wanted"), ACCEPTED.values(), ids=ACCEPTED)
 def test_an_accepted_spec(
     serving: bool,  # noqa: FBT001  # because it is a column of the table
     reason: Reason | None,
+    since: datetime | None,
     wanted: dict[str, bool | None],
 ) -> None:
-    finding = Finding(reason, "Something happens.") if reason is not None else None
-    assert statuses(build_accepted(serving, finding, "Revision 1 serves.")) == wanted
+    finding = Finding(reason, "Something happens.", since) if reason is not None else None
+
+    found = build_accepted(serving, finding, "Revision 1 serves.", NOW)
+
+    assert statuses(found) == wanted
+    assert all(each.message.endswith(".") for each in found)
+    told = [each.type for each in found if each.message == "Something happens."]
+    assert len(told) == (finding is not None)
 
 
 def test_of_what_nobody_observes_nothing_is_claimed() -> None:
     found = build_refused(Finding(Reason.INVALID_SPEC, "spec.model: no."))
-    assert statuses(found) == row(False, False, False, None, None)
+    assert statuses(found) == row(False, False, False, None, True, None)
     assert all(each.message.endswith(".") for each in found)
+    assert [each.type for each in found if each.message == "spec.model: no."] == ["Ready"]
 
 
 def test_a_pause_changes_progressing_alone() -> None:
-    before = build_accepted(False, Finding(Reason.LOADING_MODEL, "It loads."), "")
-    assert statuses(build_paused(before)) == row(True, False, False, False)
+    before = build_accepted(False, Finding(Reason.LOADING_MODEL, "It loads."), "", NOW)
+    assert statuses(build_paused(before)) == row(True, False, False, False, False)
 
 
 def test_none_is_unknown_and_a_transition_to_it_has_a_time() -> None:

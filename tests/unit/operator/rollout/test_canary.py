@@ -159,6 +159,11 @@ def test_the_one_kept_warm_goes_when_the_one_that_serves_finds_no_node() -> None
     world.pods(*pods_of(old, 2), *pods_of(new, 2), waiting, GATEWAY)
     plan = world.step()
     assert ("Deployment", f"simulated-{old}") in {(gone.kind, gone.name) for gone in plan.remove}
+    assert conditions(world)["Progressing"] == ("True", "Unschedulable")
+    assert conditions(world)["Degraded"] == ("False", "AsExpected")
+    # No node autoscaler takes so long.
+    world.now += timedelta(minutes=15)
+    world.step()
     assert conditions(world)["Degraded"] == ("True", "Unschedulable")
 
 

@@ -1,22 +1,25 @@
 """The conditions of an LLMDeployment.
 
 `Accepted`: the operator can act on the spec. `Progressing`: the operator is at work, or waits for something. `Ready`: the newest spec
-is fully rolled out. `Degraded`: something is wrong that does not heal by waiting. `Available`: requests are answered, by whichever
-revision.
+is fully rolled out. `Degraded`: something is wrong that does not heal by waiting. `Stalled`: the newest spec does not get further until
+somebody acts (kstatus, which Flux and `helm --wait` use, calls it Failed). `Available`: requests are answered, by whichever revision.
 
-Progressing, Ready and Degraded are derived from the same finding, so they cannot contradict each other:
+Progressing, Ready, Degraded and Stalled are derived from the same finding, so they cannot contradict each other:
 
-| | Accepted | Progressing | Ready | Degraded |
-|---|---|---|---|---|
-| the operator cannot act on the spec | False | False | False | Unknown |
-| the current generation is starting | True | True | False | False |
-| it cannot start without somebody's help | True | True | False | True |
-| the current generation was rolled back | True | False | False | True |
-| no replica is asked for | True | False | False | False |
-| there is no request, so autoscaling keeps no replica | True | False | True | False |
-| it serves, and all replicas are ready | True | False | True | False |
-| it serves, and more replicas are starting | True | True | True | False |
-| it serves, and something is wrong | True | False | True | True |
+| | Accepted | Progressing | Ready | Degraded | Stalled |
+|---|---|---|---|---|---|
+| the operator cannot act on the spec | False | False | False | Unknown | True |
+| the current generation is starting | True | True | False | False | False |
+| it cannot start without somebody's help | True | False | False | True | True |
+| the current generation was rolled back | True | False | False | True | True |
+| no replica is asked for | True | False | True | False | False |
+| there is no request, so autoscaling keeps no replica | True | False | True | False | False |
+| the spec changed while no replica is asked for | True | False | False | False | False |
+| it serves, and all replicas are ready | True | False | True | False | False |
+| it serves, and more replicas are starting | True | True | True | False | False |
+| it serves, and something is wrong | True | False | True | True | False |
+
+The finding's sentence stands in one of them: in Ready while that is False, else in Degraded or in Progressing. The others point to it.
 
 Unknown means that the operator does not observe what the condition is about, as in the Kubernetes API conventions. It never stands for
 "not yet", which is False:
@@ -37,7 +40,7 @@ from datetime import datetime
 from typing import Literal
 
 from llmdeployment_operator.api.status import ConditionStatus
-from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
+from llmdeployment_operator.plan.base.reasons import Finding, Reason, heals_by_waiting
 
 _STATUSES: dict[bool | None, Literal["True", "False", "Unknown"]] = {
     True: "True",
@@ -47,6 +50,12 @@ _STATUSES: dict[bool | None, Literal["True", "False", "Unknown"]] = {
 _UNOBSERVED = (
     "The operator does not check while it cannot act on the spec. What served before keeps serving."
 )
+
+
+_ACT = "Nothing goes on until somebody acts on what the condition Ready says."
+_POINTER = "The condition Ready says what it is about."
+_RESTS = "The operator has nothing to do."
+_FINE = "Nothing is wrong."
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,12 @@ class Condition:
 def build_refused(finding: Finding) -> list[Condition]:
     """Return the conditions of a spec that cannot be acted on."""
     return [
-        Condition("Accepted", False, finding.reason, finding.message),
+        Condition(
+            "Accepted",
+            False,
+            finding.reason,
+            "The operator cannot act on the spec. The condition Ready says why.",
+        ),
         Condition(
             "Progressing",
             False,
@@ -71,30 +85,41 @@ def build_refused(finding: Finding) -> list[Condition]:
         ),
         Condition("Ready", False, finding.reason, finding.message),
         Condition("Degraded", None, finding.reason, _UNOBSERVED),
+        Condition("Stalled", True, finding.reason, _ACT),
         Condition("Available", None, finding.reason, _UNOBSERVED),
     ]
 
 
-def build_accepted(serving: bool, finding: Finding | None, message: str) -> list[Condition]:  # noqa: FBT001  # because it is the first column of the table above
+def build_accepted(
+    serving: bool,  # noqa: FBT001  # because it is the first column of the table above
+    finding: Finding | None,
+    message: str,
+    now: datetime,
+) -> list[Condition]:
     """Return the conditions of an accepted spec.
 
     Args:
-        serving: a request through the gateway is answered by the current generation.
+        serving: a request through the gateway is answered by the current generation, or by no replica as none is asked for.
         finding: what is not as the spec says, if anything.
         message: what serves, for the Ready condition.
+        now: the current time, UTC; some findings heal by waiting only for so long.
     """
     stage = finding or Finding(Reason.SERVING, message)
     resting = stage.reason is Reason.SCALED_TO_ZERO
-    still = resting or stage.reason is Reason.ROLLED_BACK
-    waits = stage.reason in HEALS_BY_WAITING
-    ready = Finding(Reason.SERVING, message) if serving and not resting else stage
+    waits = finding is not None and heals_by_waiting(finding, now)
     fine = finding is None or waits or resting
-    trouble = Finding(Reason.AS_EXPECTED, "") if fine else stage
+    stalled = not serving and not fine
+    ready = Finding(Reason.SERVING, message) if serving and not resting else stage
+    told = stage.message if serving else _POINTER
+    rests = _ACT if stalled else _RESTS
+    trouble = Finding(Reason.AS_EXPECTED, _FINE) if fine else Finding(stage.reason, told)
+    needs = Finding(stage.reason, _ACT) if stalled else Finding(Reason.AS_EXPECTED, _FINE)
     return [
-        Condition("Accepted", True, Reason.ACCEPTED),
-        Condition("Progressing", not still and (waits or not serving), stage.reason, stage.message),
+        Condition("Accepted", True, Reason.ACCEPTED, "The operator can act on the spec."),
+        Condition("Progressing", waits, stage.reason, told if waits else rests),
         Condition("Ready", serving, ready.reason, ready.message),
         Condition("Degraded", not fine, trouble.reason, trouble.message),
+        Condition("Stalled", stalled, needs.reason, needs.message),
     ]
 
 

@@ -139,3 +139,19 @@ HEALS_BY_WAITING = frozenset(
     }
 )
 """Findings that are part of an ordinary start: nobody has to do anything but wait."""
+
+NODE_SECONDS = 900
+"""How long a node autoscaler may take to add a node: cluster-autoscaler's `--max-node-provision-time` is 15 minutes."""
+_MENDED_BY_A_NODE = frozenset({Reason.WAITING_FOR_GPU, Reason.UNSCHEDULABLE})
+
+
+def heals_by_waiting(finding: Finding, now: datetime) -> bool:
+    """Say whether nobody has to do anything but wait; for a node, no longer than a node autoscaler takes.
+
+    Args:
+        finding: what is not as the spec says.
+        now: the current time, UTC.
+    """
+    if finding.reason not in _MENDED_BY_A_NODE:
+        return finding.reason in HEALS_BY_WAITING
+    return finding.since is None or (now - finding.since).total_seconds() < NODE_SECONDS

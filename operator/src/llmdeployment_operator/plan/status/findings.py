@@ -37,7 +37,7 @@ def find_problem(
     if (found := next(_list_troubles(deployment, decision, cluster), None)) is not None:
         return found, answers
     if decision.scaling.wanted.total == 0:
-        return _check_zero(deployment, decision, cluster, gateway)
+        return _check_zero(deployment, decision, cluster, gateway, current=current)
     if gateway is not None and gateway.reason not in HEALS_BY_WAITING:
         # A rollout that waits for it would not say so.
         return gateway, answers
@@ -80,8 +80,11 @@ def check_availability(
     if replicas and reached:
         text = f"Requests are answered by {sum(ready.values())} ready replicas."
         return Condition("Available", True, Reason.SERVING, text)
-    why = finding or Finding(Reason.STARTING_GATEWAY, "The gateway reaches no replica yet.")
-    return Condition("Available", False, why.reason, why.message)
+    if finding is None:
+        text = "The gateway reaches no replica yet."
+        return Condition("Available", False, Reason.STARTING_GATEWAY, text)
+    text = "Requests are not answered now. The condition Ready says why."
+    return Condition("Available", False, finding.reason, text)
 
 
 def _check_zero(
@@ -89,10 +92,12 @@ def _check_zero(
     decision: DesiredState,
     cluster: ClusterState,
     gateway: Finding | None,
+    *,
+    current: bool,
 ) -> tuple[Finding, bool]:
-    """Return what is said without replicas, and whether a request is answered nevertheless: autoscaling orders one for it."""
+    """Return what is said without replicas, and whether that is all that the spec asks for."""
     if deployment.spec.scaling is None:
-        return Finding(Reason.SCALED_TO_ZERO, front_door.explain_zero(deployment)), False
+        return Finding(Reason.SCALED_TO_ZERO, front_door.explain_zero(deployment)), current
     if gateway is not None and not front_door.is_applied(deployment, cluster, decision.routes_map):
         return gateway, False
     return explain_zero(deployment.spec.scaling), True

@@ -15,7 +15,7 @@ from llmdeployment_operator.plan.base.conditions import (
     merge_conditions,
 )
 from llmdeployment_operator.plan.base.events import Event
-from llmdeployment_operator.plan.base.reasons import Finding
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision, find_surplus
 from llmdeployment_operator.plan.base.routes import BUCKETS, Route, measure_widths
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -27,6 +27,12 @@ from llmdeployment_operator.plan.rollout.state import build_arm_status
 from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
 from llmdeployment_operator.plan.traffic import front_door
+
+_QUIET = frozenset({Reason.ACCEPTED, Reason.AS_EXPECTED})
+"""Reasons that are worth no Event."""
+
+
+_OF_FAILED_PASSES = frozenset({Reason.API_ERROR, Reason.OPERATOR_ERROR})
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,8 @@ def build_status(
     which = {"runtime": report.arms.steps[0].target.runtime} if of_one else {}
     selector = names.selector(meta.name, component="worker", **which)
     in_use = report.arms.in_use() | {route.revision for route in report.routes}
+    ready = sum(count_ready(cluster, runtime) for runtime in runtimes)
+    answered = next((c.status for c in report.conditions if c.type == "Available"), None)
     hidden = find_surplus(report.revisions, in_use, MOST_REVISIONS - len(in_use))
     return Status(
         observed_generation=meta.generation,
@@ -76,9 +84,10 @@ def build_status(
         endpoint=front_door.find_endpoint(deployment),
         model=report.stable[0].template["model"].get("servedName") or meta.name,
         replicas=report.replicas,
-        ready_replicas=sum(count_ready(cluster, runtime) for runtime in runtimes),
+        ready_replicas=ready,
+        ready=f"{ready}/{report.replicas}",
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
-        traffic=_describe_traffic(deployment, report),
+        traffic="" if answered is False else _describe_traffic(deployment, report),
         arms=tuple(
             build_arm_status(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
         ),
@@ -100,32 +109,46 @@ def build_refusal(generation: int, finding: Finding, previous: Status, now: date
 def build_failed_pass(generation: int, finding: Finding, previous: Status, now: datetime) -> Status:
     """Return the status after passes that failed: nothing moves, and why. What was known of the past stays.
 
-    Ready keeps its word only if it was given for this generation.
+    A condition keeps its word only if it was given for this generation.
     """
-    conditions = [
-        Condition("Progressing", False, finding.reason, finding.message),
-        Condition("Degraded", True, finding.reason, finding.message),
-    ]
     known = {row.type: row for row in previous.conditions}
-    if "Ready" not in known or known["Ready"].observed_generation != generation:
+    stale = [row.type for row in previous.conditions if row.observed_generation != generation]
+    ready = known.get("Ready")
+    kept = ready is not None and "Ready" not in stale and ready.reason not in _OF_FAILED_PASSES
+    told = finding.message if kept else "The condition Ready says why."
+    conditions = [
+        Condition("Progressing", False, finding.reason, "The operator tries again by itself."),
+        Condition("Degraded", True, finding.reason, told),
+        Condition("Stalled", False, finding.reason, "The operator tries again by itself."),
+    ]
+    if not kept:
         conditions.append(Condition("Ready", False, finding.reason, finding.message))
+    unknown = "The operator could not check this since the spec was changed."
+    conditions += [
+        Condition(kind, None, finding.reason, unknown)
+        for kind in stale
+        if kind not in {condition.type for condition in conditions}
+    ]
     new = merge_conditions(conditions, previous.conditions, generation, now)
     merged = {**known, **{row.type: row for row in new}}
-    return previous.model_copy(update={"conditions": tuple(merged.values())})
+    return previous.model_copy(
+        update={"observed_generation": generation, "conditions": tuple(merged.values())}
+    )
 
 
 def list_events(status: Status, previous: Status) -> tuple[Event, ...]:
     """Return one Event for each reason that is new, Warning when somebody has to act, and one for traffic that moves."""
     found: dict[str, Event] = {}
+    ready = {each.reason: each.message for each in status.conditions if each.type == "Ready"}
     for condition in find_transitions(status.conditions, previous.conditions):
-        if not condition.message:
-            continue
         bad = (condition.type, condition.status) in {("Degraded", "True"), ("Accepted", "False")}
-        if bad or condition.reason not in found:
+        if bad or (condition.reason not in found and condition.reason not in _QUIET):
+            # The others point to Ready, and an Event stands alone.
+            text = ready.get(condition.reason, condition.message)
             kind = "Warning" if bad else "Normal"
-            found[condition.reason] = Event(kind, condition.reason, condition.message)
+            found[condition.reason] = Event(kind, condition.reason, text)
     before, traffic = previous.traffic, status.traffic
-    if before and traffic != before:
+    if before and traffic and traffic != before:
         found["TrafficChanged"] = Event(
             "Normal", "TrafficChanged", f"The traffic changed from {before} to {traffic}."
         )
