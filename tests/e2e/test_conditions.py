@@ -47,7 +47,7 @@ def test_a_claim_that_does_not_exist(create: Callable[..., Live]) -> None:
 def test_a_gpu_that_the_cluster_does_not_have(create: Callable[..., Live]) -> None:
     gpu = create("gpu", resources={"limits": {"nvidia.com/gpu": 1}})
     message = gpu.until_reason("WaitingForGPU")
-    assert "for 1 nvidia.com/gpu. 0 of the cluster's 0 are free" in message
+    assert "for 1 nvidia.com/gpu. No node has any nvidia.com/gpu. Is the device plugin" in message
     assert gpu.condition("Degraded")["status"] == "False"
 
 

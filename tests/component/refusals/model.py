@@ -26,8 +26,16 @@ REFUSED = {
         "spec.model.source must start with hf://, pvc://, file:// or external://",
     ),
     "unknown scheme": (
-        "spec: {model: {source: 's3://bucket/path'}}",
+        "spec: {model: {source: 'ftp://host/path'}}",
         "spec.model.source must start with hf://, pvc://, file:// or external://",
+    ),
+    "a bucket": (
+        "spec: {model: {source: 's3://bucket/path'}}",
+        "spec.model.source cannot be a bucket or a registry. Copy the model's files onto a PersistentVolumeClaim",
+    ),
+    "a registry": (
+        "spec: {model: {source: 'oci://host/model:1'}}",
+        "spec.model.source cannot be a bucket or a registry. Copy the model's files onto a PersistentVolumeClaim",
     ),
     "hub without organisation": (
         "spec: {model: {source: 'hf://name'}}",

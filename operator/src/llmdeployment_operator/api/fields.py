@@ -98,6 +98,10 @@ Image = Annotated[str, *_image.annotations()]
 
 QUANTITY = r"[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?"
 _quantity = re.compile(rf"^{QUANTITY}$")
+AMOUNT = (
+    "An amount is a number with a unit of Kubernetes, such as 500m or 4 of cpu, 64Gi or 64G of memory. "
+    "Write G for GB, M for MB and Gi for GiB."
+)
 
 
 def _as_text(value: object) -> object:
@@ -106,7 +110,7 @@ def _as_text(value: object) -> object:
 
 def _check_quantity(value: str) -> str:
     if not _quantity.fullmatch(value):
-        raise ValueError(f"{value!r} is not a quantity such as 2, 500m or 16Gi")
+        raise ValueError(f"{value!r} is not an amount. {AMOUNT}")
     return value
 
 
@@ -117,7 +121,6 @@ Quantity = Annotated[
     Field(
         json_schema_extra={
             "x-kubernetes-int-or-string": True,
-            "pattern": rf"^{QUANTITY}$",
             "minimum": 0,
             "maxLength": 32,
         }
@@ -132,6 +135,8 @@ def describe_error(error: Mapping[str, Any]) -> str:
     >>> describe_error({"loc": ("spec", "engine", "env", 0), "msg": "Value error, is too long"})
     'spec.engine.env[0]: is too long.'
     """
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"])
+    # pydantic names the key of a map that is wrong itself by `[key]` behind it.
+    parts = [part for part in error["loc"] if part != "[key]"]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     text = str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
     return f"{path.removeprefix('.') or 'object'}: {text}."

@@ -6,7 +6,7 @@
 from typing import Annotated, Any
 
 from llmdeployment_operator.api import external, scaling
-from llmdeployment_operator.api.fields import Extension, Text, cel
+from llmdeployment_operator.api.fields import AMOUNT, QUANTITY, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
 _PRESERVE: Extension = {"x-kubernetes-preserve-unknown-fields": True}
@@ -15,13 +15,21 @@ _name = Text(1, 38).must(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
     "must start with a letter and contain only lower-case letters, digits and -",
 )
+_NO_STORE = (
+    "spec.model.source cannot be a bucket or a registry. "
+    "Copy the model's files onto a PersistentVolumeClaim and write pvc://claim/path."
+)
 _source = (
     Text(1, 1024)
     .must(
-        r"(hf|pvc|file|external)://.*",
+        r"(hf|pvc|file|external|s3|gs|az|oci)://.*",
         "spec.model.source must start with hf://, pvc://, file:// or external://. "
         "Write hf://organisation/name@revision, pvc://claim/path or file:///path, for example.",
     )
+    .never("s3://", _NO_STORE)
+    .never("gs://", _NO_STORE)
+    .never("az://", _NO_STORE)
+    .never("oci://", _NO_STORE)
     .must(
         r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
         "spec.model.source must be hf://organisation/name or hf://organisation/name@revision.",
@@ -77,7 +85,7 @@ _adapter_source = (
 )
 _flag = Text(1, 64).must(
     r"[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*",
-    "must be a flag of `vllm serve` without the leading dashes, such as max-model-len",
+    "is not a flag of `vllm serve`, which are written such as max-model-len",
 )
 _env_name = (
     Text(1, 128)
@@ -171,6 +179,16 @@ RESERVED_DEFAULTS: dict[str, Extension] = {
 """Request fields that belong to the client alone, with the schema that lets CEL see them."""
 
 
+def name_flag(written: str) -> str:
+    """Return a flag as the operator keeps it, from any form in which vLLM's own documentation writes it.
+
+    >>> name_flag("--max-model-len"), name_flag("max_model_len"), name_flag("compilation_config.max_x")
+    ('max-model-len', 'max-model-len', 'compilation-config.max_x')
+    """
+    flag, dot, rest = written.removeprefix("--").partition(".")
+    return flag.replace("_", "-") + dot + rest
+
+
 def describe_reserved_flag(flag: str, why: str) -> str:
     """Return the sentence for a flag that may not be set."""
     return f"spec.engine.args cannot contain {flag}, because {why}. Remove it."
@@ -249,12 +267,14 @@ _RESOURCE_NAMES = (
     "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.contains('/') "
     "|| k.startsWith('hugepages-'))"
 )
-AMOUNTS = cel((_RESOURCE_NAMES, RESOURCE_NAMES))
+_ARE_AMOUNTS = f"self.all(k, string(self[k]).matches(r'''^{QUANTITY}$'''))"
+AMOUNTS = cel((_RESOURCE_NAMES, RESOURCE_NAMES), (_ARE_AMOUNTS, AMOUNT))
 
 REQUESTS_WITHIN_LIMITS = "requests must not exceed limits. Raise the limit or lower the request."
 _REQUESTS_WITHIN_LIMITS = (
     "!has(self.requests) || !has(self.limits) || ['cpu', 'memory', 'ephemeral-storage']"
     ".all(k, !(k in self.requests) || !(k in self.limits) || "
+    "!isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k])) || "
     "quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)"
 )
 RESOURCES = cel((_REQUESTS_WITHIN_LIMITS, REQUESTS_WITHIN_LIMITS))

@@ -89,11 +89,12 @@ class TargetsSpec(Model):
 
 
 _cron = Text(9, 128).must(
-    r"[^\s]+( +[^\s]+){4}",
-    "A schedule of spec.scaling.schedules must have five cron fields (minute, hour, day, month, day of the week), such as 0 8 * * 1-5.",
+    cron.PATTERN,
+    "A schedule of spec.scaling.schedules must have five cron fields (minute 0-59, hour 0-23, day 1-31, month 1-12, "
+    "day of the week 0-7), such as 0 8 * * 1-5.",
 )
 _zone = Text(1, 64).must(
-    r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*",
+    cron.ZONE_PATTERN,
     "A timeZone of spec.scaling.schedules must be a name such as Europe/Berlin.",
 )
 

@@ -1,5 +1,6 @@
 """The LLMDeployment as the operator reads it: `parse` turns an API object into these types."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -66,8 +67,9 @@ class EngineSpec(Model):
         dict[rules.FlagName, bool | int | float | str],
         Field(max_length=64, json_schema_extra=rules.ENGINE_ARGS),
     ] = Field(default_factory=dict)
-    """Flags of `vllm serve` without the leading dashes: `max-model-len: 4096`. `true` is `--flag`,
-    `false` is `--no-flag`."""
+    """Flags of `vllm serve`, as a map and not as a list: `max-model-len: 4096` for `--max-model-len=4096`. `true` is `--flag`,
+    `false` is `--no-flag`. Leading dashes and underscores are understood too. Any flag may be here but those that are listed
+    below as refused."""
     env: Annotated[
         tuple[EnvVar, ...],
         Field(
@@ -82,6 +84,18 @@ class EngineSpec(Model):
     """Environment of the worker's container."""
     self_test: SelfTestSpec | None = None
     """How replicas show that they compute right. Default: they are tested, with the defaults of these fields."""
+
+    @field_validator("args", mode="before")
+    @classmethod
+    def _one_form_each(cls, args: object) -> object:
+        if not isinstance(args, Mapping):
+            return args
+        named = {rules.name_flag(flag): value for flag, value in args.items()}
+        if len(named) < len(args):
+            found = Counter(rules.name_flag(flag) for flag in args)
+            twice = next(flag for flag, count in found.items() if count > 1)
+            raise ValueError(f"contains {twice} twice, in two forms. Keep one.")
+        return named
 
     @field_validator("args")
     @classmethod

@@ -30,7 +30,7 @@ from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
-from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_extended_resource
+from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_room
 from llmdeployment_operator.plan.base.routes import has_canary
 from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -298,7 +298,7 @@ async def _capacity(
     clients: Clients, namespace: str, pods: Iterable[Object]
 ) -> dict[str, Capacity]:
     """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
-    if not clients.cluster_read or not waits_for_extended_resource(pods):
+    if not clients.cluster_read or not waits_for_room(pods):
         return {}
     return await _capacity_now(clients, namespace, pods)
 

@@ -93,7 +93,12 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
             "With the overrides of arm a, engine.name: Input should be 'vllm', 'simulated' or 'external'.",
         ),
         ({"model": {}}, "spec.model.source: Field required"),
-        ({"model": {"source": "s3://a/b"}}, "spec.model.source must start with hf://"),
+        ({"model": {"source": "a/b"}}, "spec.model.source must start with hf://"),
+        ({"model": {"source": "s3://a/b"}}, "spec.model.source cannot be a bucket"),
+        (
+            {"resources": {"limits": {"memory": "64GB"}}},
+            "spec.resources.limits.memory: '64GB' is not an amount. An amount is",
+        ),
         ({"model": {"source": "pvc://a/../b"}}, "spec.model.source must be pvc://claim/path"),
         (
             {"model": {"source": "file:///a", "tokenSecretRef": {"name": "a"}}},
@@ -108,7 +113,18 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
             "spec.engine.args cannot contain port, because the operator sets it. Remove it.",
         ),
         ({"engine": {"args": {"no-grpc": True}}}, "spec.engine.args cannot contain no-grpc"),
-        ({"engine": {"args": {"--dtype": "auto"}}}, "without the leading dashes"),
+        (
+            {"engine": {"args": {"Dtype": "auto"}}},
+            "spec.engine.args.Dtype: is not a flag of `vllm serve`",
+        ),
+        (
+            {"engine": {"args": {"--api-key": "x"}}},
+            "spec.engine.args cannot contain api-key, because spec.gateway.apiKeysSecretRef",
+        ),
+        (
+            {"engine": {"args": {"max-model-len": 1, "max_model_len": 2}}},
+            "spec.engine.args: contains max-model-len twice, in two forms. Keep one.",
+        ),
         ({"engine": {"args": {"dtype": ["auto"]}}}, "spec.engine.args.dtype"),
         (
             {"engine": {"env": [{"name": "LLMD_X"}]}},
@@ -159,7 +175,7 @@ def test_a_part_of_a_reserved_flag_is_refused_like_the_whole(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", ["a", "max-model-len", "compilation-config.level", "A", "-a", "a_b", "a--b"]
+    "flag", ["a", "max-model-len", "compilation-config.level", "A", "-a", "a--b"]
 )
 def test_a_flag_is_named_as_serving_has_it(flag: str) -> None:
     def refuses(*, by_serving: bool) -> bool:
@@ -173,6 +189,13 @@ def test_a_flag_is_named_as_serving_has_it(flag: str) -> None:
         return False
 
     assert refuses(by_serving=True) == refuses(by_serving=False)
+
+
+@pytest.mark.parametrize("flag", ["max-model-len", "--max-model-len", "max_model_len"])
+def test_a_flag_in_any_usual_form_is_the_same_revision(flag: str) -> None:
+    found = parse(_object(engine={"args": {flag: 4096}}))
+
+    assert found.spec.engine.args == {"max-model-len": 4096}
 
 
 def test_the_status_of_another_version_is_read() -> None:

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -113,6 +114,31 @@ CASES = [
         "Pod p is waiting until its volume is provisioned.",
     ),
 ]
+
+
+def test_how_much_cpu_is_asked_for_and_free_is_said_beside_the_scheduler() -> None:
+    seen = unscheduled("0/2 nodes are available: 2 Insufficient cpu, 1 Insufficient memory.")
+    seen["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "4", "memory": "64Gi"}}
+    capacity = {
+        "cpu": Capacity(0, 0, partial=False, largest=Decimal("1.250")),
+        "memory": Capacity(0, 0, partial=True, largest=Decimal(3 * 2**30)),
+    }
+    found = check_pod(seen, capacity)
+    assert found is not None
+    assert found.message.startswith(
+        "Pod p cannot be scheduled. It asks for 4 cpu, and no node has more than 1.25 free. "
+        "It asks for 64.0Gi memory, and no node has more than 3.0Gi free, or less. The scheduler says: 0/2 nodes"
+    )
+
+
+def test_a_cluster_without_the_accelerator_may_lack_its_device_plugin() -> None:
+    seen = unscheduled("0/2 nodes are available: 2 Insufficient amd.com/gpu.")
+    found = check_pod(seen, {"amd.com/gpu": Capacity(0, 0, partial=True)})
+    assert found is not None
+    assert (
+        "No node has any amd.com/gpu. Is the device plugin of its vendor installed?"
+        in found.message
+    )
 
 
 @pytest.mark.parametrize(("seen", "reason", "text"), CASES, ids=[text for _, _, text in CASES])

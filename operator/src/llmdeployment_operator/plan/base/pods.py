@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
+from llmdeployment_operator.plan.base.drift import parse_quantity
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.sentences import join_sentences
@@ -14,6 +16,7 @@ from llmdeployment_operator.plan.base.sentences import join_sentences
 _PULL = frozenset({"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _INSUFFICIENT = re.compile(r"Insufficient ([\w.-]+/[\w.-]*\w)")
+_TOO_LITTLE = re.compile(r"Insufficient (cpu|memory)\b")
 _LAST_LINES = 5
 
 
@@ -21,18 +24,20 @@ _LAST_LINES = 5
 class Capacity:
     """How much of an extended resource the cluster has, and how much of it pods have taken.
 
-    `partial` says that pods of other namespaces could not be seen, so that less may be free.
+    `partial` says that pods of other namespaces could not be seen, so that less may be free. `largest` is the most that is free on
+    one node, for cpu (cores) and memory (bytes) alone.
     """
 
     total: int
     taken: int
     partial: bool
+    largest: Decimal | None = None
 
 
 def sum_capacity(
     nodes: Iterable[Object], running: Iterable[Object], asking: Iterable[Object], *, partial: bool
 ) -> dict[str, Capacity]:
-    """Return what there is of every extended resource that nodes have or pods ask for.
+    """Return what there is of every extended resource that nodes have or pods ask for, and how much cpu and memory a node has free.
 
     Args:
         nodes: all of them.
@@ -41,9 +46,11 @@ def sum_capacity(
         partial: whether there are pods that could not be seen.
 
     >>> def pod(**s): return {"spec": {"containers": [{"resources": {"limits": {"x/gpu": "2"}}}], **s}, "status": {"phase": "Running"}}
-    >>> sum_capacity([{"status": {"allocatable": {"cpu": "8", "x/gpu": "4"}}}], [pod(nodeName="n"), pod()], [], partial=False)
-    {'x/gpu': Capacity(total=4, taken=2, partial=False)}
+    >>> node = {"metadata": {"name": "n"}, "status": {"allocatable": {"x/gpu": "4"}}}
+    >>> sum_capacity([node], [pod(nodeName="n"), pod()], [], partial=False)
+    {'x/gpu': Capacity(total=4, taken=2, partial=False, largest=None)}
     """
+    nodes, running = list(nodes), list(running)
     total: Counter[str] = Counter()
     for node in nodes:
         total.update(_extended(node.get("status", {}).get("allocatable", {})))
@@ -54,7 +61,39 @@ def sum_capacity(
             for limits in _limits(pod):
                 taken.update(_extended(limits))
     asked = {name for pod in asking for limits in _limits(pod) for name in _extended(limits)}
-    return {name: Capacity(total[name], taken[name], partial) for name in total.keys() | asked}
+    found = {name: Capacity(total[name], taken[name], partial) for name in total.keys() | asked}
+    return found | {
+        name: Capacity(0, 0, partial, largest)
+        for name in ("cpu", "memory")
+        if (largest := _find_largest(name, nodes, running)) is not None
+    }
+
+
+def _find_largest(name: str, nodes: list[Object], running: list[Object]) -> Decimal | None:
+    """Return the most of cpu or memory that pods have not asked for on any node; None where no node says what it has.
+
+    >>> node = {"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "2"}}}
+    >>> pod = {"spec": {"nodeName": "n", "containers": [{"resources": {"requests": {"cpu": "500m"}}}]}, "status": {"phase": "Running"}}
+    >>> _find_largest("cpu", [node], [pod])
+    Decimal('1.500')
+    """
+    taken: Counter[str] = Counter()
+    for pod in running:
+        if pod.get("status", {}).get("phase") in {"Pending", "Running"}:
+            taken[pod["spec"].get("nodeName", "")] += _sum_requests(pod, name)  # type: ignore[assignment]  # because a Counter of Decimals works
+    free = [
+        parse_quantity(node["status"]["allocatable"][name]) - taken[node["metadata"]["name"]]
+        for node in nodes
+        if name in node.get("status", {}).get("allocatable", {})
+    ]
+    return max(free, default=None)
+
+
+def _sum_requests(pod: Object, name: str) -> Decimal:
+    asked = (
+        c.get("resources", {}).get("requests", {}).get(name, 0) for c in pod["spec"]["containers"]
+    )
+    return sum(map(parse_quantity, asked), Decimal(0))
 
 
 def _limits(pod: Object) -> list[Mapping[str, Any]]:
@@ -123,12 +162,10 @@ def check_pods(pods: Iterable[Object], capacity: Mapping[str, Capacity]) -> Find
     return next((f for f in found if f.reason not in ordinary), found[0] if found else None)
 
 
-def waits_for_extended_resource(pods: Iterable[Object]) -> bool:
+def waits_for_room(pods: Iterable[Object]) -> bool:
     """Say whether the cluster's capacity is worth reading for the sake of a pod's message."""
-    return any(
-        _INSUFFICIENT.search(_find_condition(pod, "PodScheduled").get("message", ""))
-        for pod in pods
-    )
+    told = [_find_condition(pod, "PodScheduled").get("message", "") for pod in pods]
+    return any(_INSUFFICIENT.search(text) or _TOO_LITTLE.search(text) for text in told)
 
 
 def _check_scheduling(
@@ -148,7 +185,8 @@ def _check_scheduling(
             "Free some, or add a node.",
             since,
         )
-    refused = join_sentences(f"Pod {name} cannot be scheduled. The scheduler says: {message}")
+    room = _describe_room(message, pod, capacity)
+    refused = join_sentences(f"Pod {name} cannot be scheduled. {room}The scheduler says: {message}")
     if "persistentvolumeclaim" in message:
         advice = "Create the PersistentVolumeClaim, or correct its name."
         return Finding(Reason.VOLUME_MISSING, f"{refused} {advice}", since)
@@ -158,11 +196,38 @@ def _check_scheduling(
     return Finding(Reason.UNSCHEDULABLE, refused, since)
 
 
+def _describe_room(message: str, pod: Object, capacity: Mapping[str, Capacity]) -> str:
+    """Return a sentence with what a pod asks for and what a node has free, for each of cpu and memory that the scheduler names."""
+    told = []
+    for name in dict.fromkeys(_TOO_LITTLE.findall(message)):
+        known = capacity.get(name)
+        if known is None or known.largest is None:
+            continue
+        asked, free = (
+            _format_amount(name, each) for each in (_sum_requests(pod, name), known.largest)
+        )
+        unseen = ", or less" if known.partial else ""
+        told.append(f"It asks for {asked} {name}, and no node has more than {free} free{unseen}. ")
+    return "".join(told)
+
+
+def _format_amount(name: str, amount: Decimal) -> str:
+    """Return an amount for people.
+
+    >>> _format_amount("cpu", Decimal("0.250")), _format_amount("memory", Decimal(6 * 2**30))
+    ('0.25', '6.0Gi')
+    """
+    amount = max(amount, Decimal(0))
+    return f"{amount / 2**30:.1f}Gi" if name == "memory" else f"{float(amount):.3g}"
+
+
 def describe_free(resource: str, capacity: Mapping[str, Capacity]) -> str:
     """Return a sentence that says how many of an extended resource are free."""
     known = capacity.get(resource)
     if known is None:
         return "How many are free is unknown, because the operator may not read nodes."
+    if not known.total:
+        return f"No node has any {resource}. Is the device plugin of its vendor installed?"
     free = max(0, known.total - known.taken)
     unseen = (
         ", apart from those of pods in namespaces that this operator does not watch"

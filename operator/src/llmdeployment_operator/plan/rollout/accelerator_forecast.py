@@ -62,7 +62,7 @@ def forecast_accelerators(
         f"Revision {target.number} needs {_count_needs(most, placed, each)} {name} "
         f"in addition to the {workers * in_use.get(name, 0)} in use.{surging} "
         f"{describe_free(name, cluster.capacity)}"
-        f"{_advise(_count_needs(most, placed, each), each, cluster.capacity.get(name), most, replicas)}"
+        f"{_advise(_count_needs(most, placed, each), each, cluster.capacity.get(name), most, replicas, workers * in_use.get(name, 0))}"
         for name, each in sorted(asked.items())
     )
     if new:
@@ -74,17 +74,23 @@ def _count_needs(most: int, placed: int, each: int) -> int:
     return max(0, most - placed) * each
 
 
-def _advise(needs: int, each: int, known: Capacity | None, most: int, replicas: int) -> str:
+def _advise(
+    needs: int, each: int, known: Capacity | None, most: int, replicas: int, in_use: int
+) -> str:
     r"""Return what to do when fewer are free than are needed; it begins with a space.
 
-    >>> print(_advise(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4).replace(", ", ",\n"))
+    To end what serves is advised only where that makes room for what replaces it.
+
+    >>> print(_advise(4, 1, Capacity(total=10, taken=8, partial=False), 4, 4, 8).replace(", ", ",\n"))
      The rollout waits for 2 more. Free them,
     add nodes,
     set spec.rollout.maxSurge: 2 (replicas are replaced 2 at a time),
     or set spec.rollout.strategy: Recreate (requests wait meanwhile).
-    >>> _advise(2, 2, Capacity(total=8, taken=8, partial=False), 1, 4)
+    >>> _advise(4, 1, Capacity(total=0, taken=0, partial=False), 4, 4, 0)
+    ' The rollout waits for 4 more. Free them, or add nodes.'
+    >>> _advise(2, 2, Capacity(total=8, taken=8, partial=False), 1, 4, 8)
     ' The rollout waits for 2 more. Free them, add nodes, or set spec.rollout.strategy: Recreate (requests wait meanwhile).'
-    >>> _advise(2, 2, Capacity(total=10, taken=8, partial=False), 1, 4)
+    >>> _advise(2, 2, Capacity(total=10, taken=8, partial=False), 1, 4, 8)
     ''
     """
     free = max(0, known.total - known.taken) if known is not None else needs
@@ -94,12 +100,10 @@ def _advise(needs: int, each: int, known: Capacity | None, most: int, replicas: 
     limits = (
         most == replicas and 1 <= fit < replicas and surge.count_room(str(fit), replicas) == fit
     )
-    surging = (
-        f"set spec.rollout.maxSurge: {fit} (replicas are replaced {fit} at a time), "
-        if limits
-        else ""
-    )
-    return (
-        f" The rollout waits for {needs - free} more. Free them, add nodes, {surging}"
-        "or set spec.rollout.strategy: Recreate (requests wait meanwhile)."
-    )
+    ways = ["Free them", "add nodes"]
+    if limits:
+        ways.append(f"set spec.rollout.maxSurge: {fit} (replicas are replaced {fit} at a time)")
+    if free + in_use >= needs:
+        ways.append("set spec.rollout.strategy: Recreate (requests wait meanwhile)")
+    told = ", ".join([*ways[:-1], f"or {ways[-1]}"])
+    return f" The rollout waits for {needs - free} more. {told}."
