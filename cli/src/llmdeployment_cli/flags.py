@@ -1,6 +1,8 @@
 """The flags of kubectl that say which cluster is asked, in which namespace, and as whom."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 CALL_SECONDS = 30.0
 """How long one call of the API server may take, in seconds, where no flag says so."""
@@ -31,6 +33,16 @@ class Flags:
         """How long one call may take, in seconds; None is for ever."""
         given = CALL_SECONDS if self.request_timeout is None else self.request_timeout
         return given or None
+
+
+def read_flags(values: Mapping[str, Any]) -> Flags:
+    """Return the flags among the values of a command's parameters.
+
+    >>> read_flags({"name": "chat", "namespace": "shop", "as_group": ["dev"]}).as_group
+    ('dev',)
+    """
+    found: dict[str, Any] = {each.name: values.get(each.name) for each in fields(Flags)}
+    return Flags(**{**found, "as_group": tuple(found["as_group"] or ())})
 
 
 def merge_flags(earlier: Flags, later: Flags) -> Flags:

@@ -14,7 +14,7 @@ from tests.unit.cli.objects import NOW, Object, analysis, deployment, on_its_way
 from tests.unit.cli.scripted_cluster import serve
 from typer.testing import CliRunner
 
-from llmdeployment_cli import main
+from llmdeployment_cli import main, times
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -70,7 +70,7 @@ def test_a_page_shows_what_the_command_prints(
     page: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main, "_now", lambda: NOW)
+    monkeypatch.setattr(times, "read_clock", lambda: NOW)
     text = page.read_text(encoding="utf-8")
     block = next(found for found in BLOCK.finditer(text) if found["command"] == command)
 
