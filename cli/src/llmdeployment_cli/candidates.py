@@ -31,7 +31,7 @@ def complete_names(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_revisions(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the numbers of the kept revisions that begin so, newest first."""
-    name = str(ctx.params.get("name") or "")
+    name = _find_name(ctx)
 
     def read(cluster: Cluster) -> list[str]:
         records = read_records(kube.list_revisions(cluster, name))
@@ -42,7 +42,7 @@ def complete_revisions(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def complete_arms(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the names of arms that begin so."""
-    name = str(ctx.params.get("name") or "")
+    name = _find_name(ctx)
 
     def read(cluster: Cluster) -> list[str]:
         return [arm.name for arm in read_arms(kube.get_deployment(cluster, name))]
@@ -67,6 +67,11 @@ def _complete(
     thread.start()
     thread.join(SECONDS)
     return [word for word in found if word.startswith(incomplete)]
+
+
+def _find_name(ctx: typer.Context) -> str:
+    """Return the LLMDeployment on the command line; where an option still lacks its value, arguments are not parsed into parameters."""
+    return str(ctx.params.get("name") or next(iter(ctx.args), ""))
 
 
 def _collect_flags(ctx: typer.Context) -> Flags:

@@ -1,8 +1,9 @@
 """An API server and a gateway in one, for `kubectl llm`: one LLMDeployment with its records, and one answer to every question."""
 
 import json
+import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,9 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tests.unit.cli.objects import RECORDS, Object
+from tests.unit.cli.objects import NOW, RECORDS, Object
+
+from llmdeployment_cli.times import format_age
+from llmdeployment_operator.api.crd import build_crd
 
 ANSWER = "The capital of France is Paris."
+
+GROUPS = {
+    "groups": [
+        {
+            "name": "llmdeployment.dev",
+            "versions": [{"groupVersion": "llmdeployment.dev/v1alpha1", "version": "v1alpha1"}],
+        }
+    ]
+}
 
 
 def merge(current: Any, patch: Any) -> Any:
@@ -28,13 +41,69 @@ def merge(current: Any, patch: Any) -> Any:
     return {key: value for key, value in merged.items() if value is not None}
 
 
+def tabulate(items: Sequence[Object]) -> Object:
+    """Return the table that an API server makes with the columns of the CRD."""
+    columns = build_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
+    name = {"name": "Name", "type": "string", "priority": 0, "jsonPath": ".metadata.name"}
+    rows = [
+        {
+            "cells": [fill(item, column) for column in (name, *columns)],
+            "object": {"metadata": item["metadata"]},
+        }
+        for item in items
+    ]
+    return {"kind": "Table", "columnDefinitions": [name, *columns], "rows": rows}
+
+
+def fill(item: Object, column: Object) -> Any:
+    """Return what an object has at a column's path: nothing more than the CRD needs."""
+    path = column["jsonPath"]
+    found: Any = item
+    if match := re.fullmatch(r'\.status\.conditions\[\?\(@\.type=="(\w+)"\)\]\.(\w+)', path):
+        conditions = (item.get("status") or {}).get("conditions") or ()
+        found = next((c[match[2]] for c in conditions if c["type"] == match[1]), None)
+    else:
+        for key in path.strip(".").split("."):
+            found = (found or {}).get(key)
+    return format_age(found, NOW) if column["type"] == "date" else found
+
+
 @contextmanager
-def serve(deployment: Object, folder: Path) -> Iterator[dict[str, str]]:
-    """Serve an LLMDeployment; gives the environment in which kubectl-llm finds it: KUBECONFIG, and a kubectl that forwards to it."""
+def serve(
+    deployment: Object,
+    folder: Path,
+    operators: Sequence[Object] | None = (),
+    requests: list[tuple[str, list[tuple[str, str]]]] | None = None,
+) -> Iterator[dict[str, str]]:
+    """Serve an LLMDeployment; gives the environment in which kubectl-llm finds it: KUBECONFIG, and a kubectl that forwards to it.
+
+    Args:
+        deployment: the LLMDeployment; what is changed in it is served.
+        folder: where the kubeconfig and kubectl go.
+        operators: the Deployments of operators; with None nobody may list them.
+        requests: gets the path and headers of each request.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.reply({"items": RECORDS} if "controllerrevisions" in self.path else deployment)
+            if requests is not None:
+                requests.append((self.path, self.headers.items()))
+            path = self.path.partition("?")[0]
+            table = "as=Table" in self.headers.get("accept", "")
+            *_, kind, name = path.split("/")
+            if path == "/apis/":
+                self.reply(GROUPS)
+            elif path == "/apis/apps/v1/deployments":
+                self.reply_operators()
+            elif name == "controllerrevisions":
+                ours = f"name%3D{deployment['metadata']['name']}%2C" in self.path
+                self.reply({"items": RECORDS if ours else []})
+            elif name == "llmdeployments":
+                self.reply(tabulate([deployment]) if table else {"items": [deployment]})
+            elif (kind, name) == ("llmdeployments", deployment["metadata"]["name"]):
+                self.reply(tabulate([deployment]) if table else deployment)
+            else:
+                self.refuse(HTTPStatus.NOT_FOUND, f'{kind} "{name}" not found')
 
         def do_PATCH(self) -> None:
             after = merge(deployment, json.loads(self.body()))
@@ -54,8 +123,17 @@ def serve(deployment: Object, folder: Path) -> Iterator[dict[str, str]]:
         def reply(self, found: Object) -> None:
             self.send(json.dumps(found), "application/json")
 
-        def send(self, text: str, kind: str) -> None:
-            self.send_response(HTTPStatus.OK)
+        def reply_operators(self) -> None:
+            if operators is None:
+                self.refuse(HTTPStatus.FORBIDDEN, "deployments.apps is forbidden")
+            else:
+                self.reply({"items": operators})
+
+        def refuse(self, status: HTTPStatus, message: str) -> None:
+            self.send(json.dumps({"message": message}), "application/json", status)
+
+        def send(self, text: str, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+            self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(text)))
             self.send_header("x-llm-revision", "3")
@@ -88,6 +166,7 @@ def _write_environment(port: int, folder: Path) -> dict[str, str]:
     kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
     lines = (
         "#!/bin/sh",
+        f"echo \"$@\" >'{folder}/kubectl-arguments'",
         f"echo 'Forwarding from 127.0.0.1:{port} -> 8080'",
         "exec tail -f /dev/null",
     )
