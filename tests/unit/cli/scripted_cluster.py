@@ -16,6 +16,9 @@ from tests.unit.cli.objects import NOW, RECORDS, Object
 from llmdeployment_cli.times import format_age
 from llmdeployment_operator.api.crd import build_crd
 
+Request = tuple[str, list[tuple[str, str]]]
+"""The path and the headers of a request."""
+
 ANSWER = "The capital of France is Paris."
 
 GROUPS = {
@@ -68,12 +71,78 @@ def fill(item: Object, column: Object) -> Any:
     return format_age(found, NOW) if column["type"] == "date" else found
 
 
+class Handler(BaseHTTPRequestHandler):
+    """Answers as an API server with one LLMDeployment, and as a gateway."""
+
+    deployment: Object
+    operators: Sequence[Object] | None
+    requests: list[Request] | None
+
+    def do_GET(self) -> None:
+        if self.requests is not None:
+            self.requests.append((self.path, self.headers.items()))
+        path = self.path.partition("?")[0]
+        table = "as=Table" in self.headers.get("accept", "")
+        *_, kind, name = path.split("/")
+        if path == "/apis/":
+            self.reply(GROUPS)
+        elif path == "/apis/apps/v1/deployments":
+            self.reply_operators()
+        elif name == "controllerrevisions":
+            ours = f"name%3D{self.deployment['metadata']['name']}%2C" in self.path
+            self.reply({"items": RECORDS if ours else []})
+        elif name == "llmdeployments":
+            self.reply(tabulate([self.deployment]) if table else {"items": [self.deployment]})
+        elif (kind, name) == ("llmdeployments", self.deployment["metadata"]["name"]):
+            self.reply(tabulate([self.deployment]) if table else self.deployment)
+        else:
+            self.refuse(HTTPStatus.NOT_FOUND, f'{kind} "{name}" not found')
+
+    def do_PATCH(self) -> None:
+        after = merge(self.deployment, json.loads(self.body()))
+        changed = after["spec"] != self.deployment["spec"]
+        generation = after["metadata"].get("generation", 1)
+        after["metadata"]["generation"] = generation + changed
+        self.reply(after)
+
+    def do_POST(self) -> None:
+        self.body()
+        event = {"choices": [{"delta": {"content": ANSWER}}]}
+        self.send(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n", "text/event-stream")
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers["content-length"]))
+
+    def reply(self, found: Object) -> None:
+        self.send(json.dumps(found), "application/json")
+
+    def reply_operators(self) -> None:
+        if self.operators is None:
+            self.refuse(HTTPStatus.FORBIDDEN, "deployments.apps is forbidden")
+        else:
+            self.reply({"items": self.operators})
+
+    def refuse(self, status: HTTPStatus, message: str) -> None:
+        self.send(json.dumps({"message": message}), "application/json", status)
+
+    def send(self, text: str, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(text)))
+        self.send_header("x-llm-revision", "3")
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def serve(
     deployment: Object,
     folder: Path,
     operators: Sequence[Object] | None = (),
-    requests: list[tuple[str, list[tuple[str, str]]]] | None = None,
+    requests: list[Request] | None = None,
 ) -> Iterator[dict[str, str]]:
     """Serve an LLMDeployment; gives the environment in which kubectl-llm finds it: KUBECONFIG, and a kubectl that forwards to it.
 
@@ -84,66 +153,11 @@ def serve(
         requests: gets the path and headers of each request.
     """
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if requests is not None:
-                requests.append((self.path, self.headers.items()))
-            path = self.path.partition("?")[0]
-            table = "as=Table" in self.headers.get("accept", "")
-            *_, kind, name = path.split("/")
-            if path == "/apis/":
-                self.reply(GROUPS)
-            elif path == "/apis/apps/v1/deployments":
-                self.reply_operators()
-            elif name == "controllerrevisions":
-                ours = f"name%3D{deployment['metadata']['name']}%2C" in self.path
-                self.reply({"items": RECORDS if ours else []})
-            elif name == "llmdeployments":
-                self.reply(tabulate([deployment]) if table else {"items": [deployment]})
-            elif (kind, name) == ("llmdeployments", deployment["metadata"]["name"]):
-                self.reply(tabulate([deployment]) if table else deployment)
-            else:
-                self.refuse(HTTPStatus.NOT_FOUND, f'{kind} "{name}" not found')
+    class Served(Handler):
+        pass
 
-        def do_PATCH(self) -> None:
-            after = merge(deployment, json.loads(self.body()))
-            changed = after["spec"] != deployment["spec"]
-            generation = after["metadata"].get("generation", 1)
-            after["metadata"]["generation"] = generation + changed
-            self.reply(after)
-
-        def do_POST(self) -> None:
-            self.body()
-            event = {"choices": [{"delta": {"content": ANSWER}}]}
-            self.send(f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n", "text/event-stream")
-
-        def body(self) -> bytes:
-            return self.rfile.read(int(self.headers["content-length"]))
-
-        def reply(self, found: Object) -> None:
-            self.send(json.dumps(found), "application/json")
-
-        def reply_operators(self) -> None:
-            if operators is None:
-                self.refuse(HTTPStatus.FORBIDDEN, "deployments.apps is forbidden")
-            else:
-                self.reply({"items": operators})
-
-        def refuse(self, status: HTTPStatus, message: str) -> None:
-            self.send(json.dumps({"message": message}), "application/json", status)
-
-        def send(self, text: str, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-            self.send_response(status)
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(text)))
-            self.send_header("x-llm-revision", "3")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Served.deployment, Served.operators, Served.requests = deployment, operators, requests
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Served)
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield _write_environment(server.server_port, folder)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.cli.objects import deployment
-from tests.unit.cli.scripted_cluster import serve
+from tests.unit.cli.scripted_cluster import Request, serve
 from typer.testing import CliRunner
 
 from llmdeployment_cli.flags import Flags, list_kubectl_flags
@@ -24,7 +24,7 @@ from llmdeployment_cli.main import app
     ],
 )
 def test_the_last_namespace_wins(words: list[str], path: str, tmp_path: Path) -> None:
-    requests: list[tuple[str, list[tuple[str, str]]]] = []
+    requests: list[Request] = []
     with serve(deployment(), tmp_path, requests=requests) as environment:
         done = CliRunner().invoke(app, words, env=environment)
 
@@ -41,7 +41,7 @@ def test_the_last_namespace_wins(words: list[str], path: str, tmp_path: Path) ->
     ],
 )
 def test_somebody_else_is_impersonated(words: list[str], tmp_path: Path) -> None:
-    requests: list[tuple[str, list[tuple[str, str]]]] = []
+    requests: list[Request] = []
     with serve(deployment(), tmp_path, requests=requests) as environment:
         done = CliRunner().invoke(app, words, env=environment)
 

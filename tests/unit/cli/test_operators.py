@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
 from llmdeployment_cli.operators import describe_silence, read_operator
+from llmdeployment_cli.versions import read_client_version
 from llmdeployment_operator.plan.base.names import MANAGER
 
 
@@ -107,7 +108,7 @@ def test_the_versions(tmp_path: Path) -> None:
 
     assert (done.exit_code, text.exit_code) == (0, 0)
     assert json.loads(done.stdout) == {
-        "client": "0.1.0",
+        "client": read_client_version(),
         "apiVersions": ["llmdeployment.dev/v1alpha1"],
         "operators": [
             {
@@ -122,7 +123,7 @@ def test_the_versions(tmp_path: Path) -> None:
         "notes": [],
     }
     assert text.stdout.splitlines() == [
-        "Client: 0.1.0",
+        f"Client: {read_client_version()}",
         "API: llmdeployment.dev/v1alpha1",
         "Operator: 0.1.0, llm in namespace llm-system, watches shop, lab",
     ]
@@ -153,5 +154,5 @@ def test_without_a_cluster_the_client_has_a_version() -> None:
     done = CliRunner().invoke(app, ["version"], env={"KUBECONFIG": "/none"})
 
     assert done.exit_code == 1
-    assert done.stdout == "Client: 0.1.0\n"
+    assert done.stdout == f"Client: {read_client_version()}\n"
     assert "/none leads to no cluster" in done.stderr
