@@ -36,7 +36,7 @@ DOWNLOADS = "https://downloads.example"
 _PREAMBLE = """\
 import sys
 if "%d.%d" % sys.version_info[:2] not in {pythons!r}:
-    sys.exit("kubectl llm: this file runs with Python {listed}, not with %s. pipx installs it with others." % sys.version.split()[0])
+    sys.exit("kubectl llm: this file runs with Python {listed}, not with %s. Use one of these, or pipx." % sys.version.split()[0])
 """
 _NETWORK = "check the connection to the package index, then try again"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from llmdeployment_cli import kube
 from llmdeployment_cli.arms import Object
-from llmdeployment_cli.errors import Forbidden
+from llmdeployment_cli.errors import Forbidden, Refusal
 from llmdeployment_cli.kube import OPERATOR, Cluster
 
 _TRUE = {"1", "true", "yes", "on"}
@@ -83,6 +83,8 @@ def explain_silence(cluster: Cluster) -> str:
             "No operator has acted on it yet. Whether one watches this namespace cannot be known, "
             "because you may not list Deployments of all namespaces. Ask who installed the operator."
         )
+    except Refusal as error:
+        return f"No operator has acted on it yet. Whether one watches this namespace cannot be known: {error}"
 
 
 def describe_silence(operators: Sequence[Operator], namespace: str) -> str:

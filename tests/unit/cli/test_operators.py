@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
+from kubernetes.client import ApiClient
 from tests.unit.cli.objects import Object, operator, unseen
 from tests.unit.cli.scripted_cluster import serve
 from typer.testing import CliRunner
 
+from llmdeployment_cli import operators
+from llmdeployment_cli.errors import Unreachable
+from llmdeployment_cli.kube import Cluster
 from llmdeployment_cli.main import app
 from llmdeployment_cli.operators import describe_silence, read_operator
 from llmdeployment_cli.versions import read_client_version
@@ -71,6 +75,18 @@ def test_the_status_of_an_object_that_nobody_acted_on(
 
     assert done.exit_code == 0, done.output
     assert sentence in done.output
+
+
+def test_a_wait_goes_on_where_the_operators_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: object) -> tuple[()]:
+        raise Unreachable("the API server does not answer.")
+
+    monkeypatch.setattr(operators, "find_operators", refuse)
+
+    text = operators.explain_silence(Cluster(ApiClient(), "shop", None))
+    assert text.endswith("cannot be known: the API server does not answer.")
 
 
 @pytest.mark.parametrize(
