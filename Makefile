@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog release
+.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog cli release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,5 +66,8 @@ demo-down: ## Remove the demo (the cluster stays)
 changelog: .venv/.synced ## Show what the changelog fragments will say
 	@.venv/bin/towncrier build --draft --version next
 
+cli: .venv/.synced ## Build kubectl llm in dist/: a wheel, and one file that needs nothing but Python
+	@$(PY) -m dev.plugin
+
 release: .venv/.synced ## Make a release in dist/: VERSION=0.1.0, and DRY_RUN=1 to leave the changelog alone
-	@$(PY) -m dev.release $(if $(IMAGES),--images $(IMAGES)) $(if $(DRY_RUN),--dry-run) $(VERSION)
+	@$(PY) -m dev.release $(if $(IMAGES),--images $(IMAGES)) $(if $(DOWNLOADS),--downloads $(DOWNLOADS)) $(if $(DRY_RUN),--dry-run) $(VERSION)

@@ -30,4 +30,5 @@ cosign sign --yes "$prefix/charts/llmdeployment-operator@$(sed -nE 's/^Digest: *
 
 cosign sign-blob --yes --bundle dist/SHA256SUMS.sigstore.json dist/SHA256SUMS
 gh release create "v$version" --verify-tag --title "$version" --notes-file dist/release-notes.md \
-  "dist/llmdeployment-operator-$version.tgz" dist/install.yaml dist/*.cdx.json dist/SHA256SUMS dist/SHA256SUMS.sigstore.json
+  "dist/llmdeployment-operator-$version.tgz" dist/install.yaml dist/*.cdx.json \
+  dist/*.whl dist/kubectl-llm dist/kubectl-llm-linux-amd64.tar.gz dist/llm.krew.yaml dist/SHA256SUMS dist/SHA256SUMS.sigstore.json

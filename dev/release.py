@@ -1,7 +1,8 @@
 """Make a release of this checkout in dist/: `make release VERSION=0.1.0`. It neither tags nor pushes.
 
-It checks the version and the tree, packages the chart, renders install.yaml, lists the packages of each image (SBOM), builds the
-images where a Docker engine answers, and writes checksums. Last, it moves the changelog's fragments into CHANGELOG.md.
+It checks the version and the tree, packages the chart, renders install.yaml, builds the plugin for kubectl, lists the packages of
+each image (SBOM), builds the images where a Docker engine answers, and writes checksums. Last, it moves the changelog's fragments
+into CHANGELOG.md.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 
-from dev import images
+from dev import images, plugin
 from dev.cluster import tools
 from dev.cluster.choose import is_docker_running
 from dev.cluster.stages import StageError, stage
@@ -48,26 +49,38 @@ def main() -> int:
     parser.add_argument("version", help="version of the projects and the chart, such as 0.1.0")
     parser.add_argument("--images", default=IMAGES, help="the registry and path of the images")
     parser.add_argument(
+        "--downloads",
+        default=plugin.DOWNLOADS,
+        help="the URL of the folder that will have the files of dist/, for krew's manifest",
+    )
+    parser.add_argument(
         "--dry-run",
         action="store_true",
         help="build no images, validate nothing, and leave the changelog as it is",
     )
     arguments = parser.parse_args()
     try:
-        release(REPOSITORY, arguments.version, arguments.images, dry_run=arguments.dry_run)
+        release(
+            REPOSITORY,
+            arguments.version,
+            arguments.images,
+            arguments.downloads,
+            dry_run=arguments.dry_run,
+        )
     except StageError as error:
         print(error.explain(), file=sys.stderr)
         return 1
     return 0
 
 
-def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> None:
+def release(root: Path, version: str, image_prefix: str, downloads: str, *, dry_run: bool) -> None:
     """Write dist/ and the changelog.
 
     Args:
         root: the checkout.
         version: the version to release.
         image_prefix: the part before an image's name in the chart and in install.yaml.
+        downloads: the URL of the folder that will have the files, for krew's manifest.
         dry_run: build no images, do not validate the SBOMs, and leave the changelog as it is.
 
     Raises:
@@ -82,6 +95,9 @@ def release(root: Path, version: str, image_prefix: str, *, dry_run: bool) -> No
     (dist / "release-notes.md").write_text(notes)
     with stage("chart and install.yaml"):
         package_chart(root, dist, version, image_prefix)
+    plugin.build_plugin(root, dist)
+    plugin.write_archive(root, dist)
+    plugin.write_manifest(dist, version, downloads)
     # Validation is nine tenths of the time an SBOM takes.
     validation = "--no-validate" if dry_run else "--validate"
     with stage("SBOMs"):

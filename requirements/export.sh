@@ -14,9 +14,9 @@ for project in . operator gateway serving cli; do
 done
 if [ "${1:-}" != --upgrade ]; then
   # Today's pins become upper bounds. An upper bound, because one file may pin another version than the next
-  # (Python 3.11 and 3.12, CPU and GPU): the resolver takes the newest that fits, which is the pinned one. checkov.txt is a
-  # resolution of its own.
-  pins=$(sed -nE 's/^([A-Za-z0-9._-]+)==([^ ;]+).*/\1 \2/p' $(ls requirements/*.txt | grep -v /checkov.txt) | sort -k1,1 -k2,2V | awk '{ newest[$1] = $2 } END { for (name in newest) printf "\"%s<=%s\", ", name, newest[name] }')
+  # (Python 3.11 and 3.12, CPU and GPU): the resolver takes the newest that fits, which is the pinned one.
+  # Not those of checkov.txt, which is resolved apart and may be newer.
+  pins=$(sed -nE 's/^([A-Za-z0-9._-]+)==([^ ;]+).*/\1 \2/p' requirements/{dev,operator,cli,gateway,serving-*}.txt | sort -k1,1 -k2,2V | awk '{ newest[$1] = $2 } END { for (name in newest) printf "\"%s<=%s\", ", name, newest[name] }')
   sed -i "s|^\[tool.uv\]|[tool.uv]\nconstraint-dependencies = [$pins]|" "$scratch/pyproject.toml"
 fi
 uv lock --directory "$scratch"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import yaml
 from dev.cluster import tools
 from dev.cluster.stages import StageError
 from dev.images import VERSION
+from dev.plugin import ARCHIVE, MANIFEST, PROGRAM
 
 from llmdeployment_operator.api.crd import build_crd
 
@@ -60,8 +62,12 @@ def output(root: Path, *command: str) -> str:
 def test_everything_is_there_and_the_tree_is_as_it_was(copy: Path) -> None:
     assert {path.name for path in (copy / "dist").iterdir()} == {
         CHART,
+        ARCHIVE,
+        MANIFEST,
+        PROGRAM,
         "SHA256SUMS",
         "install.yaml",
+        f"llmdeployment_cli-{VERSION}-py3-none-any.whl",
         "release-notes.md",
         "sbom-cli.cdx.json",
         "sbom-gateway.cdx.json",
@@ -113,6 +119,18 @@ def test_the_sbom_lists_the_pinned_packages_with_their_hashes(copy: Path) -> Non
     assert sbom["metadata"]["component"]["version"] == VERSION
     references = [each["externalReferences"] for each in sbom["components"]]
     assert all(reference[0]["hashes"] for reference in references)
+
+
+def test_the_plugin_is_one_file(copy: Path, tmp_path: Path) -> None:
+    with tarfile.open(copy / "dist" / ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    command = [tmp_path / PROGRAM, "version"]
+    environment = {**os.environ, "SHIV_ROOT": str(tmp_path / "unpacked"), "KUBECONFIG": "/none"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stdout == f"Client: {VERSION}\n", done.stderr
 
 
 def test_the_checksums_are_right(copy: Path) -> None:

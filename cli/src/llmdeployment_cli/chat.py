@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.flags import Flags, list_kubectl_flags
 
 KEY_VARIABLE = "LLMD_API_KEY"
 _FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:([0-9]+) ")
@@ -139,14 +140,14 @@ def read_key(file: Path | None) -> str | None:
 
 
 @contextmanager
-def forward_port(name: str, namespace: str, context: str | None) -> Iterator[str]:
+def forward_port(name: str, namespace: str, flags: Flags) -> Iterator[str]:
     """Forward a free port of 127.0.0.1 to the gateway's Service, and yield the base URL.
 
     Raises:
         Refusal: kubectl is missing, or cannot forward.
     """
-    chosen = ["--context", context] if context is not None else []
-    command = ["kubectl", *chosen, "-n", namespace, "port-forward", f"svc/{name}", ":80"]
+    chosen = [*list_kubectl_flags(flags), "-n", namespace]
+    command = ["kubectl", *chosen, "port-forward", f"svc/{name}", ":80"]
     try:
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

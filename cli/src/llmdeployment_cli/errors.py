@@ -16,6 +16,14 @@ class Conflict(Refusal):
     """Somebody else changed the object after it was read."""
 
 
+class Unreachable(Refusal):
+    """The API server does not answer."""
+
+
+class Forbidden(Refusal):
+    """The user lacks a right."""
+
+
 def print_error(error: Refusal) -> None:
     """Print an error to stderr."""
     typer.echo(f"kubectl llm: {strip_controls(str(error))}", err=True)

@@ -14,51 +14,79 @@ from llmdeployment_cli.history import Entry
 from llmdeployment_cli.terminal import make_text
 from llmdeployment_cli.times import format_age, format_span, parse_time
 
-_BAR = 30
-"""Cells of a bar."""
-_GOOD = {"Accepted": "True", "Ready": "True", "Progressing": "False", "Degraded": "False"}
+_NARROW = 72
+"""Columns of a terminal below which texts get lines of their own."""
+_GOOD = {
+    "Accepted": "True",
+    "Available": "True",
+    "Ready": "True",
+    "Progressing": "False",
+    "Degraded": "False",
+}
 """Status of each condition when nothing is to be done."""
 _SHOWN = 6
 """Changed fields that a line of the history names; the rest is counted."""
+_REVISION_COLUMNS = ("REVISION", "AGE", "RUNTIME", "READY", "TRAFFIC", "ROLE")
+_WRAPPED = {"MESSAGE", "CHANGED", "STABLE", "CANARY"}
+"""Columns of texts, which may take several lines."""
 
 
-def draw_status(deployment: Object, now: datetime) -> RenderableType:
-    """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its conditions."""
-    status = deployment.get("status") or {}
-    if not status.get("conditions"):
-        line = f"{get_name(deployment)}: the operator has not seen it yet. Check that it runs and watches this namespace."
-        return make_text(line, "yellow")
+def draw_status(deployment: Object, now: datetime, width: int) -> RenderableType:
+    """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its conditions.
+
+    Args:
+        deployment: the object, with conditions.
+        now: the time.
+        width: columns of the terminal.
+    """
+    status = deployment["status"]
     arms = read_arms(deployment)
     parts: list[RenderableType] = [_draw_headline(deployment), _describe_wait(status)]
-    parts += [_draw_arm(arm, now) for arm in arms]
-    parts += [Text(), _draw_revisions(status, arms, now), Text(), _draw_conditions(status, now)]
+    parts += [_draw_arm(arm, now, width) for arm in arms]
+    parts += [Text(), _draw_revisions(status, arms, now, width)]
+    parts += [Text(), _draw_conditions(status, now, width)]
     return Group(*parts)
 
 
-def draw_history(entries: Sequence[Entry], now: datetime) -> RenderableType:
+def is_observed(deployment: Object) -> bool:
+    """Return whether an operator has acted on the object."""
+    return bool((deployment.get("status") or {}).get("conditions"))
+
+
+def describe_progress(deployment: Object) -> str:
+    """Return in one sentence what an observed LLMDeployment waits for."""
+    generation = deployment["metadata"].get("generation", 0)
+    observed = deployment["status"].get("observedGeneration", 0)
+    if observed < generation:
+        return f"generation {generation} is not observed yet. The status describes generation {observed}."
+    return _describe_wait(deployment["status"]).plain
+
+
+def draw_history(entries: Sequence[Entry], now: datetime, width: int) -> RenderableType:
     """Return the table of a history, oldest first."""
-    table = _make_table("REVISION", "AGE", "TRAFFIC", "ROLE", "CHANGED")
-    for entry in entries:
-        table.add_row(
-            str(entry.number),
-            format_age(entry.created, now),
-            f"{entry.traffic} %",
+    rows = [
+        (
+            make_text(entry.number),
+            make_text(format_age(entry.created, now)),
+            make_text(f"{entry.traffic} %"),
             make_text(entry.role or "-", _choose_style(entry.role)),
             make_text(_format_changes(entry.changed)),
         )
-    return table
+        for entry in entries
+    ]
+    return _draw_rows(("REVISION", "AGE", "TRAFFIC", "ROLE", "CHANGED"), rows, width)
 
 
-def draw_bar(percent: int) -> str:
+def draw_bar(percent: int, cells: int) -> str:
     """Return a bar for a share in percent; 1 % is visible, and so is the missing 1 % of 99 %.
 
-    >>> draw_bar(50)[14:16], draw_bar(0)[0], draw_bar(1)[0], draw_bar(99)[-1]
+    >>> draw_bar(50, 30)[14:16], draw_bar(0, 8)[0], draw_bar(1, 8)[0], draw_bar(99, 8)[-1]
     ('█░', '░', '█', '░')
     """
-    filled = round(percent * _BAR / 100)
+    filled = round(percent * cells / 100)
     if 0 < percent < 100:  # noqa: PLR2004  # because the value is in percent
-        filled = min(max(filled, 1), _BAR - 1)
-    return "█" * filled + "░" * (_BAR - filled)
+        filled = min(max(filled, 1), cells - 1)
+    return "█" * filled + "░" * (cells - filled)
 
 
 def _draw_headline(deployment: Object) -> Text:
@@ -86,26 +114,30 @@ def _describe_wait(status: Mapping[str, Any]) -> Text:
     return make_text(ready.get("reason", "Serving"), "green")
 
 
-def _draw_arm(arm: Arm, now: datetime) -> RenderableType:
+def _draw_arm(arm: Arm, now: datetime, width: int) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, justify="right")
     table.add_column()
+    cells = min(30, max(6, width - 34))
+    step = _describe_step(arm, now)
+    below: list[RenderableType] = []
     if arm.stable is not None:
-        table.add_row("stable", *_draw_share(arm.stable, 100 - arm.canary_weight, "green"), Text())
+        share = _draw_share(arm.stable, 100 - arm.canary_weight, "green", cells)
+        table.add_row("stable", *share, Text())
     if arm.canary is not None:
-        table.add_row(
-            "canary", *_draw_share(arm.canary, arm.canary_weight, "cyan"), _describe_step(arm, now)
-        )
-    lines = [*_draw_verdict(arm), *_draw_warm(arm, now), *_draw_rejected(arm, now)]
+        beside, below = (Text(), [step]) if width < _NARROW else (step, [])
+        table.add_row("canary", *_draw_share(arm.canary, arm.canary_weight, "cyan", cells), beside)
+    below += [*_draw_verdict(arm), *_draw_warm(arm, now), *_draw_rejected(arm, now)]
     title = make_text(arm.name, "bold").append(f"  {arm.weight} % of the requests", "not bold")
-    return Group(Text(), title, Padding(Group(table, *lines), (0, 0, 0, 2)))
+    return Group(Text(), title, Padding(Group(table, *below), (0, 0, 0, 2)))
 
 
-def _draw_share(revision: int, percent: int, style: str) -> tuple[Text, Text, Text]:
-    return make_text(f"r{revision}"), make_text(draw_bar(percent), style), make_text(f"{percent} %")
+def _draw_share(revision: int, percent: int, style: str, cells: int) -> tuple[Text, Text, Text]:
+    bar = make_text(draw_bar(percent, cells), style)
+    return make_text(f"r{revision}"), bar, make_text(f"{percent} %")
 
 
 def _describe_step(arm: Arm, now: datetime) -> Text:
@@ -161,42 +193,52 @@ def _draw_rejected(arm: Arm, now: datetime) -> Iterator[RenderableType]:
     yield line.append(f" (attempt {gone.get('attempt', 1)}). `kubectl llm retry` retries it.")
 
 
-def _draw_revisions(status: Mapping[str, Any], arms: Sequence[Arm], now: datetime) -> Table:
-    table = _make_table("REVISION", "AGE", "RUNTIME", "READY", "TRAFFIC", "ROLE")
+def _draw_revisions(
+    status: Mapping[str, Any], arms: Sequence[Arm], now: datetime, width: int
+) -> RenderableType:
     stable = {arm.stable for arm in arms}
     canary = {arm.canary for arm in arms}
     warm = {warm["revision"] for arm in arms for warm in arm.warm}
+    groups = (("stable", stable), ("canary", canary), ("kept warm", warm))
+    rows = []
     for row in status.get("revisions") or ():
         number = row["number"]
-        groups = (("stable", stable), ("canary", canary), ("kept warm", warm))
         role = next((name for name, numbers in groups if number in numbers), "")
-        table.add_row(
-            str(number),
-            format_age(row.get("createdAt"), now),
-            make_text(row.get("runtime", "-")),
-            f"{row.get('ready', 0)}/{row.get('replicas', 0)}",
-            f"{row.get('trafficPercent', 0)} %",
-            make_text(role or "-", _choose_style(role)),
-        )
+        cells = {
+            "REVISION": make_text(number),
+            "AGE": make_text(format_age(row.get("createdAt"), now)),
+            "RUNTIME": make_text(row.get("runtime", "-")),
+            "READY": make_text(f"{row.get('ready', 0)}/{row.get('replicas', 0)}"),
+            "TRAFFIC": make_text(f"{row.get('trafficPercent', 0)} %"),
+            "ROLE": make_text(role or "-", _choose_style(role)),
+        }
+        rows.append(cells)
+    # A name of 8 characters that only matters to who looks for pods.
+    names = [n for n in _REVISION_COLUMNS if n != "RUNTIME" or width >= _NARROW]
+    table = _make_table(*names)
+    for cells in rows:
+        table.add_row(*(cells[name] for name in names))
     return table
 
 
-def _draw_conditions(status: Mapping[str, Any], now: datetime) -> Table:
-    table = _make_table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
+def _draw_conditions(status: Mapping[str, Any], now: datetime, width: int) -> RenderableType:
+    rows: list[tuple[Text, ...]] = []
     printed: set[str] = set()
     for condition in status["conditions"]:
         wanted = _GOOD.get(condition["type"], condition["status"])
         style = "" if condition["status"] == wanted else "yellow"
         message = condition.get("message") or ""
-        table.add_row(
-            make_text(condition["type"]),
-            make_text(condition["status"], style),
-            make_text(condition["reason"]),
-            format_age(condition.get("lastTransitionTime"), now),
-            make_text("the same" if message in printed else message),
+        rows.append(
+            (
+                make_text(condition["type"]),
+                make_text(condition["status"], style),
+                make_text(condition["reason"]),
+                make_text(format_age(condition.get("lastTransitionTime"), now)),
+                make_text("the same" if message in printed else message),
+            )
         )
         printed |= {message} - {""}
-    return table
+    return _draw_rows(("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"), rows, width)
 
 
 def _format_changes(changed: Sequence[str] | None) -> str:
@@ -214,8 +256,33 @@ def _choose_style(role: str) -> str:
     return next((style for name, style in styles.items() if role.startswith(name)), "")
 
 
+def _draw_rows(
+    names: Sequence[str], rows: Sequence[tuple[Text, ...]], width: int
+) -> RenderableType:
+    """Return a table whose last column is a text; on a narrow terminal the text stands below its row."""
+    if width >= _NARROW:
+        table = _make_table(*names)
+        for row in rows:
+            table.add_row(*row)
+        return table
+    heads = tuple(make_text(name, "bold") for name in names[:-1])
+    widest = [max(map(len, column)) for column in zip(heads, *(r[:-1] for r in rows), strict=True)]
+    parts: list[RenderableType] = []
+    for *cells, text in ((*heads, Text()), *rows):
+        line = Text("  ").join(_pad(cell, size) for cell, size in zip(cells, widest, strict=True))
+        line.rstrip()
+        parts += [line, Padding(text, (0, 0, 0, 2))] if text.plain else [line]
+    return Group(*parts)
+
+
+def _pad(text: Text, size: int) -> Text:
+    padded = text.copy()
+    padded.pad_right(size - len(text))
+    return padded
+
+
 def _make_table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     for name in columns:
-        table.add_column(name, no_wrap=name not in {"MESSAGE", "CHANGED"})
+        table.add_column(name, no_wrap=name not in _WRAPPED)
     return table

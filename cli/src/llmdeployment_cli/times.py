@@ -1,8 +1,10 @@
 """Times in a form for people."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 def format_span(seconds: float) -> str:
@@ -18,6 +20,23 @@ def format_span(seconds: float) -> str:
             small, below = (*_UNITS, ("s", 1))[place + 1]
             return f"{whole}{unit}{rest // below}{small}" if rest // below else f"{whole}{unit}"
     return f"{left}s"
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration as kubectl takes it: numbers with units, or a number of seconds.
+
+    Raises:
+        ValueError: it is no duration.
+
+    >>> parse_duration("90"), parse_duration("1h30m"), parse_duration("1.5s"), parse_duration("200ms")
+    (90.0, 5400.0, 1.5, 0.2)
+    """
+    if re.fullmatch(r"[0-9]+", text):
+        return float(text)
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|h|m|s)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration. Write it as 30s, 10m or 1h30m.")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -38,3 +57,8 @@ def format_age(text: str | None, now: datetime) -> str:
     """
     found = parse_time(text)
     return format_span((now - found).total_seconds()) if found is not None else "-"
+
+
+def read_clock() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)

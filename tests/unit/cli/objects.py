@@ -42,10 +42,18 @@ def deployment(*arms: Object, **status: Any) -> Object:
         condition("Accepted", "True", "Accepted"),
         condition("Progressing", "False", "AsExpected"),
         condition("Ready", "True", "Serving"),
+        condition("Available", "True", "Serving"),
         condition("Degraded", "False", "AsExpected"),
     ]
     return {
-        "metadata": {"name": "chat", "resourceVersion": "77"},
+        "apiVersion": "llmdeployment.dev/v1alpha1",
+        "kind": "LLMDeployment",
+        "metadata": {
+            "name": "chat",
+            "namespace": "shop",
+            "resourceVersion": "77",
+            "creationTimestamp": "2026-11-22T09:15:00Z",
+        },
         "spec": {
             "model": {"source": "pvc://models/chat"},
             "engine": {"name": "vllm"},
@@ -56,6 +64,7 @@ def deployment(*arms: Object, **status: Any) -> Object:
             "arms": list(arms) or [{"name": "main", "weight": 100, "stable": 3}],
             "revisions": [revision(2), revision(3, 100, 4, 4)],
             "traffic": "rev3 100%",
+            "model": "chat",
             "endpoint": "http://chat.shop/v1",
             "replicas": 4,
             "readyReplicas": 4,
@@ -86,11 +95,41 @@ def on_its_way(step: int = 2, **arm: Any) -> Object:
             condition("Accepted", "True", "Accepted"),
             condition("Progressing", "True", "Analyzing", message),
             condition("Ready", "False", "Analyzing", message),
+            condition("Available", "True", "Serving"),
             condition("Degraded", "False", "AsExpected"),
         ],
         revisions=[revision(2), revision(3, 75, 4, 4), revision(4, 25, 1, 1)],
         traffic="rev3 75% rev4 25%",
     )
+
+
+def unseen() -> Object:
+    """No operator has acted on it."""
+    return {**deployment(), "status": {}}
+
+
+def operator(name: str = "llm", namespace: str = "llm-system", **env: str) -> Object:
+    """The Deployment of an operator, as the chart makes it."""
+    values = {
+        "LLMD_NAMESPACES": "",
+        "LLMD_OWN_NAMESPACE": "false",
+        "LLMD_OPERATOR_NAMESPACE": namespace,
+        **{f"LLMD_{key}": value for key, value in env.items()},
+    }
+    container = {
+        "name": "operator",
+        "image": "example.test/llmdeployment/operator:0.1.0",
+        "env": [{"name": key, "value": value} for key, value in values.items()],
+    }
+    labels = {
+        "app.kubernetes.io/name": "llmdeployment-operator",
+        "app.kubernetes.io/version": "0.1.0",
+    }
+    return {
+        "metadata": {"name": name, "namespace": namespace, "labels": labels},
+        "spec": {"template": {"spec": {"containers": [container]}}},
+        "status": {"readyReplicas": 1},
+    }
 
 
 def annotated(obj: Object, **commands: str) -> Object:

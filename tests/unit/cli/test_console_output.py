@@ -7,14 +7,24 @@ A block whose mark ends with `, slow` takes more than ten seconds, and is only r
 import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.objects import NOW, Object, analysis, deployment, on_its_way, revision
+from tests.unit.cli.objects import (
+    NOW,
+    Object,
+    analysis,
+    deployment,
+    on_its_way,
+    operator,
+    revision,
+    unseen,
+)
 from tests.unit.cli.scripted_cluster import serve
 from typer.testing import CliRunner
 
-from llmdeployment_cli import main
+from llmdeployment_cli import main, times
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
@@ -42,11 +52,13 @@ def serving() -> Object:
     return found
 
 
-WORLDS = {
-    "canary": lambda: on_its_way(analysis=analysis()),
-    "serving": serving,
-    "simulation": deployment,
+WORLDS: dict[str, Callable[[], tuple[Object, list[Object]]]] = {
+    "canary": lambda: (on_its_way(analysis=analysis()), [operator()]),
+    "serving": lambda: (serving(), [operator()]),
+    "simulation": lambda: (deployment(), []),
+    "unwatched": lambda: (unseen(), [operator(NAMESPACES="shop,lab")]),
 }
+"""The LLMDeployment and the operators that a page's command meets."""
 
 
 def run(world: str, command: str, page: str, folder: Path) -> str:
@@ -57,7 +69,8 @@ def run(world: str, command: str, page: str, folder: Path) -> str:
         (folder / traffic.name).symlink_to(traffic)
     program, name, *arguments = shlex.split(command)
     assert (program, name) == ("kubectl", "llm")
-    with serve(WORLDS[world](), folder) as environment:
+    found, operators = WORLDS[world]()
+    with serve(found, folder, operators) as environment:
         done = CliRunner().invoke(main.app, arguments, env={**environment, "COLUMNS": "100"})
     assert done.exit_code == 0, done.output
     return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
@@ -70,7 +83,7 @@ def test_a_page_shows_what_the_command_prints(
     page: Path, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(main, "_now", lambda: NOW)
+    monkeypatch.setattr(times, "read_clock", lambda: NOW)
     text = page.read_text(encoding="utf-8")
     block = next(found for found in BLOCK.finditer(text) if found["command"] == command)
 

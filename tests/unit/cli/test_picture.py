@@ -2,6 +2,7 @@
 
 import io
 import os
+from contextlib import redirect_stdout
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tests.unit.cli.objects import (
 
 from llmdeployment_cli.history import list_entries, read_records
 from llmdeployment_cli.picture import draw_history, draw_status
+from llmdeployment_cli.terminal import print_lines
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
@@ -104,14 +106,15 @@ STATUSES: dict[str, Object] = {
         ],
         traffic="control rev3 90% terse rev4 9% rev6 1%",
     ),
-    "unseen": {"metadata": {"name": "chat"}, "spec": {}},
 }
 
 
-def printed(shown: RenderableType) -> str:
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(shown)
-    return "".join(f"{line.rstrip()}\n" for line in console.export_text().splitlines())
+def printed(shown: RenderableType, width: int) -> str:
+    """Return what a pipe gets, whose lines have no blanks at the end."""
+    with redirect_stdout(io.StringIO()) as out:
+        print_lines(shown, Console(width=width, force_terminal=False))
+    assert all(line == line.rstrip() for line in out.getvalue().splitlines())
+    return out.getvalue()
 
 
 def same_as_golden(name: str, text: str) -> None:
@@ -123,17 +126,34 @@ def same_as_golden(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", STATUSES)
 def test_the_picture_of_a_status(name: str) -> None:
-    same_as_golden(f"status-{name}", printed(draw_status(STATUSES[name], NOW)))
+    same_as_golden(f"status-{name}", printed(draw_status(STATUSES[name], NOW, 100), 100))
+
+
+@pytest.mark.parametrize("width", [50, 80])
+@pytest.mark.parametrize("name", ["arms", "canary", "rolled-back"])
+def test_the_picture_fits_a_narrow_terminal(name: str, width: int) -> None:
+    text = printed(draw_status(STATUSES[name], NOW, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    same_as_golden(f"status-{name}-{width}", text)
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_the_history_fits_a_narrow_terminal(width: int) -> None:
+    found = list_entries(on_its_way(), read_records(RECORDS))
+    text = printed(draw_history(found, NOW, width), width)
+    assert max(map(len, text.splitlines())) <= width
+    same_as_golden(f"history-{width}", text)
 
 
 def test_the_table_of_a_history() -> None:
     found = list_entries(on_its_way(), read_records(reversed(RECORDS)))
-    same_as_golden("history", printed(draw_history(found, NOW)))
+    same_as_golden("history", printed(draw_history(found, NOW, 100), 100))
 
 
 def test_a_message_cannot_steer_the_terminal() -> None:
     console = Console(width=100, file=io.StringIO(), force_terminal=False)
-    console.print(draw_status(STATUSES["rolled-back"], NOW))
+    console.print(draw_status(STATUSES["rolled-back"], NOW, 100))
     assert isinstance(console.file, io.StringIO)
     assert "\x1b" not in console.file.getvalue()
 

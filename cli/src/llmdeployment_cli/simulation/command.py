@@ -14,7 +14,7 @@ from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.simulation import picture, plot
 from llmdeployment_cli.simulation.options import SimulationOptions
 from llmdeployment_cli.simulation.picture import FinishedRun
-from llmdeployment_cli.terminal import make_text
+from llmdeployment_cli.terminal import make_text, print_lines
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
 from llmdeployment_operator.simulation.recipes import is_recipe, make_trace
@@ -127,11 +127,12 @@ def _print(
     curves: Mapping[str, Sequence[Outcome]],
 ) -> None:
     console = Console()
-    console.print(picture.draw_run(shown, options.decisions))
+    print_lines(picture.draw_run(shown, options.decisions), console)
     if others:
-        console.print(picture.draw_outcomes("scaler", [shown.own, *others], options.price))
+        scalers = [shown.own, *others]
+        print_lines(picture.draw_outcomes("scaler", scalers, options.price), console)
     for metric, rows in curves.items():
-        console.print(picture.draw_outcomes(f"target on {metric}", rows, options.price))
+        print_lines(picture.draw_outcomes(f"target on {metric}", rows, options.price), console)
     if options.picture is not None:
         try:
             plot.write_png(shown, options.picture)
