@@ -73,6 +73,6 @@ def test_a_link_leads_somewhere(page: Path) -> None:
 
 
 def test_a_link_to_nowhere_is_found() -> None:
-    assert leads_somewhere(README, "docs/benchmarks.md#live")
-    assert not leads_somewhere(README, "docs/benchmarks.md#dead")
+    assert leads_somewhere(README, "docs/concepts/benchmarks.md#live")
+    assert not leads_somewhere(README, "docs/concepts/benchmarks.md#dead")
     assert not leads_somewhere(README, "docs/none.md")
