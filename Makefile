@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog release
+.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog release docs
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,3 +69,6 @@ changelog: .venv/.synced ## Show what the changelog fragments will say
 
 release: .venv/.synced ## Make a release in dist/: VERSION=0.1.0, and DRY_RUN=1 to leave the changelog alone
 	@$(PY) -m dev.release $(if $(IMAGES),--images $(IMAGES)) $(if $(DRY_RUN),--dry-run) $(VERSION)
+
+docs: ## Build the site of the pages into .build/site/site, and check its links
+	@python3 -m dev.docs_site
