@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,13 @@ def list_values(page: Path) -> Iterator[Object]:
     return (each for each in list_documents(page) if each.keys() and each.keys() <= VALUES.keys())
 
 
+def list_patches(page: Path) -> Iterator[Object]:
+    """Yield what a page's `kubectl patch llm` writes."""
+    text = page.read_text(encoding="utf-8")
+    for patch in re.findall(r"kubectl patch llm .*?-p '(\{.*\})'", text):
+        yield json.loads(patch)
+
+
 def has_field(path: str) -> bool:
     node = {"properties": SPEC}
     for name in re.sub(r"\[\]", "", path).split("."):
@@ -91,6 +99,26 @@ def test_the_fields_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"`((?:spec|status)\.[a-zA-Z.\[\]]+)", text))
 
     assert sorted(path for path in named if not has_field(path)) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_the_patches_make_valid_objects(page: Path) -> None:
+    for patch in list_patches(page):
+        parse(merge_patch(BASE, patch))
+
+
+def test_the_tutorial_changes_its_sample_three_times() -> None:
+    sample = (REPOSITORY / "manifests/samples/canary.yaml").read_text(encoding="utf-8")
+    found = merge_patch({"metadata": BASE["metadata"]}, yaml.safe_load(sample))
+    patches = list(list_patches(DOCS / "start/first-canary.md"))
+    specs = [parse(found).spec]
+    for patch in patches:
+        found = merge_patch(found, patch)
+        specs.append(parse(found).spec)
+
+    assert len(patches) == 3
+    assert [a.prompt != b.prompt for a, b in pairwise(specs)] == [True, False, False]
+    assert [a.engine != b.engine for a, b in pairwise(specs)] == [False, True, True]
 
 
 def test_there_are_examples() -> None:
