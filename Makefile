@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog cli release
+.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog cli docs release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,9 @@ test: .venv/.synced ## Every test this machine can run: unit, component, chart, 
 test-unit: .venv/.synced ## Unit tests alone
 	.venv/bin/pytest -q -n auto tests/unit
 
-crds: .venv/.synced ## Write the CRD into manifests/ and the chart
+crds: .venv/.synced ## Write the CRD into manifests/ and the chart, and the page of its fields
 	$(PY) -m llmdeployment_operator.api.crd
+	$(PY) -m dev.api_reference
 
 lock: .venv/.synced ## Resolve all dependencies again and write requirements/
 	requirements/export.sh --upgrade
@@ -71,3 +72,6 @@ cli: .venv/.synced ## Build kubectl llm in dist/: a wheel, and one file that nee
 
 release: .venv/.synced ## Make a release in dist/: VERSION=0.1.0, and DRY_RUN=1 to leave the changelog alone
 	@$(PY) -m dev.release $(if $(IMAGES),--images $(IMAGES)) $(if $(DOWNLOADS),--downloads $(DOWNLOADS)) $(if $(DRY_RUN),--dry-run) $(VERSION)
+
+docs: ## Build the site of the pages into .build/site/site, and check its links
+	@python3 -m dev.docs_site

@@ -1,4 +1,4 @@
-"""The picture of the operator's rooms in docs/architecture.md, drawn from the import contracts.
+"""The picture of the operator's rooms in docs/concepts/architecture.md, drawn from the import contracts.
 
 `python -m dev.rooms` writes it into the page; a test holds the page to it.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGE = REPOSITORY / "docs" / "architecture.md"
+PAGE = REPOSITORY / "docs" / "concepts" / "architecture.md"
 PACKAGE = "llmdeployment_operator"
 SOURCE = REPOSITORY / "operator" / "src" / PACKAGE
 BEGIN, END = "<!-- rooms: begin, made by `python -m dev.rooms` -->", "<!-- rooms: end -->"

@@ -33,8 +33,13 @@ export_to gateway.txt --package llmdeployment-gateway --no-default-groups
 export_to serving-cpu.txt --package llmdeployment-serving --no-default-groups --extra cpu
 export_to serving-simulated.txt --package llmdeployment-serving --no-default-groups
 export_to serving-gpu.txt --package llmdeployment-serving --no-default-groups --extra gpu
-# A tool with a hundred dependencies of its own, which the tests run beside the project and not in its environment.
+# Tools with dependencies of their own, which run beside the project and not in its environment: checkov for the tests of the chart, and
+# Zensical for the site (`make docs`).
+compile_tool() {
+  echo "$1" | uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal --python-version 3.11 \
+    --exclude-newer "7 days" --output-file "requirements/$2" -
+}
 if [ "${1:-}" = --upgrade ]; then
-  echo "checkov>=3.2" | uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal --python-version 3.11 \
-    --exclude-newer "7 days" --output-file requirements/checkov.txt -
+  compile_tool "checkov>=3.2" checkov.txt
+  compile_tool "zensical>=0.0.73" docs.txt
 fi

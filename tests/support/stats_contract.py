@@ -1,4 +1,4 @@
-"""The forms of `/stats` that replicas, gateways and the operator agree on: docs/contracts."""
+"""The forms of `/stats` that replicas, gateways and the operator agree on: docs/reference/contracts."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-CONTRACTS = Path(__file__).parents[2] / "docs/contracts"
+CONTRACTS = Path(__file__).parents[2] / "docs/reference/contracts"
 
 
 def load(kind: str) -> dict[str, Any]:

@@ -33,4 +33,4 @@ strata = st.lists(arms, min_size=1, max_size=3)
 differences = st.floats(-0.9, 0.9)
 
 EXAMPLE = stratum((2, 40), (9, 10))
-"""The worked example of docs/verdict.md."""
+"""The worked example of docs/concepts/verdict.md."""

@@ -1,4 +1,4 @@
-"""The replica and the gateway write `/stats` as docs/contracts says, and the operator reads nothing else."""
+"""The replica and the gateway write `/stats` as docs/reference/contracts says, and the operator reads nothing else."""
 
 import json
 from typing import Any

@@ -11,7 +11,7 @@ from llmdeployment_gateway.settings import SettingsError, read_kube_access, read
 
 
 def main() -> None:
-    """Run the role of the first argument. The environment sets everything else (docs/gateway.md)."""
+    """Run the role of the first argument. The environment sets everything else (docs/concepts/gateway.md)."""
     parser = argparse.ArgumentParser(prog="llmdeployment-gateway", description=__doc__)
     parser.add_argument("role", choices=("haproxy", "agent"))
     role = parser.parse_args().role

@@ -16,7 +16,7 @@ from llmdeployment_operator.settings import SettingsError, plan_settings, runtim
 
 
 def main() -> None:
-    """Operate until SIGTERM; everything is configured by the environment (docs/architecture.md).
+    """Operate until SIGTERM; everything is configured by the environment (docs/concepts/architecture.md).
 
     A process that loses its Lease ends with status 1, as client-go's controllers do: whatever it knows may be out of date,
     and the container that is started in its place begins as a new candidate.

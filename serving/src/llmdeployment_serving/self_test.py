@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TOLERANCE = 0.05
-"""Nats per token. bfloat16 and float16 are off by some thousandths of a nat (docs/serving.md has what was measured); a wrong kernel or
-scale is off by tenths or more."""
+"""Nats per token. bfloat16 and float16 are off by some thousandths of a nat (docs/concepts/serving.md has what was measured); a wrong
+kernel or scale is off by tenths or more."""
 
 TRANSFORMERS, FIRST_REPLICA = "Transformers", "FirstReplica"
 """Where a reference comes from."""

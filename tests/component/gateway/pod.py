@@ -41,7 +41,7 @@ async def until(ask: Callable[[], Awaitable[Any]], seconds: float, what: str) ->
 
 
 def bucket(unit: str, salt: str = SALT) -> int:
-    """The arithmetic of docs/gateway.md, done once more."""
+    """The arithmetic of docs/concepts/gateway.md, done once more."""
     return int(hashlib.sha256(f"{salt}:{unit}".encode()).hexdigest()[:8], 16) % 10_000
 
 

@@ -10,7 +10,7 @@ PORT = 30000
 
 
 class Replica:
-    """Answers on `host`, an address of 127.0.0.0/8, as a replica of docs/serving.md does."""
+    """Answers on `host`, an address of 127.0.0.0/8, as a replica of docs/concepts/serving.md does."""
 
     def __init__(self, host: str) -> None:
         self.host = host

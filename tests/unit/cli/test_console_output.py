@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 from llmdeployment_cli import main, times
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md")))
+PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("**/*.md")))
 BLOCK = re.compile(
     r"^<!-- output: (?P<world>\w+)(?P<slow>, slow)? -->\n```console\n\$ (?P<command>.*)\n(?P<output>(?:.*\n)*?)```$",
     re.MULTILINE,

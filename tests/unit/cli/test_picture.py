@@ -159,6 +159,6 @@ def test_a_message_cannot_steer_the_terminal() -> None:
 
 
 def test_the_documentation_shows_the_picture_as_it_is() -> None:
-    page = Path("docs/cli.md").read_text(encoding="utf-8")
+    page = Path("docs/reference/cli.md").read_text(encoding="utf-8")
     for name in ("status-canary", "history"):
         assert (GOLDEN / f"{name}.txt").read_text(encoding="utf-8") in page

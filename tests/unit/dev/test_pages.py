@@ -9,6 +9,11 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 DOCS = sorted(REPOSITORY.glob("docs/**/*.md"))
 README, CONTRIBUTING = REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"
+ALL = sorted(
+    page
+    for pattern in ("*.md", "docs/**/*.md", "charts/*/*.md", "changelog.d/*.md", ".github/*.md")
+    for page in REPOSITORY.glob(pattern)
+)
 LONGEST = 120
 
 
@@ -63,9 +68,7 @@ def test_a_line_of_prose_fits(page: Path) -> None:
     assert [number for number, line in read_prose(text) if len(line) > LONGEST] == []
 
 
-@pytest.mark.parametrize(
-    "page", [*DOCS, README, CONTRIBUTING], ids=lambda page: str(page.relative_to(REPOSITORY))
-)
+@pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_a_link_leads_somewhere(page: Path) -> None:
     links = list_links(page.read_text(encoding="utf-8"))
 
@@ -73,6 +76,19 @@ def test_a_link_leads_somewhere(page: Path) -> None:
 
 
 def test_a_link_to_nowhere_is_found() -> None:
-    assert leads_somewhere(README, "docs/benchmarks.md#live")
-    assert not leads_somewhere(README, "docs/benchmarks.md#dead")
+    assert leads_somewhere(README, "docs/concepts/benchmarks.md#live")
+    assert not leads_somewhere(README, "docs/concepts/benchmarks.md#dead")
     assert not leads_somewhere(README, "docs/none.md")
+
+
+def test_the_links_of_every_kind_of_page_are_checked() -> None:
+    names = {str(page.relative_to(REPOSITORY)) for page in ALL}
+
+    assert {
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "changelog.d/README.md",
+    } <= names
+    assert {"docs/README.md", "charts/llmdeployment-operator/README.md"} <= names

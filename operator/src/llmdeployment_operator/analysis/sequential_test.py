@@ -7,7 +7,7 @@ higher by more than d is
 
 If the difference is at most d, E(d) ever reaches 1/alpha with a probability of at most alpha (Ville 1939; mixtures: Robbins 1970;
 dividing by the maximum: Wasserman, Ramdas, Balakrishnan 2020). So looking every few seconds costs nothing, and as E(d) is a
-function of the counts alone, a restart loses nothing. docs/verdict.md has the equations, an example and the limits.
+function of the counts alone, a restart loses nothing. docs/concepts/verdict.md has the equations, an example and the limits.
 """
 
 import math

@@ -44,7 +44,7 @@ class ConfigMapKey(Model):
 
 
 class GoldenSpec(Model):
-    """Where the golden set is, one question per line (docs/rollouts.md). Exactly one of these."""
+    """Where the golden set is, one question per line (docs/concepts/rollouts.md). Exactly one of these."""
 
     model_config = ConfigDict(json_schema_extra=_GOLDEN)
 

@@ -105,7 +105,7 @@ class Pause(Model):
     """How long a step lasts."""
 
     duration: Duration | None = None
-    """How long the step lasts, such as `10m`. Default: until somebody promotes the revision (docs/rollouts.md)."""
+    """How long the step lasts, such as `10m`. Default: until somebody promotes the revision (docs/concepts/rollouts.md)."""
 
 
 TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5, "outputTokens": 10}
@@ -138,7 +138,7 @@ class MetricSpec(Model):
 
 
 class AnalysisSpec(Model):
-    """When a canary counts as good as the stable revision: a sequential test (docs/verdict.md)."""
+    """When a canary counts as good as the stable revision: a sequential test (docs/concepts/verdict.md)."""
 
     metrics: Annotated[
         tuple[MetricSpec, ...],

@@ -119,7 +119,7 @@ class ScheduleSpec(Model):
 
 
 class ScalingSpec(Model):
-    """Autoscaling to as few replicas as keep the latency targets (docs/autoscaling.md). The bounds apply to all arms together."""
+    """Autoscaling to as few replicas as keep the latency targets (docs/concepts/autoscaling.md). The bounds apply to all arms together."""
 
     model_config = ConfigDict(json_schema_extra=_SCALING)
 

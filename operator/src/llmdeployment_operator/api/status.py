@@ -59,7 +59,7 @@ class ConditionStatus(StatusPart):
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
-    """Why, in one word; docs/api.md lists them."""
+    """Why, in one word; docs/reference/api.md lists them."""
     message: Message = ""
     """What is happening, what it waits for, and what to do about it."""
     observed_generation: int = Field(default=0, json_schema_extra={"format": "int64"})
@@ -97,7 +97,7 @@ class ReplicaSelfTestStatus(StatusPart):
 
 
 class SelfTestStatus(StatusPart):
-    """What the replicas of a revision are held to, and what they score; docs/serving.md explains it."""
+    """What the replicas of a revision are held to, and what they score; docs/concepts/serving.md explains it."""
 
     reference: str = Field(max_length=16)
     """What a score may be away from by 0.05 nats."""
@@ -274,7 +274,7 @@ class ScalingDecisionStatus(StatusPart):
     after: int = Field(default=0, alias="to", json_schema_extra={"format": "int32"})
     """Replicas after."""
     reason: str = Field(max_length=64)
-    """Why, in one word; docs/autoscaling.md lists them."""
+    """Why, in one word; docs/concepts/autoscaling.md lists them."""
     message: Message = ""
     """Why, in one sentence."""
     inputs: Annotated[dict[str, Annotated[str, Field(max_length=32)]], Field(max_length=32)] = (

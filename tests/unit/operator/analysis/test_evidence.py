@@ -1,4 +1,4 @@
-"""The equations of docs/verdict.md, by other means."""
+"""The equations of docs/concepts/verdict.md, by other means."""
 
 import math
 import random
@@ -24,7 +24,7 @@ from llmdeployment_operator.analysis.sequential_test import (
     log_e_worse,
 )
 
-# The worked example of docs/verdict.md.
+# The worked example of docs/concepts/verdict.md.
 
 
 def chance(bad: int, total: int) -> Fraction:

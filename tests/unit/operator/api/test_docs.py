@@ -1,4 +1,4 @@
-"""docs/api.md speaks of every field, flag and reason there is."""
+"""docs/reference/api.md speaks of every field, flag and reason there is."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.api.rules import RESERVED_FLAGS
 from llmdeployment_operator.plan.base.reasons import Reason
 
-PAGE = (Path(__file__).parents[4] / "docs/api.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[4] / "docs/reference/api.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(spec\.[^`]+)` \|", PAGE, re.MULTILINE)
 LISTED_IN_ONE_ROW = frozenset({"secretKeyRef", "configMapKeyRef", "fieldRef", "overrides"})
 

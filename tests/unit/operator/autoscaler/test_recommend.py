@@ -278,7 +278,9 @@ def test_the_state_survives_a_restart() -> None:
 
 
 def test_every_reason_is_documented() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "autoscaling.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs" / "concepts" / "autoscaling.md").read_text(
+        encoding="utf-8"
+    )
 
     assert not [reason for reason in ScalingReason if f"`{reason}`" not in page]
 

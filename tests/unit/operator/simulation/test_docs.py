@@ -1,4 +1,4 @@
-"""docs/simulator.md says what is so."""
+"""docs/reference/simulator.md says what is so."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import yaml
 from llmdeployment_operator.simulation.profile import Profile
 from llmdeployment_operator.simulation.spec import profile_for, subject
 
-PAGE = Path("docs/simulator.md").read_text(encoding="utf-8")
+PAGE = Path("docs/reference/simulator.md").read_text(encoding="utf-8")
 
 
 def test_the_program_runs(

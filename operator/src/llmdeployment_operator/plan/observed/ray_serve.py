@@ -1,6 +1,6 @@
 """What a runtime's Ray Serve is told to run, and what it says of it.
 
-Source: `ServeDeploySchema` in `ray/serve/schema.py`, Ray 2.60; measured facts in docs/serving.md.
+Source: `ServeDeploySchema` in `ray/serve/schema.py`, Ray 2.60; measured facts in docs/concepts/serving.md.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What the operator reads of `/stats`, and no other module does: replicas' and gateways' answers, which nobody has checked.
 
-The forms are docs/contracts/replica-stats.schema.json and gateway-stats.schema.json; tests hold the replica, the gateway and this module to
-them. An answer that is not of its form says nothing.
+The forms are docs/reference/contracts/replica-stats.schema.json and gateway-stats.schema.json. Tests hold the replica, the gateway and
+this module to them. An answer that is not of its form says nothing.
 """
 
 from collections.abc import Iterable, Mapping
