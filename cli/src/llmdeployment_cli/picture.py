@@ -22,6 +22,7 @@ _GOOD = {
     "Ready": "True",
     "Progressing": "False",
     "Degraded": "False",
+    "Stalled": "False",
 }
 """Status of each condition when nothing is to be done."""
 _SHOWN = 6
@@ -102,12 +103,18 @@ def _draw_headline(deployment: Object) -> Text:
 
 
 def _describe_wait(status: Mapping[str, Any]) -> Text:
-    """Return what the LLMDeployment waits for, in the operator's words: problems first, then progress."""
+    """Return what the LLMDeployment waits for, in the operator's words.
+
+    The operator says it in Ready while that is False, else in Degraded or Progressing; Paused is in Progressing alone.
+    """
     found = {condition["type"]: condition for condition in status["conditions"]}
-    for kind in ("Accepted", "Degraded", "Progressing", "Ready"):
-        condition = found.get(kind)
-        if condition is not None and condition["status"] != _GOOD[kind]:
-            style = "red" if kind in {"Accepted", "Degraded"} else "yellow"
+    values = {kind: condition["status"] for kind, condition in found.items()}
+    bad = values.get("Accepted") == "False" or values.get("Degraded") == "True"
+    paused = found.get("Progressing", {}).get("reason") == "Paused"
+    for kind in ("Ready", "Degraded", "Progressing"):
+        condition = found.get("Progressing" if paused else kind)
+        if condition is not None and (paused or condition["status"] != _GOOD[kind]):
+            style = "red" if bad else "yellow"
             line = make_text(condition["reason"], style)
             return line.append(": ").append(make_text(condition.get("message") or ""))
     ready = found.get("Ready", {})

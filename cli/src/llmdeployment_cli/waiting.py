@@ -12,8 +12,6 @@ from llmdeployment_cli.terminal import strip_controls
 
 _EVERY = 1.0
 """Seconds between two reads."""
-_HEALS = {"APIError", "OperatorError"}
-"""Reasons of Accepted False at which the operator tries again by itself."""
 
 
 class Target(StrEnum):
@@ -48,10 +46,7 @@ def judge(deployment: Object, target: Target) -> Outcome | None:
     values = {kind: each.get("status") for kind, each in found.items()}
     if values.get(target.name) == "True":
         return Outcome.MET
-    if values.get("Accepted") == "False":
-        return None if found["Accepted"].get("reason") in _HEALS else Outcome.STUCK
-    still = values.get("Progressing") == "False"
-    if still and (values.get("Degraded") == "True" or _needs_change(found)):
+    if values.get("Stalled") == "True" or _needs_change(found):
         return Outcome.STUCK
     return None
 
@@ -94,4 +89,4 @@ def wait_for(
 
 def _needs_change(found: dict[str, Object]) -> bool:
     """Return whether nothing moves because the spec says so: only a change of the spec goes on from there."""
-    return found["Progressing"].get("reason") in {"Paused", "ScaledToZero"}
+    return found.get("Progressing", {}).get("reason") in {"Paused", "ScaledToZero"}

@@ -3,6 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from llmdeployment_operator.plan.base.conditions import Condition, build_accepted
+from llmdeployment_operator.plan.base.reasons import Finding, Reason
+
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 Object = dict[str, Any]
@@ -24,6 +27,20 @@ def condition(kind: str, status: str, reason: str, message: str = "") -> Object:
     }
 
 
+_STATUSES = {True: "True", False: "False", None: "Unknown"}
+
+
+def written(finding: Finding | None = None) -> list[Object]:
+    """The conditions that the operator writes while every request is answered."""
+    found = build_accepted(
+        finding is None, finding, "Revision 3 serves. 4 of 4 replicas are ready.", NOW
+    )
+    serves = Condition(
+        "Available", True, Reason.SERVING, "Requests are answered by 4 ready replicas."
+    )
+    return [condition(c.type, _STATUSES[c.status], c.reason, c.message) for c in (*found, serves)]
+
+
 def revision(number: int, traffic: int = 0, ready: int = 0, replicas: int = 0) -> Object:
     return {
         "name": f"chat-r{number}",
@@ -38,13 +55,6 @@ def revision(number: int, traffic: int = 0, ready: int = 0, replicas: int = 0) -
 
 
 def deployment(*arms: Object, **status: Any) -> Object:
-    conditions = [
-        condition("Accepted", "True", "Accepted"),
-        condition("Progressing", "False", "AsExpected"),
-        condition("Ready", "True", "Serving"),
-        condition("Available", "True", "Serving"),
-        condition("Degraded", "False", "AsExpected"),
-    ]
     return {
         "apiVersion": "llmdeployment.dev/v1alpha1",
         "kind": "LLMDeployment",
@@ -60,7 +70,7 @@ def deployment(*arms: Object, **status: Any) -> Object:
             "rollout": {"strategy": "Canary", "steps": STEPS},
         },
         "status": {
-            "conditions": conditions,
+            "conditions": written(),
             "arms": list(arms) or [{"name": "main", "weight": 100, "stable": 3}],
             "revisions": [revision(2), revision(3, 100, 4, 4)],
             "traffic": "rev3 100%",
@@ -68,6 +78,7 @@ def deployment(*arms: Object, **status: Any) -> Object:
             "endpoint": "http://chat.shop/v1",
             "replicas": 4,
             "readyReplicas": 4,
+            "ready": "4/4",
             **status,
         },
     }
@@ -75,7 +86,10 @@ def deployment(*arms: Object, **status: Any) -> Object:
 
 def on_its_way(step: int = 2, **arm: Any) -> Object:
     """Revision 4 is at a step of four, with 25 % of the requests."""
-    message = f"step {step} of 4: revision 4 gets 25 %: errorRate: canary 1 of 310, stable 4 of 940"
+    message = (
+        f"Revision 4 is at step {step} of 4 and gets 25 % of the requests. "
+        "errorRate: canary 1 of 310, stable 4 of 940."
+    )
     row = {
         "name": "main",
         "weight": 100,
@@ -91,13 +105,8 @@ def on_its_way(step: int = 2, **arm: Any) -> Object:
     }
     return deployment(
         row,
-        conditions=[
-            condition("Accepted", "True", "Accepted"),
-            condition("Progressing", "True", "Analyzing", message),
-            condition("Ready", "False", "Analyzing", message),
-            condition("Available", "True", "Serving"),
-            condition("Degraded", "False", "AsExpected"),
-        ],
+        conditions=written(Finding(Reason.ANALYZING, message)),
+        ready="4/4",
         revisions=[revision(2), revision(3, 75, 4, 4), revision(4, 25, 1, 1)],
         traffic="rev3 75% rev4 25%",
     )

@@ -28,16 +28,16 @@ def run(tmp_path: Path, *words: str, found: Any = None) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     ("words", "heads", "cells"),
     [
-        (["get"], "NAME READY AVAILABLE MODEL REPLICAS TRAFFIC REASON AGE", ["chat", "Analyzing"]),
-        (["get", "chat"], "NAME READY AVAILABLE MODEL REPLICAS TRAFFIC REASON AGE", ["chat"]),
+        (["get"], "NAME READY UP-TO-DATE AVAILABLE REASON TRAFFIC AGE", ["chat", "Analyzing"]),
+        (["get", "chat"], "NAME READY UP-TO-DATE AVAILABLE REASON TRAFFIC AGE", ["chat"]),
         (
             ["get", "-o", "wide"],
-            "NAME READY AVAILABLE MODEL REPLICAS TRAFFIC REASON AGE SOURCE ENDPOINT",
+            "NAME READY UP-TO-DATE AVAILABLE REASON TRAFFIC AGE MODEL SOURCE ENDPOINT",
             ["pvc://models/chat", "http://chat.shop/v1"],
         ),
         (
             ["get", "-A"],
-            "NAMESPACE NAME READY AVAILABLE MODEL REPLICAS TRAFFIC REASON AGE",
+            "NAMESPACE NAME READY UP-TO-DATE AVAILABLE REASON TRAFFIC AGE",
             ["shop", "chat"],
         ),
     ],

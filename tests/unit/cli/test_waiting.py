@@ -7,7 +7,7 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.objects import Object, condition, deployment, operator, unseen
+from tests.unit.cli.objects import NOW, Object, condition, deployment, operator, unseen
 from tests.unit.cli.scripted_cluster import serve
 from typer.testing import CliRunner
 
@@ -49,11 +49,11 @@ def state(conditions: list[Condition], available: str = "True", lag: int = 0) ->
 
 
 _STATUSES = {True: "True", False: "False", None: "Unknown"}
-SERVING = build_accepted(serving=True, finding=None, message="Revision 3 serves.")
+SERVING = build_accepted(serving=True, finding=None, message="Revision 3 serves.", now=NOW)
 
 
 def finding(reason: Reason, *, serving: bool = False) -> list[Condition]:
-    return build_accepted(serving, Finding(reason, "Something."), "Revision 3 serves.")
+    return build_accepted(serving, Finding(reason, "Something."), "Revision 3 serves.", NOW)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,9 @@ def finding(reason: Reason, *, serving: bool = False) -> list[Condition]:
         (state(finding(Reason.LOADING_MODEL), "False"), None, None),
         (state(finding(Reason.CANARY)), None, Outcome.MET),
         (state(finding(Reason.CANARY_PAUSED)), None, Outcome.MET),
-        # It may heal: a registry comes back, a node is added.
-        (state(finding(Reason.IMAGE_PULL_FAILED), "False"), None, None),
+        # A node may be added.
+        (state(finding(Reason.WAITING_FOR_GPU), "False"), None, None),
+        (state(finding(Reason.IMAGE_PULL_FAILED), "False"), Outcome.STUCK, Outcome.STUCK),
         (state(finding(Reason.ROLLED_BACK)), Outcome.STUCK, Outcome.MET),
         (state(finding(Reason.SCALED_TO_ZERO), "False"), Outcome.STUCK, Outcome.STUCK),
         (state(build_refused(Finding(Reason.INVALID_SPEC, "")), "Unknown"), *[Outcome.STUCK] * 2),

@@ -42,8 +42,8 @@ _COLUMNS = [
     ("Available", "string", '.status.conditions[?(@.type=="Available")].status', 0),
     ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0),
     ("Traffic", "string", ".status.traffic", 0),
-    ("Model", "string", ".status.model", 1),
     ("Age", "date", ".metadata.creationTimestamp", 0),
+    ("Model", "string", ".status.model", 1),
     ("Source", "string", ".spec.model.source", 1),
     ("Endpoint", "string", ".status.endpoint", 1),
 ]

@@ -9,6 +9,7 @@ Progressing, Ready, Degraded and Stalled are derived from the same finding, so t
 | | Accepted | Progressing | Ready | Degraded | Stalled |
 |---|---|---|---|---|---|
 | the operator cannot act on the spec | False | False | False | Unknown | True |
+| the API server refuses a write of it | False | False | False | Unknown | False |
 | the current generation is starting | True | True | False | False | False |
 | it cannot start without somebody's help | True | False | False | True | True |
 | the current generation was rolled back | True | False | False | True | True |
@@ -54,6 +55,7 @@ _UNOBSERVED = (
 
 _ACT = "Nothing goes on until somebody acts on what the condition Ready says."
 _POINTER = "The condition Ready says what it is about."
+_RETRIED = "The operator tries again by itself."
 _RESTS = "The operator has nothing to do."
 _FINE = "Nothing is wrong."
 
@@ -70,6 +72,7 @@ class Condition:
 
 def build_refused(finding: Finding) -> list[Condition]:
     """Return the conditions of a spec that cannot be acted on."""
+    retried = finding.reason in {Reason.API_ERROR, Reason.OPERATOR_ERROR}
     return [
         Condition(
             "Accepted",
@@ -85,7 +88,7 @@ def build_refused(finding: Finding) -> list[Condition]:
         ),
         Condition("Ready", False, finding.reason, finding.message),
         Condition("Degraded", None, finding.reason, _UNOBSERVED),
-        Condition("Stalled", True, finding.reason, _ACT),
+        Condition("Stalled", not retried, finding.reason, _RETRIED if retried else _ACT),
         Condition("Available", None, finding.reason, _UNOBSERVED),
     ]
 
