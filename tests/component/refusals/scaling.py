@@ -58,6 +58,14 @@ REFUSED = {
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, {WORK % 'minReplicas: 3'}}}}}",
         "spec.scaling.schedules must not ask for more minReplicas than spec.scaling.maxReplicas",
     ),
+    "a schedule at 25 o'clock": (
+        f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{{schedule: 0 25 * * *, duration: 1h, minReplicas: 1}}]}}}}",
+        "A schedule of spec.scaling.schedules must have five cron fields",
+    ),
+    "a time zone by its offset": (
+        f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{{schedule: 0 8 * * *, duration: 1h, minReplicas: 1, timeZone: CET+1}}]}}}}",
+        "A timeZone of spec.scaling.schedules must be a name such as Europe/Berlin.",
+    ),
     "a schedule of four fields": (
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{{schedule: 0 8 * *, duration: 1h, minReplicas: 1}}]}}}}",
         "A schedule of spec.scaling.schedules must have five cron fields",
