@@ -51,6 +51,14 @@ def find_condition(found: Object, kind: str) -> dict[str, str]:
     return next((each for each in conditions if each["type"] == kind), {})
 
 
+def find_message(found: Object, kind: str) -> str:
+    """Return what a condition says. The operator says it once: in Ready, where the others point to that."""
+    message = find_condition(found, kind).get("message", "")
+    if "condition Ready says" in message:
+        return find_condition(found, "Ready").get("message", "")
+    return message
+
+
 def explain(kube: Kube, name: str) -> None:
     """Print conditions, events, pods and logs of an LLMDeployment that does not get ready. Reads no Secret."""
     _print_section("conditions")

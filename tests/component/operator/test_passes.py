@@ -4,6 +4,7 @@ import copy
 from typing import Any
 
 import pytest
+from dev.demo.progress import find_message
 from tests.support.cluster_client import ClusterClient, Object
 from tests.support.passes import make_pass
 
@@ -38,9 +39,11 @@ def simulated(name: str = "chat", **spec: Any) -> Object:
 
 
 def conditions(cluster: ClusterClient, name: str = "chat") -> dict[str, Object]:
+    """Return the conditions by type, each with what it says, as a reader would find it."""
     obj = cluster.get("LLMDeployment", name)
     assert obj is not None
-    return {c["type"]: c for c in obj.get("status", {}).get("conditions", [])}
+    found = obj.get("status", {}).get("conditions", [])
+    return {c["type"]: {**c, "message": find_message(obj, c["type"])} for c in found}
 
 
 class Writes:
