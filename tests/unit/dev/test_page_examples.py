@@ -68,7 +68,7 @@ def list_patches(page: Path) -> Iterator[Object]:
 
 def has_field(path: str) -> bool:
     node = {"properties": SPEC}
-    for name in re.sub(r"\[\]", "", path).split("."):
+    for name in re.sub(r"\[\]?", "", path).split("."):
         node = node.get("items", node)
         if name not in node.get("properties", {}):
             return bool(node.get("x-kubernetes-preserve-unknown-fields"))
