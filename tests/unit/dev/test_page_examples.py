@@ -121,6 +121,20 @@ def test_the_tutorial_changes_its_sample_three_times() -> None:
     assert [a.engine != b.engine for a, b in pairwise(specs)] == [False, True, True]
 
 
+def test_tables_of_llmdeployments_have_the_columns_of_the_crd() -> None:
+    columns = build_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
+    shown = ["NAME", *(each["name"].upper() for each in columns if not each["priority"])]
+    pages = [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
+    heads = [
+        (page.name, head.split())
+        for page in pages
+        for head in re.findall(r"^ *(NAME +READY .*)$", page.read_text(encoding="utf-8"), re.M)
+    ]
+
+    assert {name for name, _ in heads} >= {"rollouts.md", "cli.md"}
+    assert [head for head in heads if head[1] != shown] == []
+
+
 def test_there_are_examples() -> None:
     assert sum(len(list(list_objects(page))) for page in PAGES) >= 10
     assert sum(len(list(list_values(page))) for page in PAGES) >= 3
