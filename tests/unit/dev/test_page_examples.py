@@ -128,7 +128,9 @@ def test_tables_of_llmdeployments_have_the_columns_of_the_crd() -> None:
     heads = [
         (page.name, head.split())
         for page in pages
-        for head in re.findall(r"^ *(NAME +READY .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        for head in re.findall(
+            r"^ *(NAME +READY .*)$", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
     ]
 
     assert {name for name, _ in heads} >= {"rollouts.md", "cli.md"}

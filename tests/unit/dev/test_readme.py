@@ -68,6 +68,19 @@ def test_the_readme_has_a_valid_model_and_changes_its_prompt() -> None:
     assert before.model_copy(update={"prompt": after.prompt}) == after
 
 
+def test_the_readme_sets_values_of_the_chart_and_variables_of_make() -> None:
+    chart = REPOSITORY / "charts/llmdeployment-operator/values.yaml"
+    values = yaml.safe_load(chart.read_text(encoding="utf-8"))
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+
+    assert [key.split(".") for key in re.findall(r"--set ([\w.]+)=", README)] == [
+        ["image", "registry"]
+    ]
+    assert "registry" in values["image"]
+    for name in re.findall(r"make images ([A-Z]+)=\S+ ([A-Z]+)=", README)[0]:
+        assert f"$(if $({name})," in makefile
+
+
 def test_every_command_of_the_readme_names_its_namespace() -> None:
     commands = re.findall(r"^\$ ((?:kubectl|helm) .*)$", README, re.MULTILINE)
 
