@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.component.operator.test_passes import Writes, conditions, simulated
+from tests.component.operator.test_passes import Writes, conditions, shares, simulated
 from tests.support.cluster_client import ClusterClient, Object
 from tests.support.passes import make_pass
 
