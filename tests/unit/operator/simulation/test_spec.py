@@ -72,7 +72,7 @@ def test_what_is_promised() -> None:
         (
             [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 20-8 * * *"}]})],
             (
-                "llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: "
+                "llm.yaml: spec.scaling: spec.scaling.schedules: "
                 'schedule "0 20-8 * * *" is not a cron expression of five fields: Bad hour.'
             ),
         ),
