@@ -58,7 +58,8 @@ STALLED_SECONDS = 60
 """How long something that needs somebody's help must last before it is Stalled: a registry may stumble, and a Secret may be applied a
 moment after what refers to it."""
 _ACT = "Nothing goes on until somebody acts on what the condition Ready says."
-_POINTER = "The condition Ready says what it is about."
+_WAITS = "The condition Ready says what it waits for."
+_WRONG = "The condition Ready says what is wrong."
 _RETRIED = "The operator tries again by itself."
 _RESTS = "The operator has nothing to do."
 _FINE = "Nothing is wrong."
@@ -120,14 +121,14 @@ def build_accepted(
     stuck = not serving and not fine
     stalled = stuck and (stage.reason is Reason.ROLLED_BACK or _has_lasted(troubled_since, now))
     ready = Finding(Reason.SERVING, message) if serving and not resting else stage
-    told = stage.message if serving else _POINTER
+    waited, wrong = (stage.message, stage.message) if serving else (_WAITS, _WRONG)
     moves = waits or (stuck and not stalled)
     rests = _ACT if stalled else _RESTS
-    trouble = Finding(Reason.AS_EXPECTED, _FINE) if fine else Finding(stage.reason, told)
+    trouble = Finding(Reason.AS_EXPECTED, _FINE) if fine else Finding(stage.reason, wrong)
     needs = Finding(stage.reason, _ACT) if stalled else Finding(Reason.AS_EXPECTED, _FINE)
     return [
         Condition("Accepted", True, Reason.ACCEPTED, "The operator can act on the spec."),
-        Condition("Progressing", moves, stage.reason, told if moves else rests),
+        Condition("Progressing", moves, stage.reason, waited if moves else rests),
         Condition("Ready", serving, ready.reason, ready.message),
         Condition("Degraded", not fine, trouble.reason, trouble.message),
         Condition("Stalled", stalled, needs.reason, needs.message),
