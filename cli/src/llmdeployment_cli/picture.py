@@ -230,7 +230,7 @@ def _draw_revisions(
 
 def _draw_conditions(status: Mapping[str, Any], now: datetime, width: int) -> RenderableType:
     rows: list[tuple[Text, ...]] = []
-    printed: set[str] = set()
+    printed: dict[str, str] = {}
     for condition in status["conditions"]:
         wanted = _GOOD.get(condition["type"], condition["status"])
         style = "" if condition["status"] == wanted else "yellow"
@@ -241,10 +241,11 @@ def _draw_conditions(status: Mapping[str, Any], now: datetime, width: int) -> Re
                 make_text(condition["status"], style),
                 make_text(condition["reason"]),
                 make_text(format_age(condition.get("lastTransitionTime"), now)),
-                make_text("the same" if message in printed else message),
+                make_text(f"see {printed[message]}" if message in printed else message),
             )
         )
-        printed |= {message} - {""}
+        if message:
+            printed.setdefault(message, condition["type"])
     return _draw_rows(("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE"), rows, width)
 
 
