@@ -107,6 +107,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and (has .Release.Namespace .Values.watch.namespaces) (not .Values.watch.ownNamespace) -}}
 {{- fail (printf "watch.namespaces has %s, the release's own namespace: install the operator in a namespace of its own, or set watch.ownNamespace=true" .Release.Namespace) -}}
 {{- end -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range keys .Values.commonLabels -}}
+{{- if has . $own -}}
+{{- fail (printf "commonLabels has %s, which the chart sets itself: remove it" .) -}}
+{{- end -}}
+{{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}
 {{- fail "leaderElection.retrySeconds must be below leaderElection.renewSeconds, and that below leaderElection.leaseSeconds" -}}
