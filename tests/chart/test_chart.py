@@ -198,7 +198,9 @@ def test_helm_test_may_do_one_thing_in_one_namespace(
 
     hooks = [d for d in documents if "helm.sh/hook" in d["metadata"].get("annotations", {})]
     by_kind = {hook["kind"]: hook for hook in hooks}
-    assert by_kind.keys() == {"Role", "RoleBinding", "ServiceAccount", "Pod"}
+    assert by_kind.keys() == {"Role", "RoleBinding", "ServiceAccount", "NetworkPolicy", "Pod"}
+    shut = by_kind["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]
+    assert shut.items() <= by_kind["Pod"]["metadata"]["labels"].items()
     for kind in ("Role", "RoleBinding"):
         assert by_kind[kind]["metadata"]["namespace"] == namespace
     pod = by_kind["Pod"]
