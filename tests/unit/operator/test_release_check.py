@@ -10,11 +10,12 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client import Configuration
 from tests.support.world import NOW
 
 from llmdeployment_operator import release_check
 from llmdeployment_operator.api.types import parse
+from llmdeployment_operator.kube.client import Access, api_client
 from llmdeployment_operator.plan.base.conditions import (
     Condition,
     build_accepted,
@@ -92,8 +93,8 @@ async def serve(cluster: Cluster) -> AsyncIterator[TestServer]:
 
 async def check(cluster: Cluster) -> None:
     async with serve(cluster):
-        configuration = Configuration(host=cluster.url)
-        async with ApiClient(configuration) as api, aiohttp.ClientSession() as session:
+        way = Access(Configuration(host=cluster.url), inside=False)
+        async with api_client(way) as api, aiohttp.ClientSession() as session:
             await release_check.check_release(api, session, TARGET)
 
 
@@ -150,6 +151,16 @@ async def test_a_failure_is_a_sentence_and_leaves_nothing(cluster: Cluster, sent
     assert sentence in str(failed.value)
     assert cluster.stored is None
     assert cluster.deleted == 1
+
+
+def test_the_command_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LLMD_TEST_NAME", raising=False)
+    monkeypatch.setenv("LLMD_TEST_NAMESPACE", "team")
+
+    with pytest.raises(
+        SystemExit, match=r"The test failed\. The variable LLMD_TEST_NAME is not set"
+    ):
+        release_check.main()
 
 
 async def test_missing_rights_are_named() -> None:
