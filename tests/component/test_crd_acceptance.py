@@ -191,5 +191,5 @@ def test_a_table_has_the_columns_people_look_for(installed: ControlPlane, namesp
 
     names = [column["name"] for column in table["columnDefinitions"] if column["priority"] == 0]
     assert names == [
-        *("Name", "Ready", "Available", "Model", "Replicas", "Traffic", "Reason", "Age"),
+        *("Name", "Ready", "Up-to-date", "Available", "Reason", "Traffic", "Age"),
     ]

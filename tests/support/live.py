@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dev.demo.kube import Kube
+from dev.demo.progress import find_message
 from tests.support.until import until
 
 Object = dict[str, Any]
@@ -66,7 +67,8 @@ class Live:
         fresh = [
             c for c in conditions if c["observedGeneration"] == found["metadata"]["generation"]
         ]
-        return next((c for c in fresh if c["type"] == kind), {})
+        condition: Object = next((c for c in fresh if c["type"] == kind), {})
+        return {**condition, "message": find_message(found, kind)} if condition else {}
 
     def until_ready(self, seconds: float = 300) -> "Live":
         self.until_condition("Ready", lambda ready: ready.get("status") == "True", seconds)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from llmdeployment_gateway import rundir
 from llmdeployment_gateway.endpoints import find_ready
 from llmdeployment_gateway.keys import KeysError, read_keys
 from llmdeployment_gateway.kube import Kube
+from llmdeployment_gateway.logs import AccessLog
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
@@ -161,10 +163,13 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 class _LogProtocol(asyncio.DatagramProtocol):
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
+        self._access = AccessLog(time.monotonic)
 
     @override
     def datagram_received(self, data: bytes, addr: object) -> None:
-        if not self._tally.count_line(data):
+        if (ended := self._tally.count_line(data)) is not None:
+            self._access.write(ended)
+        else:
             _log.info("haproxy: %s", data.decode(errors="replace").strip())
 
 

@@ -2,11 +2,10 @@
 
 import argparse
 import asyncio
-import logging
-import os
 import sys
 
 from llmdeployment_gateway.front import become_haproxy
+from llmdeployment_gateway.logs import start_logging
 from llmdeployment_gateway.settings import SettingsError, read_kube_access, read_settings
 
 
@@ -15,10 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="llmdeployment-gateway", description=__doc__)
     parser.add_argument("role", choices=("haproxy", "agent"))
     role = parser.parse_args().role
-    logging.basicConfig(
-        level=os.environ.get("LLMD_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    start_logging()
     try:
         if role == "haproxy":
             become_haproxy(read_settings())

@@ -1,4 +1,4 @@
-"""Counts of requests that ended, from HAProxy's log lines: one datagram each, `status milliseconds flags arm revision`."""
+"""Counts of requests that ended, from HAProxy's log lines: one datagram each, `status milliseconds flags arm revision request-id`."""
 
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 6
 """Upper bounds of the duration histogram, in seconds."""
 UNASSIGNED = ("", "")
 """Arm and revision of a request that was refused before it was assigned."""
-_FIELDS = 5
+_FIELDS = 6
 _CLASSES = ("2xx", "4xx", "5xx")
 
 
@@ -22,6 +22,7 @@ class EndedRequest:
         cut: who cut the answer off: `client`, `replica` or nobody (empty).
         arm: the arm that it was assigned to, or empty.
         revision: the revision that it was assigned to, or empty.
+        request_id: its `x-request-id`, which clients may choose, or empty.
     """
 
     status: int
@@ -29,6 +30,7 @@ class EndedRequest:
     cut: str
     arm: str
     revision: str
+    request_id: str = ""
 
 
 @dataclass
@@ -65,12 +67,12 @@ class Tally:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
 
-    def count_line(self, datagram: bytes) -> bool:
-        """Count the request of one log line, and return whether the line is about a request."""
+    def count_line(self, datagram: bytes) -> EndedRequest | None:
+        """Count the request of one log line and return it, or None if the line is about something else."""
         ended = parse_line(datagram)
         if ended is not None:
             self.rows.setdefault((ended.arm, ended.revision), Row()).add(ended)
-        return ended is not None
+        return ended
 
     def stats(self, routed: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
         """Return `routes` of `/stats`: first the routed arms and revisions, then those that were routed before."""
@@ -90,10 +92,11 @@ class Tally:
 
 def parse_line(datagram: bytes) -> EndedRequest | None:
     """Return the request of a log line, or None if the line is about something else."""
-    words = datagram.decode(errors="replace").split()
+    # A client may put spaces into its request's id.
+    words = datagram.decode(errors="replace").split(maxsplit=_FIELDS - 1)
     if len(words) != _FIELDS:
         return None
-    status, milliseconds, flags, arm, revision = words
+    status, milliseconds, flags, arm, revision, request_id = words
     assigned = revision.isdigit()
     try:
         return EndedRequest(
@@ -102,6 +105,7 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             cut=_read_cut(flags),
             arm=arm if assigned else "",
             revision=revision if assigned else "",
+            request_id=request_id.strip().removeprefix("-"),
         )
     except ValueError:
         return None

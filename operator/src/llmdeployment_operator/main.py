@@ -12,6 +12,7 @@ from llmdeployment_operator.handlers.run import run, stop_on_signals
 from llmdeployment_operator.kube.client import NoCluster, access
 from llmdeployment_operator.kube.errors import LeaseLost
 from llmdeployment_operator.kube.fence import Fence
+from llmdeployment_operator.logs import start_logging
 from llmdeployment_operator.settings import SettingsError, plan_settings, runtime_settings
 
 
@@ -21,9 +22,8 @@ def main() -> None:
     A process that loses its Lease ends with status 1, as client-go's controllers do: whatever it knows may be out of date,
     and the container that is started in its place begins as a new candidate.
     """
-    logging.basicConfig(
-        level=os.environ.get("LLMD_LOG_LEVEL", "INFO"),
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    start_logging(
+        os.environ.get("LLMD_LOG_LEVEL", "INFO"), os.environ.get("LLMD_LOG_FORMAT", "text")
     )
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

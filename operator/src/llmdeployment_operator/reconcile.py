@@ -22,6 +22,7 @@ from llmdeployment_operator.kube.errors import (
 )
 from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
+from llmdeployment_operator.logs import name_object
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.names import MANAGER
@@ -97,6 +98,11 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     Raises:
         OperatorError: something could not be read or written now; the caller tries again later.
     """
+    with name_object(key.namespace, key.name):
+        return await _reconcile(operator, key)
+
+
+async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
     clients, owner = operator.clients, (key.namespace, key.name)
     raw = clients.store.get(KIND, key.namespace, key.name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:

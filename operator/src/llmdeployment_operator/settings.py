@@ -9,8 +9,6 @@ from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Electio
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
-_STORAGE = frozenset({"auto", "pvc", "emptyDir"})
-_EGRESS = frozenset({"Restricted", "Open"})
 
 
 class SettingsError(ValueError):
@@ -42,12 +40,6 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: a variable is missing or makes no sense.
     """
-    storage = env.get("LLMD_HEAD_STORAGE", "auto")
-    if storage not in _STORAGE:
-        raise SettingsError(f"LLMD_HEAD_STORAGE is {storage!r}: it must be auto, pvc or emptyDir")
-    egress = env.get("LLMD_RUNTIME_EGRESS", "Restricted")
-    if egress not in _EGRESS:
-        raise SettingsError(f"LLMD_RUNTIME_EGRESS is {egress!r}: it must be Restricted or Open")
     return Settings(
         serving_images=ServingImages(
             gpu=_read_required(env, "LLMD_SERVING_IMAGE_GPU"),
@@ -55,15 +47,16 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
             simulated=_read_required(env, "LLMD_SERVING_IMAGE_SIMULATED"),
         ),
         environment_claim=env.get("LLMD_ENVIRONMENT_CLAIM", ""),
+        log_format=_read_one_of(env, "LLMD_LOG_FORMAT", ("text", "json")),
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
         operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
         operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
         operator_service_account=env.get("LLMD_OPERATOR_SERVICE_ACCOUNT", ""),
         image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
         image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
-        head_storage=storage,
+        head_storage=_read_one_of(env, "LLMD_HEAD_STORAGE", ("auto", "pvc", "emptyDir")),
         head_storage_size=env.get("LLMD_HEAD_STORAGE_SIZE", "1Gi"),
-        runtime_egress=egress,
+        runtime_egress=_read_one_of(env, "LLMD_RUNTIME_EGRESS", ("Restricted", "Open")),
         extra_egress=_parse_rules(env.get("LLMD_EXTRA_EGRESS") or "[]"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
@@ -108,6 +101,15 @@ def _read_required(env: Mapping[str, str], name: str) -> str:
     if not env.get(name):
         raise SettingsError(f"{name} is not set")
     return env[name]
+
+
+def _read_one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) -> str:
+    """Return a setting that must be one of these words; the first is the default."""
+    value = env.get(name) or allowed[0]
+    if value not in allowed:
+        known = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        raise SettingsError(f"{name} is {value!r}: it must be {known}")
+    return value
 
 
 def _read_positive(env: Mapping[str, str], name: str, default: int) -> int:

@@ -15,7 +15,7 @@ from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_inter
 from llmdeployment_serving.bodies import CLIENT_LEFT, Bodies
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import AnswerCutError, RefusedError, send_error
+from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
     make_card_send,
@@ -26,6 +26,7 @@ from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
 from llmdeployment_serving.self_test import SelfTest
+from llmdeployment_serving.serve_log import name_request
 from llmdeployment_serving.stats import (
     NOTHING,
     EngineSnapshot,
@@ -41,6 +42,7 @@ GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 REVISION_HEADER = b"x-llm-revision"
+REQUEST_HEADER = b"x-request-id"
 
 _no_revision = "0"
 # why: other servers may write spaces into their JSON.
@@ -175,6 +177,11 @@ class ReplicaApp:
         number = self._find_revision(scope)
         stats = self._revisions.setdefault(number, RevisionStats())
         probe = _Probe(stats, started, number, send)
+        request_id = dict(scope["headers"]).get(REQUEST_HEADER, b"").decode("latin-1")
+        with name_request(request_id, number):
+            await self._answer(scope, receive, number, probe)
+
+    async def _answer(self, scope: Scope, receive: Receive, number: str, probe: "_Probe") -> None:
         try:
             raw = await self._bodies.read(scope["headers"], receive)
             # Only now: a client that never sends the rest of its body must not keep others out.
@@ -253,7 +260,8 @@ class ReplicaApp:
         adapters = self._list_adapters(number)
         if model not in adapters:
             known = (self._config.served_name, *adapters)
-            raise RefusedError(HTTPStatus.NOT_FOUND, describe_unknown_model(model, known))
+            message = describe_unknown_model(model, known)
+            raise RefusedError(HTTPStatus.NOT_FOUND, message, code=MODEL_NOT_FOUND)
         state = self.adapters.get_state(adapters[model])
         if state == LOADED:
             return adapters[model]

@@ -18,6 +18,7 @@ import aiohttp
 from llmdeployment_serving.config import ExternalConfig, ServingConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.errors import (
+    MODEL_NOT_FOUND,
     AdapterError,
     AnswerCutError,
     ConfigError,
@@ -163,6 +164,7 @@ class ExternalEngine:
                 send,
                 HTTPStatus.NOT_FOUND,
                 f"the model {body['model']!r} does not exist. Use {self._served_name!r}.",
+                code=MODEL_NOT_FOUND,
             )
             return
         chat = scope["path"].endswith("/chat/completions")

@@ -85,6 +85,10 @@ class RefusedError(Exception):
         self.code = code
 
 
+MODEL_NOT_FOUND = "model_not_found"
+"""OpenAI's code of a model that does not exist."""
+
+
 def join_lines(text: str) -> str:
     """Return `text` in one line: every run of white space becomes one space."""
     return " ".join(text.split())

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.engine import Message, Send
-from llmdeployment_serving.errors import build_openai_error
+from llmdeployment_serving.errors import MODEL_NOT_FOUND, build_openai_error
 
 CONTENT_LENGTH = b"content-length"
 
@@ -62,7 +62,9 @@ def make_card_send(
             if card["id"] == wanted:
                 return HTTPStatus.OK, card
         message = describe_unknown_model(wanted, names.values())
-        return HTTPStatus.NOT_FOUND, build_openai_error(HTTPStatus.NOT_FOUND, message)
+        return HTTPStatus.NOT_FOUND, build_openai_error(
+            HTTPStatus.NOT_FOUND, message, MODEL_NOT_FOUND
+        )
 
     return _make_whole_send(send, find_card)
 

@@ -176,8 +176,10 @@ def test_without_rights_versions_go_on(kubectl_llm: KubectlLlm) -> None:
         (1, {"Ready": "True"}, 0),
         (0, {"Ready": "True"}, 3),
         (1, {"Ready": "False", "Progressing": "True"}, 3),
-        (1, {"Ready": "False", "Progressing": "False", "Degraded": "True"}, 4),
-        (1, {"Accepted": "False", "Ready": "False"}, 4),
+        (1, {"Ready": "False", "Progressing": "False", "Stalled": "True"}, 4),
+        (1, {"Accepted": "False", "Ready": "False", "Stalled": "True"}, 4),
+        # The operator tries again by itself.
+        (1, {"Accepted": "False", "Ready": "False", "Stalled": "False"}, 3),
     ],
 )
 def test_a_wait_ends_with_a_code(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from tests.component.operator.test_passes import Writes, conditions, simulated
+from tests.component.operator.test_passes import Writes, conditions, shares, simulated
 from tests.support.cluster_client import ClusterClient, Object
 from tests.support.passes import make_pass
 
@@ -162,7 +162,7 @@ async def test_a_canary_waits_for_its_questions_its_answers_and_then_has_request
     await passes(operator, cluster)
     job = job_of(cluster, 2)
     assert conditions(cluster)["Progressing"]["reason"] == "Evaluating"
-    assert llm(cluster)["status"]["traffic"] == "rev1 100%"
+    assert shares(cluster) == {1: 100}
     writes = Writes(monkeypatch)
     await passes(operator, cluster)
     assert writes.made == []
@@ -172,7 +172,7 @@ async def test_a_canary_waits_for_its_questions_its_answers_and_then_has_request
     finish(cluster, job, "Complete", "CompletionsReached")
     await passes(operator, cluster)
     status = llm(cluster)["status"]
-    assert status["traffic"] == "rev1 90% rev2 10%"
+    assert shares(cluster) == {1: 90, 2: 10}
     row = next(r["evaluation"] for r in status["revisions"] if r["number"] == 2)
     assert (row["score"], row["passed"], row["total"], row["attempt"]) == (100, 1, 1, 1)
     writes.made.clear()
@@ -194,7 +194,7 @@ async def test_a_job_that_fails_or_never_ends_gives_the_canary_up_and_may_be_tri
     assert (given_up["status"], given_up["reason"]) == ("True", "RolledBack")
     assert "has no result. Key golden.jsonl, line 2: is no JSON" in given_up["message"]
     assert "llmdeployment.dev/retry: 2/1" in given_up["message"]
-    assert llm(cluster)["status"]["traffic"] == "rev1 100%"
+    assert shares(cluster) == {1: 100}
 
     retry = {"metadata": {"annotations": {"llmdeployment.dev/retry": "2/1"}}}
     cluster.patch("LLMDeployment", "chat", retry)

@@ -4,7 +4,15 @@ REFUSED = {
     # resources
     "not a quantity": (
         "spec: {resources: {limits: {memory: 16 gigabytes}}}",
-        "spec.resources.limits.memory in body should match",
+        "An amount is a number with a unit of Kubernetes",
+    ),
+    "gigabytes as disks have them": (
+        "spec: {resources: {limits: {memory: 64GB}}}",
+        "such as 500m or 4 of cpu, 64Gi or 64G of memory. Write G for GB",
+    ),
+    "a request that is no amount beside a limit": (
+        "spec: {resources: {requests: {memory: 64GB}, limits: {memory: 64Gi}}}",
+        "spec.resources.requests: Invalid value",
     ),
     "negative GPUs": (
         "spec: {resources: {limits: {nvidia.com/gpu: -1}}}",

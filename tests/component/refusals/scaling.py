@@ -2,6 +2,7 @@
 
 TTFT = "targets: {ttft: {milliseconds: 500}}"
 NIGHT = "{schedule: 0 22 * * *, duration: 8h, minReplicas: 1}"
+SCHEDULED = f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{{%s, duration: 1h, minReplicas: 1}}]}}}}"
 WORK = "schedules: [{schedule: 0 8 * * 1-5, duration: 10h, %s}]"
 
 REFUSED = {
@@ -58,8 +59,16 @@ REFUSED = {
         f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, {WORK % 'minReplicas: 3'}}}}}",
         "spec.scaling.schedules must not ask for more minReplicas than spec.scaling.maxReplicas",
     ),
+    "a schedule at 25 o'clock": (
+        SCHEDULED % "schedule: 0 25 * * *",
+        "A schedule of spec.scaling.schedules must have five cron fields",
+    ),
+    "a time zone by its offset": (
+        SCHEDULED % "schedule: 0 8 * * *, timeZone: CET+1",
+        "A timeZone of spec.scaling.schedules must be a name such as Europe/Berlin.",
+    ),
     "a schedule of four fields": (
-        f"spec: {{scaling: {{maxReplicas: 2, {TTFT}, schedules: [{{schedule: 0 8 * *, duration: 1h, minReplicas: 1}}]}}}}",
+        SCHEDULED % "schedule: 0 8 * *",
         "A schedule of spec.scaling.schedules must have five cron fields",
     ),
     "a time zone with a space": (

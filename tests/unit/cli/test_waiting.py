@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def finding(reason: Reason, *, serving: bool = False) -> list[Condition]:
     return build_accepted(serving, Finding(reason, "Something."), "Revision 3 serves.", NOW)
 
 
+def lasting(reason: Reason) -> list[Condition]:
+    """The conditions of what has needed somebody's help for a while."""
+    return build_accepted(
+        serving=False,
+        finding=Finding(reason, "Something."),
+        message="",
+        now=NOW,
+        troubled_since=NOW - timedelta(minutes=5),
+    )
+
+
 @pytest.mark.parametrize(
     ("found", "ready", "available"),
     [
@@ -67,7 +79,9 @@ def finding(reason: Reason, *, serving: bool = False) -> list[Condition]:
         (state(finding(Reason.CANARY_PAUSED)), None, Outcome.MET),
         # A node may be added.
         (state(finding(Reason.WAITING_FOR_GPU), "False"), None, None),
-        (state(finding(Reason.IMAGE_PULL_FAILED), "False"), Outcome.STUCK, Outcome.STUCK),
+        # It may heal: a registry comes back.
+        (state(finding(Reason.IMAGE_PULL_FAILED), "False"), None, None),
+        (state(lasting(Reason.IMAGE_PULL_FAILED), "False"), Outcome.STUCK, Outcome.STUCK),
         (state(finding(Reason.ROLLED_BACK)), Outcome.STUCK, Outcome.MET),
         (state(finding(Reason.SCALED_TO_ZERO), "False"), Outcome.STUCK, Outcome.STUCK),
         (state(build_refused(Finding(Reason.INVALID_SPEC, "")), "Unknown"), *[Outcome.STUCK] * 2),

@@ -68,7 +68,7 @@ def list_patches(page: Path) -> Iterator[Object]:
 
 def has_field(path: str) -> bool:
     node = {"properties": SPEC}
-    for name in re.sub(r"\[\]", "", path).split("."):
+    for name in re.sub(r"\[\]?", "", path).split("."):
         node = node.get("items", node)
         if name not in node.get("properties", {}):
             return bool(node.get("x-kubernetes-preserve-unknown-fields"))
@@ -119,6 +119,22 @@ def test_the_tutorial_changes_its_sample_three_times() -> None:
     assert len(patches) == 3
     assert [a.prompt != b.prompt for a, b in pairwise(specs)] == [True, False, False]
     assert [a.engine != b.engine for a, b in pairwise(specs)] == [False, True, True]
+
+
+def test_tables_of_llmdeployments_have_the_columns_of_the_crd() -> None:
+    columns = build_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
+    shown = ["NAME", *(each["name"].upper() for each in columns if not each["priority"])]
+    pages = [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
+    heads = [
+        (page.name, head.split())
+        for page in pages
+        for head in re.findall(
+            r"^ *(NAME +READY .*)$", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]
+
+    assert {name for name, _ in heads} >= {"rollouts.md", "cli.md"}
+    assert [head for head in heads if head[1] != shown] == []
 
 
 def test_there_are_examples() -> None:

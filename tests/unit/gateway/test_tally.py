@@ -6,12 +6,17 @@ from llmdeployment_gateway.tally import EndedRequest, Tally, parse_line
 @pytest.mark.parametrize(
     ("line", "ended"),
     [
-        (b"200 1500 -- main 1", EndedRequest(200, 1.5, "", "main", "1")),
-        (b"404 0 PR - -", EndedRequest(404, 0.0, "", "", "")),
-        (b"-1 20 CR main 2", EndedRequest(-1, 0.02, "client", "main", "2")),
-        (b"200 900 SD main 2", EndedRequest(200, 0.9, "replica", "main", "2")),
-        (b"200 900 sD main 2", EndedRequest(200, 0.9, "replica", "main", "2")),
-        (b"503 -1 SC main 2", EndedRequest(503, 0.0, "replica", "main", "2")),
+        (b"200 1500 -- main 1 id-1", EndedRequest(200, 1.5, "", "main", "1", "id-1")),
+        (b"404 0 PR - - id-1", EndedRequest(404, 0.0, "", "", "", "id-1")),
+        (b"-1 20 CR main 2 id-1", EndedRequest(-1, 0.02, "client", "main", "2", "id-1")),
+        (b"200 900 SD main 2 id-1", EndedRequest(200, 0.9, "replica", "main", "2", "id-1")),
+        (b"200 900 sD main 2 id-1", EndedRequest(200, 0.9, "replica", "main", "2", "id-1")),
+        (b"503 -1 SC main 2 id-1", EndedRequest(503, 0.0, "replica", "main", "2", "id-1")),
+        (
+            b'200 1 -- main 1 my "own" id',
+            EndedRequest(200, 0.001, "", "main", "1", 'my "own" id'),
+        ),
+        (b"400 1 PR - - -", EndedRequest(400, 0.001, "", "", "", "")),
         (b"Server slot0/x is DOWN", None),
         (b"Proxy front stopped (cumulated conns", None),
         (b"", None),
@@ -24,7 +29,12 @@ def test_a_log_line_is_one_request(line: bytes, ended: EndedRequest | None) -> N
 
 def test_stats_have_the_shape_the_operator_reads() -> None:
     tally = Tally()
-    for line in (b"200 1000 -- main 1", b"200 500 -- main 1", b"429 10 -- main 1", b"404 0 PR - -"):
+    for line in (
+        b"200 1000 -- main 1 id-1",
+        b"200 500 -- main 1 id-1",
+        b"429 10 -- main 1 id-1",
+        b"404 0 PR - - id-1",
+    ):
         assert tally.count_line(line)
 
     assert tally.stats([("main", "1"), ("main", "2")]) == [
@@ -45,14 +55,14 @@ def test_stats_have_the_shape_the_operator_reads() -> None:
 
 def test_a_revision_without_a_row_keeps_its_counts() -> None:
     tally = Tally()
-    tally.count_line(b"200 1000 -- main 1")
+    tally.count_line(b"200 1000 -- main 1 id-1")
 
     assert [row["revision"] for row in tally.stats([("main", "2")])] == [2, 1]
 
 
 def test_two_arms_of_one_revision_are_two_rows() -> None:
     tally = Tally()
-    for line in (b"200 1000 -- a 3", b"500 500 -- b 3", b"200 10 -- b 3"):
+    for line in (b"200 1000 -- a 3 id-1", b"500 500 -- b 3 id-1", b"200 10 -- b 3 id-1"):
         tally.count_line(line)
 
     found = tally.stats([("a", "4"), ("a", "3"), ("b", "3")])

@@ -1,3 +1,4 @@
+import json
 import logging
 import logging.config
 import logging.handlers
@@ -9,8 +10,10 @@ import pytest
 
 from llmdeployment_serving.serve_log import (
     LOG,
+    LOG_FORMAT,
     PACKAGE,
     list_log_targets,
+    name_request,
     restore_log_targets,
     write_own_log,
 )
@@ -67,3 +70,35 @@ def test_a_library_that_configures_logging_takes_no_target_away() -> None:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+def test_a_line_in_json_names_the_model_and_the_request(
+    own_logger: logging.Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "log"
+    for name, value in {
+        LOG: str(file),
+        LOG_FORMAT: "json",
+        "LLMD_NAMESPACE": "shop",
+        "LLMD_NAME": "chat",
+    }.items():
+        monkeypatch.setenv(name, value)
+    write_own_log()
+    with name_request('abc "1', "3"):
+        own_logger.warning("an engine stopped")
+    own_logger.warning("later")
+    (handler,) = own_logger.handlers
+    assert isinstance(handler, logging.StreamHandler)
+    handler.stream.close()
+    first, second = map(json.loads, file.read_text().splitlines())
+    assert first.pop("time")
+    assert first == {
+        "level": "WARNING",
+        "logger": PACKAGE,
+        "message": "an engine stopped",
+        "namespace": "shop",
+        "name": "chat",
+        "request_id": 'abc "1',
+        "revision": "3",
+    }
+    assert "request_id" not in second

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from llmdeployment_operator.api.fields import Model, Text, cel
+from llmdeployment_operator.api.fields import QUANTITY, Model, Text, cel
 
 TEMPLATE_FIELDS = frozenset(
     {"model", "engine", "prompt", "resources", "parallelism", "image", "pod_template"}
@@ -105,12 +105,30 @@ def build_overrides_schema(spec: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties}
 
 
+def _make_partial_map(node: dict[str, Any]) -> dict[str, Any]:
+    """Return what is other in a map: amounts have a pattern where eight rules would cost too much."""
+    values = dict(node["additionalProperties"])
+    if values.get("x-kubernetes-int-or-string"):
+        values["pattern"] = rf"^{QUANTITY}$"
+    rules = [
+        each
+        for each in node.get("x-kubernetes-validations", [])
+        if "isQuantity" not in each["rule"]
+    ]
+    return {
+        "additionalProperties": values,
+        **({"x-kubernetes-validations": rules} if rules else {}),
+    }
+
+
 def _make_partial(node: dict[str, Any]) -> dict[str, Any]:
-    left_out = {"default", "required", "description"}
+    left_out = {"default", "required"}
     if "properties" in node and "x-kubernetes-preserve-unknown-fields" not in node:
         # They count on what is required, or cost more than the API server allows eight times over.
         left_out.add("x-kubernetes-validations")
     found = {key: value for key, value in node.items() if key not in left_out}
+    if "additionalProperties" in node:
+        found |= _make_partial_map(node)
     if "properties" in node:
         found["properties"] = {
             key: _make_partial(child) for key, child in node["properties"].items()

@@ -134,9 +134,14 @@ def describe_error(error: Mapping[str, Any]) -> str:
 
     >>> describe_error({"loc": ("spec", "engine", "env", 0), "msg": "Value error, is too long"})
     'spec.engine.env[0]: is too long.'
+    >>> describe_error({"loc": ("spec", "model", "source"), "msg": "Value error, spec.model.source must start with hf://."})
+    'spec.model.source must start with hf://.'
     """
     # pydantic names the key of a map that is wrong itself by `[key]` behind it.
     parts = [part for part in error["loc"] if part != "[key]"]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
     text = str(error["msg"]).removeprefix("Value error, ").removesuffix(".")
+    if text.startswith("spec."):
+        # The sentence of a rule names its field itself.
+        return f"{text}."
     return f"{path.removeprefix('.') or 'object'}: {text}."

@@ -6,7 +6,7 @@
 from typing import Annotated, Any
 
 from llmdeployment_operator.api import external, scaling
-from llmdeployment_operator.api.fields import AMOUNT, QUANTITY, Extension, Text, cel
+from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
 _PRESERVE: Extension = {"x-kubernetes-preserve-unknown-fields": True}
@@ -267,7 +267,7 @@ _RESOURCE_NAMES = (
     "self.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.contains('/') "
     "|| k.startsWith('hugepages-'))"
 )
-_ARE_AMOUNTS = f"self.all(k, string(self[k]).matches(r'''^{QUANTITY}$'''))"
+_ARE_AMOUNTS = "self.all(k, isQuantity(string(self[k])))"
 AMOUNTS = cel((_RESOURCE_NAMES, RESOURCE_NAMES), (_ARE_AMOUNTS, AMOUNT))
 
 REQUESTS_WITHIN_LIMITS = "requests must not exceed limits. Raise the limit or lower the request."

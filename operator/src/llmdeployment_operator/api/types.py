@@ -140,7 +140,7 @@ def _check_names(amounts: dict[str, str]) -> dict[str, str]:
 
 Amounts = Annotated[
     dict[str, Quantity],
-    Field(max_length=16, json_schema_extra=rules.AMOUNTS),
+    Field(max_length=8, json_schema_extra=rules.AMOUNTS),
     AfterValidator(_check_names),
 ]
 

@@ -4,11 +4,16 @@ from datetime import datetime
 
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.base.conditions import build_accepted, build_paused
+from llmdeployment_operator.plan.base.conditions import (
+    STALLED_SECONDS,
+    build_accepted,
+    build_paused,
+)
 from llmdeployment_operator.plan.base.drift import is_satisfied
 from llmdeployment_operator.plan.base.durations import seconds_to_next_age
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.objects import Object, Ref
+from llmdeployment_operator.plan.base.pods import read_time
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import describe_change
 from llmdeployment_operator.plan.base.sentences import begin_sentence
@@ -134,7 +139,8 @@ def _build_status(
 ) -> Status:
     finding = finding.at(now) if finding is not None else None
     told = _describe_serving(deployment, decision, cluster)
-    conditions = build_accepted(serving, finding, told, now)
+    since = _find_trouble(cluster.status)
+    conditions = build_accepted(serving, finding, told, now, since)
     conditions = [*conditions, check_availability(deployment, cluster, finding)]
     conditions = front_door.add_note(conditions, deployment)
     if deployment.spec.paused:
@@ -153,6 +159,16 @@ def _build_status(
         decision.references,
     )
     return build_status(deployment, report, cluster, now)
+
+
+def _find_trouble(status: Status) -> datetime | None:
+    """Return when Degraded became True, if it is."""
+    found = (c for c in status.conditions if c.type == "Degraded" and c.status == "True")
+    return next((read_time(c.last_transition_time) for c in found), None)
+
+
+def _is_stalled(status: Status) -> bool:
+    return any(c.type == "Stalled" and c.status == "True" for c in status.conditions)
 
 
 def _describe_serving(
@@ -243,6 +259,9 @@ def _next_pass_after(
         return POLL_SECONDS
     later = min((a.step.look_at for a in decision.arms.steps if a.step.look_at), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
+    if (since := _find_trouble(status)) is not None and not _is_stalled(status):
+        left = STALLED_SECONDS - (now - since).total_seconds()
+        due = _first(due, max(POLL_SECONDS, left) if left > 0 else None)
     return _first(due, front_door.recheck_after(deployment, cluster))
 
 

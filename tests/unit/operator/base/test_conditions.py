@@ -6,6 +6,7 @@ import pytest
 from tests.support.world import NOW
 
 from llmdeployment_operator.plan.base.conditions import (
+    STALLED_SECONDS,
     Condition,
     build_accepted,
     build_paused,
@@ -28,12 +29,12 @@ def row(*values: bool | None) -> dict[str, bool | None]:
 
 ACCEPTED = {
     "starting": (False, Reason.LOADING_MODEL, None, row(True, True, False, False, False)),
-    "needs help": (False, Reason.IMAGE_PULL_FAILED, None, row(True, False, False, True, True)),
+    "needs help": (False, Reason.IMAGE_PULL_FAILED, None, row(True, True, False, True, False)),
     "rolled back": (False, Reason.ROLLED_BACK, None, row(True, False, False, True, True)),
     "a node may come": (False, Reason.UNSCHEDULABLE, NOW, row(True, True, False, False, False)),
-    "no node came": (False, Reason.UNSCHEDULABLE, LONG_AGO, row(True, False, False, True, True)),
+    "no node came": (False, Reason.UNSCHEDULABLE, LONG_AGO, row(True, True, False, True, False)),
     "GPUs may come": (False, Reason.WAITING_FOR_GPU, NOW, row(True, True, False, False, False)),
-    "no GPU came": (False, Reason.WAITING_FOR_GPU, LONG_AGO, row(True, False, False, True, True)),
+    "no GPU came": (False, Reason.WAITING_FOR_GPU, LONG_AGO, row(True, True, False, True, False)),
     "no replica is asked for": (
         True,
         Reason.SCALED_TO_ZERO,
@@ -67,6 +68,16 @@ def test_an_accepted_spec(
     assert all(each.message.endswith(".") for each in found)
     told = [each.type for each in found if each.message == "Something happens."]
     assert len(told) == (finding is not None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stalled"), [(STALLED_SECONDS - 1, False), (STALLED_SECONDS, True)]
+)
+def test_what_needs_help_is_stalled_after_a_minute(*, seconds: int, stalled: bool) -> None:
+    finding = Finding(Reason.SECRET_MISSING, "Create it.")
+    found = build_accepted(False, finding, "", NOW, NOW - timedelta(seconds=seconds))
+
+    assert statuses(found) == row(True, not stalled, False, True, stalled)
 
 
 def test_of_what_nobody_observes_nothing_is_claimed() -> None:

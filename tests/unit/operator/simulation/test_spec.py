@@ -53,7 +53,7 @@ def test_what_is_promised() -> None:
         (
             [llm({"minReplicas": 5, "maxReplicas": 3, "targets": {"itl": {"milliseconds": 50}}})],
             (
-                "llm.yaml: spec.scaling: object: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas. "
+                "llm.yaml: spec.scaling: spec.scaling.minReplicas must not be above spec.scaling.maxReplicas. "
                 "Lower the one or raise the other."
             ),
         ),
@@ -70,10 +70,10 @@ def test_what_is_promised() -> None:
             "llm.yaml: spec.scaling: targets.ttft.percentile: Input should be 50, 75, 90, 95 or 99.",
         ),
         (
-            [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 25 * * *"}]})],
+            [llm({**SCALING, "schedules": [{**NIGHT, "schedule": "0 20-8 * * *"}]})],
             (
-                "llm.yaml: spec.scaling: schedules[0]: spec.scaling.schedules: "
-                'schedule "0 25 * * *" is not a cron expression of five fields: Bad hour.'
+                "llm.yaml: spec.scaling: spec.scaling.schedules: "
+                'schedule "0 20-8 * * *" is not a cron expression of five fields: Bad hour.'
             ),
         ),
         (

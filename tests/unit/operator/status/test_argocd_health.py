@@ -5,6 +5,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,11 @@ def build_silent(finding: Finding, *, newest: bool = False) -> list[Condition]:
     return [*build_accepted(newest, finding, SERVES, NOW), available]
 
 
+JUST_NOW = Finding(Reason.IMAGE_PULL_FAILED, "A registry stumbles.", NOW - timedelta(seconds=5))
+
+
 def find(reason: Reason) -> Finding:
-    return Finding(reason, f"{reason.value} and what to do.")
+    return Finding(reason, f"{reason.value} and what to do.", NOW - timedelta(hours=1))
 
 
 CASES = {
@@ -81,6 +85,10 @@ CASES = {
     ),
     "tried_again": Case(
         build_refused(find(Reason.API_ERROR)), "Progressing", "APIError and what to do."
+    ),
+    "stumbling": Case(build_silent(JUST_NOW), "Progressing", "A registry stumbles."),
+    "stumbling_beside_what_serves": Case(
+        build_serving(JUST_NOW, newest=False), "Healthy", "A registry stumbles."
     ),
     "paused": Case(build_paused(build_serving()), "Suspended", PAUSED),
     "canary_paused": Case(

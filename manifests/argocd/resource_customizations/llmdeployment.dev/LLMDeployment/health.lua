@@ -25,7 +25,9 @@ local function message_of(kind)
   return found[kind] ~= nil and found[kind].message or ""
 end
 
-if is("Stalled", "True") or is("Degraded", "True") then
+-- What keeps a new spec from starting may be over in a minute: a registry stumbles, a Secret comes a moment later. Then it is Stalled.
+local patient = is("Ready", "False") and is("Stalled", "False")
+if is("Stalled", "True") or (is("Degraded", "True") and not patient) then
   health.status = "Degraded"
   health.message = message_of("Degraded")
   return health

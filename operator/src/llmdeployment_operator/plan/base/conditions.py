@@ -2,7 +2,7 @@
 
 `Accepted`: the operator can act on the spec. `Progressing`: the operator is at work, or waits for something. `Ready`: the newest spec
 is fully rolled out. `Degraded`: something is wrong that does not heal by waiting. `Stalled`: the newest spec does not get further until
-somebody acts (kstatus, which Flux and `helm --wait` use, calls it Failed). `Available`: requests are answered, by whichever revision.
+somebody acts (kstatus, which Flux and Helm 4 use, calls it Failed). `Available`: requests are answered, by whichever revision.
 
 Progressing, Ready, Degraded and Stalled are derived from the same finding, so they cannot contradict each other:
 
@@ -11,7 +11,8 @@ Progressing, Ready, Degraded and Stalled are derived from the same finding, so t
 | the operator cannot act on the spec | False | False | False | Unknown | True |
 | the API server refuses a write of it | False | False | False | Unknown | False |
 | the current generation is starting | True | True | False | False | False |
-| it cannot start without somebody's help | True | False | False | True | True |
+| it cannot start without somebody's help, for less than a minute | True | True | False | True | False |
+| for longer | True | False | False | True | True |
 | the current generation was rolled back | True | False | False | True | True |
 | no replica is asked for | True | False | True | False | False |
 | there is no request, so autoscaling keeps no replica | True | False | True | False | False |
@@ -53,8 +54,12 @@ _UNOBSERVED = (
 )
 
 
+STALLED_SECONDS = 60
+"""How long something that needs somebody's help must last before it is Stalled: a registry may stumble, and a Secret may be applied a
+moment after what refers to it."""
 _ACT = "Nothing goes on until somebody acts on what the condition Ready says."
-_POINTER = "The condition Ready says what it is about."
+_WAITS = "The condition Ready says what it waits for."
+_WRONG = "The condition Ready says what is wrong."
 _RETRIED = "The operator tries again by itself."
 _RESTS = "The operator has nothing to do."
 _FINE = "Nothing is wrong."
@@ -98,6 +103,7 @@ def build_accepted(
     finding: Finding | None,
     message: str,
     now: datetime,
+    troubled_since: datetime | None = None,
 ) -> list[Condition]:
     """Return the conditions of an accepted spec.
 
@@ -106,24 +112,31 @@ def build_accepted(
         finding: what is not as the spec says, if anything.
         message: what serves, for the Ready condition.
         now: the current time, UTC; some findings heal by waiting only for so long.
+        troubled_since: when Degraded became True, if it is.
     """
     stage = finding or Finding(Reason.SERVING, message)
     resting = stage.reason is Reason.SCALED_TO_ZERO
     waits = finding is not None and heals_by_waiting(finding, now)
     fine = finding is None or waits or resting
-    stalled = not serving and not fine
+    stuck = not serving and not fine
+    stalled = stuck and (stage.reason is Reason.ROLLED_BACK or _has_lasted(troubled_since, now))
     ready = Finding(Reason.SERVING, message) if serving and not resting else stage
-    told = stage.message if serving else _POINTER
+    waited, wrong = (stage.message, stage.message) if serving else (_WAITS, _WRONG)
+    moves = waits or (stuck and not stalled)
     rests = _ACT if stalled else _RESTS
-    trouble = Finding(Reason.AS_EXPECTED, _FINE) if fine else Finding(stage.reason, told)
+    trouble = Finding(Reason.AS_EXPECTED, _FINE) if fine else Finding(stage.reason, wrong)
     needs = Finding(stage.reason, _ACT) if stalled else Finding(Reason.AS_EXPECTED, _FINE)
     return [
         Condition("Accepted", True, Reason.ACCEPTED, "The operator can act on the spec."),
-        Condition("Progressing", waits, stage.reason, told if waits else rests),
+        Condition("Progressing", moves, stage.reason, waited if moves else rests),
         Condition("Ready", serving, ready.reason, ready.message),
         Condition("Degraded", not fine, trouble.reason, trouble.message),
         Condition("Stalled", stalled, needs.reason, needs.message),
     ]
+
+
+def _has_lasted(since: datetime | None, now: datetime) -> bool:
+    return since is not None and (now - since).total_seconds() >= STALLED_SECONDS
 
 
 def build_paused(conditions: list[Condition]) -> list[Condition]:

@@ -25,6 +25,7 @@ class Settings:
 
     Attributes:
         environment_claim: a claim with the packages that the cpu image lacks, in each namespace; empty: it lacks none.
+        log_format: json or text, of the operator and of the pods that it makes.
         head_storage: auto, pvc or emptyDir.
         runtime_egress: Restricted or Open.
         namespaces: those that are watched; empty: all.
@@ -41,6 +42,7 @@ class Settings:
     head_storage_size: str = "1Gi"
     operator_service_account: str = ""
     environment_claim: str = ""
+    log_format: str = "text"
     runtime_egress: str = "Restricted"
     extra_egress: tuple[dict[str, Any], ...] = ()
     namespaces: tuple[str, ...] = field(default=())

@@ -36,7 +36,7 @@ _DIR = "/golden"
 _DNS = 53
 _OF_RAY = ("env", "volumeMounts")
 _SHARED = ("volumes", "imagePullSecrets", "nodeSelector", "tolerations")
-"""Of the overlay on the runtime's pods, what the evaluation's pod has too: it runs the same image in the same places."""
+"""Of the overlay on the runtime's pods, what the evaluation's pod has too: it runs in the same places."""
 
 
 def plan_evaluations(

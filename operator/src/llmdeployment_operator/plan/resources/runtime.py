@@ -295,6 +295,9 @@ def _build_ray_container(
             {"name": "RAY_AUTH_MODE", "value": "token"},
             {"name": "RAY_AUTH_TOKEN", "valueFrom": token},
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+            {"name": "LLMD_LOG_FORMAT", "value": settings.log_format},
+            {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
+            {"name": "LLMD_NAME", "value": deployment.metadata.name},
         ],
     }
 

@@ -214,6 +214,7 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
         "env": [
             {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
             {"name": "LLMD_NAME", "value": deployment.metadata.name},
+            {"name": "LLMD_LOG_FORMAT", "value": settings.log_format},
             {"name": "LLMD_AUTH", "value": auth},
             {"name": "LLMD_ASSIGNMENT_KEYS", "value": ",".join(_list_assignment_keys(gateway))},
             {"name": "LLMD_FORCING", "value": "true" if gateway.allow_forcing else "false"},
