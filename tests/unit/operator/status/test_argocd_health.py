@@ -5,7 +5,7 @@
 
 import os
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ FOLDER = (
     Path(__file__).parents[4]
     / "manifests/argocd/resource_customizations/llmdeployment.dev/LLMDeployment"
 )
+JUST_NOW = Finding(Reason.IMAGE_PULL_FAILED, "A registry stumbles.")
 UNSEEN = "The operator has not seen this generation yet."
 SERVES = "Revision 4 serves all requests."
 PAUSED = "spec.paused is true. The operator changes nothing until it is false."
@@ -44,24 +45,26 @@ class Case:
     """Its generation is 4."""
 
 
+def find_beginning(finding: Finding | None) -> datetime:
+    """Return since when something is wrong: it becomes Stalled after a minute."""
+    return NOW - timedelta(seconds=5 if finding is JUST_NOW else 3600)
+
+
 def build_serving(finding: Finding | None = None, *, newest: bool = True) -> list[Condition]:
     """Return the conditions while requests are answered."""
     available = Condition("Available", True, Reason.SERVING, "Requests are answered.")
-    return [*build_accepted(newest, finding, SERVES, NOW), available]
+    return [*build_accepted(newest, finding, SERVES, NOW, find_beginning(finding)), available]
 
 
 def build_silent(finding: Finding, *, newest: bool = False) -> list[Condition]:
     """Return the conditions while no request is answered."""
     text = "Requests are not answered now. The condition Ready says why."
     available = Condition("Available", False, finding.reason, text)
-    return [*build_accepted(newest, finding, SERVES, NOW), available]
-
-
-JUST_NOW = Finding(Reason.IMAGE_PULL_FAILED, "A registry stumbles.", NOW - timedelta(seconds=5))
+    return [*build_accepted(newest, finding, SERVES, NOW, find_beginning(finding)), available]
 
 
 def find(reason: Reason) -> Finding:
-    return Finding(reason, f"{reason.value} and what to do.", NOW - timedelta(hours=1))
+    return Finding(reason, f"{reason.value} and what to do.")
 
 
 CASES = {
