@@ -6,23 +6,19 @@ into CHANGELOG.md.
 """
 
 import argparse
-import hashlib
 import json
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 
 from dev import images, plugin
-from dev.cluster import tools
 from dev.cluster.choose import is_docker_running
 from dev.cluster.stages import StageError, stage
+from dev.release_chart import CHART, IMAGES, package_chart, run, write_checksums
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CHART = Path("charts/llmdeployment-operator")
 PROJECTS = (".", "operator", "gateway", "serving", "cli")
 SBOMS = {
     "operator": ("operator", "operator"),
@@ -33,14 +29,6 @@ SBOMS = {
     "cli": ("cli", "cli"),
 }
 """Shipped artifacts, with their project and requirements file."""
-IMAGES = "llmdeployment"
-"""The part before an image's name in the chart's values."""
-NAMESPACE = "llmdeployment-system"
-"""Namespace of the operator in install.yaml."""
-KUBERNETES = "1.34.0"
-"""Version that helm renders for; without a cluster it would assume an old Kubernetes."""
-SECONDS = 300
-"""Seconds that a program that writes one file may take."""
 
 
 def main() -> int:
@@ -94,7 +82,7 @@ def release(root: Path, version: str, image_prefix: str, downloads: str, *, dry_
     dist.mkdir()
     (dist / "release-notes.md").write_text(notes)
     with stage("chart and install.yaml"):
-        package_chart(root, dist, version, image_prefix)
+        package_chart(root, dist, version, image_prefix, {})
     plugin.build_plugin(root, dist)
     plugin.write_archive(root, dist)
     plugin.write_manifest(dist, version, downloads)
@@ -214,23 +202,6 @@ def write_changelog(root: Path, version: str) -> None:
             run_towncrier(root, version, "--yes")
 
 
-def package_chart(root: Path, dist: Path, version: str, image_prefix: str) -> None:
-    """Write the chart's archive and install.yaml."""
-    helm = tools.find("helm")
-    with tempfile.TemporaryDirectory() as scratch:
-        chart = Path(scratch) / CHART.name
-        shutil.copytree(root / CHART, chart)
-        values = chart / "values.yaml"
-        text = values.read_text()
-        values.write_text(text.replace(f"repository: {IMAGES}/", f"repository: {image_prefix}/"))
-        run([helm, "package", str(chart), "--destination", str(dist)], root)
-        command = [helm, "template", CHART.name, str(chart), "--namespace", NAMESPACE]
-        rendered = run([*command, "--kube-version", KUBERNETES], root)
-    namespace = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n"
-    header = f"# The operator {version}: kubectl apply --server-side -f install.yaml\n"
-    (dist / "install.yaml").write_text(f"{header}{namespace}{rendered}")
-
-
 def write_sbom(root: Path, dist: Path, name: str, validation: str) -> None:
     """Write the list of an image's Python packages, as CycloneDX."""
     project, requirements = SBOMS[name]
@@ -252,32 +223,6 @@ def build_images(dist: Path) -> None:
         images.build_with_docker(image, archive)
         built[image.reference] = archive.name
     (dist / "images.json").write_text(json.dumps(built, indent=2) + "\n")
-
-
-def write_checksums(dist: Path) -> None:
-    """Write SHA256SUMS, in the format of `sha256sum --check`."""
-    lines = []
-    for path in sorted(dist.iterdir()):
-        with path.open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}\n")
-    (dist / "SHA256SUMS").write_text("".join(lines))
-
-
-def run(command: list[str], root: Path) -> str:
-    """Run a program in the checkout and return what it prints.
-
-    Raises:
-        StageError: the program failed.
-    """
-    try:
-        done = subprocess.run(
-            command, cwd=root, capture_output=True, text=True, check=False, timeout=SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise StageError(f"{command[0]}: {error}") from error
-    if done.returncode:
-        raise StageError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
-    return done.stdout
 
 
 if __name__ == "__main__":

@@ -1,20 +1,24 @@
-"""What the chart makes of three sets of values, and which values it refuses.
+"""What the chart makes of four sets of values, and which values it refuses.
 
 After a change that is meant: `LLMD_UPDATE_GOLDEN=1 pytest tests/chart`, and read the difference.
 """
 
-import json
 import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-import yaml
-from dev.cluster import tools
-from dev.cluster.stages import StageError
+from tests.chart.rendering import (
+    CASES,
+    CHART,
+    HERE,
+    NO_CRD,
+    RENDER,
+    Helm,
+    Object,
+    find_container,
+    render,
+    render_release,
+)
 
 from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.plan.base.leadership import Election
@@ -23,42 +27,6 @@ from llmdeployment_operator.settings import plan_settings, runtime_settings
 
 pytestmark = pytest.mark.chart
 
-HERE = Path(__file__).parent
-CHART = HERE.parents[1] / "charts/llmdeployment-operator"
-# helm built from source takes itself for Kubernetes 1.20 when it renders without a cluster.
-RENDER = ("template", "op", str(CHART), "-n", "llm-system", "--kube-version", "1.34.0")
-NO_CRD = ("--set", "crds.install=false")
-
-Object = dict[str, Any]
-Helm = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture(scope="session")
-def helm() -> Helm:
-    try:
-        program = tools.find("helm")
-    except StageError as error:
-        pytest.skip(reason=f"helm cannot be had here: {error.explain()}")
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program, *arguments], capture_output=True, text=True, timeout=60, check=False
-        )
-
-    return run
-
-
-def _rendered(helm: Helm, *arguments: str) -> list[Object]:
-    done = helm(*RENDER, *arguments)
-    assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-
-def _container(documents: list[Object]) -> Object:
-    pod = next(d for d in documents if d["kind"] == "Deployment")["spec"]["template"]["spec"]
-    container: Object = pod["containers"][0]
-    return container
-
 
 def test_helm_lint_finds_nothing(helm: Helm) -> None:
     done = helm("lint", "--strict", str(CHART))
@@ -66,7 +34,7 @@ def test_helm_lint_finds_nothing(helm: Helm) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["default", "own-namespace", "confined"])
+@pytest.mark.parametrize("name", CASES)
 def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None:
     golden = HERE / "golden" / f"{name}.yaml"
 
@@ -78,15 +46,17 @@ def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None
     assert done.stdout == golden.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["default", "own-namespace", "confined"])
+@pytest.mark.parametrize("name", CASES)
 def test_the_operator_understands_its_environment(helm: Helm, name: str) -> None:
-    documents = _rendered(helm, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
+    documents = render_release(helm, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
 
-    env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
+    env = {
+        each["name"]: each["value"] for each in find_container(documents)["env"] if "value" in each
+    }
 
     settings, runtime = plan_settings(env), runtime_settings(env)
-    wanted = {"default": (), "own-namespace": ("llm-system",), "confined": ("team-a", "team-b")}
-    assert settings.namespaces == wanted[name]
+    wanted = {"own-namespace": ("llm-system",), "confined": ("team-a", "team-b")}
+    assert settings.namespaces == wanted.get(name, ())
     assert settings.own_namespace is (name == "own-namespace")
     assert settings.serving_images == ServingImages(
         gpu="llmdeployment/serving:0.1.0-gpu",
@@ -100,7 +70,7 @@ def test_the_operator_understands_its_environment(helm: Helm, name: str) -> None
 
 
 def test_the_crd_is_upgraded_with_the_release_and_outlives_it(helm: Helm) -> None:
-    documents = _rendered(helm)
+    documents = render_release(helm)
 
     found = next(d for d in documents if d["kind"] == "CustomResourceDefinition")
     assert found["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
@@ -113,9 +83,9 @@ def _rules(documents: list[Object]) -> Iterator[Object]:
             yield from document["rules"]
 
 
-@pytest.mark.parametrize("name", ["default", "own-namespace", "confined"])
+@pytest.mark.parametrize("name", CASES)
 def test_no_role_holds_more_than_it_says(helm: Helm, name: str) -> None:
-    documents = _rendered(helm, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
+    documents = render_release(helm, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
 
     for rule in _rules(documents):
         assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
@@ -125,7 +95,7 @@ def test_no_role_holds_more_than_it_says(helm: Helm, name: str) -> None:
 
 
 def test_without_rights_in_the_cluster_there_is_no_cluster_role(helm: Helm) -> None:
-    documents = _rendered(helm, *NO_CRD, "-f", str(HERE / "values/confined.yaml"))
+    documents = render_release(helm, *NO_CRD, "-f", str(HERE / "values/confined.yaml"))
 
     assert {d["kind"] for d in documents} == {
         "Deployment",
@@ -139,7 +109,7 @@ def test_without_rights_in_the_cluster_there_is_no_cluster_role(helm: Helm) -> N
 
 
 def test_the_pod_is_restricted(helm: Helm) -> None:
-    documents = _rendered(helm, *NO_CRD)
+    documents = render_release(helm, *NO_CRD)
 
     deployment = next(d for d in documents if d["kind"] == "Deployment")
     pod = deployment["spec"]["template"]["spec"]
@@ -153,10 +123,10 @@ def test_the_pod_is_restricted(helm: Helm) -> None:
 
 
 def test_two_operators_elect_one_by_a_lease_they_have_the_rights_to(helm: Helm) -> None:
-    documents = _rendered(helm, *NO_CRD)
+    documents = render_release(helm, *NO_CRD)
 
     deployment = next(d for d in documents if d["kind"] == "Deployment")
-    env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
+    env = {entry["name"]: entry["value"] for entry in find_container(documents)["env"]}
     election = runtime_settings(env).election
     assert election == Election("llm-system", "op-llmdeployment-operator", 10, 7, 2)
     assert deployment["spec"]["replicas"] == 2
@@ -173,10 +143,10 @@ def test_two_operators_elect_one_by_a_lease_they_have_the_rights_to(helm: Helm) 
 
 
 def test_without_an_election_there_is_one_operator_at_a_time(helm: Helm) -> None:
-    documents = _rendered(helm, *NO_CRD, "--set", "leaderElection.enabled=false")
+    documents = render_release(helm, *NO_CRD, "--set", "leaderElection.enabled=false")
 
     deployment = next(d for d in documents if d["kind"] == "Deployment")
-    env = {entry["name"]: entry["value"] for entry in _container(documents)["env"]}
+    env = {entry["name"]: entry["value"] for entry in find_container(documents)["env"]}
     assert runtime_settings(env).election is None
     assert deployment["spec"]["replicas"] == 1
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
@@ -185,7 +155,93 @@ def test_without_an_election_there_is_one_operator_at_a_time(helm: Helm) -> None
     assert not [rule for rule in _rules(documents) if "leases" in rule["resources"]]
 
 
+def test_every_object_has_the_common_labels(helm: Helm) -> None:
+    values = str(HERE / "values/everything.yaml")
+    documents = render(helm, "-f", values)
+
+    labels = {"team": "platform", "example.com/cost-center": "42"}
+    assert len(documents) > 15
+    for document in documents:
+        assert labels.items() <= document["metadata"]["labels"].items(), document["metadata"]
+    deployment = next(d for d in documents if d["kind"] == "Deployment")
+    assert labels.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+    assert not labels.keys() & deployment["spec"]["selector"]["matchLabels"].keys()
+
+
+def test_proxies_are_not_used_for_the_cluster(helm: Helm) -> None:
+    documents = render_release(helm, "-f", str(HERE / "values/everything.yaml"))
+
+    container = find_container(documents)
+    env = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert env["HTTPS_PROXY"] == env["HTTP_PROXY"] == "http://proxy.example.com:3128"
+    # The kubelet fills in $(...).
+    own = "$(KUBERNETES_SERVICE_HOST),kubernetes.default,.svc,.cluster.local,localhost,127.0.0.1"
+    assert env["NO_PROXY"] == f"{own},.example.com"
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert mounts == {"/tmp": "tmp", "/etc/llmd/ca": "ca-bundle", "/more": "more"}  # noqa: S108  # because it is the mount's path
+    assert env["SSL_CERT_FILE"] == "/etc/llmd/ca/ca.crt"
+
+
+@pytest.mark.parametrize(
+    ("values", "namespace"),
+    [
+        ((), "default"),
+        (("--set", "watch.namespaces={a,b}"), "a"),
+        (("--set", "watch.namespaces={a,b},test.namespace=b"), "b"),
+    ],
+    ids=["all", "some", "named"],
+)
+def test_helm_test_may_do_one_thing_in_one_namespace(
+    helm: Helm, values: tuple[str, ...], namespace: str
+) -> None:
+    documents = render(helm, *NO_CRD, *values)
+
+    hooks = [d for d in documents if "helm.sh/hook" in d["metadata"].get("annotations", {})]
+    by_kind = {hook["kind"]: hook for hook in hooks}
+    assert by_kind.keys() == {"Role", "RoleBinding", "ServiceAccount", "NetworkPolicy", "Pod"}
+    shut = by_kind["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"]
+    assert shut.items() <= by_kind["Pod"]["metadata"]["labels"].items()
+    for kind in ("Role", "RoleBinding"):
+        assert by_kind[kind]["metadata"]["namespace"] == namespace
+    pod = by_kind["Pod"]
+    name = {entry["name"]: entry["value"] for entry in pod["spec"]["containers"][0]["env"]}
+    one, any_name = by_kind["Role"]["rules"]
+    assert one["resourceNames"] == [name["LLMD_TEST_NAME"]]
+    assert (one["verbs"], any_name["verbs"]) == (["get", "delete"], ["create"])
+    assert name["LLMD_TEST_NAMESPACE"] == namespace
+    assert pod["spec"]["activeDeadlineSeconds"] == 300
+    operator = find_container(documents)
+    assert pod["spec"]["containers"][0]["image"] == operator["image"]
+    assert pod["spec"]["containers"][0]["securityContext"] == operator["securityContext"]
+    selector = next(d for d in documents if d["kind"] == "Deployment")["spec"]["selector"]
+    assert not selector["matchLabels"].items() <= pod["metadata"]["labels"].items()
+
+
 REFUSED = {
+    "a label of the chart's own": (
+        "commonLabels.app\\.kubernetes\\.io/name=x",
+        "which the chart sets itself",
+    ),
+    "a label with a space": ("commonLabels.team=a b", "commonLabels"),
+    "a variable of the chart's own": ("extraEnv[0].name=LLMD_WORKERS", "extraEnv"),
+    "a variable without a name": ("extraEnv[0].value=x", "name"),
+    "a variable with a dash": ("extraEnv[0].name=A-B", "extraEnv"),
+    "the chart's own volume": (
+        "extraVolumes[0].name=tmp,extraVolumes[0].emptyDir=null",
+        "extraVolumes",
+    ),
+    "a volume of nothing": ("extraVolumes[0].name=more", "extraVolumes"),
+    "a mount without a path": ("extraVolumeMounts[0].name=more", "mountPath"),
+    "a mount in place of the chart's own": (
+        "extraVolumeMounts[0].name=more,extraVolumeMounts[0].mountPath=/tmp",
+        "mountPath",
+    ),
+    "a proxy without a scheme": ("proxy.https=proxy.example.com:3128", "https"),
+    "a proxy with a path": ("proxy.https=http://proxy.example.com/path", "https"),
+    "hosts in one text": ("proxy.noProxy={a\\,b}", "noProxy"),
+    "a bundle that is no name": ("caBundle=/etc/ssl", "caBundle"),
+    "a history without an end": ("revisionHistoryLimit=1000", "revisionHistoryLimit"),
+    "a test that cannot be ready": ("test.seconds=1", "seconds"),
     "an unknown value": ("watch.namespace=a", "namespace"),
     "an unknown top-level value": ("replica=2", "replica"),
     "no replica": ("replicas=0", "replicas"),
@@ -224,51 +280,3 @@ def test_bad_values_are_refused(helm: Helm, values: str, message: str) -> None:
 
     assert done.returncode != 0
     assert message in done.stderr
-
-
-def _leaves(schema: Object, values: Object, path: str = "") -> Iterator[tuple[str, bool]]:
-    known = schema.get("properties", {})
-    for key, value in values.items():
-        below = known.get(key, {})
-        if "$ref" in below:
-            below = DEFINITIONS[below["$ref"].rpartition("/")[2]]
-        if key != "resources" and "properties" in below:
-            yield from _leaves(below, value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", key in known
-
-
-SCHEMA: Object = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-DEFINITIONS: Object = SCHEMA["definitions"]
-VALUES: Object = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize(("value", "known"), list(_leaves(SCHEMA, VALUES)))
-def test_a_value_is_in_the_schema_and_in_the_readme(value: str, known: bool) -> None:  # noqa: FBT001  # because it is a column of the table
-    assert known
-    assert f"| `{value}` |" in (CHART / "README.md").read_text(encoding="utf-8")
-
-
-def test_every_value_has_a_comment() -> None:
-    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
-    comments = sum(1 for line in lines if line.strip().startswith("# -- "))
-
-    assert comments == sum(1 for _ in _leaves(SCHEMA, VALUES))
-
-
-def test_the_notes_name_the_next_command(helm: Helm, tmp_path: Path) -> None:
-    # `helm template` leaves the notes out and `helm install` needs a cluster: put them in an object.
-    chart = tmp_path / "chart"
-    shutil.copytree(CHART, chart)
-    shutil.copy(chart / "templates/NOTES.txt", chart / "notes")
-    (chart / "templates/notes.yaml").write_text(
-        'kind: Notes\ntext: {{ tpl (.Files.Get "notes") . | toJson }}\n', encoding="utf-8"
-    )
-
-    done = helm("template", "op", str(chart), *RENDER[3:], "-s", "templates/notes.yaml")
-
-    assert done.returncode == 0, done.stderr
-    text = yaml.safe_load(done.stdout)["text"]
-    assert "kubectl apply -n default -f - <<EOF" in text
-    assert "kubectl get llm -n default -w" in text
-    assert "serves no LLMDeployment in its own, llm-system." in text

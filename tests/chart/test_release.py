@@ -67,13 +67,15 @@ def test_everything_is_there_and_the_tree_is_as_it_was(copy: Path) -> None:
         PROGRAM,
         "SHA256SUMS",
         "install.yaml",
+        "kustomization.yaml",
         f"llmdeployment_cli-{VERSION}-py3-none-any.whl",
         "release-notes.md",
         "sbom-cli.cdx.json",
         "sbom-gateway.cdx.json",
         "sbom-operator.cdx.json",
         "sbom-serving-cpu.cdx.json",
-        "sbom-serving.cdx.json",
+        "sbom-serving-gpu.cdx.json",
+        "sbom-serving-simulated.cdx.json",
     }
     assert "- What was fixed in the copy.\n" in (copy / "dist/release-notes.md").read_text()
     assert output(copy, "git", "status", "--porcelain") == ""
@@ -86,6 +88,8 @@ def test_install_yaml_is_the_namespace_the_crd_and_the_operator(copy: Path) -> N
     namespace, *others = documents
 
     assert namespace["kind"] == "Namespace"
+    kustomization = yaml.safe_load((copy / "dist/kustomization.yaml").read_text())
+    assert kustomization["resources"] == ["install.yaml"]
     namespaces = {each["metadata"].get("namespace") for each in others}
     assert namespaces == {None, namespace["metadata"]["name"]}
     found = next(each for each in others if each["kind"] == "CustomResourceDefinition")

@@ -25,6 +25,9 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{- define "llmd.serviceAccount" -}}
@@ -55,10 +58,60 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.leaderElection.enabled }}{{ .Values.replicas | int }}{{ else }}1{{ end -}}
 {{- end -}}
 
+{{/* Hosts that the operator calls without a proxy. The kubelet fills in the API server's address. */}}
+{{- define "llmd.noProxy" -}}
+{{- $own := list "$(KUBERNETES_SERVICE_HOST)" "kubernetes.default" ".svc" ".cluster.local" "localhost" "127.0.0.1" -}}
+{{- concat $own .Values.proxy.noProxy | join "," -}}
+{{- end -}}
+
+{{/* Fails where Helm would say "invalid ownership metadata". A template does not see --take-ownership, hence crds.takeOwnership. */}}
+{{- define "llmd.checkedOwner" -}}
+{{- $crd := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "llmdeployments.llmdeployment.dev" -}}
+{{- if and $crd .Values.crds.install (not .Values.crds.takeOwnership) -}}
+{{- $annotations := default dict $crd.metadata.annotations -}}
+{{- $name := index $annotations "meta.helm.sh/release-name" -}}
+{{- $namespace := index $annotations "meta.helm.sh/release-namespace" -}}
+{{- if not (and (eq (toString $name) .Release.Name) (eq (toString $namespace) .Release.Namespace)) -}}
+{{- $owner := "no release of Helm" -}}
+{{- if $name -}}
+{{- $owner = printf "release %s in namespace %s" $name $namespace -}}
+{{- end -}}
+{{- fail (printf "The CRD llmdeployments.llmdeployment.dev belongs to %s. Install with --set crds.install=false to use it as it is, or with --take-ownership --set crds.takeOwnership=true to let this release have and upgrade it." $owner) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Bindings of other releases' operators in the namespaces that this one watches, as a list in JSON. Whoever installs with
+     rbac.create may list them, because the operator may. */}}
+{{- define "llmd.otherReleases" -}}
+{{- $others := dict -}}
+{{- if .Values.rbac.create -}}
+{{- range default (list "") .Values.watch.namespaces -}}
+{{- range default list (lookup "rbac.authorization.k8s.io/v1" "RoleBinding" . "").items -}}
+{{- $labels := default dict .metadata.labels -}}
+{{- if eq (toString (index $labels "app.kubernetes.io/name")) "llmdeployment-operator" -}}
+{{- $release := printf "%s in namespace %s" (index $labels "app.kubernetes.io/instance") (first .subjects).namespace -}}
+{{- if ne $release (printf "%s in namespace %s" $.Release.Name $.Release.Namespace) -}}
+{{- $_ := set $others $release "" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- keys $others | sortAlpha | toJson -}}
+{{- end -}}
+
 {{/* What the schema cannot say. */}}
 {{- define "llmd.checked" -}}
+{{- include "llmd.checkedOwner" . -}}
 {{- if and (has .Release.Namespace .Values.watch.namespaces) (not .Values.watch.ownNamespace) -}}
 {{- fail (printf "watch.namespaces has %s, the release's own namespace: install the operator in a namespace of its own, or set watch.ownNamespace=true" .Release.Namespace) -}}
+{{- end -}}
+{{- $own := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- range keys .Values.commonLabels -}}
+{{- if has . $own -}}
+{{- fail (printf "commonLabels has %s, which the chart sets itself: remove it" .) -}}
+{{- end -}}
 {{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}
@@ -67,4 +120,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if ne .Values.image.gateway.pullPolicy .Values.image.serving.pullPolicy -}}
 {{- fail "image.gateway.pullPolicy and image.serving.pullPolicy must be the same: the operator knows one policy for what it makes" -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "llmd.testName" -}}
+{{- printf "test-%s" (include "llmd.fullname" . | trunc 33 | trimSuffix "-") -}}
+{{- end -}}
+
+{{- define "llmd.testNamespace" -}}
+{{- .Values.test.namespace | default (first .Values.watch.namespaces) | default "default" -}}
+{{- end -}}
+
+{{/* Not those by which the operator's own pods are selected. */}}
+{{- define "llmd.testLabels" -}}
+{{ include "llmd.labels" . | fromYaml | merge (dict "app.kubernetes.io/name" "llmdeployment-operator-test") | toYaml }}
+{{- end -}}
+
+{{/* Takes a dict of root and weight. */}}
+{{- define "llmd.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}

@@ -57,6 +57,11 @@ def in_an_arm(**overrides: Any) -> Spec:
     return {**HF, "arms": arms}
 
 
+def set_gateway(**gateway: Any) -> Spec:
+    """Fields of the gateway."""
+    return {**HF, "gateway": gateway}
+
+
 def from_secret(name: str) -> Spec:
     """A variable's source."""
     return {"valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}}
@@ -158,6 +163,8 @@ PODS: dict[str, Spec] = {
     ),
     "seccomp off": label(annotations={"seccomp.security.alpha.kubernetes.io/pod": "unconfined"}),
     "the operator's label": label(labels={"app.kubernetes.io/name": "llmdeployment-operator"}),
+    "gateway: every taint": set_gateway(tolerations=[{"operator": "Exists"}]),
+    "gateway: system priority": set_gateway(priorityClassName="system-cluster-critical"),
     "arm: privileged": in_an_arm(
         podTemplate={"spec": {"containers": [{"name": "ray", "securityContext": {}}]}}
     ),
@@ -166,6 +173,13 @@ PODS: dict[str, Spec] = {
     ),
     "arm: the operator's label": in_an_arm(
         podTemplate={"metadata": {"labels": {"app.kubernetes.io/name": "llmdeployment-operator"}}}
+    ),
+}
+SERVICES: dict[str, Spec] = {
+    "load balancer": set_gateway(service={"type": "LoadBalancer"}),
+    "port of the nodes": set_gateway(service={"type": "NodePort"}),
+    "name in a DNS": set_gateway(
+        service={"annotations": {"external-dns.alpha.kubernetes.io/hostname": "shop.example.com"}}
     ),
 }
 HONEST: dict[str, Spec] = {
@@ -218,5 +232,13 @@ HONEST: dict[str, Spec] = {
     ),
     "labels": label(labels={"team": "a"}),
     "annotations": label(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}),
+    "a Service of the cluster": set_gateway(service={"type": "ClusterIP"}),
+    "a gateway in its place": set_gateway(
+        nodeSelector={"pool": "edge"},
+        tolerations=[{"key": "edge", "operator": "Exists"}],
+        affinity={"podAntiAffinity": {}},
+        topologySpreadConstraints=[{"topologyKey": "topology.kubernetes.io/zone"}],
+        priorityClassName="front",
+    ),
     "an empty pod template": {**HF, "podTemplate": {}},
 }

@@ -27,10 +27,12 @@ WRITES = {"apiGroups": ["llmdeployment.dev"], "resources": ["llmdeployments"], "
 GETS = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
 GETS_MINE = {**GETS, "resourceNames": ["mine"]}
 CREATES_PODS = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+CREATES_SERVICES = {"apiGroups": [""], "resources": ["services"], "verbs": ["create"]}
 RULES = {
     "writer": [WRITES, GETS_MINE],
     "podcreator": [WRITES, GETS_MINE, CREATES_PODS],
     "reader": [WRITES, GETS],
+    "servicecreator": [WRITES, CREATES_SERVICES],
 }
 
 
@@ -108,7 +110,12 @@ def use(
     for document in documents:
         api.call(cluster.access, "POST", find_path(document), document)
     accounts = {name: make_account(cluster, name) for name in RULES}
-    writer, attacks = accounts["writer"], (specs.SECRETS["judge"], specs.PODS["host's network"])
+    attacks = (
+        specs.SECRETS["judge"],
+        specs.PODS["host's network"],
+        specs.SERVICES["load balancer"],
+    )
+    writer = accounts["writer"]
     until(
         lambda: all("denied request" in try_spec(writer, attack) for attack in attacks),
         60,
@@ -144,9 +151,21 @@ def test_who_may_not_create_pods_gets_no_more_by_a_pod_template(
 ) -> None:
     refusal = try_spec(accounts["writer"], spec)
     # What is of the wrong type cannot be judged, by either policy, and is refused for that.
-    expected = "podTemplate" if refusal.startswith("403") else "ValidatingAdmissionPolicy"
+    place = "spec.gateway may" if "gateway" in spec else "podTemplate"
+    expected = place if refusal.startswith("403") else "ValidatingAdmissionPolicy"
     assert refusal.startswith(("403", "422"))
     assert expected in refusal
+
+
+@pytest.mark.parametrize("spec", specs.SERVICES.values(), ids=specs.SERVICES)
+def test_who_may_not_create_services_gets_none_to_the_outside(
+    accounts: dict[str, ClusterClient], spec: Spec
+) -> None:
+    for name in ("writer", "podcreator", "reader"):
+        refusal = try_spec(accounts[name], spec)
+        assert refusal.startswith("403")
+        assert "may not create Services in this namespace" in refusal
+    assert try_spec(accounts["servicecreator"], spec) == ""
 
 
 @pytest.mark.parametrize("spec", specs.HONEST.values(), ids=specs.HONEST)

@@ -107,4 +107,44 @@ REFUSED = {
         "spec: {gateway: {allowForcing: 'yes'}}",
         "spec.gateway.allowForcing in body must be of type boolean",
     ),
+    "a toleration of any value and of one": (
+        "spec: {gateway: {tolerations: [{key: a, operator: Exists, value: b}]}}",
+        "A toleration with the operator Exists must not have a value.",
+    ),
+    "a toleration of nothing": (
+        "spec: {gateway: {tolerations: [{value: b}]}}",
+        "A toleration without a key must have the operator Exists.",
+    ),
+    "a toleration for a time without an effect": (
+        "spec: {gateway: {tolerations: [{key: a, operator: Exists, tolerationSeconds: 5}]}}",
+        "A toleration with tolerationSeconds must have the effect NoExecute.",
+    ),
+    "a node's label with a space": (
+        "spec: {gateway: {nodeSelector: {a: b c}}}",
+        "must be the value of a label or taint",
+    ),
+    "pods spread over nothing": (
+        "spec: {gateway: {topologySpreadConstraints: [{maxSkew: 1}]}}",
+        "spec.gateway.topologySpreadConstraints[0].topologyKey: Required value",
+    ),
+    "an affinity that does not exist": (
+        "spec: {gateway: {affinity: {podAffinty: {}}}}",
+        'unknown field "spec.gateway.affinity.podAffinty"',
+    ),
+    "a class of nothing": (
+        "spec: {gateway: {service: {loadBalancerClass: example.com/internal}}}",
+        "spec.gateway.service.loadBalancerClass is for type LoadBalancer only.",
+    ),
+    "a policy for traffic that does not come": (
+        "spec: {gateway: {service: {externalTrafficPolicy: Local}}}",
+        "spec.gateway.service.externalTrafficPolicy is for the types NodePort and LoadBalancer only.",
+    ),
+    "a service of another kind": (
+        "spec: {gateway: {service: {type: ExternalName}}}",
+        'Unsupported value: "ExternalName"',
+    ),
+    "a service that is not made": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, service: {type: LoadBalancer}}}",
+        "spec.gateway.service has no effect with spec.gateway.mode HTTPRoute",
+    ),
 }

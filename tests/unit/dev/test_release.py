@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from dev import images
 from dev.cluster.stages import StageError
 from dev.release import (
@@ -18,6 +19,7 @@ from dev.release import (
     write_changelog,
     write_checksums,
 )
+from dev.release_chart import CHART, PLACES, pin_images
 
 
 @pytest.fixture
@@ -116,3 +118,29 @@ def test_the_checksums_are_those_of_sha256sum(tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout == "a.txt: OK\nb.txt: OK\n"
+
+
+DIGEST = f"sha256:{'a1' * 32}"
+
+
+def test_digests_that_are_known_become_values() -> None:
+    before = (REPOSITORY / CHART / "values.yaml").read_text()
+
+    text = pin_images(before, "registry.example/team", dict.fromkeys(PLACES, DIGEST))
+
+    image = yaml.safe_load(text)["image"]
+    assert image["operator"]["digest"] == image["gateway"]["digest"] == DIGEST
+    assert image["serving"]["digests"] == dict.fromkeys(("gpu", "cpu", "simulated"), DIGEST)
+    assert image["serving"]["repository"] == "registry.example/team/serving"
+    changed = zip(before.splitlines(), text.splitlines(), strict=True)
+    assert sum(old != new for old, new in changed) == len(PLACES) + 3
+
+
+@pytest.mark.parametrize(
+    "digests", [{"operator": "latest"}, {"serving": DIGEST}], ids=["a tag", "no flavor"]
+)
+def test_what_is_no_digest_of_an_image_is_refused(digests: dict[str, str]) -> None:
+    values = (REPOSITORY / CHART / "values.yaml").read_text()
+
+    with pytest.raises(StageError, match="is not the digest of an image"):
+        pin_images(values, "registry.example/team", digests)

@@ -116,6 +116,13 @@ def _build_spec() -> Schema:
     return spec
 
 
+_LABELS = """\
+  {{- with .Values.commonLabels }}
+  labels: {{- toYaml . | nindent 4 }}
+  {{- end }}
+"""
+
+
 def format_yaml(value: object, indent: int = 0) -> str:
     """Return JSON data as YAML blocks, scalars in JSON's form, which is YAML too.
 
@@ -160,7 +167,8 @@ def format_template() -> str:
     """
     kept = build_crd()
     kept["metadata"]["annotations"] = {"helm.sh/resource-policy": "keep"}
-    return f"{_HEADER}{{{{- if .Values.crds.install }}}}\n{format_yaml(kept)}{{{{- end }}}}\n"
+    text = format_yaml(kept).replace("\nspec:\n", f"\n{_LABELS}spec:\n", 1)
+    return f"{_HEADER}{{{{- if .Values.crds.install }}}}\n{text}{{{{- end }}}}\n"
 
 
 def main() -> None:

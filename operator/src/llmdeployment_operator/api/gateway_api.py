@@ -1,4 +1,4 @@
-"""What `spec.gateway.mode: HTTPRoute` takes: the Gateways of the cluster that requests come through."""
+"""Parts of `spec.gateway`: how many requests wait, and for mode HTTPRoute the Gateways of the cluster that requests come through."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from pydantic import Field
 
 from llmdeployment_operator.api.assignment import API_KEY_RULE, NO_API_KEYS
 from llmdeployment_operator.api.fields import Extension, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.placement import SERVICE_WITH_HTTPROUTE
 from llmdeployment_operator.api.rollout import AnalysisSpec
 
 HTTPROUTE_MISSING = "spec.gateway.mode HTTPRoute needs spec.gateway.httpRoute, such as {parentRefs: [{name: my-gateway}]}."
@@ -35,6 +36,7 @@ GATEWAY: Extension = cel(
     (f"!has(self.httpRoute) || ({_MODE})", HTTPROUTE_WITHOUT_MODE),
     (f"!({_MODE}) || !has(self.apiKeysSecretRef)", KEYS_WITH_HTTPROUTE),
     (f"!({_MODE}) || !({_ASSIGNED})", ASSIGNMENT_WITH_HTTPROUTE),
+    (f"!({_MODE}) || !has(self.service)", SERVICE_WITH_HTTPROUTE),
     (API_KEY_RULE, NO_API_KEYS),
     (
         "!has(self.limits) || !has(self.limits.requestsPerKey) || has(self.apiKeysSecretRef)",
@@ -62,6 +64,33 @@ _hostname = Text(1, 253).must(
 Namespace = Annotated[str, *_namespace.annotations()]
 Section = Annotated[str, *_section.annotations()]
 Hostname = Annotated[str, *_hostname.annotations()]
+
+
+class Hold(Model):
+    """How long, and how many, requests wait at the gateway while no replica is ready."""
+
+    max_requests: Annotated[int, Field(ge=0, le=10000)] = 64
+    """How many requests may wait. The next one is refused with 503. 0 refuses all at once."""
+    seconds: Annotated[int, Field(ge=1, le=3600)] = 120
+    """How many seconds a request may wait before it is refused with 503."""
+
+
+class Queue(Model):
+    """How long, and how many, requests wait at each gateway pod while all ready replicas have as many as they take at once."""
+
+    max_requests: Annotated[int, Field(ge=1, le=8000)] = 1000
+    """How many requests may wait. One more is refused with 429."""
+    max_seconds: Annotated[int, Field(ge=1, le=900)] = 60
+    """How many seconds a request may wait before it is refused with 503. Who came first is served first."""
+
+
+class Limits(Model):
+    """How much of each gateway pod one client may take."""
+
+    connections_per_source: Annotated[int, Field(ge=1, le=8000)] = 4000
+    """Connections from one address at once. One more is closed. Behind a proxy, all clients have its address."""
+    requests_per_key: Annotated[int, Field(ge=1, le=8000)] | None = None
+    """Requests with one API key at once. One more is refused with 429. Default: no limit."""
 
 
 class ParentReference(Model):

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from llmdeployment_operator.api import external, gateway_api, rules, scaling
+from llmdeployment_operator.api import external, gateway_api, placement, rules, scaling
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_patch
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.env import EnvVar
@@ -165,33 +165,6 @@ class Parallelism(Model):
     """Groups of layers that run one after the other, each on accelerators of its own."""
 
 
-class Hold(Model):
-    """How long, and how many, requests wait at the gateway while no replica is ready."""
-
-    max_requests: Annotated[int, Field(ge=0, le=10000)] = 64
-    """How many requests may wait. The next one is refused with 503. 0 refuses all at once."""
-    seconds: Annotated[int, Field(ge=1, le=3600)] = 120
-    """How many seconds a request may wait before it is refused with 503."""
-
-
-class Queue(Model):
-    """How long, and how many, requests wait at each gateway pod while all ready replicas have as many as they take at once."""
-
-    max_requests: Annotated[int, Field(ge=1, le=8000)] = 1000
-    """How many requests may wait. One more is refused with 429."""
-    max_seconds: Annotated[int, Field(ge=1, le=900)] = 60
-    """How many seconds a request may wait before it is refused with 503. Who came first is served first."""
-
-
-class Limits(Model):
-    """How much of each gateway pod one client may take."""
-
-    connections_per_source: Annotated[int, Field(ge=1, le=8000)] = 4000
-    """Connections from one address at once. One more is closed. Behind a proxy, all clients have its address."""
-    requests_per_key: Annotated[int, Field(ge=1, le=8000)] | None = None
-    """Requests with one API key at once. One more is refused with 429. Default: no limit."""
-
-
 class GatewaySpec(Model):
     """The front door of this LLMDeployment."""
 
@@ -199,19 +172,19 @@ class GatewaySpec(Model):
 
     mode: Literal["Builtin", "HTTPRoute"] = "Builtin"
     """`Builtin`: HAProxy pods of this LLMDeployment. `HTTPRoute`: a route for Gateways that the cluster has (Gateway API).
-    With HTTPRoute, users do not stay with a revision, requests are not held, API keys are not checked, and replicas, hold and
-    resources have no effect."""
+    With HTTPRoute, users do not stay with a revision, requests are not held, API keys are not checked, and replicas, hold, resources
+    and what says where the pods run have no effect."""
     http_route: gateway_api.HTTPRouteSpec | None = None
     """The Gateways, for mode HTTPRoute."""
     replicas: Annotated[int, Field(ge=1, le=32)] = 2
     """Number of gateway pods."""
     api_keys_secret_ref: SecretReference | None = None
     """Secret whose values are the accepted API keys, one per key of the Secret. Default: no key is required."""
-    hold: Hold = Hold()
+    hold: gateway_api.Hold = gateway_api.Hold()
     """How long, and how many, requests wait while no replica is ready."""
-    queue: Queue = Queue()
+    queue: gateway_api.Queue = gateway_api.Queue()
     """How long, and how many, requests wait while all replicas are full."""
-    limits: Limits = Limits()
+    limits: gateway_api.Limits = gateway_api.Limits()
     """How much of each gateway pod one client may take."""
     assignment: AssignmentSpec = AssignmentSpec()
     """How requests are assigned to arms and revisions."""
@@ -219,12 +192,30 @@ class GatewaySpec(Model):
     """Whether clients may choose an arm or a revision with the headers `x-llm-revision` and `x-llm-arm`."""
     resources: Resources = Resources()
     """Resources of the HAProxy container. Default: requests of 200m CPU and 64Mi, a limit of 512Mi."""
+    service: placement.GatewayServiceSpec | None = None
+    """How the gateway is reached. Default: in the cluster only."""
+    node_selector: placement.Labels = Field(default_factory=dict)
+    """Labels of the nodes that the gateway's pods run on."""
+    tolerations: Annotated[
+        tuple[placement.Toleration, ...], Field(strict=False, max_length=16)
+    ] = ()
+    """Taints of nodes that the gateway's pods accept."""
+    affinity: placement.Affinity | None = None
+    """Further rules of where the gateway's pods run."""
+    topology_spread_constraints: Annotated[
+        tuple[placement.SpreadConstraint, ...], Field(strict=False, max_length=8)
+    ] = ()
+    """How the gateway's pods spread. Default: over nodes where that is possible, if there are several pods."""
+    priority_class_name: ObjectName | None = None
+    """PriorityClass of the gateway's pods."""
 
     @model_validator(mode="after")
     def _one_front_door(self) -> Self:
         keys = self.api_keys_secret_ref is not None
         assigned = self.allow_forcing or self.assignment.keys is not None
         gateway_api.check_gateway(self.mode, self.http_route, keys=keys, assigned=assigned)
+        if self.mode == "HTTPRoute" and self.service is not None:
+            raise ValueError(placement.SERVICE_WITH_HTTPROUTE)
         return self
 
     @model_validator(mode="after")

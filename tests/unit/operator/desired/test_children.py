@@ -10,6 +10,9 @@ import pytest
 import yaml
 from tests.support.world import World, sample
 
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.objects import Object
+
 GOLDEN = Path("tests/data/operator")
 SAMPLES = ["external", "gpu", "httproute", "simulated", "smollm2-cpu"]
 
@@ -83,3 +86,41 @@ def test_what_the_overlay_mounts_in_ray_is_there_when_the_model_is_fetched() -> 
     assert mount in fetch["volumeMounts"]
     assert fetch["args"][0] == "fetch-model"
     assert "initContainers" not in head
+
+
+def select_labels(obj: Object) -> dict[str, str]:
+    """Return the labels that an object's selector asks for."""
+    found = obj["spec"].get("selector") or obj["spec"].get("podSelector") or {}
+    return dict(found.get("matchLabels", found))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_child_has_the_recommended_labels_and_no_selector_asks_for_them(name: str) -> None:
+    raw = sample(name)
+    for obj in World(raw).plan().apply:
+        labels = obj["metadata"]["labels"]
+        recommended = {key for key in labels if key.startswith("app.kubernetes.io/")}
+        assert recommended == {
+            f"app.kubernetes.io/{key}"
+            for key in ("name", "instance", "component", "part-of", "managed-by")
+        }
+        assert labels["app.kubernetes.io/instance"] == raw["metadata"]["name"]
+        # The operator's own pods are selected by its name.
+        assert labels["app.kubernetes.io/name"] != names.MANAGER
+        if "spec" in obj:
+            assert not recommended & select_labels(obj).keys()
+
+
+def test_an_overlay_may_say_what_a_pod_is_part_of_and_not_whose_it_is() -> None:
+    raw = sample("simulated")
+    ours = {names.OWNER: "other", names.MANAGED_BY: "me", "app.kubernetes.io/part-of": "shop"}
+    raw["spec"]["podTemplate"] = {"metadata": {"labels": ours}}
+    worker = next(
+        obj
+        for obj in World(raw).plan().apply
+        if obj["kind"] == "Deployment" and names.RUNTIME in obj["metadata"]["labels"]
+    )
+    labels = worker["spec"]["template"]["metadata"]["labels"]
+    assert labels["app.kubernetes.io/part-of"] == "shop"
+    assert labels[names.OWNER] == raw["metadata"]["name"]
+    assert labels[names.MANAGED_BY] == names.MANAGER

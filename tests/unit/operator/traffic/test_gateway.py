@@ -1,4 +1,4 @@
-"""What the gateway's pods are told about assignment."""
+"""What the gateway's pods are told about assignment, where they run, and how they are reached."""
 
 import json
 from typing import Any
@@ -12,6 +12,12 @@ from llmdeployment_operator.plan.base.routes import build_routes_config_map
 from llmdeployment_operator.plan.traffic.gateway import build_gateway
 
 KEYS = {"name": "keys"}
+ROUTED: dict[str, Any] = {
+    "mode": "HTTPRoute",
+    "httpRoute": {"parentRefs": [{"name": "public"}]},
+}
+SELECTOR = {"llmdeployment.dev/component": "gateway", "llmdeployment.dev/name": "simulated"}
+SPREAD = {"maxSkew": 1, "labelSelector": {"matchLabels": SELECTOR}}
 
 
 def deployed(**gateway: Any) -> Object:
@@ -20,9 +26,13 @@ def deployed(**gateway: Any) -> Object:
     return document
 
 
-def environments(**gateway: Any) -> list[dict[str, str]]:
+def find_object(kind: str, **gateway: Any) -> Object:
     objects = build_gateway(parse(deployed(**gateway)), World(sample("simulated")).settings)
-    pod = next(obj for obj in objects if obj["kind"] == "Deployment")["spec"]["template"]["spec"]
+    return next(obj for obj in objects if obj["kind"] == kind)
+
+
+def environments(**gateway: Any) -> list[dict[str, str]]:
+    pod = find_object("Deployment", **gateway)["spec"]["template"]["spec"]
     return [{env["name"]: env["value"] for env in each["env"]} for each in pod["containers"]]
 
 
@@ -70,6 +80,22 @@ def test_the_salt_is_in_the_routes_and_rolls_no_pod(assignment: dict[str, Any], 
     ("gateway", "sentence"),
     [
         (
+            {"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]},
+            "must not have a value. Remove one of them.",
+        ),
+        ({"tolerations": [{"value": "b"}]}, "Name the taint's key."),
+        ({"tolerations": [{"key": "a", "tolerationSeconds": 5}]}, "must have the effect NoExecute"),
+        ({"nodeSelector": {"a": "b c"}}, "must be the value of a label"),
+        ({"affinity": {"podAffinty": {}}}, "podAffinty"),
+        ({"topologySpreadConstraints": [{"maxSkew": 1}]}, "topologyKey"),
+        ({"service": {"loadBalancerClass": "a/b"}}, "is for type LoadBalancer only."),
+        (
+            {"service": {"externalTrafficPolicy": "Local"}},
+            "is for the types NodePort and LoadBalancer only.",
+        ),
+        ({"service": {"type": "ExternalName"}}, "'ClusterIP', 'NodePort' or 'LoadBalancer'"),
+        ({"service": {}, **ROUTED}, "which makes no Service. Remove it"),
+        (
             {"assignment": {"keys": ["APIKey"]}},
             "Set spec.gateway.apiKeysSecretRef, or remove APIKey.",
         ),
@@ -92,3 +118,88 @@ def test_an_object_the_api_server_let_pass_is_refused_with_the_field(
         parse(deployed(**gateway))
 
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "expected"),
+    [
+        ({"replicas": 1}, {}),
+        (
+            {},
+            {
+                "topologySpreadConstraints": [
+                    {
+                        **SPREAD,
+                        "topologyKey": "kubernetes.io/hostname",
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                    }
+                ]
+            },
+        ),
+        (
+            {
+                "nodeSelector": {"pool": "edge"},
+                "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoSchedule"}],
+                "affinity": {"podAntiAffinity": {"anything": [1]}},
+                "topologySpreadConstraints": [
+                    {"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+                ],
+                "priorityClassName": "front",
+            },
+            {
+                "nodeSelector": {"pool": "edge"},
+                "tolerations": [{"key": "edge", "operator": "Exists", "effect": "NoSchedule"}],
+                "affinity": {"podAntiAffinity": {"anything": [1]}},
+                "topologySpreadConstraints": [
+                    {**SPREAD, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+                ],
+                "priorityClassName": "front",
+            },
+        ),
+    ],
+    ids=["one pod", "two pods", "placed"],
+)
+def test_the_pods_run_where_the_spec_says(
+    gateway: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    pod = find_object("Deployment", **gateway)["spec"]["template"]["spec"]
+    fields = {
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+        "topologySpreadConstraints",
+        "priorityClassName",
+    }
+
+    assert {field: pod[field] for field in fields & pod.keys()} == expected
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (None, {"type": "ClusterIP"}),
+        ({"type": "NodePort"}, {"type": "NodePort"}),
+        (
+            {
+                "type": "LoadBalancer",
+                "loadBalancerClass": "example.com/internal",
+                "externalTrafficPolicy": "Local",
+                "annotations": {"example.com/subnet": "a"},
+            },
+            {
+                "type": "LoadBalancer",
+                "loadBalancerClass": "example.com/internal",
+                "externalTrafficPolicy": "Local",
+            },
+        ),
+    ],
+    ids=["in the cluster", "at a port", "by a load balancer"],
+)
+def test_the_service_is_reached_as_the_spec_says(
+    service: dict[str, Any] | None, expected: dict[str, Any]
+) -> None:
+    found = find_object("Service", **({"service": service} if service else {}))
+
+    assert found["metadata"].get("annotations", {}) == (service or {}).get("annotations", {})
+    ports = [{"name": "http", "port": 80, "targetPort": 8080}]
+    assert found["spec"] == {**expected, "selector": SELECTOR, "ports": ports}

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "llmdeployment-operator"
+APPLICATION = "llmdeployment"
+"""The value of `app.kubernetes.io/name`: not the operator's own, by which its pods are selected."""
 OWNER = "llmdeployment.dev/name"
 RUNTIME = "llmdeployment.dev/runtime"
 COMPONENT = "llmdeployment.dev/component"
@@ -55,18 +57,25 @@ def routes_name(deployment: str) -> str:
 
 
 def labels(deployment: str, **more: str) -> dict[str, str]:
-    """Return the labels of a child; `runtime` and `component` may be given by keyword."""
-    known = {"runtime": RUNTIME, "component": COMPONENT}
+    """Return the labels of a child; `runtime` and `component` may be given by keyword.
+
+    The recommended labels of Kubernetes are among them, by which dashboards group objects. Each child has an owner reference, so
+    that Argo CD does not take it for one of an application that is called as `app.kubernetes.io/instance` says.
+    """
+    part = more.get("component") or ("runtime" if "runtime" in more else "gateway")
+    recommended = {"name": APPLICATION, "instance": deployment, "component": part}
     return {
+        **{f"app.kubernetes.io/{key}": value for key, value in recommended.items()},
+        "app.kubernetes.io/part-of": deployment,
         MANAGED_BY: MANAGER,
-        OWNER: deployment,
-        **{known[key]: value for key, value in more.items()},
+        **selector(deployment, **more),
     }
 
 
 def selector(deployment: str, **more: str) -> dict[str, str]:
     """Return the labels that select pods: immutable, so without anything that may change between versions."""
-    return {key: value for key, value in labels(deployment, **more).items() if key != MANAGED_BY}
+    known = {"runtime": RUNTIME, "component": COMPONENT}
+    return {OWNER: deployment, **{known[key]: value for key, value in more.items()}}
 
 
 def runtime_of(obj: Mapping[str, object]) -> str | None:

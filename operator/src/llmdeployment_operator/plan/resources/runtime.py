@@ -352,7 +352,8 @@ def _build_template(
         )
     merged = apply_overlay(base, patch)
     # The labels by which pods are found are ours, whatever the overlay says.
-    merged["metadata"]["labels"] |= base["metadata"]["labels"]
+    merged["metadata"]["labels"] |= names.selector(name, runtime=runtime, component=component)
+    merged["metadata"]["labels"][names.MANAGED_BY] = names.MANAGER
     return merged
 
 

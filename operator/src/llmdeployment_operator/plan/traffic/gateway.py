@@ -3,6 +3,7 @@
 from typing import Any
 
 from llmdeployment_operator.api.assignment import API_KEY, DEFAULT_KEYS
+from llmdeployment_operator.api.placement import GatewayServiceSpec, SpreadConstraint
 from llmdeployment_operator.api.types import GatewaySpec, LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object
@@ -13,6 +14,17 @@ _RUN_DIR = "/run/llmd"
 _KEYS_DIR = "/etc/llmd/keys"
 _DRAIN_SECONDS = 660
 """A gateway pod that goes lets its streams end: a minute more than a worker's longest stream."""
+
+_PLACEMENT = frozenset(
+    {
+        "affinity",
+        "node_selector",
+        "priority_class_name",
+        "tolerations",
+        "topology_spread_constraints",
+    }
+)
+"""Fields of spec.gateway that its pods have too."""
 
 
 def build_gateway(deployment: LLMDeployment, settings: Settings) -> list[Object]:
@@ -41,15 +53,7 @@ def build_gateway(deployment: LLMDeployment, settings: Settings) -> list[Object]
                 }
             ],
         },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": name},
-            "spec": {
-                "selector": selector,
-                "ports": [{"name": "http", "port": 80, "targetPort": names.GATEWAY_PORT}],
-            },
-        },
+        _build_service(deployment, selector),
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -66,6 +70,28 @@ def build_gateway(deployment: LLMDeployment, settings: Settings) -> list[Object]
     for obj in objects:
         obj["metadata"]["labels"] = names.labels(name)
     return objects
+
+
+def _build_service(deployment: LLMDeployment, selector: dict[str, str]) -> Object:
+    wanted = deployment.spec.gateway.service or GatewayServiceSpec()
+    metadata: dict[str, Any] = {"name": deployment.metadata.name}
+    if wanted.annotations:
+        metadata["annotations"] = dict(wanted.annotations)
+    more = {
+        "loadBalancerClass": wanted.load_balancer_class,
+        "externalTrafficPolicy": wanted.external_traffic_policy,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata,
+        "spec": {
+            "type": wanted.type,
+            "selector": selector,
+            "ports": [{"name": "http", "port": 80, "targetPort": names.GATEWAY_PORT}],
+            **{field: value for field, value in more.items() if value is not None},
+        },
+    }
 
 
 def _build_rules(name: str) -> list[dict[str, Any]]:
@@ -109,9 +135,26 @@ def _build_pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
         pod["volumes"].append(
             {"name": "keys", "secret": {"secretName": keys.name, "defaultMode": 0o440}}
         )
+    pod |= _place_pods(
+        deployment.spec.gateway, names.selector(deployment.metadata.name, component="gateway")
+    )
     if settings.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in settings.image_pull_secrets]
     return pod
+
+
+def _place_pods(gateway: GatewaySpec, selector: dict[str, str]) -> dict[str, Any]:
+    """Return the fields of the pods that say where they run: several spread over nodes unless the spec says how."""
+    given = gateway.model_dump(
+        mode="json", by_alias=True, exclude_none=True, include=set(_PLACEMENT)
+    )
+    spread = given["topologySpreadConstraints"]
+    if not spread and gateway.replicas > 1:
+        anywhere = SpreadConstraint(topology_key="kubernetes.io/hostname")
+        spread = [anywhere.model_dump(mode="json", by_alias=True)]
+    labels = {"labelSelector": {"matchLabels": selector}}
+    given["topologySpreadConstraints"] = [{**constraint, **labels} for constraint in spread]
+    return {field: value for field, value in given.items() if value}
 
 
 def _build_haproxy(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
