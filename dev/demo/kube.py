@@ -117,6 +117,8 @@ class Kube:
             f"--set=watch.namespaces={{{self.namespace}}}",
             f"--set-string=image.serving.tags.cpu={VERSION}{MOUNTED.variant}",
             f"--set=environmentClaim={ENVIRONMENT_CLAIM}",
+            # With Helm's own option above: a template does not see that.
+            "--set=crds.takeOwnership=true",
         ]
         self.system.helm(*what, *values, "--wait", "--timeout=120s", *options, seconds=150)
 
