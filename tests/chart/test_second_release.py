@@ -101,7 +101,7 @@ def test_the_notes_name_the_next_command(helm: Helm, tmp_path: Path) -> None:
     assert "kubectl apply -n default -f - <<EOF" in text
     assert "kubectl get llm -n default -w" in text
     assert "serves no LLMDeployment in its own, llm-system." in text
-    assert "helm test op -n llm-system --logs --timeout 300s" in text
+    assert "helm test op -n llm-system --timeout 300s" in text
     assert "WARNING" not in text
 
 
