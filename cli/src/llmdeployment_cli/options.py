@@ -44,68 +44,54 @@ ArmName = Annotated[
     ),
 ]
 
-_PANEL = "Flags of kubectl"
+
+def _declare(*names: str, metavar: str, help: str, **more: Any) -> Any:  # noqa: A002, ANN401  # because typer calls it so; a type that is made here
+    """Return the option of a flag of kubectl."""
+    return typer.Option(
+        *names,
+        metavar=metavar,
+        help=help,
+        show_default=False,
+        rich_help_panel="Flags of kubectl",
+        **more,
+    )
+
+
 _FLAGS: dict[str, Any] = {
     "namespace": Annotated[
         str | None,
-        typer.Option(
-            "--namespace",
-            "-n",
-            metavar="NAMESPACE",
-            help="Namespace (default: the context's).",
-            show_default=False,
-            rich_help_panel=_PANEL,
+        _declare(
+            "--namespace", "-n", metavar="NAMESPACE", help="Namespace (default: the context's)."
         ),
     ],
     "context": Annotated[
         str | None,
-        typer.Option(
+        _declare(
             "--context",
             metavar="NAME",
             help="Context of the kubeconfig (default: the current one).",
-            show_default=False,
-            rich_help_panel=_PANEL,
         ),
     ],
     "kubeconfig": Annotated[
         str | None,
-        typer.Option(
+        _declare(
             "--kubeconfig",
             metavar="FILE",
             help="Kubeconfig file (default: $KUBECONFIG, else ~/.kube/config).",
-            show_default=False,
-            rich_help_panel=_PANEL,
         ),
     ],
-    "as_user": Annotated[
-        str | None,
-        typer.Option(
-            "--as",
-            metavar="USER",
-            help="User to impersonate.",
-            show_default=False,
-            rich_help_panel=_PANEL,
-        ),
-    ],
+    "as_user": Annotated[str | None, _declare("--as", metavar="USER", help="User to impersonate.")],
     "as_group": Annotated[
         list[str] | None,
-        typer.Option(
-            "--as-group",
-            metavar="GROUP",
-            help="Group to impersonate. May be repeated.",
-            show_default=False,
-            rich_help_panel=_PANEL,
-        ),
+        _declare("--as-group", metavar="GROUP", help="Group to impersonate. May be repeated."),
     ],
     "request_timeout": Annotated[
         float | None,
-        typer.Option(
+        _declare(
             "--request-timeout",
-            help="Longest time of one request, such as 10s; 0 is unlimited (default: 30s).",
-            show_default=False,
             metavar="DURATION",
+            help="Longest time of one request, such as 10s; 0 is unlimited (default: 30s).",
             parser=take_duration,
-            rich_help_panel=_PANEL,
         ),
     ],
 }

@@ -1,8 +1,6 @@
 """The gateway's access log: a line for each request with its id, and never too many."""
 
 import json
-import logging
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,13 +10,7 @@ from llmdeployment_gateway.tally import EndedRequest
 ENDED = EndedRequest(200, 1.5, "client", "main", "3", 'id "7"')
 
 
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    root.handlers = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("root_logger")
 
 
 def test_a_request_is_found_by_its_id(
