@@ -36,6 +36,9 @@ _OBJECT_RULES = [
     {"rule": OBJECT_ADAPTERS, "message": ADAPTER_IS_MODEL},
 ]
 
+_UNSEEN = {"observedGeneration": -1}
+"""The status of an object that no operator has looked at. Without one, kstatus takes the object for finished."""
+
 _COLUMNS = [
     ("Ready", "string", ".status.ready", 0),
     ("Up-to-date", "string", '.status.conditions[?(@.type=="Ready")].status', 0),
@@ -102,7 +105,7 @@ def _build_schema() -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": _build_spec(),
-            "status": build_structural(Status),
+            "status": {**build_structural(Status), "default": _UNSEEN},
         },
         "x-kubernetes-validations": _OBJECT_RULES,
     }
