@@ -8,7 +8,8 @@ BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 6
 """Upper bounds of the duration histogram, in seconds."""
 UNASSIGNED = ("", "")
 """Arm and revision of a request that was refused before it was assigned."""
-_FIELDS = 6
+_FIELDS = 5
+"""Those that every line has; a request's id may be missing."""
 _CLASSES = ("2xx", "4xx", "5xx")
 
 
@@ -93,10 +94,10 @@ class Tally:
 def parse_line(datagram: bytes) -> EndedRequest | None:
     """Return the request of a log line, or None if the line is about something else."""
     # A client may put spaces into its request's id.
-    words = datagram.decode(errors="replace").split(maxsplit=_FIELDS - 1)
-    if len(words) != _FIELDS:
+    words = datagram.decode(errors="replace").split(maxsplit=_FIELDS)
+    if len(words) < _FIELDS:
         return None
-    status, milliseconds, flags, arm, revision, request_id = words
+    status, milliseconds, flags, arm, revision, *request_id = words
     assigned = revision.isdigit()
     try:
         return EndedRequest(
@@ -105,7 +106,7 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             cut=_read_cut(flags),
             arm=arm if assigned else "",
             revision=revision if assigned else "",
-            request_id=request_id.strip().removeprefix("-"),
+            request_id="".join(request_id).strip().removeprefix("-"),
         )
     except ValueError:
         return None

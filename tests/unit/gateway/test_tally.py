@@ -17,6 +17,7 @@ from llmdeployment_gateway.tally import EndedRequest, Tally, parse_line
             EndedRequest(200, 0.001, "", "main", "1", 'my "own" id'),
         ),
         (b"400 1 PR - - -", EndedRequest(400, 0.001, "", "", "", "")),
+        (b"200 1 -- main 1 ", EndedRequest(200, 0.001, "", "main", "1", "")),
         (b"Server slot0/x is DOWN", None),
         (b"Proxy front stopped (cumulated conns", None),
         (b"", None),
