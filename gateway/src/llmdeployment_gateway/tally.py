@@ -106,7 +106,7 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             cut=_read_cut(flags),
             arm=arm if assigned else "",
             revision=revision if assigned else "",
-            request_id="".join(request_id).strip().removeprefix("-"),
+            request_id="" if request_id == ["-"] else "".join(request_id).strip(),
         )
     except ValueError:
         return None
