@@ -61,9 +61,14 @@ class Image:
         return f"{self.name}{self.variant}"
 
     @property
+    def path(self) -> str:
+        """The name as the chart's values have it."""
+        return f"llmdeployment/{self.name}:{VERSION}{self.variant}"
+
+    @property
     def reference(self) -> str:
         """The full name, as containerd keeps it and the chart's short one is read."""
-        return f"docker.io/llmdeployment/{self.name}:{VERSION}{self.variant}"
+        return f"docker.io/{self.path}"
 
 
 OWN = (Image("operator", "operator.txt"), Image("gateway", "gateway.txt"))
@@ -161,7 +166,7 @@ def push(image: Image, registry: str) -> None:
     Raises:
         StageError: the image cannot be built or pushed; the message says why.
     """
-    target = f"{registry.rstrip('/')}/{image.reference.removeprefix('docker.io/')}"
+    target = f"{registry.rstrip('/')}/{image.path}"
     by_docker = is_docker_running()
     archive = build(image)
     advice = f"log in with `{'docker' if by_docker else 'buildah'} login`, then try again"
