@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog cli docs release
+.PHONY: help lint check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-down changelog cli docs release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -10,12 +10,13 @@ help: ## Show this list
 .venv/.synced: requirements/dev.txt operator/pyproject.toml gateway/pyproject.toml serving/pyproject.toml cli/pyproject.toml
 	@dev/bootstrap.sh
 
-check: .venv/.synced ## Lint, types, layers and unit tests (about a minute)
+lint: .venv/.synced ## Style, types and layers
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	.venv/bin/pytest -q -n auto tests/unit
+
+check: lint test-unit ## Lint, and unit tests (two minutes)
 
 format: .venv/.synced ## Rewrite the code in the project's format
 	.venv/bin/ruff check --fix .
