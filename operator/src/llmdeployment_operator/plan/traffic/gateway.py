@@ -126,6 +126,9 @@ def _build_pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
     pod: dict[str, Any] = {
         **pod_defaults(),
         "automountServiceAccountToken": True,
+        # A container's first process is deaf to a signal that comes before it has asked for it, so a pod that was deleted in its first
+        # second stayed for all of its grace period. Both containers have one user and one token in any case.
+        "shareProcessNamespace": True,
         "serviceAccountName": names.gateway_name(deployment.metadata.name),
         "terminationGracePeriodSeconds": _DRAIN_SECONDS,
         "containers": [_build_haproxy(deployment, settings), _build_agent(deployment, settings)],
