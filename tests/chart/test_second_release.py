@@ -54,7 +54,7 @@ def list_bindings(*releases: tuple[str, str], name: str = "llmdeployment-operato
     ],
     ids=["another release", "of this name elsewhere", "applied by hand"],
 )
-def test_a_crd_of_somebody_else_is_said_in_a_sentence(
+def test_the_owner_of_a_foreign_crd_is_named(
     helm: Helm, tmp_path: Path, crd: dict[str, Any], owner: str
 ) -> None:
     with api_server.serve({CRD: crd}, tmp_path) as kubeconfig:

@@ -153,7 +153,7 @@ async def _remove_leftover(objects: CustomObjectsApi, target: Target) -> None:
     for _ in range(ASK_SECONDS):
         if await _get(objects, target) is None:
             return
-        await asyncio.sleep(POLL_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)  # why: polling, at most ASK_SECONDS times
 
 
 async def _wait_until_ready(objects: CustomObjectsApi, target: Target) -> str:
@@ -174,7 +174,7 @@ async def _wait_until_ready(objects: CustomObjectsApi, target: Target) -> str:
                     return str(status["endpoint"])
                 if _is_true(conditions, "Stalled"):
                     raise CheckFailed(said)
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)  # why: polling, with the timeout above
     except TimeoutError:
         raise CheckFailed(
             f"LLMDeployment {target.name} was not ready within {target.seconds:.0f} s. {said}"
@@ -200,7 +200,7 @@ async def _ask(session: aiohttp.ClientSession, endpoint: str, model: str) -> str
                             return _read_answer(said.partition(" ")[2])
                 except aiohttp.ClientError as error:
                     said = str(error) or type(error).__name__
-                await asyncio.sleep(POLL_SECONDS)
+                await asyncio.sleep(POLL_SECONDS)  # why: polling, with the timeout above
     except TimeoutError:
         raise CheckFailed(f"{url} did not answer within {ASK_SECONDS} s: {said[:500]}") from None
 

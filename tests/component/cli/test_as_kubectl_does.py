@@ -144,7 +144,7 @@ def operator(namespaces: str, place: str) -> Object:
     }
 
 
-def test_who_watches_is_said(
+def test_status_names_the_operators_that_watch_a_namespace(
     chat: ClusterClient, kubectl_llm: KubectlLlm, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("COLUMNS", "2000")

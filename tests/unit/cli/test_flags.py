@@ -92,7 +92,7 @@ def test_what_cannot_be_done_ends_with_a_code(
 @pytest.mark.parametrize(
     ("given", "seconds"), [(None, 30.0), (5.0, 5.0), (0.0, None)], ids=["none", "5s", "0"]
 )
-def test_the_time_of_a_call(given: float | None, seconds: float | None) -> None:
+def test_request_timeout_bounds_a_call(given: float | None, seconds: float | None) -> None:
     assert Flags(request_timeout=given).call_seconds == seconds
 
 

@@ -59,7 +59,7 @@ def list_literals() -> Iterator[str]:
                     yield node.value
 
 
-def is_said_at_apply(sentence: str) -> bool:
+def is_refused_at_apply(sentence: str) -> bool:
     """Say whether the API server says it: by a rule of the CRD, by its schema, or as it was seen to."""
     if match := re.fullmatch(r"(\S+) in body must be of type (\w+)", sentence):
         return bool(find_node(match[1])["type"] == match[2])
@@ -92,7 +92,7 @@ def list_findings() -> Iterator[Finding | None]:
 
 @pytest.mark.parametrize(("written", "sentence"), AT_APPLY, ids=[row[0] for row in AT_APPLY])
 def test_a_mistake_is_refused_at_apply(written: str, sentence: str) -> None:
-    assert is_said_at_apply(sentence)
+    assert is_refused_at_apply(sentence)
     if "requests must not exceed" in sentence:
         return  # because the API server alone compares amounts
     with pytest.raises(SpecError) as refused:
@@ -102,7 +102,7 @@ def test_a_mistake_is_refused_at_apply(written: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(("reason", "sentence"), IN_READY, ids=[row[1] for row in IN_READY])
-def test_a_mistake_is_told_by_a_condition(reason: str, sentence: str) -> None:
+def test_a_condition_message_has_the_sentence(reason: str, sentence: str) -> None:
     found = [finding for finding in list_findings() if finding and sentence in finding.message]
 
     assert reason in set(Reason)
@@ -121,4 +121,4 @@ def test_a_flag_in_two_forms_is_refused_as_the_page_says() -> None:
 
 def test_there_are_thirty_mistakes() -> None:
     assert len(AT_APPLY) + len(IN_READY) >= 30
-    assert not is_said_at_apply("spec.model.source is odd.")
+    assert not is_refused_at_apply("spec.model.source is odd.")

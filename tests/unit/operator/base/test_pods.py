@@ -116,7 +116,7 @@ CASES = [
 ]
 
 
-def test_how_much_cpu_is_asked_for_and_free_is_said_beside_the_scheduler() -> None:
+def test_an_unschedulable_pod_names_requested_and_free_amounts() -> None:
     seen = unscheduled("0/2 nodes are available: 2 Insufficient cpu, 1 Insufficient memory.")
     seen["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "4", "memory": "64Gi"}}
     capacity = {
