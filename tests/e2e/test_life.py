@@ -67,9 +67,7 @@ def test_a_stream_outlives_the_operator_and_the_agent(chat: Live) -> None:
     found, thread = start_stream(chat.url)
     label = "--selector=app.kubernetes.io/name=llmdeployment-operator"
     chat.kube.system.run("delete", "pod", label, "--wait=false")
-    gateway = chat.pod("gateway")
-    kill = "import os, signal; os.kill(1, signal.SIGTERM)"
-    chat.kube.run("exec", gateway, "--container=agent", "--", "python3", "-c", kill)
+    chat.kill("gateway", "[l]lmdeployment-gateway agent", "-TERM", "--container=agent")
 
     def restarted() -> bool:
         (pod,) = chat.pods("gateway")
@@ -160,11 +158,7 @@ def test_a_worker_pod_is_deleted_and_nobody_notices(chat: Live) -> None:
 
 
 def test_a_replica_that_is_killed_comes_back(chat: Live) -> None:
-    kill = (
-        "for p in /proc/[0-9]*; do grep -q '^ray::ServeReplica' $p/cmdline 2>/dev/null "
-        "&& kill -9 ${p#/proc/}; done; true"
-    )
-    chat.kube.run("exec", chat.pod("worker"), "--", "sh", "-c", kill)
+    chat.kill("worker", "^ray::ServeReplica", "-KILL")
     until(lambda: ask(chat.url, "chat")[0] == 200, 120, "it answers again")
     chat.until_ready()
 

@@ -127,6 +127,19 @@ class Live:
     def delete_pod(self, component: str) -> None:
         self.kube.run("delete", "pod", self.pod(component), "--wait=false")
 
+    def kill(self, component: str, process: str, signal: str, *options: str) -> None:
+        """Signal the processes of a pod whose command line matches a pattern of grep.
+
+        Containers of a pod share one process namespace, where pid 1 holds the pod: without it every container starts anew.
+        The pattern must not match its own text, or the shell below ends itself.
+        """
+        each = (
+            "for p in /proc/[0-9]*; do tr '\\0' ' ' 2>/dev/null <$p/cmdline "
+            f"| grep -q '{process}' && kill {signal} ${{p#/proc/}} && echo $p; done; true"
+        )
+        killed = self.kube.run("exec", self.pod(component), *options, "--", "sh", "-c", each)
+        assert killed.strip(), f"no process of the {component} has {process!r} in its command line"
+
     def until_replaced(self, component: str, old: str, seconds: float = 150) -> None:
         """Wait until another pod of the component is ready."""
 
