@@ -42,7 +42,8 @@ class Analysis:
 
 def collect_counts(before: Analysis, fresh: RevisionCounts, stable: int, canary: int) -> Analysis:
     """Return the evidence with what was counted since the last look added."""
-    keys = fresh.get(stable, {}).keys() | fresh.get(canary, {}).keys()
+    counted = fresh.get(stable, {}).keys() | fresh.get(canary, {}).keys()
+    keys = {key for key in counted if key.group is None}
     added = {
         key: Stratum(
             _add_counts(before.counts.get(key, _NOTHING).stable, fresh.get(stable, {}).get(key)),
@@ -92,7 +93,11 @@ def select_strata(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
 
     They are one as soon as somebody counted without them: a replica of an older image on one side would be like nobody on the other.
     """
-    found = {key.stratum: seen for key, seen in evidence.counts.items() if key.metric == metric}
+    found = {
+        key.stratum: seen
+        for key, seen in evidence.counts.items()
+        if key.metric == metric and key.group is None
+    }
     if UNKNOWN not in found:
         return tuple(found.values()) or (_NOTHING,)
     whole = _NOTHING

@@ -1,7 +1,7 @@
 """What an analysis compares: requests and how many of them were bad.
 
 Counted by revision, metric and stratum; the strata are the replicas' buckets of prompt lengths. A gateway, and a replica of an older
-image, knows none: its counts are of the stratum UNKNOWN.
+image, knows none: its counts are of the stratum UNKNOWN. Beside them stand counts by group of users, over all prompt lengths.
 """
 
 import math
@@ -15,6 +15,9 @@ UNKNOWN = ""
 
 STRATA = 8
 """How many there may be of a metric, UNKNOWN among them: status has room for no more."""
+
+BUCKETS, GROUPS = 10_000, 64
+"""How many buckets users are assigned to, and how many groups of users are counted: a user's group is his bucket modulo GROUPS."""
 
 ERRORS, LENGTH = "errorRate", "outputTokens"
 
@@ -41,10 +44,14 @@ class Counts:
 
 
 class CountKey(NamedTuple):
-    """What is counted: a metric's name with its threshold, and where the stratum's prompts end, in bytes."""
+    """What is counted: a metric's name with its threshold, and where the stratum's prompts end, in bytes.
+
+    Or a group of users, 0 to GROUPS - 1: its counts are of all strata together. None is the whole stratum.
+    """
 
     metric: str
     stratum: str = UNKNOWN
+    group: int | None = None
 
 
 RevisionCounts = dict[int, dict[CountKey, Counts]]

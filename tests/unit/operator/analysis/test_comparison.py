@@ -191,6 +191,16 @@ def test_evidence_adds_up() -> None:
     assert collect_counts(second, {}, 1, 2).counts == second.counts
 
 
+def test_counts_by_group_of_users_are_no_strata() -> None:
+    key = CountKey("errorRate")
+    grouped = {key._replace(group=g): Counts(5, 1) for g in (0, 63)}
+    fresh = {n: {key: Counts(10, 2), **grouped} for n in (1, 2)}
+    found = collect_counts(Analysis(), fresh, 1, 2)
+    assert found.counts[key] == Stratum(Counts(10, 2), Counts(10, 2))
+    evidence = Analysis({key: found.counts[key], key._replace(group=3): found.counts[key]})
+    assert select_strata(evidence, "errorRate") == (found.counts[key],)
+
+
 def step(
     state: RolloutState,
     fresh: RevisionCounts,
