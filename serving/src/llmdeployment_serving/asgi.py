@@ -31,7 +31,9 @@ from llmdeployment_serving.stats import (
     NOTHING,
     EngineSnapshot,
     RevisionStats,
+    add_users,
     build_stats,
+    find_group,
     find_length_bucket,
     render_metrics,
 )
@@ -42,7 +44,10 @@ GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 REVISION_HEADER = b"x-llm-revision"
+BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
+WITH_USERS = b"users=true"
+"""The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
 _no_revision = "0"
 # why: other servers may write spaces into their JSON.
@@ -126,7 +131,9 @@ class ReplicaApp:
         elif path in ENGINE_PATHS:
             await self._app(scope, receive, send)
         elif path == "/stats":
-            text = json.dumps(self.stats(), separators=(",", ":")).encode()
+            with_users = WITH_USERS in scope.get("query_string", b"").split(b"&")
+            document = self.stats_with_users() if with_users else self.stats()
+            text = json.dumps(document, separators=(",", ":")).encode()
             await _send(send, text, b"application/json")
         elif path == "/metrics":
             text = self._engine.render_metrics() + render_metrics(self.stats())
@@ -167,6 +174,12 @@ class ReplicaApp:
             self_test=self.self_test.describe(),
         )
 
+    def stats_with_users(self) -> dict[str, Any]:
+        """Return the body of `/stats` with counts by group of users, of the revisions that are served now: nobody compares others."""
+        known = self.user_config.revisions
+        served = {n: row for n, row in self._revisions.items() if n in known or not known}
+        return add_users(self.stats(), served)
+
     def _take_snapshot(self) -> EngineSnapshot:
         now = self._engine.take_snapshot() if self._has_engine else NOTHING
         waiting = now.waiting + self._relay.count_waiting()
@@ -176,8 +189,10 @@ class ReplicaApp:
         started = time.monotonic()
         number = self._find_revision(scope)
         stats = self._revisions.setdefault(number, RevisionStats())
+        headers = dict(scope["headers"])
         probe = _Probe(stats, started, number, send)
-        request_id = dict(scope["headers"]).get(REQUEST_HEADER, b"").decode("latin-1")
+        probe.group = find_group(headers.get(BUCKET_HEADER, b""))
+        request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
         with name_request(request_id, number):
             await self._answer(scope, receive, number, probe)
 
@@ -276,7 +291,7 @@ class ReplicaApp:
 class _Probe:
     """Passes an answer on and measures its times.
 
-    `bucket` is the prompt's length bucket, known once the body was read.
+    `bucket` is the prompt's length bucket, known once the body was read; `group` is the user's, if a gateway sent the request.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -290,6 +305,7 @@ class _Probe:
         self._chunks = 0
         self._usage: Usage | None = None
         self.bucket = 0
+        self.group: int | None = None
         self._ended = False
 
     async def send(self, message: Message) -> None:
@@ -316,13 +332,13 @@ class _Probe:
             return
         now = time.monotonic()
         if self._last_chunk is None:
-            self._stats.ttft.observe(now - self._started, self.bucket)
+            self._stats.ttft.observe(now - self._started, self.bucket, self.group)
             role = bool(_role.search(body))
             self._last_chunk = -1.0 if role else now
             self._chunks = 0 if role else 1
             return
         if self._last_chunk >= 0:
-            self._stats.itl.observe(now - self._last_chunk, self.bucket)
+            self._stats.itl.observe(now - self._last_chunk, self.bucket, self.group)
         self._last_chunk = now
         self._chunks += 1
 
@@ -335,7 +351,7 @@ class _Probe:
         if not self._ended:
             self._status = CLIENT_LEFT
         elif self._status < HTTPStatus.BAD_REQUEST:
-            self._stats.e2e.observe(time.monotonic() - self._started, self.bucket)
+            self._stats.e2e.observe(time.monotonic() - self._started, self.bucket, self.group)
             self._count_tokens()
         self._stats.requests[str(int(self._status))] += 1
 
@@ -343,7 +359,7 @@ class _Probe:
         usage = self._usage
         tokens = usage.output_tokens if usage else self._chunks or None
         if tokens is not None:
-            self._stats.output_tokens.observe(tokens, self.bucket)
+            self._stats.output_tokens.observe(tokens, self.bucket, self.group)
         if usage and usage.cached_tokens is not None:
             self._stats.prompt_tokens += usage.prompt_tokens
             self._stats.cached_prompt_tokens += usage.cached_tokens

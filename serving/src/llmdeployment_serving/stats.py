@@ -4,9 +4,11 @@ All counts only grow, from the start of the process. A reader keeps its latest a
 any number of readers at any interval get exact differences.
 """
 
+import sys
+from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,6 +32,14 @@ PROMPT_BYTES = (1024, 8192)
 """Bytes at which the buckets of prompt lengths end; the last bucket has the rest. At 4 bytes per token, 256 and 2,048 tokens."""
 
 
+GROUPS = 64
+"""Groups of users; a user's group is the bucket that the gateway assigned him to (0 to 9,999), modulo this.
+
+A group is counted where a user would take 10,000 rows: enough groups to see how much users differ, and few enough to be sent."""
+
+_BUCKET_DIGITS = 4
+
+
 def find_length_bucket(prompt_bytes: int) -> int:
     """Return the bucket of a prompt.
 
@@ -37,6 +47,19 @@ def find_length_bucket(prompt_bytes: int) -> int:
     [0, 0, 1, 2]
     """
     return bisect_right(PROMPT_BYTES, prompt_bytes)
+
+
+def find_group(bucket: bytes) -> int | None:
+    """Return the group of users of an `x-llm-bucket`; None for what no gateway writes.
+
+    >>> [find_group(bucket) for bucket in (b"0", b"63", b"64", b"9999", b"")]
+    [0, 63, 0, 15, None]
+    >>> [find_group(bucket) for bucket in (b"10000", b"-1", b"1.5", "\u0663".encode())]
+    [None, None, None, None]
+    """
+    if not bucket.isdigit() or len(bucket) > _BUCKET_DIGITS:
+        return None
+    return int(bucket) % GROUPS
 
 
 class Histogram:
@@ -47,10 +70,12 @@ class Histogram:
         self._counts = [0] * (len(bounds) + 1)
         self._sum = 0.0
 
-    def observe(self, value: float) -> None:
-        """Count one value; one that equals a bound belongs to that bound, as in Prometheus."""
-        self._counts[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float) -> int:
+        """Count one value and return its place among the bounds; one that equals a bound belongs to it, as in Prometheus."""
+        place = bisect_left(self._bounds, value)
+        self._counts[place] += 1
         self._sum += value
+        return place
 
     def as_json(self) -> dict[str, Any]:
         """Return `{"buckets": [[bound, cumulative count], ...], "sum": s, "count": n}`."""
@@ -62,23 +87,57 @@ class Histogram:
         return {"buckets": buckets, "sum": self._sum, "count": total}
 
 
-class ByPromptLength:
-    """A histogram, and its counts by prompt length."""
+class SplitHistogram:
+    """A histogram, its counts by prompt length, and its counts by group of users.
 
-    def __init__(self, bounds: tuple[float, ...] = BOUNDS) -> None:
+    The counts by group are one flat array of GROUPS x buckets, made with the first request that has a group: as many lists would take
+    six times the memory.
+
+    Args:
+        bounds: upper bounds of the buckets.
+        typecode: of a count by group: `I` has 32 bits and stays at its highest value, `Q` has 64.
+    """
+
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS, typecode: str = "I") -> None:
         self._all = Histogram(bounds)
-        self._parts = [[0] * (len(bounds) + 1) for _ in (*PROMPT_BYTES, "+Inf")]
-        self._bounds = bounds
+        self._width = len(bounds) + 1
+        self._parts = [[0] * self._width for _ in (*PROMPT_BYTES, "+Inf")]
+        self._groups: array[int] = array(typecode)
 
-    def observe(self, value: float, bucket: int) -> None:
-        """Count one value of an answer to a prompt of this `find_length_bucket`."""
-        self._all.observe(value)
-        self._parts[bucket][bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float, bucket: int, group: int | None = None) -> None:
+        """Count one value of an answer to a prompt of this `find_length_bucket`, for a user of this `find_group`."""
+        place = self._all.observe(value)
+        self._parts[bucket][place] += 1
+        if group is None:
+            return
+        if not self._groups:
+            size = GROUPS * self._width * self._groups.itemsize
+            self._groups.frombytes(bytes(size))
+        try:
+            self._groups[group * self._width + place] += 1
+        except OverflowError:
+            # It stays full. From 0 on, a reader would take it for a replica that began anew.
+            return
 
     def as_json(self) -> dict[str, Any]:
         """Return the histogram's JSON and `"byPromptBytes": [[below, [count, ...]], ...]`: not cumulative, in the order of `buckets`."""
         parts = zip((*PROMPT_BYTES, "+Inf"), self._parts, strict=True)
         return self._all.as_json() | {"byPromptBytes": [[below, counts] for below, counts in parts]}
+
+    def count_group_bytes(self) -> int:
+        """Return the memory of the counts by group, in bytes."""
+        return sys.getsizeof(self._groups)
+
+    def list_groups(self) -> list[list[Any]]:
+        """Return `[[group, [count, ...]], ...]` of the groups that have any: not cumulative, in the order of `buckets`.
+
+        Pairs of place and count would be shorter while few buckets have a count, but up to half longer, compressed, when all have.
+        """
+        rows = (
+            (group, self._groups[group * self._width : (group + 1) * self._width].tolist())
+            for group in range(GROUPS)
+        )
+        return [[group, counts] for group, counts in rows if any(counts)]
 
 
 @dataclass
@@ -87,13 +146,13 @@ class RevisionStats:
 
     requests: Counter[str] = field(default_factory=Counter)
     """Requests by status code; 499 means that the client left."""
-    ttft: ByPromptLength = field(default_factory=ByPromptLength)
+    ttft: SplitHistogram = field(default_factory=SplitHistogram)
     """Seconds from arrival to the first chunk, of streamed answers only."""
-    itl: ByPromptLength = field(default_factory=ByPromptLength)
-    """Seconds between two chunks that carry tokens."""
-    e2e: ByPromptLength = field(default_factory=ByPromptLength)
+    itl: SplitHistogram = field(default_factory=lambda: SplitHistogram(typecode="Q"))
+    """Seconds between two chunks that carry tokens: so many that a busy group's 32 bits were full within days."""
+    e2e: SplitHistogram = field(default_factory=SplitHistogram)
     """Seconds from arrival to the last byte of finished answers."""
-    output_tokens: ByPromptLength = field(default_factory=lambda: ByPromptLength(TOKEN_BOUNDS))
+    output_tokens: SplitHistogram = field(default_factory=lambda: SplitHistogram(TOKEN_BOUNDS))
     """Tokens of finished answers: from their usage, else the chunks of a stream that carry tokens, else not counted."""
     prompt_tokens: int = 0
     """Prompt tokens of the answers that report their cached tokens."""
@@ -113,6 +172,15 @@ class RevisionStats:
             **self._count_cached(),
         }
         return {**row, "adapters": self.adapters} if self.adapters else row
+
+    def list_groups(self) -> dict[str, list[list[Any]]]:
+        """Return each histogram's counts by group of users."""
+        return {
+            "ttft": self.ttft.list_groups(),
+            "itl": self.itl.list_groups(),
+            "e2e": self.e2e.list_groups(),
+            "outputTokens": self.output_tokens.list_groups(),
+        }
 
     def _count_cached(self) -> dict[str, int]:
         """Return nothing until an answer reports cached tokens: 0 would mean that the cache is useless."""
@@ -194,6 +262,20 @@ def build_stats(
         "revisions": {number: stats.as_json() for number, stats in revisions.items()},
     }
     return found if self_test is None else {**found, "selfTest": self_test}
+
+
+def add_users(document: dict[str, Any], revisions: Mapping[str, RevisionStats]) -> dict[str, Any]:
+    """Return the body of `/stats` with `byUser` in the histograms of these revisions."""
+    rows = document["revisions"]
+    grouped = {
+        number: rows[number]
+        | {
+            name: rows[number][name] | {"byUser": part}
+            for name, part in stats.list_groups().items()
+        }
+        for number, stats in revisions.items()
+    }
+    return document | {"revisions": rows | grouped}
 
 
 def render_metrics(document: dict[str, Any]) -> bytes:

@@ -100,9 +100,10 @@ def answering(*bodies: bytes, kind: bytes = b"text/event-stream", ends: bool = T
     return app
 
 
-async def counted(app: ASGIApp, body: bytes) -> dict[str, Any]:
+async def counted(app: ASGIApp, body: bytes, **headers: str) -> dict[str, Any]:
     """Return what a replica counts of one request."""
     made = front(app)
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -110,8 +111,8 @@ async def counted(app: ASGIApp, body: bytes) -> dict[str, Any]:
     async def send(_: Message) -> None:
         pass
 
-    await made({"type": "http", "path": CHAT, "method": "POST", "headers": []}, receive, send)
-    return dict(made.stats()["revisions"]["2"])
+    await made({"type": "http", "path": CHAT, "method": "POST", "headers": given}, receive, send)
+    return dict(made.stats_with_users()["revisions"]["2"])
 
 
 def lengths(histogram: dict[str, Any]) -> dict[Any, int]:
@@ -237,6 +238,63 @@ async def test_answers_are_counted_by_the_length_of_the_clients_prompt(
     for name in ("ttft", "itl", "e2e", "outputTokens"):
         assert (name, stats[name]["count"]) == (name, 1)
         assert lengths(stats[name]) == expected
+
+
+@pytest.mark.parametrize(
+    ("bucket", "group"),
+    [("0", 0), ("63", 63), ("64", 0), ("9999", 15)]
+    + [(bucket, None) for bucket in ("", "10000", "-1", "x", "1e3", " 7", "\u0663")],
+)
+async def test_answers_are_counted_by_the_group_of_the_user(bucket: str, group: Any) -> None:
+    stats = await counted(answering(ROLE, TOKEN, TOKEN, TOKEN), HELLO, x_llm_bucket=bucket)
+
+    for name, values in (("ttft", 1), ("itl", 2), ("e2e", 1), ("outputTokens", 1)):
+        assert (name, stats[name]["count"]) == (name, values)
+        found = {number: sum(counts) for number, counts in stats[name]["byUser"]}
+        assert found == ({} if group is None else {group: values})
+
+
+async def test_without_a_gateway_nobody_has_a_group() -> None:
+    stats = await counted(answering(ROLE, TOKEN), HELLO)
+    assert (stats["ttft"]["count"], stats["ttft"]["byUser"]) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("query", "users"), [(b"", False), (b"users=true", True), (b"users=false", False)]
+)
+async def test_counts_by_group_are_sent_to_who_asks_for_them(query: bytes, *, users: bool) -> None:
+    app = front(answering(CACHED, kind=b"application/json"))
+    await call(app, CHAT, HELLO, x_llm_revision="1", x_llm_bucket="70")
+    row = (await ask_stats(app, query))["1"]
+    assert row["requests"] == {"200": 1}
+    assert ("byUser" in row["e2e"]) == users
+
+
+async def test_a_revision_that_is_served_no_longer_is_not_sent_by_group() -> None:
+    app = front(answering(CACHED, kind=b"application/json"))
+    await call(app, CHAT, HELLO, x_llm_revision="1", x_llm_bucket="70")
+    await call(app, CHAT, HELLO, x_llm_revision="2", x_llm_bucket="70")
+    app.take(parse(UserConfig, {"revisions": {"2": {"prompt": {"system": "Two."}}}}))
+    rows = await ask_stats(app, b"users=true")
+    assert {number: "byUser" in row["e2e"] for number, row in rows.items()} == {
+        "1": False,
+        "2": True,
+    }
+
+
+async def ask_stats(app: ReplicaApp, query: bytes) -> Any:
+    """Return the revisions of `/stats`."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": "/stats", "method": "GET", "headers": []}
+    await app({**scope, "query_string": query}, receive, send)
+    return json.loads(sent[1]["body"])["revisions"]
 
 
 @pytest.mark.parametrize(
