@@ -48,7 +48,12 @@ def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "load
 def write_gateway() -> Any:
     """Return what a gateway's agent writes; its HTTP server adds the other fields (tests/component/gateway)."""
     tally = Tally()
-    for line in (b"200 1000 -- main 1", b"503 20 SC main 1", b"-1 20 CR main 2", b"404 0 PR - -"):
+    for line in (
+        b"200 1000 -- main 1 70 key",
+        b"503 20 SC main 1 6 -",
+        b"-1 20 CR main 2 7 key",
+        b"404 0 PR - - - -",
+    ):
         tally.count_line(line)
     return {
         "routesHash": "0123456789abcdef",

@@ -9,6 +9,7 @@ from llmdeployment_gateway import assignment, forcing, maps, slots
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
+from llmdeployment_gateway.tally import KEYED
 
 BODY_BYTES = 4 * 1024 * 1024
 """Bytes of a body, at most: the replica's own limit. The replica itself checks a body without Content-Length."""
@@ -69,6 +70,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         drained_bytes=_DRAINED_BYTES,
         body_mib=BODY_BYTES // 1024 // 1024,
         buckets=BUCKETS,
+        keyed=KEYED,
         stride=STRIDE,
         auth=_build_auth(settings),
         sources=settings.source_connections,

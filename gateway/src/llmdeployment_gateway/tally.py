@@ -1,14 +1,24 @@
-"""Counts of requests that ended, from HAProxy's log lines: one datagram each, `status milliseconds flags arm revision request-id`."""
+"""Counts of requests that ended, from HAProxy's log lines.
 
+Each is one datagram: `status milliseconds flags arm revision bucket key request-id`.
+"""
+
+import base64
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from llmdeployment_gateway.routes import BUCKETS
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 """Upper bounds of the duration histogram, in seconds."""
 UNASSIGNED = ("", "")
 """Arm and revision of a request that was refused before it was assigned."""
-_FIELDS = 5
+GROUPS = 64
+"""Groups of users; the group of a request is its bucket modulo this, as at the replicas."""
+KEYED = "key"
+"""What the line of a request says that had an assignment key, so that its bucket is a user's."""
+_FIELDS = 7
 """Those that every line has; a request's id may be missing."""
 _CLASSES = ("2xx", "4xx", "5xx")
 
@@ -24,6 +34,8 @@ class EndedRequest:
         arm: the arm that it was assigned to, or empty.
         revision: the revision that it was assigned to, or empty.
         request_id: its `x-request-id`, which clients may choose, or empty.
+        bucket: the bucket that it was assigned to, or None.
+        has_key: whether it had an assignment key; the bucket of one that had none is the next of a sequence.
     """
 
     status: int
@@ -32,6 +44,8 @@ class EndedRequest:
     arm: str
     revision: str
     request_id: str = ""
+    bucket: int | None = None
+    has_key: bool = False
 
 
 @dataclass
@@ -43,6 +57,12 @@ class Row:
     seconds: float = 0.0
     count: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
+    totals: list[int] = field(default_factory=lambda: [0] * GROUPS)
+    """Requests that were answered, by group of users."""
+    failures: list[int] = field(default_factory=lambda: [0] * GROUPS)
+    """Those of them with a 5xx."""
+    users: bytearray = field(default_factory=lambda: bytearray(BUCKETS // 8))
+    """A bit for each bucket of a request that had a key: bucket `b` is bit `b % 8` of byte `b // 8`."""
 
     def add(self, ended: EndedRequest) -> None:
         """Count a request."""
@@ -52,14 +72,34 @@ class Row:
         self.buckets[bisect_left(BOUNDS, ended.seconds)] += 1
         if ended.cut:
             self.cuts[ended.cut] = self.cuts.get(ended.cut, 0) + 1
+        if ended.bucket is not None:
+            self._add_user(ended, ended.bucket)
+
+    def _add_user(self, ended: EndedRequest, bucket: int) -> None:
+        # Without a key too: such requests are spread evenly over the groups, as requests that have nothing to do with each other are.
+        if (name := _name_class(ended.status)) in _CLASSES:
+            self.totals[bucket % GROUPS] += 1
+            self.failures[bucket % GROUPS] += name == "5xx"
+        if ended.has_key:
+            self.users[bucket // 8] |= 1 << bucket % 8
 
     def count_classes(self) -> dict[str, int]:
         """Return requests by class of status; a request without an answer is in none."""
         found = dict.fromkeys(_CLASSES, 0)
         for status, count in self.statuses.items():
-            if (name := f"{status // 100}xx") in found:
+            if (name := _name_class(status)) in found:
                 found[name] += count
         return found
+
+    def describe_users(self) -> dict[str, object]:
+        """Return `"byUser": [[group, requests, 5xx], ...]` and, if any request had a key, `users`: the bits in base64."""
+        by_user = [
+            [group, total, bad]
+            for group, (total, bad) in enumerate(zip(self.totals, self.failures, strict=True))
+            if total
+        ]
+        users = {"users": base64.b64encode(self.users).decode()} if any(self.users) else {}
+        return {"byUser": by_user, **users}
 
 
 class Tally:
@@ -77,7 +117,6 @@ class Tally:
 
     def stats(self, routed: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
         """Return `routes` of `/stats`: first the routed arms and revisions, then those that were routed before."""
-        seen = dict.fromkeys((*routed, *self.rows))
         return [
             {
                 "arm": arm,
@@ -85,10 +124,25 @@ class Tally:
                 "requests": row.count_classes(),
                 "durationSeconds": {"sum": round(row.seconds, 3), "count": row.count},
             }
-            for arm, revision in seen
-            if (arm, revision) != UNASSIGNED
-            for row in (self.rows.get((arm, revision), Row()),)
+            for (arm, revision), row in self._list_rows(routed)
         ]
+
+    def stats_with_users(self, routed: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
+        """Return `routes` of `/stats?users=true`: with counts by group of users, and with the users.
+
+        Only rows of a revision that is routed have these, in whichever arm: others would fill the answer, and nobody compares them.
+        """
+        routed = tuple(routed)
+        revisions = {revision for _, revision in routed}
+        rows = self._list_rows(routed)
+        return [
+            found | (row.describe_users() if revision in revisions else {})
+            for found, ((_, revision), row) in zip(self.stats(routed), rows, strict=True)
+        ]
+
+    def _list_rows(self, routed: Iterable[tuple[str, str]]) -> list[tuple[tuple[str, str], Row]]:
+        seen = dict.fromkeys((*routed, *self.rows))
+        return [(key, self.rows.get(key, Row())) for key in seen if key != UNASSIGNED]
 
 
 def parse_line(datagram: bytes) -> EndedRequest | None:
@@ -97,7 +151,7 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
     words = datagram.decode(errors="replace").split(maxsplit=_FIELDS)
     if len(words) < _FIELDS:
         return None
-    status, milliseconds, flags, arm, revision, *request_id = words
+    status, milliseconds, flags, arm, revision, bucket, key, *request_id = words
     assigned = revision.isdigit()
     try:
         return EndedRequest(
@@ -107,9 +161,22 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             arm=arm if assigned else "",
             revision=revision if assigned else "",
             request_id="" if request_id == ["-"] else "".join(request_id).strip(),
+            bucket=_read_bucket(bucket),
+            has_key=key == KEYED,
         )
     except ValueError:
         return None
+
+
+def _read_bucket(text: str) -> int | None:
+    """Return the bucket of a request; None for `-` and for what is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(BUCKETS))):
+        return None
+    return bucket if (bucket := int(text)) < BUCKETS else None
+
+
+def _name_class(status: int) -> str:
+    return f"{status // 100}xx"
 
 
 def _read_cut(flags: str) -> str:

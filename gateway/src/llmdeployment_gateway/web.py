@@ -53,17 +53,20 @@ class AgentServer:
             status=HTTPStatus.SERVICE_UNAVAILABLE if why else HTTPStatus.OK, text=f"{why or 'ok'}\n"
         )
 
-    async def _stats(self, _: web.Request) -> web.Response:
+    async def _stats(self, request: web.Request) -> web.Response:
         held, refused = await self._steering.count_held()
         routes = self._steering.inputs.routes
         rows = [(row.arm, str(row.revision)) for row in routes.routes] if routes else []
+        with_users = request.query.get("users") == "true"
         return web.json_response(
             {
                 "routesHash": self._steering.applied.routes_hash,
                 "held": held,
                 "refused": refused,
                 "services": await self._steering.count_services(),
-                "routes": self._tally.stats(rows),
+                "routes": (
+                    self._tally.stats_with_users(rows) if with_users else self._tally.stats(rows)
+                ),
             }
         )
 

@@ -90,8 +90,8 @@ class Histogram:
 class SplitHistogram:
     """A histogram, its counts by prompt length, and its counts by group of users.
 
-    The counts by group are one flat array of GROUPS x buckets, made with the first request that has a group: as many lists would take
-    six times the memory.
+    The counts by group are one flat array of GROUPS x buckets, made with the first request that has a group: lists of Python's
+    numbers would take several times the memory.
 
     Args:
         bounds: upper bounds of the buckets.

@@ -1,24 +1,49 @@
-import pytest
+import base64
+from typing import Any
 
-from llmdeployment_gateway.tally import EndedRequest, Tally, parse_line
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmdeployment_gateway.routes import BUCKETS
+from llmdeployment_gateway.tally import GROUPS, EndedRequest, Tally, parse_line
 
 
 @pytest.mark.parametrize(
     ("line", "ended"),
     [
-        (b"200 1500 -- main 1 id-1", EndedRequest(200, 1.5, "", "main", "1", "id-1")),
-        (b"404 0 PR - - id-1", EndedRequest(404, 0.0, "", "", "", "id-1")),
-        (b"-1 20 CR main 2 id-1", EndedRequest(-1, 0.02, "client", "main", "2", "id-1")),
-        (b"200 900 SD main 2 id-1", EndedRequest(200, 0.9, "replica", "main", "2", "id-1")),
-        (b"200 900 sD main 2 id-1", EndedRequest(200, 0.9, "replica", "main", "2", "id-1")),
-        (b"503 -1 SC main 2 id-1", EndedRequest(503, 0.0, "replica", "main", "2", "id-1")),
         (
-            b'200 1 -- main 1 my "own" id',
-            EndedRequest(200, 0.001, "", "main", "1", 'my "own" id'),
+            b"200 1500 -- main 1 1234 key id-1",
+            EndedRequest(200, 1.5, "", "main", "1", "id-1", 1234, has_key=True),
         ),
-        (b"400 1 PR - - -", EndedRequest(400, 0.001, "", "", "", "")),
-        (b"200 1 -- main 1 ", EndedRequest(200, 0.001, "", "main", "1", "")),
+        (
+            b"200 1500 -- main 1 0 - id-1",
+            EndedRequest(200, 1.5, "", "main", "1", "id-1", 0, has_key=False),
+        ),
+        (b"404 0 PR - - - - id-1", EndedRequest(404, 0.0, "", "", "", "id-1")),
+        (
+            b"-1 20 CR main 2 9999 - id-1",
+            EndedRequest(-1, 0.02, "client", "main", "2", "id-1", 9999),
+        ),
+        (b"200 900 SD main 2 7 - id", EndedRequest(200, 0.9, "replica", "main", "2", "id", 7)),
+        (b"200 900 sD main 2 7 - id", EndedRequest(200, 0.9, "replica", "main", "2", "id", 7)),
+        (b"503 -1 SC main 2 7 - id", EndedRequest(503, 0.0, "replica", "main", "2", "id", 7)),
+        (
+            b'200 1 -- main 1 7 - my "own" key 7 id',
+            EndedRequest(200, 0.001, "", "main", "1", 'my "own" key 7 id', 7),
+        ),
+        (b"400 1 PR - - - - -", EndedRequest(400, 0.001, "", "", "", "")),
+        (b"200 1 -- main 1 7 - ", EndedRequest(200, 0.001, "", "main", "1", "", 7)),
+        *(
+            (
+                f"200 1 -- main 1 {bucket} - id".encode(),
+                EndedRequest(200, 0.001, "", "main", "1", "id"),
+            )
+            for bucket in ("10000", "-1", "1.5", "1e3", "x", "\u0663", "9" * 99)
+        ),
+        (b"200 1 -- main 1 7", None),
         (b"Server slot0/x is DOWN", None),
+        (b"Server slot0/x is DOWN, reason: Layer4 connection problem", None),
         (b"Proxy front stopped (cumulated conns", None),
         (b"", None),
         (b"\xff\xfe", None),
@@ -31,10 +56,10 @@ def test_a_log_line_is_one_request(line: bytes, ended: EndedRequest | None) -> N
 def test_stats_have_the_shape_the_operator_reads() -> None:
     tally = Tally()
     for line in (
-        b"200 1000 -- main 1 id-1",
-        b"200 500 -- main 1 id-1",
-        b"429 10 -- main 1 id-1",
-        b"404 0 PR - - id-1",
+        b"200 1000 -- main 1 7 - id-1",
+        b"200 500 -- main 1 7 - id-1",
+        b"429 10 -- main 1 7 - id-1",
+        b"404 0 PR - - - - id-1",
     ):
         assert tally.count_line(line)
 
@@ -56,14 +81,18 @@ def test_stats_have_the_shape_the_operator_reads() -> None:
 
 def test_a_revision_without_a_row_keeps_its_counts() -> None:
     tally = Tally()
-    tally.count_line(b"200 1000 -- main 1 id-1")
+    tally.count_line(b"200 1000 -- main 1 7 - id-1")
 
     assert [row["revision"] for row in tally.stats([("main", "2")])] == [2, 1]
 
 
 def test_two_arms_of_one_revision_are_two_rows() -> None:
     tally = Tally()
-    for line in (b"200 1000 -- a 3 id-1", b"500 500 -- b 3 id-1", b"200 10 -- b 3 id-1"):
+    for line in (
+        b"200 1000 -- a 3 7 - id-1",
+        b"500 500 -- b 3 7 - id-1",
+        b"200 10 -- b 3 7 - id-1",
+    ):
         tally.count_line(line)
 
     found = tally.stats([("a", "4"), ("a", "3"), ("b", "3")])
@@ -73,3 +102,66 @@ def test_two_arms_of_one_revision_are_two_rows() -> None:
         ("a", 3, {"2xx": 1, "4xx": 0, "5xx": 0}),
         ("b", 3, {"2xx": 1, "4xx": 0, "5xx": 1}),
     ]
+
+
+@given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
+def test_a_line_may_be_odd_and_breaks_nothing(line: bytes) -> None:
+    tally = Tally()
+    tally.count_line(line)
+    tally.count_line(b"200 1 -- main 1 " + line)
+    assert len(tally.stats_with_users([("main", "1")])) >= 1
+
+
+def count_users(*lines: str) -> Any:
+    """Return the row of revision 1 of main after log lines like `200 7 key`."""
+    tally = Tally()
+    for status, bucket, key in map(str.split, lines):
+        tally.count_line(f"{status} 9 -- main 1 {bucket} {key} id".encode())
+    return tally.stats_with_users([("main", "1")])[0]
+
+
+def test_requests_are_counted_by_group_of_users() -> None:
+    row = count_users("200 7 key", "500 71 key", "503 71 key", "429 9999 key", "200 64 -")
+    assert row["byUser"] == [[0, 1, 0], [7, 3, 2], [15, 1, 0]]
+    assert row["requests"] == {"2xx": 2, "4xx": 1, "5xx": 2}
+
+
+def test_a_request_without_an_answer_or_a_bucket_is_of_no_group() -> None:
+    row = count_users("-1 7 key", "200 - -", "200 10000 key")
+    assert (row["byUser"], row["durationSeconds"]["count"]) == ([], 3)
+
+
+def test_users_are_the_buckets_of_requests_with_a_key() -> None:
+    row = count_users("200 0 key", "-1 9 key", "500 9999 key", "200 9 key", "200 100 -")
+    bits = int.from_bytes(base64.b64decode(row["users"]), "little")
+    assert bits == 1 | 1 << 9 | 1 << 9999
+    assert len(base64.b64decode(row["users"])) == BUCKETS // 8 == 1250
+    assert "users" not in count_users("200 100 -")
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([-1, 200, 302, 404, 503]), st.integers(0, BUCKETS - 1)),
+        max_size=50,
+    )
+)
+def test_the_groups_add_up_to_the_requests(requests: list[tuple[int, int]]) -> None:
+    row = count_users("200 0 -", *(f"{status} {bucket} key" for status, bucket in requests))
+    assert sum(total for _, total, _ in row["byUser"]) == sum(row["requests"].values())
+    assert sum(bad for _, _, bad in row["byUser"]) == row["requests"]["5xx"]
+    assert all(0 <= group < GROUPS for group, _, _ in row["byUser"])
+
+
+def test_only_revisions_that_are_routed_are_sent_by_group() -> None:
+    tally = Tally()
+    for arm, revision in (("a", 1), ("a", 2), ("b", 2)):
+        tally.count_line(f"200 9 -- {arm} {revision} 7 key id".encode())
+
+    def find_grouped(rows: list[dict[str, object]]) -> list[tuple[object, object]]:
+        return [(row["arm"], row["revision"]) for row in rows if "byUser" in row]
+
+    # Arm a has left revision 2, whose counts must not fall.
+    routed = [("a", "3"), ("b", "2")]
+    assert find_grouped(tally.stats_with_users(routed)) == [("a", 3), ("b", 2), ("a", 2)]
+    assert find_grouped(tally.stats(routed)) == []
+    assert [row["revision"] for row in tally.stats(routed)] == [3, 2, 1, 2]
