@@ -8,16 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.stats_contract import Declared, check, load
 
+from llmdeployment_gateway import routes, tally
 from llmdeployment_gateway.tally import Tally
-from llmdeployment_operator.analysis.counts import CACHED
+from llmdeployment_operator.analysis import counts as operator
+from llmdeployment_operator.analysis.counts import CACHED, GROUPS, CountKey
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.plan.observed import stats as reader
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+from llmdeployment_serving import stats as replica
 from llmdeployment_serving.stats import (
     EngineSnapshot,
     Histogram,
     RevisionStats,
+    add_users,
     build_stats,
+    find_group,
     find_length_bucket,
 )
 
@@ -35,32 +40,34 @@ def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "load
     row = RevisionStats(adapters={"legal": adapter} if adapter else {})
     for number, each in enumerate(seconds):
         row.requests["200" if number % 2 else "500"] = number + 1
+        length, group = find_length_bucket(1000 * number), find_group(b"%d" % (63 + number))
         for histogram in (row.ttft, row.itl, row.e2e):
-            histogram.observe(each, find_length_bucket(1000 * number))
-        row.output_tokens.observe(int(each), find_length_bucket(1000 * number))
+            histogram.observe(each, length, group)
+        row.output_tokens.observe(int(each), length, group)
     if seconds and cached:
         row.prompt_tokens, row.cached_prompt_tokens = 10 * cached, cached
     engine = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
     snapshot = EngineSnapshot(1, 2, 0.5, 30, 40, engine)
-    return json.loads(json.dumps(build_stats("vllm", "chat", snapshot, {"7": row}, in_flight=3)))
+    document = build_stats("vllm", "chat", snapshot, {"7": row}, in_flight=3)
+    return json.loads(json.dumps(add_users(document, {"7": row})))
 
 
 def write_gateway() -> Any:
     """Return what a gateway's agent writes; its HTTP server adds the other fields (tests/component/gateway)."""
-    tally = Tally()
+    counted = Tally()
     for line in (
         b"200 1000 -- main 1 70 key",
         b"503 20 SC main 1 6 -",
         b"-1 20 CR main 2 7 key",
         b"404 0 PR - - - -",
     ):
-        tally.count_line(line)
+        counted.count_line(line)
     return {
         "routesHash": "0123456789abcdef",
         "held": 4,
         "refused": 5,
         "services": {"chat-1": {"servers": 2, "up": 1, "requests": 9}},
-        "routes": tally.stats([("main", "1"), ("main", "3")]),
+        "routes": counted.stats_with_users([("main", "1"), ("main", "3")]),
     }
 
 
@@ -75,6 +82,20 @@ def test_a_replica_writes_what_the_contract_says(
     check("replica", write_replica(seconds, cached=cached, adapter=adapter))
 
 
+EMPTY = {"buckets": [["+Inf", 0]], "sum": 0, "count": 0}
+ROUTE = {
+    "arm": "main",
+    "revision": 1,
+    "requests": {"2xx": 1, "4xx": 0, "5xx": 0},
+    "durationSeconds": {"sum": 0, "count": 1},
+}
+
+
+def test_rows_that_the_next_test_makes_invalid_are_valid() -> None:
+    check("replica", {**write_replica([]), "histograms": {"ttft": {**EMPTY, "byUser": []}}})
+    check("gateway", {**write_gateway(), "routes": [{**ROUTE, "byUser": []}]})
+
+
 def test_a_gateway_writes_what_the_contract_says() -> None:
     check("gateway", write_gateway())
 
@@ -87,7 +108,13 @@ def test_a_gateway_writes_what_the_contract_says() -> None:
         ("replica", {"kvCacheUsage": 2}),
         ("replica", {"revisions": {"one": {}}}),
         ("replica", {"more": 1}),
+        ("replica", {"histograms": {"ttft": {**EMPTY, "byUser": [[64, [0]]]}}}),
+        ("replica", {"histograms": {"ttft": {**EMPTY, "byUser": [[0, [-1]]]}}}),
         ("gateway", {"held": "4"}),
+        ("gateway", {"routes": [{**ROUTE, "byUser": [[64, 1, 0]]}]}),
+        ("gateway", {"routes": [{**ROUTE, "byUser": [[0, 1]]}]}),
+        ("gateway", {"routes": [{**ROUTE, "byUser": [], "users": "AAAA"}]}),
+        ("gateway", {"routes": [{**ROUTE, "users": "A" * 1667 + "="}]}),
         ("gateway", {"routes": [{"arm": "main"}]}),
     ],
 )
@@ -114,6 +141,16 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
         "outputTokens>400",
         CACHED,
     }
+    groups = {
+        key.group: found
+        for key, found in counts[7].items()
+        if key.metric == "ttft>500ms" and key.group is not None
+    }
+    assert groups == dict.fromkeys(range(GROUPS), reader.Counts()) | {
+        63: reader.Counts(1, 0),
+        0: reader.Counts(1, 1),
+        1: reader.Counts(1, 1),
+    }
 
 
 def test_the_operator_reads_all_of_a_gateway_and_nothing_that_is_not_declared() -> None:
@@ -123,11 +160,22 @@ def test_the_operator_reads_all_of_a_gateway_and_nothing_that_is_not_declared() 
     assert (gateway.routes_hash, gateway.held, gateway.refused) == ("0123456789abcdef", 4, 5)
     assert (gateway.up, gateway.requests) == ({"chat-1": 1}, {"chat-1": 9})
     counts = reader.read_gateway_counts(document, METRICS)
-    assert {number: list(found.values()) for number, found in counts.items()} == {
-        1: [reader.Counts(2, 1)],
-        2: [reader.Counts(0, 0)],
-        3: [reader.Counts(0, 0)],
+    whole = CountKey("errorRate")
+    assert {number: found[whole] for number, found in counts.items()} == {
+        1: reader.Counts(2, 1),
+        3: reader.Counts(0, 0),
+        2: reader.Counts(0, 0),
     }
+    assert {n: len(found) - 1 for n, found in counts.items()} == {1: GROUPS, 3: GROUPS, 2: 0}
+    seen = {key.group: found for key, found in counts[1].items() if found.total}
+    assert seen == {None: reader.Counts(2, 1), 6: reader.Counts(2, 1)}
+    assert reader.read_gateway_users(document) == {1: 1 << 70}
+
+
+def test_all_three_have_the_same_buckets_and_groups() -> None:
+    assert operator.GROUPS == replica.GROUPS == tally.GROUPS
+    assert operator.BUCKETS == routes.BUCKETS
+    assert [find_group(b"%d" % bucket) for bucket in (0, 9_999, 10_000)] == [0, 15, None]
 
 
 @pytest.mark.parametrize("kind", ["replica", "gateway"])

@@ -4,12 +4,15 @@ The forms are docs/reference/contracts/replica-stats.schema.json and gateway-sta
 this module to them. An answer that is not of its form says nothing.
 """
 
+import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmdeployment_operator.analysis.counts import (
+    BUCKETS,
     CACHED,
     ERRORS,
+    GROUPS,
     STRATA,
     UNKNOWN,
     CountKey,
@@ -102,7 +105,8 @@ def read_self_test(stats: Mapping[str, Any]) -> SelfTestReport | None:
 def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
     """Return what a replica's `/stats` say; nothing of one that is not what it should be.
 
-    A metric that the replica does not count, being of an older image, is left out.
+    A metric that the replica does not count, being of an older image, is left out. Where it counts by group of users, there is a key
+    for each of the GROUPS, also for those without a request: what is not there at one look and there at the next is not counted.
     """
     measured = [metric for metric in metrics if metric.name != ERRORS]
     try:
@@ -114,7 +118,10 @@ def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec])
 
 
 def read_gateway_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
-    """Return the error rate of a gateway's `/stats`; nothing of one that is not what it should be."""
+    """Return the error rate of a gateway's `/stats`, with a key for each group of users if it counts by these.
+
+    Nothing of one that is not what it should be.
+    """
     if all(metric.name != ERRORS for metric in metrics):
         return {}
     found: RevisionCounts = {}
@@ -122,43 +129,124 @@ def read_gateway_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec])
         for row in stats["routes"]:
             # Two arms may have one revision.
             counts = found.setdefault(int(row["revision"]), {})
-            before, requests = counts.get(CountKey(ERRORS), Counts()), row["requests"]
-            total, bad = before.total + sum(requests.values()), before.bad + requests["5xx"]
-            counts[CountKey(ERRORS)] = Counts(total, bad)
-    except (AttributeError, KeyError, TypeError, ValueError):
+            for key, more in _read_route(row).items():
+                before = counts.get(key, Counts())
+                counts[key] = Counts(before.total + more.total, before.bad + more.bad)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return {}
     return found
 
 
+def read_gateway_users(stats: Mapping[str, Any]) -> dict[int, int]:
+    """Return who sent requests with a key since a gateway's agent began: by revision, bit `b` for bucket `b`.
+
+    Nothing of a gateway that is not what it should be. The union of all gateways is the bitwise or.
+    """
+    found: dict[int, int] = {}
+    try:
+        for row in stats["routes"]:
+            if "users" in row:
+                number = int(row["revision"])
+                found[number] = found.get(number, 0) | _read_users(row["users"])
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return {}
+    return found
+
+
+def _read_users(text: str) -> int:
+    bits = base64.b64decode(text, validate=True) if len(text) <= BUCKETS else b""
+    if len(bits) != BUCKETS // 8:
+        raise ValueError(f"users: {len(bits)} bytes are not a bit for each of {BUCKETS} buckets")
+    return int.from_bytes(bits, "little")
+
+
+def _read_route(row: Mapping[str, Any]) -> dict[CountKey, Counts]:
+    requests = row["requests"]
+    whole = Counts(sum(requests.values()), requests["5xx"])
+    if "byUser" not in row:
+        return {CountKey(ERRORS): whole}
+    groups = _fill_groups(
+        {
+            _require_group(group): Counts(_require_count(total), _require_count(bad))
+            for group, total, bad in _require_rows(row["byUser"])
+        },
+        whole,
+    )
+    return {CountKey(ERRORS): whole} | _name_groups(ERRORS, groups)
+
+
 def _read_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dict[CountKey, Counts]:
-    found = {
-        CountKey(format_metric_key(metric), stratum): counts
-        for metric in metrics
-        if metric.name in row
-        for stratum, counts in _count_beyond(row[metric.name], metric).items()
-    }
+    found: dict[CountKey, Counts] = {}
+    for metric in metrics:
+        if metric.name in row:
+            name, histogram = format_metric_key(metric), row[metric.name]
+            beyond = _find_threshold(histogram, metric)
+            strata = _count_strata(histogram, beyond)
+            found |= {CountKey(name, stratum): counts for stratum, counts in strata.items()}
+            found |= _name_groups(name, _count_groups(histogram, beyond))
     if CACHED in row:
         found[CountKey(CACHED)] = Counts(row["promptTokens"], row[CACHED])
     return found
 
 
-def _count_beyond(histogram: Mapping[str, Any], metric: MetricSpec) -> dict[str, Counts]:
-    """Return what a histogram counts beyond the metric's threshold, by stratum."""
+def _name_groups(metric: str, groups: Mapping[int, Counts]) -> dict[CountKey, Counts]:
+    return {CountKey(metric, UNKNOWN, group): counts for group, counts in groups.items()}
+
+
+def _find_threshold(histogram: Mapping[str, Any], metric: MetricSpec) -> int:
+    """Return the place of the first bucket that is beyond the metric's threshold."""
     threshold = metric.tokens or (metric.milliseconds or 0) / 1000
-    bounds = [bound for bound, _ in histogram["buckets"]]
-    bad = next(i for i, bound in enumerate(bounds) if bound == "+Inf" or bound >= threshold) + 1
-    strata = histogram.get("byPromptBytes")
+    bounds = (bound for bound, _ in histogram["buckets"])
+    return next(i for i, bound in enumerate(bounds) if bound == "+Inf" or bound >= threshold) + 1
+
+
+def _count_strata(histogram: Mapping[str, Any], beyond: int) -> dict[str, Counts]:
+    """Return what a histogram counts beyond the threshold, by stratum."""
+    buckets, strata = histogram["buckets"], histogram.get("byPromptBytes")
     if strata is None:
-        return {
-            UNKNOWN: Counts(
-                histogram["count"], histogram["count"] - histogram["buckets"][bad - 1][1]
-            )
-        }
-    if len(strata) >= STRATA or any(len(counts) != len(bounds) for _, counts in strata):
+        return {UNKNOWN: _count_all(histogram, beyond)}
+    if len(strata) >= STRATA or any(len(counts) != len(buckets) for _, counts in strata):
         raise ValueError("the strata do not fit the histogram")
     return {
-        _name_stratum(below): Counts(sum(counts), sum(counts[bad:])) for below, counts in strata
+        _name_stratum(below): Counts(sum(counts), sum(counts[beyond:])) for below, counts in strata
     }
+
+
+def _count_groups(histogram: Mapping[str, Any], beyond: int) -> dict[int, Counts]:
+    """Return what a histogram counts beyond the threshold, by group of users; nothing if it does not count by these."""
+    if "byUser" not in histogram:
+        return {}
+    found = {}
+    for group, counts in _require_rows(histogram["byUser"]):
+        if len(counts) != len(histogram["buckets"]):
+            raise ValueError("the groups do not fit the histogram")
+        each = [_require_count(count) for count in counts]
+        if min(each) < 0:
+            raise ValueError(f"group {group} has a negative count")
+        found[_require_group(group)] = Counts(sum(each), sum(each[beyond:]))
+    return _fill_groups(found, _count_all(histogram, beyond))
+
+
+def _count_all(histogram: Mapping[str, Any], beyond: int) -> Counts:
+    return Counts(histogram["count"], histogram["count"] - histogram["buckets"][beyond - 1][1])
+
+
+def _require_rows(rows: object) -> list[Any]:
+    """Return the rows of `byUser` if there may be so many, each of another group."""
+    if not isinstance(rows, list) or len(rows) > GROUPS:
+        raise ValueError(f"byUser is no list of at most {GROUPS} groups of users")
+    if len({group for group, *_ in rows}) < len(rows):
+        raise ValueError("a group of users is there twice")
+    return rows
+
+
+def _fill_groups(groups: Mapping[int, Counts], whole: Counts) -> dict[int, Counts]:
+    """Return counts of all groups; they may leave out requests, and cannot have more than there were."""
+    total = sum(counts.total for counts in groups.values())
+    bad = sum(counts.bad for counts in groups.values())
+    if total > whole.total or bad > whole.bad:
+        raise ValueError("the groups of users have more requests than all together")
+    return {group: groups.get(group, Counts()) for group in range(GROUPS)}
 
 
 def _name_stratum(below: object) -> str:
@@ -182,6 +270,12 @@ def _require_score(value: object) -> float:
     if not isinstance(value, int | float) or not -_LOWEST_SCORE < value <= 0:
         raise ValueError(f"{value!r} is not a mean log-likelihood")
     return float(value)
+
+
+def _require_group(value: object) -> int:
+    if not 0 <= (group := _require_count(value)) < GROUPS:
+        raise ValueError(f"{value!r} is not a group of users")
+    return group
 
 
 def _require_count(value: object) -> int:
