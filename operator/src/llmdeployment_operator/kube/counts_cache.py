@@ -4,7 +4,7 @@ This is the one thing the operator keeps between passes. An operator that starts
 absence are missing on both sides of a comparison, which makes that take longer and not wrong.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from llmdeployment_operator.analysis.counts import CountKey, Counts, RevisionCounts
 from llmdeployment_operator.kube.store import Owner
@@ -16,6 +16,7 @@ class CountsCache:
     def __init__(self) -> None:
         self._last: dict[Owner, dict[str, RevisionCounts]] = {}
         self._fresh: dict[Owner, RevisionCounts] = {}
+        self._users: dict[Owner, dict[int, int]] = {}
 
     def add(
         self, owner: Owner, sources: Iterable[str], looked: Mapping[str, RevisionCounts]
@@ -42,6 +43,26 @@ class CountsCache:
         self._last[owner] = {**kept, **told}
         return fresh
 
+    def unite_users(
+        self, owner: Owner, routed: Collection[int], looked: Iterable[Mapping[int, int]]
+    ) -> dict[int, int]:
+        """Return how many users gateways have seen, by revision, while this LLMDeployment compares.
+
+        The numbers do not fall when a gateway ends, or does not answer once.
+
+        Args:
+            owner: the LLMDeployment.
+            routed: the revisions that have requests; others are forgotten.
+            looked: of each gateway that answered, by revision, a number with a bit for each bucket that had a user.
+        """
+        before = self._users.get(owner, {})
+        united = {revision: before.get(revision, 0) for revision in routed}
+        for found in looked:
+            for revision in united.keys() & found.keys():
+                united[revision] |= found[revision]
+        self._users[owner] = united
+        return {revision: users.bit_count() for revision, users in united.items()}
+
     def mark_reported(self, owner: Owner) -> None:
         """Forget what is new: it was reported."""
         self._fresh.pop(owner, None)
@@ -50,6 +71,7 @@ class CountsCache:
         """Forget an LLMDeployment that is gone, or that compares nothing."""
         self._last.pop(owner, None)
         self._fresh.pop(owner, None)
+        self._users.pop(owner, None)
 
 
 def _diff(

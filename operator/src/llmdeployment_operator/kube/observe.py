@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,7 +31,7 @@ from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_room
-from llmdeployment_operator.plan.base.routes import has_canary
+from llmdeployment_operator.plan.base.routes import has_canary, read_routes
 from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
@@ -41,6 +41,7 @@ from llmdeployment_operator.plan.observed.stats import (
     read_adapters,
     read_gateway,
     read_gateway_counts,
+    read_gateway_users,
     read_replica_counts,
     read_sample,
     read_self_test,
@@ -203,20 +204,23 @@ def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str,
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
     All replicas are asked for a comparison and for autoscaling, else those whose adapters are awaited or whose self-test is not known.
+    Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
     found = [
         Target(_uid(pod), _ip(pod), token=token, seconds=serve.SECONDS) for pod, token in heads
     ]
+    compares = _compares(deployment, cluster)
+    path = serve.STATS_WITH_USERS if compares else serve.STATS
     gateways = (pod for pod in select_pods(cluster, "gateway") if is_ready(pod))
-    found += [Target(_uid(pod), _ip(pod), names.AGENT_PORT) for pod in gateways]
+    found += [Target(_uid(pod), _ip(pod), names.AGENT_PORT, path=path) for pod in gateways]
     asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
     asked |= find_runtimes_to_test(deployment, cluster)
     scales = deployment.spec.scaling is not None
-    everyone = scales or _compares(deployment, cluster)
+    everyone = scales or compares
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
     found += [
-        Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds)
+        Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds, path=path)
         for pod in select_pods(cluster, "worker")
         if is_ready(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
@@ -254,6 +258,7 @@ async def _add_answers(
             if (report := read_self_test(said[_uid(pod)])) is not None
         },
         fresh=_fresh(clients, deployment, cluster, counted, routed),
+        users=_users(clients, deployment, cluster, routed),
     )
 
 
@@ -272,8 +277,11 @@ def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[st
 
 
 def _compares(deployment: LLMDeployment, cluster: ClusterState) -> bool:
-    config_maps = (obj for (kind, _), obj in cluster.children.items() if kind == Kind.CONFIG_MAP)
-    return deployment.spec.rollout.analysis is not None and has_canary(config_maps)
+    return deployment.spec.rollout.analysis is not None and has_canary(_config_maps(cluster))
+
+
+def _config_maps(cluster: ClusterState) -> Iterator[Object]:
+    return (obj for (kind, _), obj in cluster.children.items() if kind == Kind.CONFIG_MAP)
 
 
 def _fresh(
@@ -292,6 +300,21 @@ def _fresh(
     looked = {uid: read_replica_counts(stats, analysis.metrics) for uid, stats in replicas.items()}
     looked |= {uid: read_gateway_counts(stats, analysis.metrics) for uid, stats in gateways.items()}
     return clients.counts_cache.add(owner, (_uid(pod) for pod in cluster.pods), looked)
+
+
+def _users(
+    clients: Clients,
+    deployment: LLMDeployment,
+    cluster: ClusterState,
+    gateways: Mapping[str, Mapping[str, Any]],
+) -> Mapping[int, int]:
+    """Return how many users sent requests, by revision, if somebody compares them."""
+    if not _compares(deployment, cluster):
+        return {}
+    owner = (deployment.metadata.namespace, deployment.metadata.name)
+    routed = {route.revision for each in _config_maps(cluster) for route in read_routes(each)}
+    users = map(read_gateway_users, gateways.values())
+    return clients.counts_cache.unite_users(owner, routed, users)
 
 
 async def _capacity(

@@ -8,7 +8,7 @@ seconds, and nobody else anything. Declarations to Ray Serve, which may take a m
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,7 @@ class Target:
         port: where it answers.
         token: for a Ray head; None for `/stats`.
         seconds: how long it may take.
+        path: what a gateway or a replica is asked for.
     """
 
     uid: str
@@ -50,6 +51,7 @@ class Target:
     port: int = 0
     token: str | None = field(default=None, repr=False)
     seconds: float = STATS_SECONDS
+    path: str = serve.STATS
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Round:
-    """One round: who was asked and what they said, by uid of the pod; who did not answer in time is absent."""
+    """One round: who was asked for what, and what they said, by uid of the pod; who did not answer in time is absent."""
 
     finished: float
-    asked: frozenset[str]
+    asked: frozenset[tuple[str, str]]
     answers: Mapping[str, Answer]
 
 
@@ -109,7 +111,7 @@ class Poller:
         if state.task is not None:
             return None
         last = state.round
-        if last is not None and targets.keys() <= last.asked:
+        if last is not None and _list_questions(targets.values()) <= last.asked:
             recent = self._clock() - last.finished <= FRESH_SECONDS
             if recent or state.unread:
                 state.unread = False
@@ -157,8 +159,8 @@ class Poller:
                 answers[target.uid] = answer
             elif answer is not None:
                 log.error("%s/%s: a pod could not be asked", *owner, exc_info=answer)
-        asked_uids = frozenset(target.uid for target in targets)
-        state.round, state.unread = Round(self._clock(), asked_uids, answers), True
+        questions = _list_questions(targets)
+        state.round, state.unread = Round(self._clock(), questions, answers), True
         state.task = None
         self._call(owner)
 
@@ -167,7 +169,7 @@ class Poller:
         async with self._places:
             if target.token is None:
                 body = await serve.get_stats(
-                    self._session, target.host, target.port, target.seconds
+                    self._session, target.host, target.port, target.seconds, target.path
                 )
                 return None if body is None else Answer(time.time(), body)
             try:
@@ -200,3 +202,8 @@ class Poller:
         # What Serve said before the declaration is no longer true.
         state.round = None
         self._call(owner)
+
+
+def _list_questions(targets: Iterable[Target]) -> frozenset[tuple[str, str]]:
+    """Return who is asked for what: an answer without counts by group does not stand for one with them."""
+    return frozenset((target.uid, target.path) for target in targets)

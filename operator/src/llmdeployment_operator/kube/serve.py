@@ -15,6 +15,8 @@ from llmdeployment_operator.kube.errors import ServeRefused, ServeUnavailable
 DASHBOARD_PORT = 8265
 SECONDS = 5.0
 """How long a head may take to say what it runs."""
+STATS, STATS_WITH_USERS = "/stats", "/stats?users=true"
+"""What gateways and replicas answer, and that with counts by group of users, which are ten times the rest."""
 _LARGEST_STATS = 1 << 20
 """Bytes: some twenty times what a replica of many revisions says."""
 _LARGEST_APPLICATIONS = 1 << 22
@@ -78,15 +80,15 @@ async def put_applications(
 
 
 async def get_stats(
-    session: aiohttp.ClientSession, host: str, port: int, seconds: float = 10.0
+    session: aiohttp.ClientSession, host: str, port: int, seconds: float = 10.0, path: str = STATS
 ) -> dict[str, Any] | None:
-    """Return the `/stats` of a gateway or of a replica.
+    """Return the `/stats` of a gateway or of a replica; `path` is STATS or STATS_WITH_USERS.
 
     None when it does not answer within `seconds`, or with something else than a JSON object of 1 MiB at most.
     """
     timeout = aiohttp.ClientTimeout(total=seconds)
     try:
-        url = f"http://{_host(host)}:{port}/stats"
+        url = f"http://{_host(host)}:{port}{path}"
         async with session.get(url, timeout=timeout, allow_redirects=False) as response:
             if response.status != HTTPStatus.OK:
                 return None

@@ -1,6 +1,9 @@
 """What a pass knows, and whom it has asked: a Ray head is sent a secret, so its labels alone are not believed."""
 
+import base64
 import copy
+import itertools
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +15,21 @@ from llmdeployment_operator.kube.observe import Clients, observe
 from llmdeployment_operator.kube.poller import Answer, Target
 from llmdeployment_operator.kube.store import Store
 from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 
 Object = dict[str, Any]
 
 
 class Asked:
-    """Stands in the place of the poller: keeps who is to be asked, and says nothing."""
+    """Stands in the place of the poller: keeps who is to be asked, and says what the test says, by uid of the pod."""
 
     def __init__(self) -> None:
         self.targets: dict[str, Target] = {}
+        self.said: dict[str, Object] = {}
 
     def answers(self, _: Any, targets: Mapping[str, Target]) -> Mapping[str, Answer]:
         self.targets = dict(targets)
-        return {}
+        return {uid: Answer(1.0, self.said[uid]) for uid in targets if uid in self.said}
 
 
 class Deployed:
@@ -46,6 +51,15 @@ class Deployed:
             return self.secrets.get(name) if kind.kind == "Secret" else None
 
         monkeypatch.setattr(objects, "get", get)
+        self.versions = itertools.count(2000)
+        self.poller: Any = Asked()
+        self.clients = Clients(
+            client=None,  # type: ignore[arg-type]  # because nothing is called
+            store=self.store,
+            poller=self.poller,
+            cluster_read=False,
+            everywhere=False,
+        )
 
     def _put(self, obj: Object, version: int) -> None:
         meta = {**obj["metadata"], "namespace": "team", "resourceVersion": str(version)}
@@ -67,17 +81,26 @@ class Deployed:
         status["revisions"][0]["selfTest"] = row
         self.world.raw["status"] = status
 
+    def split(self, *revisions: int) -> None:
+        """Let these revisions share the requests of one arm."""
+        routes = self.child("ConfigMap")
+        document = json.loads(routes["data"]["routes.json"])
+        (row,) = document["routes"][:1]
+        document["routes"] = [
+            {**row, "revision": revision, "below": 5000 * (number + 1)}
+            for number, revision in enumerate(revisions)
+        ]
+        data = {"routes.json": json.dumps(document)}
+        self._put({**routes, "data": data}, next(self.versions))
+
+    async def observe(self) -> ClusterState:
+        found = await observe(self.clients, self.world.deployment)
+        assert found is not None
+        return found
+
     async def targets(self) -> dict[str, Target]:
-        asked: Any = Asked()
-        clients = Clients(
-            client=None,  # type: ignore[arg-type]  # because nothing is called
-            store=self.store,
-            poller=asked,
-            cluster_read=False,
-            everywhere=False,
-        )
-        await observe(clients, self.world.deployment)
-        return dict(asked.targets)
+        await self.observe()
+        return dict(self.poller.targets)
 
 
 async def test_our_own_head_is_asked_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,3 +146,73 @@ async def test_a_gateway_is_asked_and_a_replica_only_where_somebody_uses_what_it
     assert targets["gateway-0"].port == names.AGENT_PORT
     deployed.world.edit(scaling={"maxReplicas": 2, "targets": {"ttft": {"milliseconds": 500}}})
     assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
+
+
+ANALYSIS = {
+    "strategy": "Canary",
+    "steps": [{"weight": 50, "analysis": True}],
+    "analysis": {"metrics": [{"name": "errorRate"}]},
+}
+
+
+async def test_counts_by_group_are_asked_for_only_while_somebody_compares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = Deployed(monkeypatch)
+    deployed.add_pod("gateway", "gateway-0", None)
+    deployed.add_pod("worker", "worker-0", None)
+    deployed.world.edit(scaling={"maxReplicas": 2, "targets": {"ttft": {"milliseconds": 500}}})
+
+    async def paths() -> dict[str, str]:
+        return {uid: target.path for uid, target in (await deployed.targets()).items()}
+
+    plain = {"gateway-0": "/stats", "worker-0": "/stats"}
+    assert await paths() == plain
+    deployed.split(1, 2)
+    assert await paths() == plain
+    deployed.world.edit(rollout=ANALYSIS)
+    assert await paths() == dict.fromkeys(plain, "/stats?users=true")
+    deployed.split(2)
+    assert await paths() == plain
+
+
+def tell_users(*revisions: int, buckets: int, requests: int) -> Object:
+    """Return what a gateway says that had these requests, all of user bucket 70."""
+    row = {
+        "arm": "main",
+        "requests": {"2xx": requests, "4xx": 0, "5xx": 0},
+        "byUser": [[6, requests, 0]],
+        "users": base64.b64encode(buckets.to_bytes(1250, "little")).decode(),
+    }
+    return {"routes": [{**row, "revision": revision} for revision in revisions]}
+
+
+async def test_users_are_united_over_gateways_while_somebody_compares(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = Deployed(monkeypatch)
+    deployed.add_pod("gateway", "gateway-0", None)
+    deployed.add_pod("gateway", "gateway-1", None)
+    deployed.split(1, 2)
+    deployed.poller.said = {
+        "gateway-0": tell_users(1, 2, 9, buckets=0b0111, requests=5),
+        "gateway-1": tell_users(1, buckets=0b1100 | 1 << 9999, requests=5),
+    }
+    assert (await deployed.observe()).users == {}
+    deployed.world.edit(rollout=ANALYSIS)
+    found = await deployed.observe()
+    assert (found.users, found.fresh) == ({1: 5, 2: 3}, {})
+    # One ends, and the other counts on.
+    deployed.poller.said = {"gateway-0": tell_users(1, 2, buckets=0b10111, requests=7)}
+    found = await deployed.observe()
+    assert found.users == {1: 6, 2: 4}
+    groups = {key.group: counts.total for key, counts in found.fresh[1].items() if counts.total}
+    assert groups == {None: 2, 6: 2}
+    assert len(found.fresh[1]) == 65
+    # Another revision comes, and another rollout begins.
+    deployed.split(2, 3)
+    assert (await deployed.observe()).users == {2: 4, 3: 0}
+    deployed.split(3)
+    assert (await deployed.observe()).users == {}
+    deployed.split(3, 4)
+    assert (await deployed.observe()).users == {3: 0, 4: 0}

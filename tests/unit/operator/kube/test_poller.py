@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -38,7 +38,7 @@ async def pods() -> AsyncIterator[Pods]:
             raise web.HTTPFound("http://127.0.0.1:1/stolen")
         if host == "127.0.0.4":
             return web.Response(body=b'"' + b"x" * (2 << 20) + b'"')
-        return web.json_response({"host": host})
+        return web.json_response({"host": host, **request.query})
 
     app = web.Application()
     app.add_routes([web.get("/stats", stats)])
@@ -111,6 +111,24 @@ async def test_a_pass_waits_for_nobody_and_the_next_one_has_the_answers(
     await calls.until(2)
     await poller.close()
     assert len(pods.asked) == 2
+
+
+async def test_an_answer_to_another_question_is_not_taken(
+    pods: Pods, session: aiohttp.ClientSession
+) -> None:
+    calls = Calls()
+    poller = Poller(session, calls, Clock())
+    plain = target(pods)
+    users = {uid: replace(each, path=serve.STATS_WITH_USERS) for uid, each in plain.items()}
+    for number, (wanted, query) in enumerate(
+        ((plain, {}), (users, {"users": "true"}), (plain, {}))
+    ):
+        assert poller.answers(CHAT, wanted) is None
+        await calls.until(number + 1)
+        found = poller.answers(CHAT, wanted)
+        assert found is not None
+        assert found["127.0.0.1"].body == {"host": "127.0.0.1", **query}
+    await poller.close()
 
 
 async def test_who_has_nobody_to_ask_waits_for_nothing(session: aiohttp.ClientSession) -> None:

@@ -1,12 +1,22 @@
 """What the operator believes of a replica's `/stats`."""
 
+import base64
 from typing import Any
 
 import pytest
 from tests.support.fleet import Counts, histogram
 
+from llmdeployment_operator.analysis import counts
+from llmdeployment_operator.analysis.counts import GROUPS, CountKey
+from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
-from llmdeployment_operator.plan.observed.stats import read_gateway, read_sample
+from llmdeployment_operator.plan.observed.stats import (
+    read_gateway,
+    read_gateway_counts,
+    read_gateway_users,
+    read_replica_counts,
+    read_sample,
+)
 
 GOOD = Counts(5, 1).stats(2, 1)
 
@@ -47,3 +57,103 @@ def test_an_answer_has_the_sums_of_its_revisions() -> None:
     assert found is not None
     assert found.histograms["e2e"][-1] == 6
     assert (found.at, found.running, found.waiting) == (7.0, 2, 1)
+
+
+TTFT, ERRORS = MetricSpec(name="ttft", milliseconds=400), MetricSpec(name="errorRate")
+
+
+def tell_groups(by_user: Any) -> Any:
+    buckets = [[0.3, 5], [0.5, 7], ["+Inf", 10]]
+    row = {"ttft": {"buckets": buckets, "sum": 4.0, "count": 10, "byUser": by_user}}
+    return {"revisions": {"3": row}}
+
+
+def tell_route(**fields: Any) -> Any:
+    row = {"revision": 3, "requests": {"2xx": 7, "4xx": 1, "5xx": 2}, **fields}
+    return {"routes": [row]}
+
+
+def test_a_group_is_counted_beyond_the_metrics_threshold() -> None:
+    found = read_replica_counts(tell_groups([[63, [2, 1, 0]], [0, [0, 1, 3]]]), [TTFT])[3]
+    assert found.pop(CountKey("ttft>400ms")) == counts.Counts(10, 3)
+    assert {key.metric: key.stratum for key in found} == {"ttft>400ms": ""}
+    assert {key.group: each for key, each in found.items()} == {
+        **dict.fromkeys(range(GROUPS), counts.Counts()),
+        63: counts.Counts(3, 0),
+        0: counts.Counts(4, 3),
+    }
+
+
+@pytest.mark.parametrize(
+    "by_user",
+    [
+        None,
+        {},
+        "ab",
+        [[64, [1, 0, 0]]],
+        [[-1, [1, 0, 0]]],
+        [[True, [1, 0, 0]]],
+        [["1", [1, 0, 0]]],
+        [[1.0, [1, 0, 0]]],
+        [[[], [1, 0, 0]]],
+        [[]],
+        [7],
+        [[1, [1, 0]]],
+        [[1, [1, 0, 0, 0]]],
+        [[1, [1, 0, 0], 2]],
+        [[1, [2, -1, 0]]],
+        [[1, [1.5, 0, 0]]],
+        [[1, [True, 0, 0]]],
+        [[1, "abc"]],
+        [[1, [1, 0, 0]], [1, [1, 0, 0]]],
+        [[1, [10, 0, 1]]],
+        [[1, [0, 0, 4]]],
+        [[group % GROUPS, [0, 0, 0]] for group in range(GROUPS + 1)],
+    ],
+)
+def test_a_replica_whose_groups_cannot_be_counts_nothing(by_user: Any) -> None:
+    assert read_replica_counts(tell_groups(by_user), [TTFT]) == {}
+
+
+@pytest.mark.parametrize(
+    "by_user",
+    [
+        None,
+        [[64, 1, 0]],
+        [[1, 1]],
+        [[1, 1, 2]],
+        [[1, -1, -1]],
+        [[1, 1.5, 0]],
+        [[1, 1, 0], [1, 1, 0]],
+        [[1, 6, 0], [2, 5, 0]],
+        [[1, 3, 3]],
+    ],
+)
+def test_a_gateway_whose_groups_cannot_be_counts_nothing(by_user: Any) -> None:
+    assert read_gateway_counts(tell_route(byUser=by_user), [ERRORS]) == {}
+
+
+def test_the_groups_of_two_arms_with_one_revision_add_up() -> None:
+    rows = [tell_route(byUser=[[5, 2, 1]])["routes"][0] for _ in range(2)]
+    found = read_gateway_counts({"routes": rows}, [ERRORS])[3]
+    assert len(found) == GROUPS + 1
+    assert found[CountKey("errorRate")] == counts.Counts(20, 4)
+    assert found[CountKey("errorRate", group=5)] == counts.Counts(4, 2)
+    assert found[CountKey("errorRate", group=6)] == counts.Counts()
+
+
+def encode(bits: int, size: int = 1250) -> str:
+    return base64.b64encode(bits.to_bytes(size, "little")).decode()
+
+
+def test_users_of_two_arms_with_one_revision_are_united() -> None:
+    routes = [{"revision": 3, "users": encode(each)} for each in (0b011, 0b110 | 1 << 9999)]
+    found = read_gateway_users({"routes": [*routes, {"revision": 4}]})
+    assert found == {3: 0b111 | 1 << 9999}
+
+
+@pytest.mark.parametrize(
+    "users", [None, 7, [], "", "!", encode(1, 1249), encode(1, 1251), "é" * 1668, "A" * 10**6]
+)
+def test_what_is_not_a_bit_for_each_bucket_says_nothing_of_users(users: Any) -> None:
+    assert read_gateway_users(tell_route(users=users)) == {}

@@ -66,6 +66,8 @@ class ClusterState:
         adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
         self_tests: what replicas say of their self-tests, by pod; of those that had to be asked.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
+        users: distinct users by revision, over all gateways and since these began, while an analysis wants them; two users who share a
+            bucket are one.
         samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
         default_storage_class: whether the cluster makes volumes by itself.
@@ -86,6 +88,7 @@ class ClusterState:
     adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
     self_tests: Mapping[str, SelfTestReport] = field(default_factory=dict)
     fresh: RevisionCounts = field(default_factory=dict)
+    users: Mapping[int, int] = field(default_factory=dict)
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     scaling: ScalingState | None = None
     default_storage_class: bool = False
