@@ -168,6 +168,31 @@ def test_a_pod_that_is_gone_is_forgotten() -> None:
     assert collector.add(OWNER, ["a"], {"a": seen(150)}) == {}
 
 
+def test_the_groups_of_users_are_added_like_the_whole() -> None:
+    def count(*groups: Counts) -> RevisionCounts:
+        whole = Counts(sum(each.total for each in groups), sum(each.bad for each in groups))
+        keyed = {CountKey("errorRate", group=number): each for number, each in enumerate(groups)}
+        return {2: {CountKey("errorRate"): whole, **keyed}}
+
+    collector, nobody = CountsCache(), Counts()
+    collector.add(OWNER, ["a", "b"], {"a": count(Counts(9, 2), nobody), "b": count(nobody, nobody)})
+    now = {"a": count(Counts(10, 3), Counts(7, 3)), "b": count(nobody, Counts(4, 2))}
+    fresh = collector.add(OWNER, ["a", "b"], now)
+    assert fresh == count(Counts(1, 1), Counts(11, 5))
+
+
+def test_users_are_united_until_nobody_compares() -> None:
+    collector = CountsCache()
+    assert collector.unite_users(OWNER, {1, 2}, [{1: 0b011}, {1: 0b110, 2: 0b1}]) == {1: 3, 2: 1}
+    assert collector.unite_users(OWNER, {1, 2}, []) == {1: 3, 2: 1}
+    assert collector.unite_users(("team", "other"), {1}, []) == {1: 0}
+    # Revision 1 is routed no longer, and comes again.
+    assert collector.unite_users(OWNER, {2}, [{1: 0b1, 2: 0b10}]) == {2: 2}
+    assert collector.unite_users(OWNER, {1, 2}, []) == {1: 0, 2: 2}
+    collector.forget(OWNER)
+    assert collector.unite_users(OWNER, {1, 2}, []) == {1: 0, 2: 0}
+
+
 SPEC = AnalysisSpec(metrics=(ERRORS,))
 POLICY = RolloutSpec(
     strategy="Canary",

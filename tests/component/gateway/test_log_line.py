@@ -1,0 +1,130 @@
+"""What HAProxy's log line says of a request's bucket: it is the one that the replica got, also of a request that was held.
+
+HAProxy runs from the files that the agent writes, without an agent: the test reads its log itself.
+"""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from tests.component.gateway.conftest import NewReplica, haproxy_binary
+from tests.component.gateway.pod import CHAT, SALT, SERVICE, bucket, row, until
+from tests.component.gateway.replica import PORT
+from tests.support.ports import free_port
+
+from llmdeployment_gateway import changes, rundir
+from llmdeployment_gateway.endpoints import Address
+from llmdeployment_gateway.routes import Routes
+from llmdeployment_gateway.runtime_api import RuntimeApi
+from llmdeployment_gateway.settings import Settings
+from llmdeployment_gateway.tally import EndedRequest, parse_line
+
+SECONDS = 20
+
+
+class Proxy:
+    """HAProxy in front of one address, and its log."""
+
+    def __init__(self, host: str) -> None:
+        # Short: a socket's path may have 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="gw-"))
+        self.port = free_port()
+        bind = f"127.0.0.1:{self.port}"
+        settings = Settings("team", "chat", "none", run_dir=self.folder, bind=bind)
+        routes = Routes.model_validate(
+            {"deployment": "chat", "servedName": "chat", "salt": SALT, "routes": [row()]}
+        )
+        endpoints = {SERVICE: frozenset({Address(host, PORT)})}
+        rundir.prepare(settings, {})
+        rundir.write_state(settings, changes.build_state(routes, endpoints, {}, {SERVICE: "slot0"}))
+        self.log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.log.setblocking(False)
+        self.log.bind(str(self.folder / "log.sock"))
+        command = [haproxy_binary(), "-db", "-f", str(self.folder / rundir.CONFIG)]
+        self.process = subprocess.Popen(command)
+
+    async def ask(self, **headers: str) -> Any:
+        """Return what the replica was told of a request."""
+        url = f"http://127.0.0.1:{self.port}/v1/chat/completions"
+        async with asyncio.timeout(SECONDS), aiohttp.ClientSession() as session:
+            while True:
+                try:
+                    async with session.post(url, json=CHAT, headers=headers) as answer:
+                        return (await answer.json())["told"]
+                except aiohttp.ClientConnectorError:
+                    await asyncio.sleep(0.02)  # why: HAProxy starts
+
+    async def read_line(self) -> EndedRequest:
+        """Return the next request of the log."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(SECONDS):
+            while (ended := parse_line(await loop.sock_recv(self.log, 4096))) is None:
+                pass
+        return ended
+
+    async def count_held(self) -> int:
+        return (await RuntimeApi(self.folder / "admin.sock").hold()).held
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        self.log.close()
+        shutil.rmtree(self.folder)
+
+
+@pytest.fixture
+async def proxy(replicas: NewReplica) -> AsyncIterator[tuple[Proxy, Any]]:
+    replica = await replicas()
+    found = Proxy(replica.host)
+    yield found, replica
+    found.close()
+
+
+async def test_the_log_says_the_bucket_and_whether_it_is_a_users(
+    proxy: tuple[Proxy, Any],
+) -> None:
+    haproxy, _ = proxy
+    told = await haproxy.ask(**{"x-user": "alice", "x-llm-bucket": "1", "x-request-id": "my id"})
+    ended = await haproxy.read_line()
+    assert told["x-llm-bucket"] == str(bucket("alice"))
+    assert (ended.bucket, ended.has_key) == (bucket("alice"), True)
+    assert (ended.status, ended.revision, ended.request_id) == (200, "1", "my id")
+
+    told = await haproxy.ask()
+    ended = await haproxy.read_line()
+    assert (str(ended.bucket), ended.has_key) == (told["x-llm-bucket"], False)
+
+
+async def test_a_request_that_was_held_keeps_its_users_bucket(proxy: tuple[Proxy, Any]) -> None:
+    haproxy, replica = proxy
+    await haproxy.ask()
+    await haproxy.read_line()
+    await replica.stop()
+    asked = asyncio.create_task(haproxy.ask(**{"x-user": "alice"}))
+    await until(haproxy.count_held, SECONDS, "a request is held")
+    await replica.start()
+
+    told = await asked
+    assert told["x-llm-deadline"]
+    assert told["x-llm-bucket"] == str(bucket("alice"))
+    ended = await haproxy.read_line()
+    assert (ended.status, ended.bucket, ended.has_key) == (200, bucket("alice"), True)
+
+
+async def test_a_request_that_is_refused_before_it_is_assigned_has_no_bucket(
+    proxy: tuple[Proxy, Any],
+) -> None:
+    haproxy, _ = proxy
+    await haproxy.ask()
+    await haproxy.read_line()
+    async with aiohttp.ClientSession() as session:
+        await session.get(f"http://127.0.0.1:{haproxy.port}/nothing", headers={"x-user": "alice"})
+    ended = await haproxy.read_line()
+    assert (ended.status, ended.bucket, ended.has_key) == (404, None, False)

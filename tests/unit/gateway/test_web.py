@@ -1,0 +1,57 @@
+"""The agent's `/stats`: counts by group of users are for who asks for them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from tests.support.stats_contract import check
+
+from llmdeployment_gateway.routes import Routes
+from llmdeployment_gateway.tally import Tally
+from llmdeployment_gateway.web import AgentServer
+
+ROUTES = {
+    "deployment": "chat",
+    "servedName": "chat",
+    "salt": "3d1f",
+    "routes": [{"arm": "main", "revision": 1, "service": "chat-1", "below": 10_000}],
+}
+
+
+def make_steering() -> Any:
+    """Return what the page asks of the loop that steers HAProxy, which does not run here."""
+
+    async def count_held() -> tuple[int, int]:
+        return 0, 0
+
+    async def count_services() -> dict[str, dict[str, int]]:
+        return {}
+
+    return SimpleNamespace(
+        inputs=SimpleNamespace(routes=Routes.model_validate(ROUTES)),
+        applied=SimpleNamespace(routes_hash=""),
+        count_held=count_held,
+        count_services=count_services,
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/stats", set()),
+        ("/stats?users=false", set()),
+        ("/stats?users=true", {"byUser", "users"}),
+    ],
+)
+async def test_users_are_in_stats_when_they_are_asked_for(path: str, more: set[str]) -> None:
+    tally = Tally()
+    tally.count_line(b"200 9 -- main 1 70 key id")
+    kube: Any = None
+    app = AgentServer(make_steering(), tally, kube).build_app()
+    async with TestClient(TestServer(app)) as client:
+        document = await (await client.get(path)).json()
+
+    check("gateway", document)
+    (row,) = document["routes"]
+    assert row.keys() == {"arm", "revision", "requests", "durationSeconds"} | more
