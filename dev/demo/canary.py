@@ -28,9 +28,9 @@ JUDGED_STEPS = [{"weight": 20, **PAUSE}, {"weight": 50, "analysis": True}]
 ERRORS = {"name": "errorRate", "tolerancePercent": 10}
 LENGTH = {"name": "outputTokens", "tokens": 100}
 """The one metric that is the same on slow and on busy machines."""
-ROLLOUT = {
+ROLLOUT: dict[str, Any] = {
     "strategy": "Canary",
-    "analysis": {"metrics": [ERRORS], "minRequests": 10},
+    "analysis": {"metrics": [ERRORS], "minRequests": 10, "minDuration": "0s"},
     "progressDeadlineSeconds": 600,
     "rollbackWindow": "15m",
 }
@@ -100,7 +100,7 @@ def change_three_times(kube: Kube, name: str, begin: Object, load: Load, say: Sa
     # Without ignore_eos the model ends its answer early, and the bad version would not be bad.
     endless = {**prompt["defaults"], "max_tokens": BAD_TOKENS, "ignore_eos": True}
     bad = {**prompt, "defaults": endless}
-    analysis = {"metrics": [ERRORS, LENGTH], "minRequests": 10}
+    analysis = {**ROLLOUT["analysis"], "metrics": [ERRORS, LENGTH]}
     rollout = {**ROLLOUT, "steps": JUDGED_STEPS, "analysis": analysis}
     changes.append(Applied("", time.monotonic()))
     replace_spec(kube, name, {**spec, "prompt": bad, "rollout": rollout})

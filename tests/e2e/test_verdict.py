@@ -18,6 +18,7 @@ ROLLOUT = {
             {"name": "e2e", "milliseconds": 1000, "tolerancePercent": 20},
         ],
         "minRequests": 20,
+        "minDuration": "0s",
     },
     "rollbackWindow": "0s",
 }

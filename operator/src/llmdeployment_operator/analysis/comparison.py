@@ -1,6 +1,6 @@
 """The comparison of a canary with the stable revision: evidence gathered, and what it says."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from llmdeployment_operator.analysis.counts import (
@@ -13,6 +13,12 @@ from llmdeployment_operator.analysis.counts import (
     RevisionCounts,
     format_metric_key,
 )
+from llmdeployment_operator.analysis.design_effect import (
+    MINUTE,
+    Minutes,
+    Users,
+    estimate_design_effect,
+)
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
@@ -21,7 +27,12 @@ from llmdeployment_operator.analysis.sequential_test import (
     Verdict,
     judge,
 )
-from llmdeployment_operator.api.rollout import TOLERANCE_PERCENT, AnalysisSpec, MetricSpec
+from llmdeployment_operator.api.rollout import (
+    TOLERANCE_PERCENT,
+    AnalysisSpec,
+    MetricSpec,
+    parse_seconds,
+)
 
 ALPHA_FAIL, ALPHA_PASS = 0.01, 0.05
 """The highest probabilities of giving up a good canary in a whole rollout, and of passing a bad one in a step."""
@@ -29,29 +40,64 @@ ALPHA_FAIL, ALPHA_PASS = 0.01, 0.05
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was counted of both since the canary's step began, by metric and stratum, and the last verdict's words.
+    """What was counted of both since the canary's step began, and the last verdict's words.
 
-    `message` and `requests_left` are for status; they are made anew from the counts.
+    `counts` are by metric and stratum, and by metric and group of users; `minutes` are by metric. `seconds` is how long the comparison
+    lasts. `message` and `requests_left` are for status; they are made anew from the counts.
     """
 
     counts: Mapping[CountKey, Stratum] = field(default_factory=dict)
+    minutes: Mapping[str, Minutes] = field(default_factory=dict)
+    users: Users = field(default_factory=Users)
+    seconds: int = 0
     result: Result = Result.NEED_MORE_DATA
     message: str = ""
     requests_left: int | None = None
 
 
-def collect_counts(before: Analysis, fresh: RevisionCounts, stable: int, canary: int) -> Analysis:
-    """Return the evidence with what was counted since the last look added."""
-    counted = fresh.get(stable, {}).keys() | fresh.get(canary, {}).keys()
-    keys = {key for key in counted if key.group is None}
-    added = {
-        key: Stratum(
-            _add_counts(before.counts.get(key, _NOTHING).stable, fresh.get(stable, {}).get(key)),
-            _add_counts(before.counts.get(key, _NOTHING).canary, fresh.get(canary, {}).get(key)),
-        )
-        for key in sorted(keys)
+def collect_counts(
+    before: Analysis,
+    fresh: RevisionCounts,
+    revisions: tuple[int, int],
+    users: Mapping[int, int],
+    seconds: int,
+) -> Analysis:
+    """Return the evidence with what was counted since the last look added.
+
+    Args:
+        before: the evidence so far.
+        fresh: what was counted since.
+        revisions: the stable one and the canary.
+        users: how many users had requests so far, by revision.
+        seconds: how long the comparison lasts.
+    """
+    stable, canary = (fresh.get(revision, {}) for revision in revisions)
+    new = {
+        key: Stratum(stable.get(key, Counts()), canary.get(key, Counts()))
+        for key in sorted(stable.keys() | canary.keys(), key=_order)
     }
-    return Analysis({**before.counts, **added})
+    counts = {key: _add(before.counts.get(key, _NOTHING), more) for key, more in new.items()}
+    named = {key.metric for key in new if key.metric != CACHED}
+    minutes = {
+        name: _add_to_minute(
+            before.minutes.get(name, Minutes()), _sum_strata(new, name), seconds // MINUTE
+        )
+        for name in sorted(named | before.minutes.keys())
+    }
+    # A gateway that began anew has forgotten users.
+    stable_users, canary_users = (users.get(revision, 0) for revision in revisions)
+    seen = Users(max(before.users.stable, stable_users), max(before.users.canary, canary_users))
+    return Analysis({**before.counts, **counts}, minutes, seen, seconds)
+
+
+def _order(key: CountKey) -> tuple[str, str, int]:
+    return key.metric, key.stratum, -1 if key.group is None else key.group
+
+
+def _add_to_minute(minutes: Minutes, more: Stratum, minute: int) -> Minutes:
+    if minute != minutes.minute:
+        minutes = replace(minutes.close(), minute=minute)
+    return replace(minutes, current=_add(minutes.current, more))
 
 
 def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Verdict, Analysis]:
@@ -59,21 +105,67 @@ def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Ver
 
     Each step of a rollout is a test of its own, so the probability of a false alarm is divided by their number.
     """
-    metrics = [
-        ComparedMetric(
-            name=format_metric_key(metric),
-            tolerance=(metric.tolerance_percent or TOLERANCE_PERCENT[metric.name]) / 100,
-            strata=select_strata(evidence, format_metric_key(metric)),
-            adjective=_choose_adjective(metric),
-        )
-        for metric in spec.metrics
-    ]
+    metrics = [_select_metric(spec, evidence, metric) for metric in spec.metrics]
     limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
     policy = SequentialPolicy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
     verdict = judge(metrics, policy)
-    verdict = replace(verdict, message=verdict.message + _describe_cache(evidence))
-    told = Analysis(evidence.counts, verdict.result, verdict.message, verdict.requests_left)
+    words = verdict.message + _describe_worth(metrics, verdict, evidence.users)
+    verdict = replace(verdict, message=words + _describe_cache(evidence))
+    if verdict.result is not Result.NEED_MORE_DATA and (
+        why := _explain_wait(spec, evidence, verdict)
+    ):
+        verdict = replace(
+            verdict,
+            result=Result.NEED_MORE_DATA,
+            requests_left=None,
+            message=f"{why} {verdict.message}",
+        )
+    told = replace(
+        evidence,
+        result=verdict.result,
+        message=verdict.message,
+        requests_left=verdict.requests_left,
+    )
     return verdict, told
+
+
+def _select_metric(spec: AnalysisSpec, evidence: Analysis, metric: MetricSpec) -> ComparedMetric:
+    name = format_metric_key(metric)
+    strata = select_strata(evidence, name)
+    groups = {
+        key.group: seen
+        for key, seen in evidence.counts.items()
+        if key.metric == name and key.group is not None
+    }
+    design = estimate_design_effect(
+        groups or {0: _sum_strata(evidence.counts, name)},
+        evidence.minutes.get(name, Minutes()),
+        evidence.users,
+        expects_clumps=parse_seconds(spec.min_duration) > 0,
+    )
+    return ComparedMetric(
+        name=name,
+        tolerance=(metric.tolerance_percent or TOLERANCE_PERCENT[metric.name]) / 100,
+        strata=strata,
+        adjective=_choose_adjective(metric),
+        design=design,
+    )
+
+
+def _explain_wait(spec: AnalysisSpec, evidence: Analysis, verdict: Verdict) -> str:
+    """Return why a verdict is too early, or nothing. A bad canary need not last for minDuration."""
+    have, need = evidence.users.canary, spec.min_users
+    if need is not None and 0 < have < need:
+        return (
+            f"The canary has had {have} of at least {need} users (spec.rollout.analysis.minUsers)."
+        )
+    least = parse_seconds(spec.min_duration)
+    if verdict.result is Result.PASS and evidence.seconds < least:
+        return (
+            f"The comparison has lasted {evidence.seconds} s, and lasts at least {spec.min_duration} "
+            "(spec.rollout.analysis.minDuration)."
+        )
+    return ""
 
 
 def is_exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
@@ -100,16 +192,37 @@ def select_strata(evidence: Analysis, metric: str) -> tuple[Stratum, ...]:
     }
     if UNKNOWN not in found:
         return tuple(found.values()) or (_NOTHING,)
+    return (_sum_strata(evidence.counts, metric),)
+
+
+def _sum_strata(counts: Mapping[CountKey, Stratum], metric: str) -> Stratum:
+    """Return a metric's requests of all prompt lengths."""
     whole = _NOTHING
-    for seen in found.values():
-        whole = Stratum(
-            _add_counts(whole.stable, seen.stable), _add_counts(whole.canary, seen.canary)
-        )
-    return (whole,)
+    for key, seen in counts.items():
+        if key.metric == metric and key.group is None:
+            whole = _add(whole, seen)
+    return whole
 
 
 def _choose_adjective(metric: MetricSpec) -> str:
     return {ERRORS: "errors", LENGTH: "long"}.get(metric.name, "slow")
+
+
+def _describe_worth(metrics: Sequence[ComparedMetric], verdict: Verdict, users: Users) -> str:
+    """Return from how many users the canary's requests came, and how many independent ones they are worth if that is far fewer."""
+    metric = next((m for m in metrics if m.name == verdict.metric), None)
+    metric = metric or max(metrics, key=lambda m: m.design.canary)
+    requests = sum(s.canary.total for s in metric.strata if s.stable.total)
+    if not requests:
+        return ""
+    start = f" The canary had {users.canary:,} users, and the stable revision {users.stable:,}."
+    words = start if any(users) else ""
+    if metric.design.canary >= _WORTH_SAYING:
+        words += (
+            " Requests of one user or one minute are alike: the canary's say as much as "
+            f"{requests / metric.design.canary:,.0f} independent ones."
+        )
+    return words
 
 
 def _describe_cache(evidence: Analysis) -> str:
@@ -127,7 +240,13 @@ def _describe_cache(evidence: Analysis) -> str:
 _NOTHING = Stratum(Counts(), Counts())
 
 
-def _add_counts(before: Counts, more: Counts | None) -> Counts:
-    if more is None:
-        return before
-    return Counts(before.total + more.total, before.bad + more.bad)
+_WORTH_SAYING = 1.5
+"""A design effect below this is within what chance makes of independent requests."""
+
+
+def _add(one: Stratum, other: Stratum) -> Stratum:
+    return Stratum(_add_counts(one.stable, other.stable), _add_counts(one.canary, other.canary))
+
+
+def _add_counts(one: Counts, other: Counts) -> Counts:
+    return Counts(one.total + other.total, one.bad + other.bad)

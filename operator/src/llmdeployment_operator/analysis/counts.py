@@ -54,6 +54,13 @@ class CountKey(NamedTuple):
     group: int | None = None
 
 
+class DesignEffect(NamedTuple):
+    """By how much the requests of each revision count less than independent ones: 1 or more (`design_effect`)."""
+
+    stable: float = 1.0
+    canary: float = 1.0
+
+
 RevisionCounts = dict[int, dict[CountKey, Counts]]
 """Counts by revision; cumulative since whoever counts began, or differences of such."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.counts import Counts, DesignEffect
 
 PRIOR = (0.25, 0.75)
 """The Beta prior of a share, as bad and good requests. Any is valid; this one expects most requests to be good."""
@@ -48,6 +48,18 @@ class Stratum:
     canary: Counts
     before: Counts = field(default_factory=Counts)
 
+    def divide(self, design: DesignEffect) -> "Stratum":
+        """Return the independent requests that these are worth."""
+        return Stratum(
+            _divide(self.stable, design.stable),
+            _divide(self.canary, design.canary),
+            _divide(self.before, design.stable),
+        )
+
+
+def _divide(counts: Counts, effect: float) -> Counts:
+    return Counts(counts.total / effect, counts.bad / effect)
+
 
 @dataclass(frozen=True)
 class ComparedMetric:
@@ -58,6 +70,7 @@ class ComparedMetric:
         tolerance: how much higher the canary's share may be; 0.02 is 2 points. From -0.99 to 0.99.
         strata: the counts.
         adjective: what a bad request is called, as in "11.8 % of 412 canary requests were slow".
+        design: by how much its requests count less than independent ones.
 
     Raises:
         ValueError: naming the field.
@@ -67,6 +80,7 @@ class ComparedMetric:
     tolerance: float
     strata: tuple[Stratum, ...]
     adjective: str = "bad"
+    design: DesignEffect = field(default_factory=DesignEffect)
 
     def __post_init__(self) -> None:
         if not abs(self.tolerance) <= MAX_TOLERANCE:
@@ -75,6 +89,13 @@ class ComparedMetric:
             )
         if not self.strata:
             raise ValueError(f"strata: {self.name} has none")
+        if min(self.design) < 1:
+            raise ValueError(f"design: {self.name} would count more requests than there were")
+
+    @property
+    def independent(self) -> tuple[Stratum, ...]:
+        """The independent requests that the strata are worth."""
+        return tuple(stratum.divide(self.design) for stratum in self.strata)
 
 
 @dataclass(frozen=True)
@@ -283,15 +304,15 @@ def _find_bound(strata: Sequence[Stratum], floor: float, sign: int) -> float:
 def _decide_result(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> Result:
     if _count_compared(metric.strata) < policy.min_requests:
         return Result.NEED_MORE_DATA
-    if log_e_worse(metric.strata, metric.tolerance) >= math.log(parts / policy.alpha_fail):
+    if log_e_worse(metric.independent, metric.tolerance) >= math.log(parts / policy.alpha_fail):
         return Result.FAIL
-    if log_e_within(metric.strata, metric.tolerance) >= math.log(1 / policy.alpha_pass):
+    if log_e_within(metric.independent, metric.tolerance) >= math.log(1 / policy.alpha_pass):
         return Result.PASS
     return Result.NEED_MORE_DATA
 
 
 def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> MetricFinding:
-    strata, requests = metric.strata, int(_count_compared(metric.strata))
+    strata, requests = metric.independent, int(_count_compared(metric.strata))
     average = log_average(strata)
     finding = MetricFinding(
         name=metric.name,
@@ -363,11 +384,13 @@ def _estimate_left(
     metric: ComparedMetric, log_e: Callable[[Sequence[Stratum], float], float], goal: float
 ) -> float:
     requests, near, far = _count_compared(metric.strata), 0.0, 1.0
-    low = log_e(metric.strata, metric.tolerance)
+    low = log_e(metric.independent, metric.tolerance)
     if low >= goal:
         return 0
     while 0 < requests * far <= SIGHT:
-        high = log_e([_extrapolate(stratum, far) for stratum in metric.strata], metric.tolerance)
+        high = log_e(
+            [_extrapolate(stratum, far) for stratum in metric.independent], metric.tolerance
+        )
         if high >= goal:
             return requests * (near + (far - near) * (goal - low) / (high - low))
         near, far, low = far, 2 * far, high

@@ -155,6 +155,12 @@ class AnalysisSpec(Model):
     """What is compared. The canary is rolled back as soon as one metric fails, at any step."""
     min_requests: Annotated[int, Field(ge=1, le=1_000_000)] = 50
     """How many requests the canary must have answered before there is a verdict."""
+    min_users: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """How many users must have had the canary before there is a verdict, if requests have keys (spec.gateway.assignment). Default: no
+    limit, because few users already count for less than many."""
+    min_duration: Duration = "5m"
+    """How long canary and stable revision are compared before the canary passes. A bad canary is rolled back earlier. With `0s`,
+    requests of one minute are taken to be independent until they turn out not to be."""
     max_requests: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """After how many requests of the canary onInconclusive applies. Default: no limit."""
     on_inconclusive: Literal["Hold", "Promote", "Rollback"] = "Hold"

@@ -175,6 +175,19 @@ class StratumStatus(StatusPart):
     """Those of them that were bad."""
 
 
+class MinutesStatus(StatusPart):
+    """How much canary and stable revision differed from minute to minute, as sums over minutes (docs/concepts/verdict.md)."""
+
+    number: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Minutes that are over and had requests of both revisions."""
+    sums: str = Field(default="", max_length=256)
+    """Sums over these minutes, with n requests of the canary and a difference of d: n, n d, n^2, n^2 d, n^2 d^2."""
+    minute: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """The minute under way, counted from the step's begin."""
+    current: str = Field(default="", max_length=128)
+    """Counts of this minute: requests and bad requests of the stable revision, and those of the canary."""
+
+
 class MetricStatus(StatusPart):
     """What was counted for one metric since the canary's step began."""
 
@@ -190,6 +203,10 @@ class MetricStatus(StatusPart):
     """Those of them that were bad."""
     strata: Annotated[tuple[StratumStatus, ...], Field(max_length=8)] = ()
     """The same by prompt length, where the replicas count so: canary and stable are compared within each."""
+    groups: str | None = Field(default=None, max_length=8192)
+    """The same by group of users: `group:stable,bad,canary,bad`, separated by spaces."""
+    minutes: MinutesStatus | None = None
+    """The same by minute, as sums."""
 
 
 class PromptTokensStatus(StatusPart):
@@ -216,6 +233,12 @@ class AnalysisStatus(StatusPart):
     """About how many more requests of the canary are needed for a verdict."""
     metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=16)] = ()
     """The counts."""
+    stable_users: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Users whose requests the stable revision had, by bucket of assignment; 0 if requests have no key."""
+    canary_users: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Users whose requests the canary had."""
+    seconds: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """How long the two have been compared."""
     prompt_tokens: PromptTokensStatus | None = None
     """How much of the prompts was cached, where the engine reports it. It does not decide."""
 

@@ -19,6 +19,7 @@ from llmdeployment_operator.analysis.counts import (
     Counts,
     RevisionCounts,
 )
+from llmdeployment_operator.analysis.design_effect import Minutes, Users
 from llmdeployment_operator.analysis.sequential_test import Result, Stratum
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
@@ -193,7 +194,7 @@ def test_users_are_united_until_nobody_compares() -> None:
     assert collector.unite_users(OWNER, {1, 2}, []) == {1: 0, 2: 0}
 
 
-SPEC = AnalysisSpec(metrics=(ERRORS,))
+SPEC = AnalysisSpec(metrics=(ERRORS,), min_duration="0s")
 POLICY = RolloutSpec(
     strategy="Canary",
     steps=(Step(weight=5, pause=Pause(duration="1m")), Step(weight=50, analysis=True)),
@@ -209,18 +210,52 @@ def known(stable: Counts, canary: Counts) -> Analysis:
     return Analysis({CountKey("errorRate"): Stratum(stable, canary)})
 
 
+def collect(
+    before: Analysis,
+    fresh: RevisionCounts,
+    users: dict[int, int] | None = None,
+    seconds: int = 0,
+) -> Analysis:
+    return collect_counts(before, fresh, (1, 2), users or {}, seconds)
+
+
 def test_evidence_adds_up() -> None:
-    first = collect_counts(Analysis(), both(Counts(10, 1), Counts(2)), 1, 2)
-    second = collect_counts(first, both(Counts(5), Counts(1, 1)), 1, 2)
+    first = collect(Analysis(), both(Counts(10, 1), Counts(2)))
+    second = collect(first, both(Counts(5), Counts(1, 1)))
     assert second.counts == known(Counts(15, 1), Counts(3, 1)).counts
-    assert collect_counts(second, {}, 1, 2).counts == second.counts
+    assert collect(second, {}).counts == second.counts
+
+
+def test_users_are_not_forgotten_with_a_gateway_that_begins_anew() -> None:
+    first = collect(Analysis(), {}, users={1: 40, 2: 5})
+    assert collect(first, {}, users={1: 3, 2: 6}).users == Users(40, 6)
+    assert collect(first, {}).users == Users(40, 5)
+
+
+def test_each_minute_is_counted_once_and_the_one_under_way_apart() -> None:
+    found = Analysis()
+    for seconds, bad in ((10, 1), (50, 0), (65, 3), (130, 0)):
+        found = collect(found, both(Counts(20, 2), Counts(10, bad)), seconds=seconds)
+    minutes = found.minutes["errorRate"]
+    # Minute 0: 1 of 20 canary requests against 4 of 40. Minute 1: 3 of 10 against 2 of 20.
+    assert (minutes.number, minutes.minute, minutes.current) == (
+        2,
+        2,
+        Stratum(Counts(20, 2), Counts(10)),
+    )
+    assert minutes.requests == 20 + 10
+    assert minutes.difference == pytest.approx(20 * -0.05 + 10 * 0.2)
+    assert minutes.square_difference_square == pytest.approx(400 * 0.05**2 + 100 * 0.2**2)
+    # A clock that goes back begins another minute.
+    assert collect(found, {}, seconds=20).minutes["errorRate"].number == 3
 
 
 def test_counts_by_group_of_users_are_no_strata() -> None:
     key = CountKey("errorRate")
     grouped = {key._replace(group=g): Counts(5, 1) for g in (0, 63)}
     fresh = {n: {key: Counts(10, 2), **grouped} for n in (1, 2)}
-    found = collect_counts(Analysis(), fresh, 1, 2)
+    found = collect(Analysis(), fresh)
+    assert found.counts[key._replace(group=63)] == Stratum(Counts(5, 1), Counts(5, 1))
     assert found.counts[key] == Stratum(Counts(10, 2), Counts(10, 2))
     evidence = Analysis({key: found.counts[key], key._replace(group=3): found.counts[key]})
     assert select_strata(evidence, "errorRate") == (found.counts[key],)
@@ -343,7 +378,7 @@ MIXED = lengths(
 
 
 def test_a_canary_that_gets_the_long_prompts_is_compared_with_the_long_prompts() -> None:
-    spec = AnalysisSpec(metrics=(TTFT,))
+    spec = AnalysisSpec(metrics=(TTFT,), min_duration="0s")
     verdict, told = compare(spec, MIXED)
     assert verdict.result is Result.PASS
     assert "(weighted like the canary's)" in verdict.message
@@ -365,7 +400,15 @@ def test_counts_without_length_on_one_side_are_compared_as_one_stratum() -> None
 def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> None:
     cache = {CountKey(CACHED): Stratum(Counts(900, 300), Counts(10, 4))}
     counts = {**MIXED.counts, **cache, **GOOD.counts}
-    state = replace(AT_TWO, analysis=Analysis(counts))
+    grouped = CountKey("ttft>400ms", group=63)
+    minutes = Minutes(2, 30.0, 1.0, 500.0, -0.25, 5.0, 7, Stratum(Counts(9, 1), Counts(4)))
+    analysis = Analysis(
+        {**counts, grouped: Stratum(Counts(40, 2), Counts(9, 1))},
+        {"ttft>400ms": minutes},
+        Users(340, 17),
+        441,
+    )
+    state = replace(AT_TWO, analysis=analysis)
     (row,) = dump_status(Status(arms=(build_arm_status(state, "main"),)))["arms"]
     assert row["analysis"]["metrics"][0] == {
         "name": "ttft>400ms",
@@ -389,7 +432,11 @@ def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> No
                 "canaryBad": 1600,
             },
         ],
+        "groups": "63:40,2,9,1",
+        "minutes": {"number": 2, "sums": "30,1,500,-0.25,5", "minute": 7, "current": "9,1,4,0"},
     }
+    known_users = (row["analysis"][key] for key in ("stableUsers", "canaryUsers", "seconds"))
+    assert tuple(known_users) == (340, 17, 441)
     assert "strata" not in row["analysis"]["metrics"][1]
     assert read_rollout_state(read_status({"arms": [row]}), "main").analysis == state.analysis
 
@@ -425,3 +472,58 @@ def test_the_words_say_how_warm_the_caches_are(stable: Counts, canary: Counts, w
     assert verdict.message == compare(SPEC, GOOD)[0].message + words
     assert told.message == verdict.message
     assert [finding.name for finding in verdict.findings] == ["errorRate"]
+
+
+def by_user(
+    stable: Counts, canary: dict[int, Counts], users: Users, seconds: int = 600
+) -> Analysis:
+    """Return errors of a canary by group of users, beside a stable revision whose users are alike."""
+    key = CountKey("errorRate")
+    total = Counts(
+        sum(each.total for each in canary.values()), sum(each.bad for each in canary.values())
+    )
+    part = Counts(stable.total / 64, stable.bad / 64)
+    groups = {key._replace(group=g): Stratum(part, canary.get(g, Counts())) for g in range(64)}
+    return Analysis({key: Stratum(stable, total), **groups}, {}, users, seconds)
+
+
+ONE_USER_FAILS = by_user(
+    Counts(6400, 64), {g: Counts(40, 38 if g == 3 else 0) for g in range(10)}, Users(200, 10)
+)
+"""9.5 % of the canary's requests are errors, and all of them are one user's."""
+
+
+def test_one_user_cannot_fail_a_canary() -> None:
+    verdict, _ = compare(SPEC, ONE_USER_FAILS)
+    assert verdict.result is Result.NEED_MORE_DATA
+    assert "The canary had 10 users, and the stable revision 200." in verdict.message
+    assert "Requests of one user or one minute are alike" in verdict.message
+    spread = by_user(Counts(6400, 64), {g: Counts(40, 4) for g in range(10)}, Users(200, 10))
+    assert compare(SPEC, spread)[0].result is Result.FAIL
+    assert "alike" not in compare(SPEC, spread)[0].message
+
+
+def test_too_few_users_are_no_verdict() -> None:
+    spread = by_user(Counts(6400, 64), {g: Counts(40, 4) for g in range(10)}, Users(200, 10))
+    spec = SPEC.model_copy(update={"min_users": 11})
+    verdict, told = compare(spec, spread)
+    assert (verdict.result, told.result, verdict.requests_left) == (
+        Result.NEED_MORE_DATA,
+        Result.NEED_MORE_DATA,
+        None,
+    )
+    assert verdict.message.startswith("The canary has had 10 of at least 11 users (spec.rollout.")
+    assert compare(spec, replace(spread, users=Users(200, 11)))[0].result is Result.FAIL
+    # Requests without a key have no users.
+    assert compare(spec, replace(spread, users=Users()))[0].result is Result.FAIL
+
+
+def test_a_canary_passes_after_min_duration_and_fails_before() -> None:
+    spec = AnalysisSpec(metrics=(ERRORS,))
+    early, late = replace(GOOD, seconds=299), replace(GOOD, seconds=300)
+    assert compare(spec, early)[0].message.startswith(
+        "The comparison has lasted 299 s, and lasts at least 5m"
+    )
+    assert compare(spec, early)[0].result is Result.NEED_MORE_DATA
+    assert compare(spec, late)[0].result is Result.PASS
+    assert compare(spec, replace(BAD, seconds=3))[0].result is Result.FAIL

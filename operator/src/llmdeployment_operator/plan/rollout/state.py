@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CACHED, STRATA, UNKNOWN, CountKey, Counts
+from llmdeployment_operator.analysis.design_effect import Users
 from llmdeployment_operator.analysis.sequential_test import Result, Stratum
 from llmdeployment_operator.api.status import (
     AnalysisStatus,
@@ -21,6 +22,12 @@ from llmdeployment_operator.api.status import (
     WarmStatus,
 )
 from llmdeployment_operator.plan.base.conditions import format_time
+from llmdeployment_operator.plan.rollout.evidence_status import (
+    build_minutes,
+    format_groups,
+    parse_groups,
+    read_minutes,
+)
 
 _METRICS = 16
 """What the status has room for: longer ones would be refused as a whole."""
@@ -194,12 +201,19 @@ def _build_analysis(analysis: Analysis) -> AnalysisStatus:
         message=analysis.message,
         requests_left=analysis.requests_left,
         metrics=tuple(_build_metric(analysis, name) for name in names[-_METRICS:]),
+        stable_users=analysis.users.stable,
+        canary_users=analysis.users.canary,
+        seconds=analysis.seconds,
         prompt_tokens=_build_cache(analysis.counts.get(CountKey(CACHED))),
     )
 
 
 def _build_metric(analysis: Analysis, name: str) -> MetricStatus:
-    strata = [(key.stratum, seen) for key, seen in analysis.counts.items() if key.metric == name]
+    strata = [
+        (key.stratum, seen)
+        for key, seen in analysis.counts.items()
+        if key.metric == name and key.group is None
+    ]
     rows = tuple(_build_stratum(stratum, seen) for stratum, seen in strata[-STRATA:])
     return MetricStatus(
         name=name,
@@ -208,6 +222,8 @@ def _build_metric(analysis: Analysis, name: str) -> MetricStatus:
         canary=sum(row.canary for row in rows),
         canary_bad=sum(row.canary_bad for row in rows),
         strata=() if [row.prompt_bytes for row in rows] == [UNKNOWN] else rows,
+        groups=format_groups(analysis.counts, name),
+        minutes=build_minutes(analysis.minutes.get(name)),
     )
 
 
@@ -245,11 +261,20 @@ def _read_analysis(row: AnalysisStatus) -> Analysis:
             counts[CountKey(metric.name, stratum)] = Stratum(
                 Counts(seen.stable, seen.stable_bad), Counts(seen.canary, seen.canary_bad)
             )
+        counts |= parse_groups(metric.name, metric.groups)
     if (cache := row.prompt_tokens) is not None:
         counts[CountKey(CACHED)] = Stratum(
             Counts(cache.stable, cache.stable_cached), Counts(cache.canary, cache.canary_cached)
         )
-    return Analysis(counts, Result(row.result), row.message, row.requests_left)
+    return Analysis(
+        counts,
+        {m.name: read_minutes(m.minutes) for m in row.metrics if m.minutes is not None},
+        Users(row.stable_users, row.canary_users),
+        row.seconds,
+        Result(row.result),
+        row.message,
+        row.requests_left,
+    )
 
 
 def _read_time(text: str | None) -> datetime | None:

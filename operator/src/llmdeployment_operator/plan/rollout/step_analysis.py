@@ -36,7 +36,9 @@ def analyze(
     as_the_step_says = inputs.applied and inputs.weight == list_weights(policy)[state.step]
     warm_up = timedelta(seconds=0 if state.step else WARM_UP_SECONDS)
     if as_the_step_says and state.since is not None and now - state.since >= warm_up:
-        evidence = collect_counts(evidence, inputs.fresh, inputs.stable, inputs.target)
+        seconds = int((now - state.since - warm_up).total_seconds())
+        revisions = (inputs.stable, inputs.target)
+        evidence = collect_counts(evidence, inputs.fresh, revisions, inputs.users, seconds)
     verdict, told = compare(policy.analysis, evidence, len(policy.steps))
     return replace(state, analysis=told), verdict
 

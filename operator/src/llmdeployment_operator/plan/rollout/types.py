@@ -27,6 +27,7 @@ class RolloutInputs:
         applied: whether every gateway routes by the current routes.
         replicas: how many a revision with all the traffic needs.
         fresh: requests counted since the last look, for the analysis.
+        users: how many users had requests so far, by revision, for the analysis.
         gate: the evaluation before the target's first request, or None when the spec asks for none.
         lacking: what keeps the target's replicas from answering, for people.
         runtimes: whose pods a revision runs in, by revision: of those in the same pods none has to make room for another.
@@ -45,6 +46,7 @@ class RolloutInputs:
     applied: bool
     replicas: int
     fresh: RevisionCounts = field(default_factory=dict)
+    users: Mapping[int, int] = field(default_factory=dict)
     gate: Gate | None = None
     lacking: str = ""
     runtimes: Mapping[int, str] = field(default_factory=dict)

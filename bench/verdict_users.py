@@ -1,0 +1,224 @@
+"""How often a canary's verdict is wrong when requests of one user, or of one minute, are alike: the operator's own comparison.
+
+    python -m bench.verdict_users [--runs 1000] [--seed 1] [--only TEXT] [--independent]
+
+20 requests/s for 30 minutes, looked at every 5 s. Users are assigned by bucket, so a user has one revision. Their activity follows
+Zipf's law; a user's share of slow requests is drawn from a Beta distribution around the revision's share, so that two of his requests
+have the intraclass correlation `icc`. In some cells one user has 30 % of the requests, in some both revisions draw the share of each
+minute anew (correlation 1/20, the minutes beginning at any second). One metric: TTFT above the stable revision's 90th percentile,
+tolerance 5 points, half of alpha_fail as if there were a second metric.
+
+The constants of `design_effect` were chosen with seed 1 on half of the cells, those whose number has an even number of ones in
+binary. `--independent` takes requests for independent, as the verdict did before. Last line: one JSON object.
+"""
+
+import argparse
+import itertools
+import json
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from bench.verdict import SLOW, SLOW_TOLERANCE, may_fail, may_pass, slow_when_scaled
+from numpy.typing import NDArray
+
+from llmdeployment_operator.analysis.counts import BUCKETS, GROUPS, Counts, DesignEffect
+from llmdeployment_operator.analysis.design_effect import (
+    MINUTE,
+    Minutes,
+    Users,
+    estimate_design_effect,
+)
+from llmdeployment_operator.analysis.sequential_test import (
+    ComparedMetric,
+    Result,
+    SequentialPolicy,
+    Stratum,
+    judge,
+)
+
+REQUESTS_PER_LOOK, LOOKS, LOOK_SECONDS = 100, 360, 5
+LOOKS_PER_MINUTE = MINUTE // LOOK_SECONDS
+MIN_DURATION = 300
+"""Seconds before a canary may pass, the default of spec.rollout.analysis.minDuration."""
+POLICY = SequentialPolicy(alpha_fail=0.005)
+MINUTE_SPREAD = 19
+"""Of a share drawn from Beta(19 t, 19 (1 - t)): two requests of a minute are correlated by 1 / 20."""
+HEAVY = 0.3
+TRUTHS = {"same": SLOW, "at_tolerance": SLOW + SLOW_TOLERANCE, "doubled": slow_when_scaled(2)}
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Traffic of one kind: the canary's part of the buckets, users, correlation of a user's requests, a heavy user, clumps."""
+
+    canary: float
+    users: int
+    icc: float
+    heavy: bool
+    clumped: bool
+
+    @property
+    def name(self) -> str:
+        """Its words in the table."""
+        extras = (" heavy" if self.heavy else "") + (" clumps" if self.clumped else "")
+        return f"{self.canary:.0%} of {self.users:,} users, icc {self.icc:g}{extras}"
+
+
+CELLS = [
+    Cell(canary, users, icc, heavy, clumped)
+    for canary, users, icc, heavy, clumped in itertools.product(
+        (0.05, 0.25), (100, 10_000), (0.0, 0.1, 0.5), (False, True), (False, True)
+    )
+]
+
+
+def draw(cell: Cell, share: float, source: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return counts by look, revision (stable, canary) and group: requests, and those of them that are slow."""
+    activity = 1 / np.arange(1, cell.users + 1)
+    activity /= activity.sum()
+    if cell.heavy:
+        activity = np.append(activity * (1 - HEAVY), HEAVY)
+    buckets = source.integers(0, BUCKETS, len(activity))
+    revision = (buckets < BUCKETS * cell.canary).astype(int)
+    shares = np.array([SLOW, share])
+    slow = _draw_around(shares[revision], 1 / cell.icc - 1 if cell.icc else math.inf, source)
+    user = source.choice(len(activity), size=LOOKS * REQUESTS_PER_LOOK, p=activity)
+    look = np.arange(len(user)) // REQUESTS_PER_LOOK
+    odds = slow[user]
+    if cell.clumped:
+        minute = (look + source.integers(LOOKS_PER_MINUTE)) // LOOKS_PER_MINUTE
+        moods = [
+            _draw_around(np.full(minute[-1] + 1, each), MINUTE_SPREAD, source) / each
+            for each in shares
+        ]
+        odds = np.minimum(1, odds * np.array(moods)[revision[user], minute])
+    bad = source.random(len(user)) < odds
+    where = (look * 2 + revision[user]) * GROUPS + buckets[user] % GROUPS
+    size = LOOKS * 2 * GROUPS
+    form = (LOOKS, 2, GROUPS)
+    users = np.zeros((LOOKS, 2), dtype=np.int64)
+    first = np.full(len(activity), -1)
+    seen, at = np.unique(user, return_index=True)
+    first[seen] = look[at]
+    for each in (0, 1):
+        came = first[(revision == each) & (first >= 0)]
+        users[:, each] = np.cumsum(np.bincount(came, minlength=LOOKS))
+    requests = np.bincount(where, minlength=size).reshape(form)
+    slows = np.bincount(where, weights=bad, minlength=size).astype(np.int64).reshape(form)
+    return np.stack([requests, slows]), users
+
+
+def _draw_around(shares: Floats, spread: float, source: np.random.Generator) -> Floats:
+    if math.isinf(spread):
+        return shares
+    return source.beta(shares * spread, (1 - shares) * spread)
+
+
+def run(
+    cell: Cell, share: float, source: np.random.Generator, *, independent: bool
+) -> tuple[Result, int, int]:
+    """Return the first verdict, and how many requests and users the canary had had."""
+    counted, users = draw(cell, share, source)
+    by_group = counted.cumsum(axis=1)
+    by_look = counted.sum(axis=3)
+    totals = by_look.cumsum(axis=1)
+    minutes = Minutes()
+    for look in range(LOOKS):
+        seconds = (look + 1) * LOOK_SECONDS
+        minutes = _add_minute(minutes, by_look[:, look], look // LOOKS_PER_MINUTE)
+        requests = int(totals[0, look, 1])
+        whole = ComparedMetric("ttft", SLOW_TOLERANCE, (_as_stratum(totals[:, look]),))
+        # Fewer requests of the same shares are weaker evidence.
+        if requests < POLICY.min_requests or not (may_fail(whole) or may_pass(whole)):
+            continue
+        design = DesignEffect()
+        if not independent:
+            groups = _as_groups(by_group[:, look])
+            design = estimate_design_effect(
+                groups, minutes, Users(*map(int, users[look])), expects_clumps=True
+            )
+        metric = replace(whole, design=design)
+        likely = replace(metric, strata=metric.independent, design=DesignEffect())
+        passes = (independent or seconds >= MIN_DURATION) and may_pass(likely)
+        if may_fail(likely) or passes:
+            result = judge((metric,), POLICY).result
+            if result is Result.FAIL or (result is Result.PASS and passes):
+                return result, requests, int(users[look, 1])
+    return Result.NEED_MORE_DATA, int(totals[0, -1, 1]), int(users[-1, 1])
+
+
+def _add_minute(minutes: Minutes, counts: Ints, minute: int) -> Minutes:
+    if minute != minutes.minute:
+        minutes = replace(minutes.close(), minute=minute)
+    current = minutes.current
+    (stable, canary), (stable_bad, canary_bad) = counts.tolist()
+    return replace(
+        minutes,
+        current=Stratum(
+            Counts(current.stable.total + stable, current.stable.bad + stable_bad),
+            Counts(current.canary.total + canary, current.canary.bad + canary_bad),
+        ),
+    )
+
+
+def _as_stratum(counts: Ints) -> Stratum:
+    (stable, canary), (stable_bad, canary_bad) = counts.tolist()
+    return Stratum(Counts(stable, stable_bad), Counts(canary, canary_bad))
+
+
+def _as_groups(counts: Ints) -> dict[int, Stratum]:
+    return {
+        group: _as_stratum(counts[:, :, group])
+        for group in range(GROUPS)
+        if counts[0, :, group].any()
+    }
+
+
+def figures(results: list[tuple[Result, int, int]]) -> dict[str, float | None]:
+    """Return the shares of the verdicts, and the canary's requests and users until the usual one."""
+    said = [result for result, _, _ in results]
+    usual = max((Result.PASS, Result.FAIL), key=said.count)
+    took = sorted(requests for result, requests, _ in results if result is usual)
+    came = sorted(users for result, _, users in results if result is usual)
+    return {
+        "failed": said.count(Result.FAIL) / len(said),
+        "passed": said.count(Result.PASS) / len(said),
+        "requests_median": took[len(took) // 2] if took else None,
+        "requests_p90": took[int(len(took) * 0.9)] if took else None,
+        "users_median": came[len(came) // 2] if came else None,
+    }
+
+
+def main() -> None:
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument("--truths", default=",".join(TRUTHS))
+    parser.add_argument("--independent", action="store_true")
+    parser.add_argument("--half", choices=("all", "even", "odd"), default="all")
+    options = parser.parse_args()
+    result: dict[str, object] = {"runs": options.runs, "independent": options.independent}
+    for number, cell in enumerate(CELLS):
+        half = ("even", "odd")[number.bit_count() % 2]
+        if options.only not in cell.name or options.half not in ("all", half):
+            continue
+        for truth in options.truths.split(","):
+            source = np.random.default_rng([options.seed, number])
+            runs = [
+                run(cell, TRUTHS[truth], source, independent=options.independent)
+                for _ in range(options.runs)
+            ]
+            found = figures(runs)
+            print(f"{number:2} {cell.name}: {truth} {found}", flush=True)
+            result[f"{cell.name}: {truth}"] = found
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
