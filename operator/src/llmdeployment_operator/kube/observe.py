@@ -11,7 +11,12 @@ from kubernetes.aio.client import ApiClient
 
 from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.types import KIND, LLMDeployment
-from llmdeployment_operator.kube import capacity, references, serve
+from llmdeployment_operator.kube import references, serve
+from llmdeployment_operator.kube.capacity import (
+    LASTING_SECONDS,
+    CapacityCache,
+    has_default_storage_class,
+)
 from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.kube.errors import ApiRefused
 from llmdeployment_operator.kube.name_cache import (
@@ -61,6 +66,7 @@ class Clients:
         names: what was read by name.
         counts_cache: counts from pass to pass.
         scaling_cache: what autoscaling remembers.
+        capacity: what nodes have, of all LLMDeployments.
     """
 
     client: ApiClient
@@ -71,6 +77,7 @@ class Clients:
     names: NameCache = field(default_factory=NameCache)
     counts_cache: CountsCache = field(default_factory=CountsCache)
     scaling_cache: ScalingCache = field(default_factory=ScalingCache)
+    capacity: CapacityCache = field(default_factory=CapacityCache)
 
     def forget(self, owner: Owner) -> None:
         """Forget an LLMDeployment that is gone."""
@@ -139,7 +146,7 @@ async def look_up(
     found = replace(found, looked_up=cluster.looked_up | refs)
     if any(kind == Kind.STATEFUL_SET for kind, _ in refs) and clients.cluster_read:
         found = replace(
-            found, default_storage_class=await capacity.has_default_storage_class(clients.client)
+            found, default_storage_class=await has_default_storage_class(clients.client)
         )
         return replace(found, capacity=await _before_a_change(clients, deployment, found))
     return found
@@ -156,7 +163,7 @@ async def _before_a_change(
     if not cluster.tokens or not meant:
         return cluster.capacity
     try:
-        found = await _capacity_now(clients, deployment.metadata.namespace, cluster.pods)
+        found = await _read_capacity(clients, deployment.metadata.namespace, cluster.pods)
     except ApiRefused:
         # Nobody waits for it: the plan then says that it does not know.
         return cluster.capacity
@@ -323,14 +330,14 @@ async def _capacity(
     """Return what the cluster has of extended resources; nothing is read unless a pod waits for one."""
     if not clients.cluster_read or not waits_for_room(pods):
         return {}
-    return await _capacity_now(clients, namespace, pods)
+    return await _read_capacity(clients, namespace, pods, LASTING_SECONDS)
 
 
-async def _capacity_now(
-    clients: Clients, namespace: str, pods: Iterable[Object]
+async def _read_capacity(
+    clients: Clients, namespace: str, pods: Iterable[Object], seconds: float = 0.0
 ) -> dict[str, Capacity]:
     within = None if clients.everywhere else namespace
-    return await capacity.read_capacity(clients.client, within, pods)
+    return await clients.capacity.read(clients.client, within, pods, seconds)
 
 
 def _uid(obj: Object) -> str:
