@@ -1,7 +1,8 @@
 """The golden set: questions with checks of their answers, one JSON object per line."""
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,18 @@ def parse_golden(text: str, name: str = "the golden set") -> tuple[Question, ...
     if len(questions) > MAX_QUESTIONS:
         raise GoldenError(f"{name} holds {len(questions)} questions: at most {MAX_QUESTIONS}")
     return questions
+
+
+def hash_questions(questions: Sequence[Question]) -> str:
+    """Return the hash of questions in their order, 16 hexadecimal digits: answers to questions of one hash can be compared one by one.
+
+    >>> spaced = parse_golden('{"expect": {"json": true},   "prompt": "Two primes"}')
+    >>> hash_questions(spaced) == hash_questions(parse_golden('{"prompt": "Two primes", "expect": {"json": true}}'))
+    True
+    """
+    rows = [[q.id, q.messages, q.expect, q.parameters] for q in questions]
+    text = json.dumps(rows, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _parse_questions(text: str, name: str) -> Iterator[Question]:

@@ -143,6 +143,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         concurrency=options.concurrency,
         max_tokens=options.max_tokens,
         judge=judge,
+        baseline=os.environ.get("LLMD_BASELINE", ""),
     )
     questions = read_golden(options.golden, options.golden_name or str(options.golden))
     result = asyncio.run(evaluate.evaluate(examination, questions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from llmdeployment_serving.errors import ServingError
-from llmdeployment_serving.evaluate import Evaluation, Failure, Judge, evaluate, format_result
-from llmdeployment_serving.golden import Question, parse_golden
+from llmdeployment_serving.evaluate import Evaluation, Judge, evaluate
+from llmdeployment_serving.golden import Question, hash_questions, parse_golden
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -82,6 +83,17 @@ async def test_the_score_is_the_share_of_good_answers(stand: Stand) -> None:
     assert found["failures"] == [{"id": "two", "why": "is 'You said two.', not 'two'"}]
 
 
+async def test_the_result_says_which_questions_passed_and_names_first_what_the_baseline_could(
+    stand: Stand,
+) -> None:
+    golden = questions(asks("a", exact="no"), asks("b", contains=["b"]), asks("c", exact="no"))
+    baseline = f"{hash_questions(golden)}:{base64.b64encode(bytes([0b01100000])).decode()}"
+    found = json.loads(await evaluate(examination(stand, baseline=baseline), golden))
+    assert base64.b64decode(found["answers"]) == bytes([0b01000000])
+    assert found["wrong"] == [[3, "c"], [1, "a"]]
+    assert found["contents"] == hash_questions(golden)
+
+
 async def test_the_request_names_the_revision_and_is_cold_unless_the_question_says(
     stand: Stand,
 ) -> None:
@@ -144,7 +156,16 @@ async def test_as_many_at_once_as_asked_for(stand: Stand) -> None:
     golden = questions(*(asks(str(n), contains=[str(n)]) for n in range(48)))
     stand.together = asyncio.Barrier(3)
     found = json.loads(await evaluate(examination(stand, concurrency=3), golden))
-    assert found == {"score": 100, "passed": 48, "total": 48, "failures": []}
+    answers = base64.b64encode(b"\xff" * 6).decode()
+    assert found == {
+        "score": 100,
+        "passed": 48,
+        "total": 48,
+        "failures": [],
+        "contents": hash_questions(golden),
+        "answers": answers,
+        "wrong": [],
+    }
     assert stand.most_at_once == 3
     assert sorted(int(body["messages"][0]["content"]) for _, body in stand.asked) == [*range(48)]
 
@@ -198,12 +219,3 @@ async def test_a_judge_that_is_needed_and_missing_is_said_at_once(stand: Stand) 
     with pytest.raises(ServingError, match=r"question 'a' expects judge: set spec\.rollout"):
         await evaluate(examination(stand), questions(asks("a", judge="is polite")))
     assert stand.asked == []
-
-
-def test_a_result_always_fits_the_termination_log() -> None:
-    failures = [Failure("\u20ac" * 900, "\U0001f600 \n" * 900) for _ in range(500)]
-    text = format_result(1000, failures)
-    assert len(text.encode()) <= 4096
-    found = json.loads(text)
-    assert (found["score"], found["passed"], found["total"]) == (50, 500, 1000)
-    assert len(found["failures"]) > 1

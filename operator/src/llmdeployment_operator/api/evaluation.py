@@ -1,6 +1,6 @@
 """The questions a new revision has to answer before it gets requests: `spec.rollout.evaluation`."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -103,6 +103,9 @@ class EvaluationSpec(Model):
         int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})
     ] = 2
     """By how many percentage points the score may be lower than the stable revision's on the same golden set, if it has one."""
+    compare: Literal["Points", "Paired"] = "Points"
+    """When a lower score counts as a regression. `Points`: as soon as it is lower by more than maxRegressionPercent. `Paired`: only if,
+    besides, the questions that changed are evidence of a fall (docs/concepts/golden-sets.md)."""
     timeout_seconds: Annotated[int, Field(ge=30, le=86400)] = 600
     """How many seconds the evaluation may take, including the start of its pod, before the revision is rolled back."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4

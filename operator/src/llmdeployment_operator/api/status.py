@@ -1,54 +1,17 @@
 """The types of the `status` of an LLMDeployment; `status_document` reads and writes it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
-
-def _cut(value: object) -> object:
-    """Return a message with no more characters than the field has room for: the API server would refuse the whole status.
-
-    >>> len(EvaluationStatus(golden="g", at="t", message="no " * 1000).message)
-    1024
-    """
-    return value[:MESSAGE] if isinstance(value, str) else value
-
+from llmdeployment_operator.api.evaluation_status import EvaluationStatus
+from llmdeployment_operator.api.status_part import Message, StatusPart
 
 MOST_REVISIONS = 128
 """Revisions that the status lists. Of more, the oldest that are not in use are left out."""
 
-MESSAGE = 1024
-"""Characters of a message. What is longer is cut."""
-
 STATE = 32768
 """Characters of what the autoscaler has learned. Half of it is of no use: what is longer is left out."""
-
-Message = Annotated[str, BeforeValidator(_cut), Field(max_length=MESSAGE)]
-
-
-class StatusPart(BaseModel):
-    """A part of the status. What another version of the operator added is ignored."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        extra="ignore",
-        frozen=True,
-        use_attribute_docstrings=True,
-    )
-
-    @model_serializer(mode="wrap")
-    def _leave_out_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Return the fields that say something: neither null nor an empty list."""
-        return {key: value for key, value in handler(self).items() if value not in (None, [])}
 
 
 class ConditionStatus(StatusPart):
@@ -66,25 +29,6 @@ class ConditionStatus(StatusPart):
     """The metadata.generation that the condition was set for."""
     last_transition_time: str = Field(json_schema_extra={"format": "date-time"})
     """When `status` last changed."""
-
-
-class EvaluationStatus(StatusPart):
-    """How a revision answered the golden set."""
-
-    golden: str = Field(max_length=64)
-    """Hash of where the golden set is and how it is asked: scores of one hash can be compared."""
-    attempt: int = Field(default=1, ge=1, json_schema_extra={"format": "int32"})
-    """Which attempt of the rollout asked it."""
-    score: int | None = Field(default=None, ge=0, le=100, json_schema_extra={"format": "int32"})
-    """Percent of the questions that were answered as expected, rounded down; absent when there is no result."""
-    passed: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
-    """Questions that were answered as expected."""
-    total: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int64"})
-    """Questions of the golden set."""
-    at: str = Field(json_schema_extra={"format": "date-time"})
-    """When the evaluation ended."""
-    message: Message = ""
-    """The first questions that failed and why, or why there is no result."""
 
 
 class ReplicaSelfTestStatus(StatusPart):

@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from llmdeployment_operator.api.status import Status, StatusPart
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_part import StatusPart
 
 _Part = TypeVar("_Part", bound=StatusPart)
 

@@ -12,6 +12,7 @@ from tests.support.evaluations import (
     WHISPER,
     Object,
     answers,
+    answers_each,
     breaks,
     edited_world,
     end,
@@ -24,7 +25,7 @@ from tests.support.stories import conditions, message, routed, serving_world, sp
 from tests.support.world import World, admitted, sample
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
-from llmdeployment_operator.plan.rollout.gate import hash_golden_set
+from llmdeployment_operator.plan.rollout.evaluation_result import hash_golden_set
 
 
 def test_the_first_revision_is_not_held_but_gets_a_score() -> None:
@@ -244,3 +245,135 @@ def test_a_result_whose_pod_is_not_yet_seen_to_have_ended_is_waited_for() -> Non
     answers(world, 2, 99)
     world.step()
     assert split(world) == [(2, 1000), (1, 10_000)]
+
+
+PAIRED = {"evaluation": {**EVALUATION, "minScorePercent": 50, "compare": "Paired"}}
+POINTS = {"evaluation": {**EVALUATION, "minScorePercent": 50}}
+
+
+def compared_world(before: str, after: str, rollout: Object, contents: str = "5ee") -> World:
+    """A second revision's answers beside the first one's, question by question."""
+    world = serving_world()
+    world.edit(rollout={**CANARY, **rollout})
+    world.step()
+    answers_each(world, 1, before)
+    world.settle()
+    world.edit(prompt=SHOUT)
+    world.step()
+    world.step()
+    answers_each(world, 2, after, contents=contents)
+    world.step()
+    return world
+
+
+ALL = "1" * 100
+# Answers of both, what is set, whether the second revision gets requests, words of its comparison.
+PAIRS = {
+    "three lost, in points": (
+        ALL,
+        "000" + "1" * 97,
+        POINTS,
+        False,
+        "failed, and 0 the other way round (-3.0 points; -10.3 to +2.3). This may be noise. Failed now: q1, q2, q3.",
+    ),
+    "three lost, paired": (ALL, "000" + "1" * 97, PAIRED, True, "compare: Paired lets it pass."),
+    "seven lost, paired": (ALL, "0" * 7 + "1" * 93, PAIRED, False, "This is more than noise."),
+    "two lost, in points": (ALL, "00" + "1" * 98, POINTS, True, "(-2.0 points;"),
+    "some lost and as many won": (
+        "11100" + "1" * 95,
+        "11011" + "1" * 95,
+        POINTS,
+        True,
+        "1 question that revision 1 answered as expected failed, and 2 the other way round (+1.0 points; -5.2 to",
+    ),
+    "one question, paired": (
+        "1",
+        "0",
+        {"evaluation": {**PAIRED["evaluation"], "minScorePercent": 0}},
+        False,
+        "A golden set of 1 question can never tell a fall from noise. It takes at least 7.",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rollout", "passes", "words"), PAIRS.values(), ids=PAIRS
+)
+def test_the_same_questions_are_compared_one_by_one(
+    before: str,
+    after: str,
+    rollout: Object,
+    passes: bool,  # noqa: FBT001  # because it is a column of the table above
+    words: str,
+) -> None:
+    world = compared_world(before, after, rollout)
+    assert split(world) == ([(2, 1000), (1, 10_000)] if passes else [(1, 10_000)])
+    row = recorded(world, 2)
+    assert row is not None
+    assert words in row["comparison"]["message"]
+    if not passes:
+        assert words in message(world, "Degraded")
+
+
+def test_the_questions_that_were_lost_are_named_and_counted() -> None:
+    after = "0" * 30 + "1" * 70
+    world = compared_world("11" + "0" + "1" * 96 + "0", after[:-1] + "1", POINTS)
+    row = recorded(world, 2)
+    assert row is not None
+    found = row["comparison"]
+    assert (found["revision"], found["lost"], found["won"]) == (1, 29, 1)
+    assert (found["difference"], found["low"], found["high"]) == ("-28.0", "-42.6", "-15.9")
+    # The stand-in names the first 20 that failed, of which q3 failed before too.
+    assert found["questions"] == ["q1", "q2", *(f"q{n}" for n in range(4, 21)), "question 21"]
+    assert "question 21 and 9 more." in message(world, "Degraded")
+    assert len(row["wrong"]) == 20
+
+
+def test_the_job_is_told_what_the_serving_revision_could_answer() -> None:
+    world = serving_world()
+    world.edit(rollout=CANARY)
+    world.step()
+    assert "LLMD_BASELINE" not in environment(world, 1)
+    answers_each(world, 1, "1101" + "1" * 96)
+    world.settle()
+    world.edit(prompt=SHOUT)
+    world.settle()
+    row = recorded(world, 1)
+    assert row is not None
+    assert environment(world, 2)["LLMD_BASELINE"] == f"5ee:{row['answers']}"
+
+
+def test_other_questions_under_the_same_name_are_not_compared() -> None:
+    world = compared_world(ALL, "1" * 60 + "0" * 40, POINTS, contents="0dd")
+    assert split(world) == [(2, 1000), (1, 10_000)]
+    row = recorded(world, 2)
+    assert row is not None
+    assert "other questions than when revision 1 answered it" in row["comparison"]["message"]
+    assert "lost" not in row["comparison"]
+
+
+def test_what_an_older_image_reports_is_compared_in_points() -> None:
+    world = edited_world(**PAIRED)
+    answers(world, 2, 92)
+    world.step()
+    assert split(world) == [(1, 10_000)]
+    assert "Which questions changed is not known" in message(world, "Degraded")
+
+
+def test_the_comparison_outlives_the_promotion_and_the_job() -> None:
+    world = compared_world(ALL, "0" + "1" * 99, POINTS)
+    row = recorded(world, 2)
+    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/promote": "2"}
+    world.settle()
+    world.gateway_applies(up=2)
+    world.settle()
+    assert split(world) == [(2, 10_000)]
+    world.observe(children={k: v for k, v in world.cluster.children.items() if k[0] != "Job"})
+    world.settle()
+    assert recorded(world, 2) == row
+    assert jobs(world) == []
+
+
+def environment(world: World, number: int) -> Object:
+    (container,) = job(world, number)["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each.get("value") for each in container["env"]}

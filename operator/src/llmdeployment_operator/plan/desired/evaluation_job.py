@@ -21,16 +21,17 @@ from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.rollout.arms import Arms, ArmStep, list_arms
 from llmdeployment_operator.plan.rollout.commands import read_commands
-from llmdeployment_operator.plan.rollout.gate import (
+from llmdeployment_operator.plan.rollout.evaluation_result import (
     ATTEMPT,
     CONTAINER,
     GOLDEN,
     REVISION,
-    build_gate,
     hash_golden_set,
     is_finished,
+    read_recorded,
     select_jobs,
 )
+from llmdeployment_operator.plan.rollout.gate import build_gate
 
 _DIR = "/golden"
 _DNS = 53
@@ -68,7 +69,10 @@ def plan_evaluations(
         elif attempt in jobs:
             left.append(jobs[attempt])
         else:
-            made.append(_build_job(templates[arm.name], policy, arm.target, attempt, settings))
+            baseline = _format_baseline(cluster, arm, hash_golden_set(policy))
+            made.append(
+                _build_job(templates[arm.name], policy, arm.target, attempt, baseline, settings)
+            )
     return made, left
 
 
@@ -119,6 +123,7 @@ def _build_job(
     policy: EvaluationSpec,
     target: Revision,
     attempt: int,
+    baseline: str,
     settings: Settings,
 ) -> Object:
     name, golden = deployment.metadata.name, hash_golden_set(policy)
@@ -131,7 +136,7 @@ def _build_job(
         **pod_defaults(),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,
-        "containers": [_build_container(deployment, policy, target, settings)],
+        "containers": [_build_container(deployment, policy, target, baseline, settings)],
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             {"name": "golden", **_build_volume(policy.golden)},
@@ -154,8 +159,20 @@ def _build_job(
     }
 
 
+def _format_baseline(cluster: ClusterState, arm: ArmStep, golden: str) -> str:
+    """Return the answers of the revision that serves, `hash:bits`, so that the Job can name the questions that changed."""
+    before = read_recorded(cluster, arm.step.stable, golden)
+    if arm.step.stable == arm.target.number or before is None or before.answers is None:
+        return ""
+    return f"{before.answers.contents}:{before.answers.packed}"
+
+
 def _build_container(
-    deployment: LLMDeployment, policy: EvaluationSpec, target: Revision, settings: Settings
+    deployment: LLMDeployment,
+    policy: EvaluationSpec,
+    target: Revision,
+    baseline: str,
+    settings: Settings,
 ) -> dict[str, Any]:
     meta = deployment.metadata
     service = names.runtime_names(meta.name, target.runtime).name
@@ -171,6 +188,9 @@ def _build_container(
     if policy.max_tokens is not None:
         options["--max-tokens"] = str(policy.max_tokens)
     env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  # because it is the pod's own emptyDir
+    if baseline:
+        # An option would fail an older image, which does not know it.
+        env.append({"name": "LLMD_BASELINE", "value": baseline})
     if (judge := policy.judge) is not None:
         options |= {"--judge-url": judge.url, "--judge-model": judge.model}
         options |= {"--judge-prompt": judge.prompt} if judge.prompt else {}

@@ -203,8 +203,17 @@ def _build_revision(
         created_at=created or revision.created_at or format_time(now),
         first_ready_at=first,
         promoted_at=promoted,
-        evaluation=build_evaluation_status(deployment, cluster, number),
+        evaluation=build_evaluation_status(
+            deployment, cluster, number, _find_rival(report.arms, cluster, number)
+        ),
         self_test=build_self_test_status(
             cluster, revision.runtime, report.references.get(revision.runtime), before
         ),
     )
+
+
+def _find_rival(arms: Arms, cluster: ClusterState, number: int) -> int | None:
+    """Return the revision that had an arm's requests when this pass began and that this one is to take over from, if it has not."""
+    before = {row.name: row.stable for row in cluster.status.arms}
+    found = (before.get(arm.name) for arm in arms.steps if arm.target.number == number)
+    return next((rival for rival in found if rival is not None and rival != number), None)
