@@ -45,6 +45,7 @@ def draw_status(deployment: Object, now: datetime, width: int) -> RenderableType
     parts: list[RenderableType] = [_draw_headline(deployment), _describe_wait(status)]
     parts += [_draw_arm(arm, now, width) for arm in arms]
     parts += [Text(), _draw_revisions(status, arms, now, width)]
+    parts += _draw_evaluations(status, arms)
     parts += [Text(), _draw_conditions(status, now, width)]
     return Group(*parts)
 
@@ -226,6 +227,27 @@ def _draw_revisions(
     for cells in rows:
         table.add_row(*(cells[name] for name in names))
     return table
+
+
+def _draw_evaluations(status: Mapping[str, Any], arms: Sequence[Arm]) -> Iterator[RenderableType]:
+    """Yield how the revisions that serve, are on their way or were rolled back answered the golden set."""
+    shown = {number for arm in arms for number in (arm.stable, arm.canary)}
+    shown |= {arm.rejected["revision"] for arm in arms if arm.rejected is not None}
+    for row in status.get("revisions") or ():
+        found = row.get("evaluation")
+        if found is None or row["number"] not in shown:
+            continue
+        line = make_text(f"golden set  r{row['number']}: ")
+        if found.get("score") is None:
+            line.append("no result. ", "yellow").append(make_text(found.get("message") or ""))
+        else:
+            counts = (
+                f"{found.get('passed')} of {found.get('total')} as expected ({found['score']} %). "
+            )
+            said = (found.get("comparison") or {}).get("message") or ""
+            line.append(counts).append(make_text(said))
+        line.rstrip()
+        yield line
 
 
 def _draw_conditions(status: Mapping[str, Any], now: datetime, width: int) -> RenderableType:

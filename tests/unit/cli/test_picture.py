@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
+from tests.support.evaluations import build_result
 from tests.unit.cli.objects import (
     NOW,
     RECORDS,
@@ -22,9 +23,15 @@ from tests.unit.cli.objects import (
 from llmdeployment_cli.history import list_entries, read_records
 from llmdeployment_cli.picture import draw_history, draw_status
 from llmdeployment_cli.terminal import print_lines
+from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
+from llmdeployment_operator.api.status import RevisionStatus, Status
+from llmdeployment_operator.api.status_document import dump_status
+from llmdeployment_operator.plan.rollout.answers import read_answers
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.evaluation_result import EvaluationResult, build_row
+from llmdeployment_operator.plan.rollout.golden_comparison import compare_results
 from llmdeployment_operator.plan.rollout.state import RolloutState
 from llmdeployment_operator.plan.rollout.types import RolloutInputs
 
@@ -70,6 +77,34 @@ assert ROLLED_BACK is not None
 REJECTION = ROLLED_BACK.message
 """As the operator writes it."""
 
+
+def evaluated(good: str, contents: str = "5ee") -> EvaluationResult:
+    """The result of an evaluation with these answers."""
+    passed = good.count("1")
+    answers = read_answers(build_result(good, contents), passed, len(good))
+    return EvaluationResult("set", 1, "2026-11-24T11:30:00Z", passed, len(good), "", answers)
+
+
+BEFORE, AFTER = evaluated("1" * 98 + "00"), evaluated("00001" + "1" * 93 + "10")
+POLICY = EvaluationSpec.model_validate({"golden": {"configMapRef": {"name": "questions"}}})
+COMPARED = dump_status(
+    Status(
+        revisions=(
+            RevisionStatus(
+                name="x",
+                number=4,
+                hash="x",
+                runtime="x",
+                evaluation=build_row(AFTER).model_copy(
+                    update={"comparison": compare_results(POLICY, BEFORE, AFTER, 3)}
+                ),
+            ),
+        )
+    )
+)["revisions"][0]["evaluation"]
+"""As the operator writes it."""
+BROKEN = {"golden": "set", "attempt": 1, "message": "key golden.jsonl, line 3: is not JSON"}
+
 STATUSES: dict[str, Object] = {
     "serving": deployment(),
     "canary": on_its_way(analysis=analysis()),
@@ -107,6 +142,13 @@ STATUSES: dict[str, Object] = {
         traffic="control rev3 90% terse rev4 9% rev6 1%",
     ),
 }
+
+STATUSES["evaluated"] = on_its_way()
+STATUSES["evaluated"]["status"]["revisions"] = [
+    {**revision(2), "evaluation": {"score": 50, "passed": 1, "total": 2}},
+    {**revision(3, 75, 4, 4), "evaluation": BROKEN},
+    {**revision(4, 25, 1, 1), "evaluation": COMPARED},
+]
 
 
 def printed(shown: RenderableType, width: int) -> str:
