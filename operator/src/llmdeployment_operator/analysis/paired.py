@@ -102,7 +102,7 @@ def find_interval(pairs: Pairs, alpha: float = ALPHA) -> Interval:
     """Return the interval of the difference. Each end is wrong with a probability of at most alpha.
 
     >>> [(round(i.low, 3), round(i.high, 3)) for i in (find_interval(Pairs(100, 3, 0)), find_interval(Pairs(100, 9, 0)))]
-    [(-0.107, 0.021), (-0.185, -0.011)]
+    [(-0.103, 0.023), (-0.192, -0.021)]
     """
     mirrored = Pairs(pairs.total, pairs.won, pairs.lost)
     return Interval(_find_least_fall(mirrored, alpha), -_find_least_fall(pairs, alpha))
