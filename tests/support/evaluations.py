@@ -8,6 +8,8 @@ from typing import Any
 from tests.support.stories import serving_world
 from tests.support.world import World, pod
 
+from llmdeployment_operator.plan.base.conditions import format_time
+
 Object = dict[str, Any]
 
 EVALUATION = {"golden": {"configMapRef": {"name": "questions"}}, "timeoutSeconds": 300}
@@ -84,6 +86,36 @@ def build_result(good: str, contents: str = "5ee") -> Object:
         "answers": base64.b64encode(packed).decode(),
         "wrong": wrong[:20],
     }
+
+
+def recheck_jobs(world: World) -> list[Object]:
+    """Return the Jobs that ask again by schedule."""
+    label = "llmdeployment.dev/due"
+    found = (obj for (kind, _), obj in world.cluster.children.items() if kind == "Job")
+    return [obj for obj in found if label in obj["metadata"]["labels"]]
+
+
+def answers_again(world: World, document: Object | str) -> None:
+    """Let the Job that asks again end with a result, or fail with a text."""
+    (made,) = recheck_jobs(world)
+    said = document if isinstance(document, str) else json.dumps(document)
+    code = 1 if isinstance(document, str) else 0
+    finish(world, made, {"exitCode": code, "message": said}, "Failed" if code else "Complete")
+
+
+def finish(world: World, made: Object, terminated: Object, kind: str) -> None:
+    """Let a Job have ended, and its pod with these words."""
+    found = pod("evaluation", made["metadata"]["name"] + "-x")
+    found["metadata"]["labels"] |= made["metadata"]["labels"]
+    found["metadata"]["ownerReferences"] = [{"uid": made["metadata"]["uid"]}]
+    state = {"terminated": terminated}
+    found["status"] = {"containerStatuses": [{"name": "evaluate", "ready": False, "state": state}]}
+    others = [p for p in world.cluster.pods if p["metadata"]["name"] != found["metadata"]["name"]]
+    world.pods(*others, found)
+    ended = copy.deepcopy(made)
+    at = format_time(world.now)
+    ended["status"] = {"conditions": [{"type": kind, "status": "True", "lastTransitionTime": at}]}
+    world.observe(children={**world.cluster.children, ("Job", made["metadata"]["name"]): ended})
 
 
 def breaks(world: World, number: int, said: str, attempt: int = 1) -> None:

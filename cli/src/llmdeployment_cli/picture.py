@@ -23,6 +23,7 @@ _GOOD = {
     "Progressing": "False",
     "Degraded": "False",
     "Stalled": "False",
+    "Drifting": "False",
 }
 """Status of each condition when nothing is to be done."""
 _SHOWN = 6

@@ -52,6 +52,12 @@ class Metrics:
             ["namespace", "name", "arm", "revision"],
             registry=self.registry,
         )
+        self.score = Gauge(
+            "llmdeployment_evaluation_score_ratio",
+            "Share of the golden set that a revision answered as expected when it was last asked.",
+            ["namespace", "name", "revision"],
+            registry=self.registry,
+        )
         self.desired = Gauge(
             "llmdeployment_scaling_desired_replicas",
             "Replicas that autoscaling wants of a runtime.",

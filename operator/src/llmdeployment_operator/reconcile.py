@@ -71,6 +71,7 @@ class PassResult:
         traffic: percent of the requests, by arm and revision.
         verdicts: 1 for Pass, -1 for Fail, 0 while undecided, by arm and canary that are compared.
         desired: replicas that autoscaling wants, by runtime.
+        scores: shares of the golden set that were answered as expected, by revision.
     """
 
     requeue_after: float | None
@@ -78,6 +79,7 @@ class PassResult:
     traffic: Mapping[Labels, float] = field(default_factory=dict)
     verdicts: Mapping[Labels, float] = field(default_factory=dict)
     desired: Mapping[tuple[str], float] = field(default_factory=dict)
+    scores: Mapping[tuple[str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,11 @@ async def _report(
     for record in find_new_decisions(status, before):
         operator.metrics.scaling_decisions.labels(reason=record.reason).inc()
     return PassResult(
-        plan.requeue_after, _read_state(status), *_read_traffic(status), _read_desired(status)
+        plan.requeue_after,
+        _read_state(status),
+        *_read_traffic(status),
+        _read_desired(status),
+        _read_scores(status),
     )
 
 
@@ -346,6 +352,16 @@ def _read_traffic(status: Status) -> tuple[dict[Labels, float], dict[Labels, flo
 def _read_desired(status: Status) -> dict[tuple[str], float]:
     scaled = status.scaling.runtimes if status.scaling is not None else ()
     return {(each.runtime,): float(each.desired) for each in scaled}
+
+
+def _read_scores(status: Status) -> dict[tuple[str], float]:
+    """Return the last scores of the revisions that have replicas."""
+    found: dict[tuple[str], float] = {}
+    for row in status.revisions:
+        asked = row.recheck.result if row.recheck is not None else row.evaluation
+        if row.replicas and asked is not None and asked.passed is not None and asked.total:
+            found[str(row.number),] = asked.passed / asked.total
+    return found
 
 
 def _read_state(status: Status) -> str:

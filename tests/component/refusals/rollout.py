@@ -50,6 +50,22 @@ REFUSED = {
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5, analysis: true}]}}",
         "spec.rollout.steps with analysis: true need spec.rollout.analysis. Set the metrics there.",
     ),
+    "a schedule of the evaluation that is none": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b.jsonl'}, schedule: 'at noon please'}}}",
+        "spec.rollout.evaluation.schedule must have five cron fields",
+    ),
+    "a schedule of the evaluation that asks all the time": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b.jsonl'}, schedule: '*/5 * * * *'}}}",
+        "spec.rollout.evaluation.schedule may ask at most once an hour.",
+    ),
+    "a schedule of the evaluation that never fires": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b.jsonl'}, schedule: '0 3 30 2 *'}}}",
+        "spec.rollout.evaluation.schedule never fires, because no month that it names has such a day.",
+    ),
+    "a time zone of the evaluation with an offset": (
+        "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b.jsonl'}, schedule: '0 3 * * *', timeZone: CET+1}}}",
+        "spec.rollout.evaluation.timeZone must be a name such as Europe/Berlin.",
+    ),
     "an analysis of nothing": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: []}}}",
         "spec.rollout.analysis.metrics in body should have at least 1 items",

@@ -84,3 +84,26 @@ async def test_what_autoscaling_wants_is_shown_while_it_scales(
         (family,) = metrics.desired.collect()
         shown.append({one.labels["runtime"]: one.value for one in family.samples})
     assert shown == [{"a": 3.0, "b": 0.0}, {}]
+
+
+async def test_the_last_score_of_a_revision_with_replicas_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = {"name": "x", "hash": "x", "runtime": "x", "replicas": 1}
+    first = {"golden": "g", "at": "2026-01-02T03:04:05Z", "passed": 95, "total": 100}
+    again = {"dueAt": "2026-01-03T03:00:00Z", "result": {**first, "passed": 80}}
+    rows = [
+        {**row, "number": 1, "name": "a", "evaluation": first, "recheck": again},
+        {**row, "number": 2, "name": "b", "evaluation": first},
+        {**row, "number": 3, "name": "c", "evaluation": first, "replicas": 0},
+        {**row, "number": 4, "name": "d", "evaluation": {"golden": "g", "at": first["at"]}},
+    ]
+    scores = reconcile._read_scores(read_status({"revisions": rows}))
+    outcomes = iter([PassResult(None, "ready", scores=scores), PassResult(None, "ready")])
+    metrics, passes = made(monkeypatch, outcomes)
+    shown = []
+    for _ in range(2):
+        await passes.one(DeploymentKey("team", "chat"))
+        (family,) = metrics.score.collect()
+        shown.append({one.labels["revision"]: one.value for one in family.samples})
+    assert shown == [{"1": 0.8, "2": 0.95}, {}]

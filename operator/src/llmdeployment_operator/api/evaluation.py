@@ -1,9 +1,11 @@
 """The questions a new revision has to answer before it gets requests: `spec.rollout.evaluation`."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from llmdeployment_operator.api import cron
 from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, Text, cel
 from llmdeployment_operator.api.urls import (
     ORIGIN,
@@ -32,6 +34,28 @@ KEY_IN_CLEAR = describe_key_in_clear("spec.rollout.evaluation.judge", "url")
 _JUDGE = cel((build_key_rule("url"), KEY_IN_CLEAR))
 ClaimFile = Annotated[str, *_claim_file.annotations()]
 JudgeURL = Annotated[str, *_judge_url.annotations()]
+
+
+_cron = (
+    Text(9, 128)
+    .must(
+        cron.PATTERN,
+        "spec.rollout.evaluation.schedule must have five cron fields (minute 0-59, hour 0-23, day 1-31, month 1-12, "
+        "day of the week 0-7), such as 0 3 * * *.",
+    )
+    .must(
+        cron.ONCE_AN_HOUR,
+        "spec.rollout.evaluation.schedule may ask at most once an hour. Write one number for the minute, such as 0 3 * * *.",
+    )
+)
+_zone = Text(1, 64).must(
+    cron.ZONE_PATTERN,
+    "spec.rollout.evaluation.timeZone must be a name such as Europe/Berlin.",
+)
+NEVER = "spec.rollout.evaluation.schedule never fires, because no month that it names has such a day. Correct the day or the month."
+_EVALUATION = cel(
+    (f"!has(self.schedule) || !self.schedule.matches(r'''^(?:{cron.NEVER})$''')", NEVER)
+)
 
 
 class ConfigMapKey(Model):
@@ -93,6 +117,8 @@ class JudgeSpec(Model):
 class EvaluationSpec(Model):
     """A new revision answers a golden set before its first request. A revision whose score is too low is rolled back."""
 
+    model_config = ConfigDict(json_schema_extra=_EVALUATION)
+
     golden: GoldenSpec
     """The questions, and what their answers must be."""
     min_score_percent: Annotated[
@@ -114,3 +140,18 @@ class EvaluationSpec(Model):
     """Limit of an answer's tokens, for questions that set none. Default: that of the revision."""
     judge: JudgeSpec | None = None
     """The model that judges answers which no rule can."""
+    schedule: Annotated[str, *_cron.annotations()] | None = None
+    """When the revision that serves is asked again: five cron fields (minute, hour, day of the month, month, day of the week), at most
+    once an hour. Default: never. The condition Drifting says whether its answers became worse (docs/concepts/golden-sets.md)."""
+    time_zone: Annotated[str, *_zone.annotations()] = "UTC"
+    """Time zone of the schedule, such as Europe/Berlin."""
+
+    @model_validator(mode="after")
+    def _fires(self) -> Self:
+        if self.schedule is None:
+            return self
+        if re.fullmatch(cron.NEVER, self.schedule):
+            raise ValueError(NEVER)
+        if wrong := cron.find_problem(self.schedule, self.time_zone):
+            raise ValueError(f"spec.rollout.evaluation: {wrong}")
+        return self

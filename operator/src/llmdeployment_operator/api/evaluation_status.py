@@ -67,3 +67,14 @@ class EvaluationStatus(StatusPart):
     """Up to 20 questions that failed: first those that the revision it was compared with answered as expected."""
     comparison: ComparisonStatus | None = None
     """Question by question against the revision that served."""
+
+
+class RecheckStatus(StatusPart):
+    """How the revision that serves answered the golden set when it was last asked again, by spec.rollout.evaluation.schedule."""
+
+    due_at: str = Field(json_schema_extra={"format": "date-time"})
+    """The time of the schedule that it was asked for."""
+    fallen_since: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """The first of the times in a row at which its answers had become worse; absent if they had not."""
+    result: EvaluationStatus
+    """The answers, compared with those of its evaluation."""

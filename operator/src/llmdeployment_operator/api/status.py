@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from llmdeployment_operator.api.evaluation_status import EvaluationStatus
+from llmdeployment_operator.api.evaluation_status import EvaluationStatus, RecheckStatus
 from llmdeployment_operator.api.status_part import Message, StatusPart
 
 MOST_REVISIONS = 128
@@ -18,7 +18,7 @@ class ConditionStatus(StatusPart):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
-    """Accepted, Progressing, Available, Ready, Degraded or, with spec.scaling, Scaling."""
+    """Accepted, Progressing, Available, Ready, Degraded, Stalled, Scaling (with spec.scaling) or Drifting (spec.rollout.evaluation.schedule)."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
@@ -78,6 +78,8 @@ class RevisionStatus(StatusPart):
     """When it last became the stable revision of an arm."""
     evaluation: EvaluationStatus | None = None
     """Its last evaluation."""
+    recheck: RecheckStatus | None = None
+    """Its last answers by spec.rollout.evaluation.schedule, while it serves."""
     self_test: SelfTestStatus | None = None
     """The self-test of its replicas."""
 
@@ -278,7 +280,8 @@ class Status(StatusPart):
             },
         ),
     ] = ()
-    """Accepted, Progressing, Available, Ready, Degraded, Stalled and, with spec.scaling, Scaling, each with a reason."""
+    """Accepted, Progressing, Available, Ready, Degraded, Stalled and, with spec.scaling, Scaling, each with a reason. With
+    spec.rollout.evaluation.schedule also Drifting."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(

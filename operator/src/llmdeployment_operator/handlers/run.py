@@ -287,6 +287,7 @@ class Reconciler:
         self._show(metrics.traffic, key, outcome.traffic)
         self._show(metrics.verdict, key, outcome.verdicts)
         self._show(metrics.desired, key, outcome.desired)
+        self._show(metrics.score, key, outcome.scores)
         return outcome.requeue_after
 
     async def failed(self, key: DeploymentKey, error: Exception, failures: int) -> None:

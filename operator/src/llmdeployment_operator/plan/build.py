@@ -30,7 +30,9 @@ from llmdeployment_operator.plan.observed.readiness import (
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.removal import plan_removals
 from llmdeployment_operator.plan.repair import find_empty_worker
+from llmdeployment_operator.plan.rollout.recheck import find_next_recheck
 from llmdeployment_operator.plan.scaling.report import report_scaling
+from llmdeployment_operator.plan.status.drifting import check_drift, read_rechecks
 from llmdeployment_operator.plan.status.findings import check_availability, find_problem
 from llmdeployment_operator.plan.status.status import (
     StatusReport,
@@ -148,6 +150,10 @@ def _build_status(
     said = report_scaling(deployment, decision.scaling, cluster.status, now)
     if said.condition is not None:
         conditions = [*conditions, said.condition]
+    rechecks = read_rechecks(deployment, decision.arms, cluster)
+    drift = check_drift(deployment, decision.arms, cluster, rechecks, now)
+    if drift is not None:
+        conditions = [*conditions, drift]
     report = StatusReport(
         conditions,
         decision.kept,
@@ -157,6 +163,7 @@ def _build_status(
         decision.scaling.wanted.total,
         said,
         decision.references,
+        rechecks,
     )
     return build_status(deployment, report, cluster, now)
 
@@ -258,6 +265,8 @@ def _next_pass_after(
     if silent and (leaving or not applied or not _is_settled(status)):
         return POLL_SECONDS
     later = min((a.step.look_at for a in decision.arms.steps if a.step.look_at), default=None)
+    asked = find_next_recheck(deployment.spec.rollout.evaluation, now)
+    later = min((each for each in (later, asked) if each is not None), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
     if (since := _find_trouble(status)) is not None and not _is_stalled(status):
         left = STALLED_SECONDS - (now - since).total_seconds()

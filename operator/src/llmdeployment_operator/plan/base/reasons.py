@@ -96,6 +96,13 @@ class Reason(StrEnum):
     """A ready replica's metrics are missing or invalid. Scale-down is blocked until they return."""
     TARGET_OUT_OF_REACH = "TargetOutOfReach"
     """A target is missed at low load too, so that more replicas would not help. Change the target, the model or the hardware."""
+    SCORE_FELL = "ScoreFell"
+    """The revision that serves answers the golden set worse than at first. The message says by how much, which questions, and what to
+    do."""
+    NO_DRIFT = "NoDrift"
+    """The revision that serves answers the golden set as at first, as far as can be told from noise."""
+    DRIFT_UNKNOWN = "DriftUnknown"
+    """The answers of the revision that serves cannot be compared with its first ones; the message says why."""
     SERVING = "Serving"
     """A request through the gateway is answered by the current generation."""
     AS_EXPECTED = "AsExpected"

@@ -23,6 +23,7 @@ from llmdeployment_operator.plan.base.routes import Route, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.children import RuntimeIntent, build_children
 from llmdeployment_operator.plan.desired.evaluation_job import plan_evaluations
+from llmdeployment_operator.plan.desired.recheck_job import plan_rechecks
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import build_serve_config, count_attempt
 from llmdeployment_operator.plan.observed.readiness import count_live_workers
@@ -119,8 +120,11 @@ def decide_desired_state(
     following = plan_routes(name, arms, kept)
     gateways = front_door.list_namespaces(deployment, cluster)
     made, left = plan_evaluations(deployment, arms, cluster, settings)
-    objects = build_children(deployment, kept, intents, following, settings, gateways, made)
-    objects = [*objects, *left]
+    again, asked = plan_rechecks(deployment, arms, cluster, settings, now)
+    objects = build_children(
+        deployment, kept, intents, following, settings, gateways, [*made, *again]
+    )
+    objects = [*objects, *left, *asked]
     return DesiredState(
         arms, kept, following, objects, needs, puts, scaling.with_needs(needs), references
     )

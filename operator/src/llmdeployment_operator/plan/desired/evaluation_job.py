@@ -5,6 +5,7 @@ another name.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +27,7 @@ from llmdeployment_operator.plan.rollout.evaluation_result import (
     CONTAINER,
     GOLDEN,
     REVISION,
+    EvaluationResult,
     hash_golden_set,
     is_finished,
     read_recorded,
@@ -38,6 +40,23 @@ _DNS = 53
 _OF_RAY = ("env", "volumeMounts")
 _SHARED = ("volumes", "imagePullSecrets", "nodeSelector", "tolerations")
 """Of the overlay on the runtime's pods, what the evaluation's pod has too: it runs in the same places."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one Job is for.
+
+    Attributes:
+        target: the revision that is asked.
+        name: the Job's.
+        labels: what tells it from other Jobs of the revision and the golden set.
+        baseline: the answers that the result is compared with, as `format_baseline` gives them.
+    """
+
+    target: Revision
+    name: str
+    labels: Mapping[str, str]
+    baseline: str = ""
 
 
 def plan_evaluations(
@@ -69,10 +88,8 @@ def plan_evaluations(
         elif attempt in jobs:
             left.append(jobs[attempt])
         else:
-            baseline = _format_baseline(cluster, arm, hash_golden_set(policy))
-            made.append(
-                _build_job(templates[arm.name], policy, arm.target, attempt, baseline, settings)
-            )
+            ask = _build_ask(deployment, policy, arm, attempt, cluster)
+            made.append(build_job(templates[arm.name], policy, ask, settings))
     return made, left
 
 
@@ -118,25 +135,49 @@ def _lacks_score(deployment: LLMDeployment, arm: ArmStep, cluster: ClusterState)
     return not gate.outcomes or (not arm.weight and again is not None)
 
 
-def _build_job(
+def _build_ask(
     deployment: LLMDeployment,
     policy: EvaluationSpec,
-    target: Revision,
+    arm: ArmStep,
     attempt: int,
-    baseline: str,
-    settings: Settings,
+    cluster: ClusterState,
+) -> Ask:
+    golden, target = hash_golden_set(policy), arm.target
+    name = names.revision_name(deployment.metadata.name, target.number)
+    baseline = ""
+    if arm.step.stable != target.number:
+        baseline = format_baseline(read_recorded(cluster, arm.step.stable, golden))
+    return Ask(target, f"{name}-eval-{attempt}-{golden}", {ATTEMPT: str(attempt)}, baseline)
+
+
+def format_baseline(before: EvaluationResult | None) -> str:
+    """Return the answers to compare with as the Job's program reads them, so that it can name the questions that changed."""
+    if before is None or before.answers is None:
+        return ""
+    return f"{before.answers.contents}:{before.answers.packed}"
+
+
+def build_job(
+    deployment: LLMDeployment, policy: EvaluationSpec, ask: Ask, settings: Settings
 ) -> Object:
-    name, golden = deployment.metadata.name, hash_golden_set(policy)
-    labels = names.labels(name, component=names.EVALUATION) | {
-        REVISION: str(target.number),
-        ATTEMPT: str(attempt),
-        GOLDEN: golden,
+    """Return the Job that asks a revision the golden set.
+
+    Args:
+        deployment: what the user asked for, of the revision's arm.
+        policy: `spec.rollout.evaluation`.
+        ask: the revision, and what the Job is called.
+        settings: images and defaults of this operator.
+    """
+    labels = names.labels(deployment.metadata.name, component=names.EVALUATION) | {
+        REVISION: str(ask.target.number),
+        GOLDEN: hash_golden_set(policy),
+        **ask.labels,
     }
     pod = {
         **pod_defaults(),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,
-        "containers": [_build_container(deployment, policy, target, baseline, settings)],
+        "containers": [_build_container(deployment, policy, ask, settings)],
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
             {"name": "golden", **_build_volume(policy.golden)},
@@ -147,10 +188,7 @@ def _build_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": f"{names.revision_name(name, target.number)}-eval-{attempt}-{golden}",
-            "labels": labels,
-        },
+        "metadata": {"name": ask.name, "labels": labels},
         "spec": {
             "activeDeadlineSeconds": policy.timeout_seconds,
             "backoffLimit": 1,
@@ -159,21 +197,10 @@ def _build_job(
     }
 
 
-def _format_baseline(cluster: ClusterState, arm: ArmStep, golden: str) -> str:
-    """Return the answers of the revision that serves, `hash:bits`, so that the Job can name the questions that changed."""
-    before = read_recorded(cluster, arm.step.stable, golden)
-    if arm.step.stable == arm.target.number or before is None or before.answers is None:
-        return ""
-    return f"{before.answers.contents}:{before.answers.packed}"
-
-
 def _build_container(
-    deployment: LLMDeployment,
-    policy: EvaluationSpec,
-    target: Revision,
-    baseline: str,
-    settings: Settings,
+    deployment: LLMDeployment, policy: EvaluationSpec, ask: Ask, settings: Settings
 ) -> dict[str, Any]:
+    target, baseline = ask.target, ask.baseline
     meta = deployment.metadata
     service = names.runtime_names(meta.name, target.runtime).name
     path, name = _locate_file(policy.golden)

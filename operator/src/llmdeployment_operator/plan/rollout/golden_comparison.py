@@ -1,6 +1,13 @@
 """Two evaluations on one golden set compared question by question, in numbers and in sentences."""
 
-from llmdeployment_operator.analysis.paired import FEWEST, Interval, Pairs, find_interval, is_fall
+from llmdeployment_operator.analysis.paired import (
+    ALPHA,
+    FEWEST,
+    Interval,
+    Pairs,
+    find_interval,
+    is_fall,
+)
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.evaluation_status import ComparisonStatus
 from llmdeployment_operator.plan.base.sentences import join_sentences
@@ -41,8 +48,28 @@ def is_regression(
     return is_fall(pairs)
 
 
+def is_drift(
+    policy: EvaluationSpec, before: EvaluationResult, after: EvaluationResult, alpha: float
+) -> bool | None:
+    """Say whether answers became worse than `maxRegressionPercent` allows, and not by noise; None where that cannot be told.
+
+    Without evidence there is no alarm, because this is asked again and again.
+    """
+    if before.score is None or after.score is None or not is_comparable(before, after):
+        return None
+    pairs = _pair(before, after)
+    if pairs is None or pairs.total < FEWEST:
+        return None
+    beyond = before.score - after.score > policy.max_regression_percent
+    return beyond and is_fall(pairs, alpha)
+
+
 def compare_results(
-    policy: EvaluationSpec, before: EvaluationResult, after: EvaluationResult, revision: int
+    policy: EvaluationSpec,
+    before: EvaluationResult,
+    after: EvaluationResult,
+    revision: int,
+    alpha: float | None = None,
 ) -> ComparisonStatus | None:
     """Return how the answers differ from those of a revision, or None when either has no score.
 
@@ -51,6 +78,7 @@ def compare_results(
         before: the answers of the revision.
         after: the answers that are compared with them.
         revision: its number.
+        alpha: the highest probability of a false alarm, where the answers are compared again and again; None before a rollout.
     """
     if before.score is None or after.score is None:
         return None
@@ -67,9 +95,11 @@ def compare_results(
             "because an older image asked one of the two."
         )
         return ComparisonStatus(revision=revision, message=text)
-    found, lost = find_interval(pairs), name_lost(before.answers, after.answers)
+    sure = ALPHA if alpha is None else alpha
+    found, lost = find_interval(pairs, sure), name_lost(before.answers, after.answers)
     forgiven = (
-        policy.compare == "Paired"
+        alpha is None
+        and policy.compare == "Paired"
         and before.score - after.score > policy.max_regression_percent
         and not is_regression(policy, before, after)
     )
@@ -81,7 +111,12 @@ def compare_results(
         low=format_points(found.low),
         high=format_points(found.high),
         questions=lost,
-        message=_describe(pairs, found, lost, revision, _FORGIVEN if forgiven else ""),
+        message=join_sentences(
+            _describe_counts(pairs, found, revision),
+            _describe_noise(pairs, sure),
+            _FORGIVEN if forgiven else "",
+            f"Failed now: {list_names(lost, pairs.lost)}" if lost else "",
+        ),
     )
 
 
@@ -115,19 +150,15 @@ def _pair(before: EvaluationResult, after: EvaluationResult) -> Pairs | None:
     return count_pairs(before.answers, after.answers)
 
 
-def _describe(
-    pairs: Pairs, interval: Interval, lost: tuple[str, ...], revision: int, forgiven: str
-) -> str:
+def _describe_counts(pairs: Pairs, interval: Interval, revision: int) -> str:
     questions = "question" if pairs.lost == 1 else "questions"
-    counts = (
+    return (
         f"{pairs.lost} {questions} that revision {revision} answered as expected failed, and {pairs.won} the other way round "
         f"({format_points(pairs.difference)} points; {format_points(interval.low)} to {format_points(interval.high)})"
     )
-    names = f"Failed now: {list_names(lost, pairs.lost)}" if lost else ""
-    return join_sentences(counts, _describe_noise(pairs), forgiven, names)
 
 
-def _describe_noise(pairs: Pairs) -> str:
+def _describe_noise(pairs: Pairs, alpha: float) -> str:
     if pairs.total < FEWEST:
         size = "1 question" if pairs.total == 1 else f"{pairs.total} questions"
         return (
@@ -135,4 +166,4 @@ def _describe_noise(pairs: Pairs) -> str:
         )
     if pairs.lost <= pairs.won:
         return ""
-    return "This is more than noise." if is_fall(pairs) else "This may be noise."
+    return "This is more than noise." if is_fall(pairs, alpha) else "This may be noise."

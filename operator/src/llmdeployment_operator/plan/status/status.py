@@ -1,9 +1,10 @@
 """The status of an LLMDeployment, and what is worth an Event about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from llmdeployment_operator.api.evaluation_status import RecheckStatus
 from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
@@ -28,8 +29,10 @@ from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
 from llmdeployment_operator.plan.traffic import front_door
 
-_QUIET = frozenset({Reason.ACCEPTED, Reason.AS_EXPECTED})
+_QUIET = frozenset({Reason.ACCEPTED, Reason.AS_EXPECTED, Reason.NO_DRIFT})
 """Reasons that are worth no Event."""
+_BAD = frozenset({("Degraded", "True"), ("Accepted", "False"), ("Drifting", "True")})
+"""Conditions that are worth a warning."""
 
 
 _OF_FAILED_PASSES = frozenset({Reason.API_ERROR, Reason.OPERATOR_ERROR})
@@ -47,6 +50,7 @@ class StatusReport:
     replicas: int
     scaling: ScalingReport
     references: Mapping[str, Reference]
+    rechecks: Mapping[int, RecheckStatus] = field(default_factory=dict)
 
     @property
     def stable(self) -> tuple[Revision, ...]:
@@ -141,7 +145,7 @@ def list_events(status: Status, previous: Status) -> tuple[Event, ...]:
     found: dict[str, Event] = {}
     ready = {each.reason: each.message for each in status.conditions if each.type == "Ready"}
     for condition in find_transitions(status.conditions, previous.conditions):
-        bad = (condition.type, condition.status) in {("Degraded", "True"), ("Accepted", "False")}
+        bad = (condition.type, condition.status) in _BAD
         if bad or (condition.reason not in found and condition.reason not in _QUIET):
             # The others point to Ready, and an Event stands alone.
             text = ready.get(condition.reason, condition.message)
@@ -206,6 +210,7 @@ def _build_revision(
         evaluation=build_evaluation_status(
             deployment, cluster, number, _find_rival(report.arms, cluster, number)
         ),
+        recheck=report.rechecks.get(number),
         self_test=build_self_test_status(
             cluster, revision.runtime, report.references.get(revision.runtime), before
         ),
