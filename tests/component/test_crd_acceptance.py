@@ -60,7 +60,8 @@ ACCEPTED = {
     ),
     "an evaluation with everything": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], evaluation: {golden: {pvc: 'pvc://a/b/c.jsonl'}, "
-        "minScorePercent: 0, maxRegressionPercent: 100, compare: Paired, schedule: '0 3 * * 1-5', timeZone: Europe/Berlin, timeoutSeconds: 30, concurrency: 64, maxTokens: 1, "
+        "minScorePercent: 0, maxRegressionPercent: 100, compare: Paired, schedule: '0 3 * * 1-5', timeZone: Europe/Berlin, "
+        "timeoutSeconds: 30, concurrency: 64, maxTokens: 1, "
         "judge: {url: 'http://judge.team.svc:8000/v1', model: org/m, apiKeySecretRef: {name: s, key: k}, prompt: 'YES or NO?'}}}}"
     ),
     "an API elsewhere": (

@@ -18,7 +18,7 @@ class ConditionStatus(StatusPart):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
-    """Accepted, Progressing, Available, Ready, Degraded, Stalled, Scaling (with spec.scaling) or Drifting (spec.rollout.evaluation.schedule)."""
+    """Accepted, Progressing, Available, Ready, Degraded, Stalled, or one that its field of the spec brings: Scaling, Drifting."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)

@@ -1,5 +1,6 @@
 """The revision that serves is asked again on schedule: when, how often, and what its answers mean."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,13 +14,16 @@ from tests.support.evaluations import (
     answers_again,
     answers_each,
     build_result,
+    finish,
     jobs,
     recheck_jobs,
 )
 from tests.support.stories import conditions, message, serving_world
-from tests.support.world import World
+from tests.support.world import World, sample
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
+from llmdeployment_operator.plan.base.names import COMPONENT
+from llmdeployment_operator.plan.rollout.evaluation_result import REVISION
 from llmdeployment_operator.plan.rollout.recheck import MONTHLY_ALPHA, find_due, split_alpha
 
 NIGHTLY = {**EVALUATION, "schedule": "0 3 * * *"}
@@ -276,3 +280,74 @@ def test_nobody_is_due_without_a_schedule() -> None:
     world = scheduled_world()
     policy = EvaluationSpec.model_validate(EVALUATION)
     assert find_due(policy, world.cluster, 1, world.now + timedelta(days=40)) is None
+
+
+def test_nobody_is_asked_without_a_replica_or_a_golden_set() -> None:
+    world = scheduled_world()
+    workers = world.cluster.pods
+    world.now += timedelta(days=1)
+    world.pods(*(p for p in workers if p["metadata"]["labels"][COMPONENT] != "worker"))
+    world.step()
+    assert recheck_jobs(world) == []
+    world.pods(*workers)
+    world.observe(missing_config_maps=frozenset({"questions"}))
+    world.step()
+    assert recheck_jobs(world) == []
+    world.observe(missing_config_maps=frozenset())
+    world.step()
+    assert len(recheck_jobs(world)) == 1
+
+
+def test_a_clock_that_goes_back_asks_nothing_twice() -> None:
+    world = scheduled_world()
+    next_night(world, build_result(FIRST))
+    (ended,) = recheck_jobs(world)
+    world.now -= timedelta(hours=12)
+    world.settle()
+    assert recheck_jobs(world) == [ended]
+    assert recheck(world)["dueAt"] == "2026-01-03T03:00:00Z"
+
+
+def test_arms_with_one_revision_ask_it_once_and_the_worst_arm_is_told() -> None:
+    world = serving_world()
+    arms = [
+        {"name": "control", "weight": 50},
+        {"name": "same", "weight": 30},
+        {"name": "terse", "weight": 20, "overrides": {"prompt": SHOUT}},
+    ]
+    world.edit(arms=arms, rollout={"evaluation": NIGHTLY})
+    for _ in range(8):
+        world.step()
+        world.obey()
+    for number in (1, 2):
+        answers_each(world, number, FIRST)
+    for _ in range(8):
+        world.step()
+        world.obey()
+    assert world.status["traffic"] == "control rev1 50% same rev1 30% terse rev2 20%"
+    world.now += timedelta(days=1)
+    world.settle()
+    asked = {job["metadata"]["labels"][REVISION]: job for job in recheck_jobs(world)}
+    assert sorted(asked) == ["1", "2"]
+    assert len(recheck_jobs(world)) == 2
+    for number, good in (("1", FIRST), ("2", "0" * 50 + FIRST[50:])):
+        said = json.dumps(build_result(good))
+        finish(world, asked[number], {"exitCode": 0, "message": said}, "Complete")
+    world.settle()
+    assert conditions(world)["Drifting"] == ("True", "ScoreFell")
+    assert message(world, "Drifting").startswith("Revision 2 answered 95 %")
+
+
+def test_an_api_elsewhere_is_asked_again_too() -> None:
+    raw = sample("external")
+    raw["metadata"]["name"] = "simulated"  # by which the helpers find its Jobs
+    world = World(raw)
+    world.edit(rollout={"evaluation": NIGHTLY})
+    for _ in range(6):
+        world.step()
+        world.obey()
+    answers_each(world, 1, FIRST)
+    world.settle()
+    next_night(world, build_result("0" * 95 + "0" * 5))
+    assert conditions(world)["Drifting"] == ("True", "ScoreFell")
+    assert "an API elsewhere" in message(world, "Drifting")
