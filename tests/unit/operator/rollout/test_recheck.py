@@ -351,3 +351,12 @@ def test_an_api_elsewhere_is_asked_again_too() -> None:
     next_night(world, build_result("0" * 95 + "0" * 5))
     assert conditions(world)["Drifting"] == ("True", "ScoreFell")
     assert "an API elsewhere" in message(world, "Drifting")
+
+
+def test_a_job_that_is_deleted_after_its_result_is_not_made_again() -> None:
+    world = scheduled_world()
+    next_night(world, build_result(FIRST))
+    world.observe(children={k: v for k, v in world.cluster.children.items() if k[0] != "Job"})
+    world.settle()
+    assert recheck_jobs(world) == []
+    assert recheck(world)["dueAt"] == "2026-01-03T03:00:00Z"
