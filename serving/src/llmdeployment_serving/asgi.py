@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
+from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.bodies import CLIENT_LEFT, Bodies
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
@@ -22,6 +23,7 @@ from llmdeployment_serving.model_names import (
     make_listing_send,
     make_renaming_send,
 )
+from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
@@ -69,6 +71,7 @@ class ReplicaApp:
         self._in_flight = 0
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
+        self._patterns: tuple[OutputPattern, ...] = ()
         self.user_config = UserConfig()
         self.is_proven = True
         """Whether requests are answered: not before a new replica has passed its self-test."""
@@ -78,6 +81,10 @@ class ReplicaApp:
     def take(self, config: UserConfig) -> None:
         """Take new revisions; requests in progress keep theirs."""
         self.user_config = config
+        wanted = config.monitoring.output_patterns
+        self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
+        for row in self._revisions.values():
+            row.shares.set_patterns(self._patterns)
         self.adapters.set_desired(config)
         self.self_test.take(config.self_test)
 
@@ -162,7 +169,7 @@ class ReplicaApp:
         """Return the body of `/stats`."""
         for number in self.user_config.revisions:
             if adapters := self._list_adapters(number):
-                row = self._revisions.setdefault(number, RevisionStats())
+                row = self._get_row(number)
                 row.adapters = {n: self.adapters.get_state(a) for n, a in adapters.items()}
         return build_stats(
             self._config.engine.name,
@@ -180,6 +187,12 @@ class ReplicaApp:
         served = {n: row for n, row in self._revisions.items() if n in known or not known}
         return add_users(self.stats(), served)
 
+    def _get_row(self, number: str) -> RevisionStats:
+        if number not in self._revisions:
+            row = self._revisions[number] = RevisionStats()
+            row.shares.set_patterns(self._patterns)
+        return self._revisions[number]
+
     def _take_snapshot(self) -> EngineSnapshot:
         now = self._engine.take_snapshot() if self._has_engine else NOTHING
         waiting = now.waiting + self._relay.count_waiting()
@@ -188,7 +201,7 @@ class ReplicaApp:
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         number = self._find_revision(scope)
-        stats = self._revisions.setdefault(number, RevisionStats())
+        stats = self._get_row(number)
         headers = dict(scope["headers"])
         probe = _Probe(stats, started, number, send)
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
@@ -259,7 +272,9 @@ class ReplicaApp:
             body["model"] = make_internal_name(adapter)
             send = make_renaming_send(send, body["model"], adapter.name)
         if known:
-            raw = json.dumps(apply_prompt(body, known[number].prompt, chat=chat)).encode()
+            body = apply_prompt(body, known[number].prompt, chat=chat)
+            raw = json.dumps(body).encode()
+        probe.watch = AnswerWatch(body, self._patterns, chat=chat)
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
         return {**scope, "headers": headers}, raw, send
@@ -291,7 +306,8 @@ class ReplicaApp:
 class _Probe:
     """Passes an answer on and measures its times.
 
-    `bucket` is the prompt's length bucket, known once the body was read; `group` is the user's, if a gateway sent the request.
+    `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
+    the user's, if a gateway sent the request.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -306,6 +322,7 @@ class _Probe:
         self._usage: Usage | None = None
         self.bucket = 0
         self.group: int | None = None
+        self.watch: AnswerWatch | None = None
         self._ended = False
 
     async def send(self, message: Message) -> None:
@@ -317,12 +334,16 @@ class _Probe:
                 name.lower() == b"content-type" and value.startswith(b"text/event-stream")
                 for name, value in headers
             )
+            if self.watch is not None:
+                self.watch.start(headers)
             headers.append((REVISION_HEADER, self._number.encode()))
             message = {**message, "headers": headers}
         await self._send(message)
         if message["type"] == "http.response.body":
             if self._streams and message.get("body"):
                 self._count_chunk(message["body"])
+            if self.watch is not None:
+                self.watch.add(message.get("body", b""))
             self._usage = find_usage(message.get("body", b"")) or self._usage
             self._ended = not message.get("more_body", False)
 
@@ -353,6 +374,8 @@ class _Probe:
         elif self._status < HTTPStatus.BAD_REQUEST:
             self._stats.e2e.observe(time.monotonic() - self._started, self.bucket, self.group)
             self._count_tokens()
+            if self.watch is not None:
+                self._stats.shares.add(self.watch.finish(), self.bucket)
         self._stats.requests[str(int(self._status))] += 1
 
     def _count_tokens(self) -> None:

@@ -33,6 +33,9 @@ FlagValue = bool | int | float | str
 AdapterName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$", max_length=128)
 ]
+PatternName = Annotated[
+    str, StringConstraints(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=32)
+]
 RevisionNumber = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,9}$")]
 
 RESERVED_FLAGS: dict[str, str] = {
@@ -205,11 +208,27 @@ class SelfTestConfig(_Strict):
     """Seconds between two tests of a running replica."""
 
 
+class OutputPatternConfig(_Strict):
+    """A pattern that is looked for in answers."""
+
+    name: PatternName
+    """Its name in `/stats` and in metrics, after `pattern/`."""
+    pattern: str = Field(min_length=1, max_length=512)
+    """What is looked for, as RE2 writes it. The operator has tried it; one that is not RE2 is not looked for."""
+
+
+class MonitoringConfig(_Strict):
+    """What answers are looked at for, besides the built-in shares."""
+
+    output_patterns: tuple[OutputPatternConfig, ...] = Field(default=(), max_length=16)
+
+
 class UserConfig(_Strict):
     """The configuration that may change while a replica runs."""
 
     revisions: dict[RevisionNumber, RevisionConfig] = Field(default_factory=dict)
     self_test: SelfTestConfig = SelfTestConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
 
     def find_newest(self) -> str | None:
         """Return the highest revision number, or None if there is none."""

@@ -17,6 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
+from llmdeployment_serving.output_shares import ShareCounts
+
 BOUNDS: tuple[float, ...] = tuple(
     float(f"{digits}e{power}") for power in range(-3, 3) for digits in (1, 1.5, 2, 3, 5, 7.5)
 )
@@ -154,6 +156,8 @@ class RevisionStats:
     """Seconds from arrival to the last byte of finished answers."""
     output_tokens: SplitHistogram = field(default_factory=lambda: SplitHistogram(TOKEN_BOUNDS))
     """Tokens of finished answers: from their usage, else the chunks of a stream that carry tokens, else not counted."""
+    shares: ShareCounts = field(default_factory=lambda: ShareCounts(len(PROMPT_BYTES) + 1))
+    """What finished answers are like."""
     prompt_tokens: int = 0
     """Prompt tokens of the answers that report their cached tokens."""
     cached_prompt_tokens: int = 0
@@ -169,6 +173,7 @@ class RevisionStats:
             "itl": self.itl.as_json(),
             "e2e": self.e2e.as_json(),
             "outputTokens": self.output_tokens.as_json(),
+            "shares": self.shares.as_json((*PROMPT_BYTES, "+Inf")),
             **self._count_cached(),
         }
         return {**row, "adapters": self.adapters} if self.adapters else row
@@ -350,4 +355,23 @@ def _build_revision_metrics(revisions: dict[str, Any], labels: list[str]) -> Ite
         for number, stats in revisions.items():
             buckets = [(str(bound), count) for bound, count in stats[key]["buckets"]]
             family.add_metric([*labels, number], buckets, sum_value=stats[key]["sum"])
+        yield family
+    yield from _build_share_metrics(revisions, labels)
+
+
+def _build_share_metrics(revisions: dict[str, Any], labels: list[str]) -> Iterator[Any]:
+    for key, name, text in (
+        ("total", "output_checked", "Answers that a share was asked of."),
+        (
+            "bad",
+            "output_matches",
+            "Those of them that it found: refusals, or answers with a pattern.",
+        ),
+    ):
+        family = CounterMetricFamily(
+            f"llmdeployment_{name}", text, labels=["engine", "model", "revision", "share"]
+        )
+        for number, stats in revisions.items():
+            for share, counts in stats["shares"].items():
+                family.add_metric([*labels, number, share], counts[key])
         yield family

@@ -1,0 +1,228 @@
+"""Reads what a model said out of the bytes of an answer: of chat and completions, streamed and whole, with one choice or several.
+
+It only reads. What is not of OpenAI's form is passed over, and what is too large makes the answer one that nobody looks at.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+KEPT = 32 * 1024
+"""Characters that are kept of the beginning, and as many of the end, of all of an answer's choices together."""
+MOST_CHOICES = 8
+"""Choices that are looked at; the kept characters are divided by their number."""
+MOST_ARGUMENTS = 64 * 1024
+"""Characters of a choice's tool calls together; the arguments of longer ones are not looked at."""
+MOST_CALLS = 64
+"""Tool calls of a choice that are looked at."""
+MOST_WAITING = 2 * 1024 * 1024
+"""Bytes of an answer that is not streamed, or of one event; larger ones are not looked at."""
+
+_PIECES = 512
+_DONE = b"[DONE]"
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """A call that a model asks for: the function's name, and its arguments unless they were too long to keep."""
+
+    name: str
+    arguments: str | None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the texts that answer a request.
+
+    `texts` is the whole text, or its beginning and its end if it was too long to keep. `declined` says that the engine itself called
+    the answer a refusal.
+    """
+
+    texts: tuple[str, ...]
+    finish_reason: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    declined: bool = False
+
+
+class TextEnds:
+    """The beginning and the end of a text that comes in pieces, in linear time and bounded memory."""
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
+        self._head: list[str] = []
+        self._tail: list[str] = []
+        self._head_size = self._tail_size = 0
+        self._has_gap = False
+
+    def append(self, piece: str) -> None:
+        """Add a piece."""
+        if (room := self._kept - self._head_size) > 0:
+            self._head.append(piece[:room])
+            self._head_size += len(self._head[-1])
+            _compact(self._head)
+            piece = piece[room:]
+        if piece:
+            self._tail.append(piece)
+            self._tail_size += len(piece)
+            _compact(self._tail)
+        # why: at twice the size, so that each character is copied once on average.
+        if self._tail_size > 2 * self._kept:
+            self._cut()
+
+    def read(self) -> tuple[str, ...]:
+        """Return the whole text, or its beginning and its end."""
+        if self._tail_size > self._kept:
+            self._cut()
+        head, tail = "".join(self._head), "".join(self._tail)
+        return (head, tail) if self._has_gap else (head + tail,)
+
+    def _cut(self) -> None:
+        self._tail = ["".join(self._tail)[-self._kept :]]
+        self._tail_size = self._kept
+        self._has_gap = True
+
+
+def _compact(pieces: list[str]) -> None:
+    # why: a piece is a few characters, and as an object of its own ten times as many bytes.
+    if len(pieces) > _PIECES:
+        pieces[:] = ["".join(pieces)]
+
+
+class _Draft:
+    """A choice while it comes."""
+
+    def __init__(self, kept: int) -> None:
+        self._text = TextEnds(kept)
+        self._finish_reason = ""
+        self._names: dict[int, str] = {}
+        self._arguments: dict[int, list[str]] = {}
+        self._argument_size = 0
+        self._declined = False
+
+    def take(self, choice: dict[str, Any]) -> None:
+        """Add what one event, or a whole answer, says of this choice."""
+        if isinstance(text := choice.get("text"), str):
+            self._text.append(text)
+        if (message := choice.get("delta") or choice.get("message")) is not None:
+            self._take_message(message)
+        if isinstance(reason := choice.get("finish_reason"), str):
+            self._finish_reason = reason
+
+    def finish(self) -> Choice:
+        """Return the choice."""
+        fits = self._argument_size <= MOST_ARGUMENTS
+        calls = tuple(
+            ToolCall(name, "".join(self._arguments.get(place, ())) if fits else None)
+            for place, name in self._names.items()
+        )
+        return Choice(self._text.read(), self._finish_reason, calls, self._declined)
+
+    def _take_message(self, message: dict[str, Any]) -> None:
+        if isinstance(content := message.get("content"), str):
+            self._text.append(content)
+        if isinstance(refusal := message.get("refusal"), str) and refusal:
+            self._text.append(refusal)
+            self._declined = True
+        for place, call in enumerate(message.get("tool_calls") or ()):
+            self._take_call(call.get("index", place), call.get("function") or {})
+
+    def _take_call(self, place: int, function: dict[str, Any]) -> None:
+        if place not in self._names:
+            if len(self._names) >= MOST_CALLS:
+                return
+            self._names[place] = ""
+        if isinstance(name := function.get("name"), str):
+            self._names[place] += name[:256]
+        if isinstance(arguments := function.get("arguments"), str):
+            self._argument_size += len(arguments)
+            if self._argument_size <= MOST_ARGUMENTS:
+                self._arguments.setdefault(place, []).append(arguments)
+
+
+class AnswerReader:
+    """Takes an answer's bytes, in any pieces, and returns its choices at the end.
+
+    Args:
+        streams: whether the answer is server-sent events; else it is one JSON document.
+        choices: how many texts the request asked for.
+    """
+
+    def __init__(self, *, streams: bool, choices: int = 1) -> None:
+        self._streams = streams
+        self._choices = max(1, min(choices, MOST_CHOICES))
+        self._drafts: dict[int, _Draft] = {}
+        self._waiting: list[bytes] = []
+        self._waiting_size = 0
+        self._is_readable = True
+
+    def add(self, body: bytes) -> None:
+        """Take one piece of the answer."""
+        if not self._is_readable or not body:
+            return
+        if self._streams and b"\n" in body:
+            *lines, rest = b"".join((*self._waiting, body)).split(b"\n")
+            self._waiting, self._waiting_size = [], 0
+            for line in lines:
+                self._take_line(line)
+            body = rest
+        self._waiting.append(body)
+        self._waiting_size += len(body)
+        if self._waiting_size > MOST_WAITING:
+            self._give_up()
+
+    def read(self) -> tuple[Choice, ...]:
+        """Return the choices, in order; none of an answer that is too large, reports an error, or is not of OpenAI's form."""
+        rest, self._waiting = b"".join(self._waiting), []
+        if self._streams:
+            self._take_line(rest)
+        else:
+            self._take_document(rest)
+        return tuple(draft.finish() for _, draft in sorted(self._drafts.items()))
+
+    def _give_up(self) -> None:
+        self._is_readable = False
+        self._drafts, self._waiting = {}, []
+
+    def _take_line(self, line: bytes) -> None:
+        # why: an event of OpenAI is one line `data:`; comments, names and the lines between events say nothing.
+        if line.startswith(b"data:") and line[5:].strip() != _DONE:
+            self._take_document(line[5:])
+
+    def _take_document(self, text: bytes) -> None:
+        document = _parse(text)
+        if not isinstance(document, dict) or not self._is_readable:
+            return
+        if document.get("error"):
+            self._give_up()
+            return
+        for number, choice in _list_choices(document):
+            if number < self._choices:
+                kept = KEPT // self._choices
+                try:
+                    self._drafts.setdefault(number, _Draft(kept)).take(choice)
+                except (AttributeError, TypeError):
+                    continue  # why: a choice of another form says nothing, and the next event may
+
+
+def _list_choices(document: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    choices = document.get("choices")
+    for place, choice in enumerate(choices if isinstance(choices, list) else ()):
+        if isinstance(choice, dict):
+            number = choice.get("index", place)
+            yield number if isinstance(number, int) and number >= 0 else place, choice
+
+
+def _parse(text: bytes) -> Any:  # noqa: ANN401  # because an engine's JSON may be anything
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
+    try:
+        return json.loads(
+            text
+        )  # why: it takes half a surrogate pair, which some engines split over events
+    except (RecursionError, ValueError):
+        return None

@@ -1,0 +1,280 @@
+"""What a model's answers are like: built-in checks and the user's patterns, each a share of the answers that it was asked of.
+
+A request counts once for each share: it is bad if one of its choices is. The checks run when the answer has ended, in time linear in the
+text that `answer_text` kept. docs/how-to/watch-answers.md says what each share means and does not mean.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import re2
+
+from llmdeployment_serving.answer_text import KEPT, Choice
+from llmdeployment_serving.refusals import DECLINE_CHARACTERS, DECLINES, SELF_NAMING
+from llmdeployment_serving.scripts import find_script
+
+logger = logging.getLogger(__name__)
+
+PATTERN = "pattern/"
+"""Before the name of a share that is a pattern of the user."""
+
+LONGEST_UNIT = 200
+SHORTEST_LOOP = 60
+FEWEST_REPEATS = 4
+
+_JSON_FORMATS = ("json_object", "json_schema")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an answer is looked at for.
+
+    `script` is that of the last message of the user; `tools` are the names of the functions that the model may call.
+    """
+
+    choices: int = 1
+    wants_json: bool = False
+    tools: frozenset[str] = frozenset()
+    script: str | None = None
+
+
+@dataclass(frozen=True)
+class OutputPattern:
+    """A pattern of the user: the share's name, the text and what finds it."""
+
+    share: str
+    text: str
+    regex: Any
+
+
+def compile_pattern(name: str, text: str) -> OutputPattern:
+    """Return a pattern that can be searched for.
+
+    Raises:
+        ValueError: it is not RE2; the message says where.
+    """
+    try:
+        return OutputPattern(PATTERN + name, text, _compile(text))
+    except re2.error as error:
+        # why: the library's text is bytes.
+        detail = error.args[0] if error.args else error
+        why = detail.decode(errors="replace") if isinstance(detail, bytes) else str(detail)
+        raise ValueError(f"the output pattern {name} is not RE2: {why}") from None
+
+
+def compile_patterns(patterns: Iterable[tuple[str, str]]) -> tuple[OutputPattern, ...]:
+    """Return the patterns of these names and texts; one that is not RE2 is logged and left out, because answers matter more."""
+    found = []
+    for name, text in patterns:
+        try:
+            found.append(compile_pattern(name, text))
+        except ValueError as error:
+            logger.error("%s", error)  # noqa: TRY400  # because the sentence says all, and a traceback nothing
+    return tuple(found)
+
+
+def _compile(text: str) -> Any:  # noqa: ANN401  # because google-re2 has no types
+    options = re2.Options()
+    options.log_errors = False
+    # why: of bytes, so that a text is encoded once for all patterns.
+    return re2.compile(text.encode(), options=options)
+
+
+_self_naming = _compile(f"(?is){'|'.join(SELF_NAMING)}")
+_declines = _compile(f"(?is){'|'.join(DECLINES)}")
+
+
+def read_question(body: Mapping[str, Any], *, chat: bool) -> Question:
+    """Return what the answer to a request is looked at for; a body that the engine will refuse asks for nothing."""
+    form = body.get("response_format")
+    prompts = body.get("prompt")
+    many = len(prompts) if not chat and isinstance(prompts, list) else 1
+    asked = body.get("n")
+    each = asked if isinstance(asked, int) and asked > 0 else 1
+    return Question(
+        choices=each * max(1, many),
+        wants_json=isinstance(form, dict) and form.get("type") in _JSON_FORMATS,
+        tools=frozenset(_list_tools(body.get("tools"))),
+        script=find_script(_read_last_message(body) if chat else _read_text(prompts)),
+    )
+
+
+def examine(
+    question: Question, choices: Iterable[Choice], patterns: Iterable[OutputPattern] = ()
+) -> dict[str, bool]:
+    """Return whether an answer is bad, by share; a share that this answer says nothing about is left out."""
+    found: dict[str, bool] = {}
+    patterns = tuple(patterns)
+    for choice in choices:
+        for share, is_bad in _examine_choice(question, choice, patterns).items():
+            found[share] = found.get(share, False) or is_bad
+    return found
+
+
+def _examine_choice(
+    question: Question, choice: Choice, patterns: tuple[OutputPattern, ...]
+) -> dict[str, bool]:
+    # why: JSON can hold half a surrogate pair, which UTF-8 cannot encode.
+    encoded = [text.encode(errors="replace") for text in choice.texts]
+    found = {share: check(question, choice) for share, check in _CHECKS.items()}
+    known = {share: is_bad for share, is_bad in found.items() if is_bad is not None}
+    for pattern in patterns:
+        known[pattern.share] = _is_in(pattern.regex, encoded)
+    return known
+
+
+def _is_in(regex: Any, texts: Iterable[bytes]) -> bool:  # noqa: ANN401  # because google-re2 has no types
+    return any(regex.search(text) is not None for text in texts)
+
+
+def _is_refusal(_: Question, choice: Choice) -> bool:
+    beginning = choice.texts[0][:DECLINE_CHARACTERS].encode(errors="replace")
+    texts = [text.encode(errors="replace") for text in choice.texts]
+    return choice.declined or _is_in(_declines, [beginning]) or _is_in(_self_naming, texts)
+
+
+def _is_empty(_: Question, choice: Choice) -> bool:
+    return not choice.calls and not any(text.strip() for text in choice.texts)
+
+
+def _is_truncated(_: Question, choice: Choice) -> bool:
+    return choice.finish_reason == "length"
+
+
+def _is_invalid_json(question: Question, choice: Choice) -> bool | None:
+    # A call of a tool is no JSON text, and of a text with a gap nobody knows.
+    if not question.wants_json or choice.calls or len(choice.texts) > 1:
+        return None
+    return not _is_json(choice.texts[0])
+
+
+def _is_invalid_tool_call(question: Question, choice: Choice) -> bool | None:
+    known = [call for call in choice.calls if call.arguments is not None]
+    if not known:
+        return None
+    return any(call.name not in question.tools or not _is_json(call.arguments) for call in known)
+
+
+def is_loop(text: str) -> bool:
+    """Say whether a text ends in a loop: its last 60 or more characters are at least 4 repeats of a unit of 1 to 200 characters.
+
+    A text repeats a unit of p characters if each character is the one p before it. For each p the last max(60, 4 p) characters are
+    compared with those p before, so a text of any length takes at most 200 comparisons of 800 characters.
+
+    >>> is_loop("So it is. " + "And again. " * 6), is_loop("And again. " * 4)
+    (True, False)
+    """
+    for unit in range(1, LONGEST_UNIT + 1):
+        size = max(SHORTEST_LOOP, FEWEST_REPEATS * unit)
+        if size > len(text):
+            return False
+        if text[-size + unit :] == text[-size:-unit]:
+            return bool(text[-unit:].strip())
+    return False
+
+
+def _ends_in_loop(_: Question, choice: Choice) -> bool:
+    return is_loop(choice.texts[-1])
+
+
+def _switches_language(question: Question, choice: Choice) -> bool | None:
+    script = find_script(choice.texts[0]) if question.script else None
+    return script != question.script if script else None
+
+
+_CHECKS: dict[str, Callable[[Question, Choice], bool | None]] = {
+    "refusal": _is_refusal,
+    "empty": _is_empty,
+    "truncated": _is_truncated,
+    "invalidJson": _is_invalid_json,
+    "invalidToolCall": _is_invalid_tool_call,
+    "repetition": _ends_in_loop,
+    "languageSwitch": _switches_language,
+}
+"""The built-in shares; None says that an answer is not one of those that a share is of."""
+
+BUILT_IN = tuple(_CHECKS)
+
+
+class ShareCounts:
+    """How many answers each share was asked of and how many of them were bad, by the length of their prompts.
+
+    Every share is there from the start: whoever reads counts twice and subtracts needs the 0 to subtract.
+
+    Args:
+        strata: how many there are.
+    """
+
+    def __init__(self, strata: int) -> None:
+        self._strata = strata
+        self._patterns: dict[str, str] = {}
+        self._counts = {share: self._make_row() for share in BUILT_IN}
+
+    def set_patterns(self, patterns: Iterable[OutputPattern]) -> None:
+        """Count these patterns: new and changed ones from 0 on, and those that are gone no more."""
+        wanted = {pattern.share: pattern.text for pattern in patterns}
+        if wanted == self._patterns:
+            return
+        kept = {s for s in self._counts if s in BUILT_IN or wanted.get(s) == self._patterns.get(s)}
+        self._counts = {
+            share: self._counts[share] if share in kept else self._make_row()
+            for share in (*BUILT_IN, *wanted)
+        }
+        self._patterns = wanted
+
+    def add(self, found: Mapping[str, bool], stratum: int) -> None:
+        """Count one answer to a prompt of this stratum."""
+        for share, is_bad in found.items():
+            if share in self._counts:
+                total, bad = self._counts[share][stratum]
+                self._counts[share][stratum] = (total + 1, bad + is_bad)
+
+    def as_json(self, bounds: Sequence[object]) -> dict[str, Any]:
+        """Return `{share: {"total": n, "bad": k, "byPromptBytes": [[below, total, bad], ...]}}`."""
+        return {
+            share: {
+                "total": sum(total for total, _ in rows),
+                "bad": sum(bad for _, bad in rows),
+                "byPromptBytes": [
+                    [below, total, bad] for below, (total, bad) in zip(bounds, rows, strict=True)
+                ],
+            }
+            for share, rows in self._counts.items()
+        }
+
+    def _make_row(self) -> list[tuple[int, int]]:
+        return [(0, 0)] * self._strata
+
+
+def _is_json(text: str | None) -> bool:
+    try:
+        json.loads(text or "")
+    except (RecursionError, ValueError):
+        return False
+    return True
+
+
+def _list_tools(tools: object) -> Iterable[str]:
+    for tool in tools if isinstance(tools, list) else ():
+        function = tool.get("function") if isinstance(tool, dict) else None
+        if isinstance(function, dict) and isinstance(name := function.get("name"), str):
+            yield name
+
+
+def _read_last_message(body: Mapping[str, Any]) -> str:
+    messages = body.get("messages")
+    known: list[Any] = messages if isinstance(messages, list) else []
+    for message in reversed(known):
+        if isinstance(message, dict) and message.get("role") == "user":
+            return _read_text(message.get("content"))
+    return ""
+
+
+def _read_text(content: object) -> str:
+    """Return a prompt's text, or its first `KEPT` characters."""
+    parts = content if isinstance(content, list) else [content]
+    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
+    return "\n".join(text for text in texts if isinstance(text, str))[:KEPT]
