@@ -2,7 +2,16 @@
 
 import pytest
 from dev.cluster.control_plane import ControlPlane
-from tests.component.refusals import arms, engine, gateway, model, pods, rollout, scaling
+from tests.component.refusals import (
+    arms,
+    engine,
+    gateway,
+    model,
+    monitoring,
+    pods,
+    rollout,
+    scaling,
+)
 from tests.support import crd
 
 from llmdeployment_operator.api.rules import RESERVED_FLAGS, SWITCHES
@@ -11,7 +20,7 @@ pytestmark = pytest.mark.component
 
 REFUSED = {
     f"{table.__name__.rpartition('.')[2]}: {case}": expected
-    for table in (model, engine, pods, arms, gateway, rollout, scaling)
+    for table in (model, engine, pods, arms, gateway, rollout, monitoring, scaling)
     for case, expected in table.REFUSED.items()
 }
 

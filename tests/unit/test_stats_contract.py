@@ -16,6 +16,7 @@ from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.plan.observed import stats as reader
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_serving import stats as replica
+from llmdeployment_serving.output_shares import compile_pattern
 from llmdeployment_serving.stats import (
     EngineSnapshot,
     Histogram,
@@ -32,18 +33,22 @@ METRICS = (
     MetricSpec(name="e2e", milliseconds=30_000),
     MetricSpec(name="outputTokens", tokens=400),
     MetricSpec(name="errorRate"),
+    MetricSpec(name="refusal"),
+    MetricSpec(name="pattern/brand"),
 )
 
 
 def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "loaded") -> Any:
     """Return what a replica writes that answered a request for each of `seconds`."""
     row = RevisionStats(adapters={"legal": adapter} if adapter else {})
+    row.shares.set_patterns([compile_pattern("brand", "acme")])
     for number, each in enumerate(seconds):
         row.requests["200" if number % 2 else "500"] = number + 1
         length, group = find_length_bucket(1000 * number), find_group(b"%d" % (63 + number))
         for histogram in (row.ttft, row.itl, row.e2e):
             histogram.observe(each, length, group)
         row.output_tokens.observe(int(each), length, group)
+        row.shares.add({"refusal": number == 0, "pattern/brand": True}, length)
     if seconds and cached:
         row.prompt_tokens, row.cached_prompt_tokens = 10 * cached, cached
     engine = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
@@ -139,6 +144,8 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
         "itl>150ms",
         "e2e>30000ms",
         "outputTokens>400",
+        "refusal",
+        "pattern/brand",
         CACHED,
     }
     groups = {
@@ -151,6 +158,36 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
         0: reader.Counts(1, 1),
         1: reader.Counts(1, 1),
     }
+    shares = {key: seen for key, seen in counts[7].items() if key.metric == "refusal"}
+    assert list(shares.values()) == [reader.Counts(2, 1), reader.Counts(1, 0), reader.Counts(0, 0)]
+    assert [key.stratum for key in shares] == ["1024", "8192", "+Inf"]
+
+
+def test_a_replica_of_an_older_image_has_no_shares() -> None:
+    document = write_replica([0.1])
+    del document["revisions"]["7"]["shares"]
+    check("replica", document)
+    counts = reader.read_replica_counts(document, METRICS)
+    assert "ttft>500ms" in {key.metric for key in counts[7]}
+    assert "refusal" not in {key.metric for key in counts[7]}
+
+
+@pytest.mark.parametrize(
+    "share",
+    [
+        7,
+        {},
+        {"byPromptBytes": [[1024, 1]]},
+        {"byPromptBytes": [[1024, 1, 2]]},
+        {"byPromptBytes": [[1024, "1", 0]]},
+        {"byPromptBytes": [["x", 1, 0]]},
+        {"byPromptBytes": [[below, 1, 0] for below in range(1, 9)]},
+    ],
+)
+def test_a_share_that_is_not_of_its_form_says_nothing(share: Any) -> None:
+    document = write_replica([0.1])
+    document["revisions"]["7"]["shares"]["refusal"] = share
+    assert reader.read_replica_counts(document, METRICS) == {}
 
 
 def test_the_operator_reads_all_of_a_gateway_and_nothing_that_is_not_declared() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.support.world import admitted, sample
 
 from llmdeployment_operator.analysis.counts import CACHED, CountKey, Counts
+from llmdeployment_operator.api import rollout
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.plan.base.revisions import Revision, extract_template, hash_runtime
@@ -18,6 +19,7 @@ from llmdeployment_operator.plan.observed.ray_serve import (
 from llmdeployment_operator.plan.observed.stats import read_replica_counts
 from llmdeployment_serving.config import ServingConfig, UserConfig
 from llmdeployment_serving.config import parse as parse_serving
+from llmdeployment_serving.output_shares import BUILT_IN, PATTERN
 from llmdeployment_serving.stats import (
     EngineSnapshot,
     RevisionStats,
@@ -58,6 +60,27 @@ def test_serving_accepts_what_the_operator_declares(name: str) -> None:
     assert config.engine.name == app["args"]["engine"]["name"]
     users = parse_serving(UserConfig, app["deployments"][0]["user_config"])
     assert users.find_newest() == "1"
+
+
+def test_patterns_travel_to_running_replicas_and_make_no_revision() -> None:
+    raw = sample("simulated")
+    before = build_serve_config(parse(raw), (revision(raw),), 1)
+    patterns = [{"name": "brand", "pattern": r"(?i)\bacme\b"}]
+    watched = {**raw, "spec": {**raw["spec"], "monitoring": {"outputPatterns": patterns}}}
+    after = build_serve_config(parse(watched), (revision(watched),), 1)
+
+    assert revision(watched) == revision(raw)
+    (old,), (new,) = (body["applications"][0]["deployments"] for body in (before, after))
+    assert "monitoring" not in old["user_config"]
+    told = {**old["user_config"], "monitoring": {"outputPatterns": patterns}}
+    assert new == {**old, "user_config": told}
+    assert after["applications"][0]["args"] == before["applications"][0]["args"]
+    parsed = parse_serving(UserConfig, new["user_config"]).monitoring.output_patterns
+    assert [each.model_dump() for each in parsed] == patterns
+
+
+def test_both_sides_know_the_same_shares() -> None:
+    assert (BUILT_IN, PATTERN) == (rollout.SHARES, rollout.PATTERN)
 
 
 def test_what_serve_says_back_needs_no_new_declaration() -> None:

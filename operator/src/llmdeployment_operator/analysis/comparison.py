@@ -28,7 +28,7 @@ from llmdeployment_operator.analysis.sequential_test import (
     judge,
 )
 from llmdeployment_operator.api.rollout import (
-    TOLERANCE_PERCENT,
+    PATTERN,
     AnalysisSpec,
     MetricSpec,
     parse_seconds,
@@ -145,7 +145,7 @@ def _select_metric(spec: AnalysisSpec, evidence: Analysis, metric: MetricSpec) -
     )
     return ComparedMetric(
         name=name,
-        tolerance=(metric.tolerance_percent or TOLERANCE_PERCENT[metric.name]) / 100,
+        tolerance=metric.tolerance,
         strata=strata,
         adjective=_choose_adjective(metric),
         design=design,
@@ -204,8 +204,28 @@ def _sum_strata(counts: Mapping[CountKey, Stratum], metric: str) -> Stratum:
     return whole
 
 
+_ADJECTIVES = {
+    ERRORS: "errors",
+    LENGTH: "long",
+    "refusal": "refusals",
+    "empty": "empty",
+    "truncated": "truncated",
+    "invalidJson": "answered with invalid JSON",
+    "invalidToolCall": "answered with an invalid tool call",
+    "repetition": "loops",
+    "languageSwitch": "answered in another script",
+}
+
+
 def _choose_adjective(metric: MetricSpec) -> str:
-    return {ERRORS: "errors", LENGTH: "long"}.get(metric.name, "slow")
+    """Return what a bad request is called.
+
+    >>> _choose_adjective(MetricSpec(name="ttft", milliseconds=500)), _choose_adjective(MetricSpec(name="pattern/brand"))
+    ('slow', 'answered with the pattern brand')
+    """
+    if metric.name.startswith(PATTERN):
+        return f"answered with the pattern {metric.name.removeprefix(PATTERN)}"
+    return _ADJECTIVES.get(metric.name, "slow")
 
 
 def _describe_worth(metrics: Sequence[ComparedMetric], verdict: Verdict, users: Users) -> str:

@@ -66,6 +66,25 @@ EVALUATION_WITH_RECREATE = (
     "spec.rollout.evaluation is for strategy Canary and BlueGreen only, because with Recreate nothing "
     "serves during the evaluation. Remove it, or change the strategy."
 )
+SHARES = (
+    "refusal",
+    "empty",
+    "truncated",
+    "invalidJson",
+    "invalidToolCall",
+    "repetition",
+    "languageSwitch",
+)
+"""What replicas count about answers by themselves; docs/how-to/watch-answers.md says what each means."""
+PATTERN = "pattern/"
+"""Before the name of one of spec.monitoring.outputPatterns, as the name of a metric."""
+_MEASURED = ("errorRate", "ttft", "itl", "e2e", "outputTokens")
+_metric_name = Text(1, 40).must(
+    rf"{'|'.join((*_MEASURED, *SHARES))}|{PATTERN}[a-z]([-a-z0-9]*[a-z0-9])?",
+    f"must be one of {', '.join((*_MEASURED, *SHARES))}, or {PATTERN}NAME for a pattern of spec.monitoring.outputPatterns",
+)
+MetricName = Annotated[str, *_metric_name.annotations()]
+
 METRIC_MILLISECONDS = "ttft, itl and e2e need milliseconds, such as milliseconds: 500, and no other metric may have it."
 METRIC_TOKENS = "outputTokens needs tokens, such as tokens: 500, and no other metric may have it."
 _METRIC_RULES = cel(
@@ -108,8 +127,11 @@ class Pause(Model):
     """How long the step lasts, such as `10m`. Default: until somebody promotes the revision (docs/concepts/rollouts.md)."""
 
 
-TOLERANCE_PERCENT = {"errorRate": 1, "ttft": 5, "itl": 5, "e2e": 5, "outputTokens": 10}
-"""Where the spec says none. Slow requests come in clumps, which a test of single requests takes for more than they are."""
+TOLERANCE_PERCENT = 5
+"""Where the spec says none. Slow requests come in clumps, which a test of single requests takes for more than they are.
+
+What answers are like comes in clumps too: a user who asks for what is refused asks again."""
+_TOLERANCES = {"errorRate": 1, "outputTokens": 10}
 
 
 class MetricSpec(Model):
@@ -117,16 +139,24 @@ class MetricSpec(Model):
 
     model_config = ConfigDict(json_schema_extra=_METRIC_RULES)
 
-    name: Literal["errorRate", "ttft", "itl", "e2e", "outputTokens"]
+    name: MetricName
     """`errorRate` counts responses with a status of 500 or more, as the gateway saw them. `ttft` (time to the first token of streamed
     responses), `itl` (time between tokens) and `e2e` (time of the whole response) count what took longer than `milliseconds`.
-    `outputTokens` counts responses of more than `tokens` tokens."""
+    `outputTokens` counts responses of more than `tokens` tokens. `refusal`, `empty`, `truncated`, `invalidJson`, `invalidToolCall`,
+    `repetition`, `languageSwitch` and, for spec.monitoring.outputPatterns, `pattern/NAME` count what answers are like
+    (docs/how-to/watch-answers.md)."""
     milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
     """Above how many milliseconds a request is bad, for ttft, itl and e2e. Rounded up to 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
     tokens: Annotated[int, Field(ge=1, le=75_000)] | None = None
     """Above how many tokens a request is bad, for outputTokens. Rounded up to 1, 1.5, 2, 3, 5 or 7.5 times a power of ten, from 10."""
     tolerance_percent: Annotated[int, Field(ge=1, le=50)] | None = None
     """By how many percentage points the canary may be worse. Default: 1 for errorRate, 10 for outputTokens, 5 for the others."""
+
+    @property
+    def tolerance(self) -> float:
+        """The tolerance as a share, such as 0.05."""
+        percent = self.tolerance_percent or _TOLERANCES.get(self.name, TOLERANCE_PERCENT)
+        return percent / 100
 
     @model_validator(mode="after")
     def _threshold_fits_name(self) -> Self:
@@ -145,7 +175,7 @@ class AnalysisSpec(Model):
         Field(
             strict=False,
             min_length=1,
-            max_length=5,
+            max_length=12,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import external, scaling
+from llmdeployment_operator.api import external, monitoring, scaling
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
@@ -292,6 +292,7 @@ SPEC = cel(
     (_GPUS_MATCH, GPUS_MATCH),
     (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE),
     *external.SPEC_RULES,
+    *monitoring.SPEC_RULES,
     *scaling.SPEC_RULES,
 )
 

@@ -28,6 +28,7 @@ from llmdeployment_operator.api.fields import (
     describe_error,
 )
 from llmdeployment_operator.api.model import ModelSpec
+from llmdeployment_operator.api.monitoring import MonitoringSpec, check_monitoring
 from llmdeployment_operator.api.pod_template import PodTemplate
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
@@ -267,6 +268,8 @@ class Spec(Model):
     """The front door."""
     rollout: RolloutSpec = RolloutSpec()
     """How a new revision takes over from the one that serves."""
+    monitoring: MonitoringSpec = MonitoringSpec()
+    """What is counted about answers."""
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many revisions are kept in addition to those in use."""
     paused: bool = False
@@ -282,6 +285,12 @@ class Spec(Model):
     @model_validator(mode="after")
     def _somebody_counts_errors(self) -> Self:
         gateway_api.check_analysis(self.gateway.mode, self.rollout.analysis)
+        return self
+
+    @model_validator(mode="after")
+    def _monitoring_fits(self) -> Self:
+        analysis = self.rollout.analysis
+        check_monitoring(self.monitoring, analysis, self.engine.name)
         return self
 
     @model_validator(mode="after")

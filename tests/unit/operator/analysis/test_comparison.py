@@ -527,3 +527,28 @@ def test_a_canary_passes_after_min_duration_and_fails_before() -> None:
     assert compare(spec, early)[0].result is Result.NEED_MORE_DATA
     assert compare(spec, late)[0].result is Result.PASS
     assert compare(spec, replace(BAD, seconds=3))[0].result is Result.FAIL
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("refusal", "10.0 % of 400 canary requests were refusals, and 0.50 % of 400 stable ones."),
+        (
+            "pattern/brand",
+            "10.0 % of 400 canary requests were answered with the pattern brand, and",
+        ),
+        ("empty", "requests were empty, and"),
+        ("truncated", "requests were truncated, and"),
+        ("repetition", "requests were loops, and"),
+        ("invalidJson", "requests were answered with invalid JSON, and"),
+        ("invalidToolCall", "requests were answered with an invalid tool call, and"),
+        ("languageSwitch", "requests were answered in another script, and"),
+    ],
+)
+def test_what_answers_are_like_decides_as_other_metrics_do(name: str, part: str) -> None:
+    seen = {CountKey(name, "1024"): Stratum(Counts(400, 2), Counts(400, 40))}
+    spec = AnalysisSpec(metrics=(MetricSpec(name=name, tolerance_percent=3),))
+    verdict, evidence = compare(spec, Analysis(seen))
+    assert verdict.result is Result.FAIL
+    assert evidence.message.startswith(f"{name}: ")
+    assert part in evidence.message

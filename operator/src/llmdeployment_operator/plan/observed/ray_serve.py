@@ -110,6 +110,10 @@ def build_serve_config(
     }
     if self_test:
         user_config["selfTest"] = dict(self_test)
+    if patterns := deployment.spec.monitoring.output_patterns:
+        # Said only when it is so: replicas of an older image refuse a field that they do not know.
+        listed = [{"name": each.name, "pattern": each.pattern} for each in patterns]
+        user_config["monitoring"] = {"outputPatterns": listed}
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,
         # Serve takes no 0: without a pod to be in, the one stays an intention.

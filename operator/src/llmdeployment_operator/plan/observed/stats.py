@@ -13,6 +13,7 @@ from llmdeployment_operator.analysis.counts import (
     CACHED,
     ERRORS,
     GROUPS,
+    LENGTH,
     STRATA,
     UNKNOWN,
     CountKey,
@@ -24,6 +25,7 @@ from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, ReplicaSample
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState, SelfTestReport
 
+_HISTOGRAMS = (*METRICS, LENGTH)
 _LOWEST_SCORE = 1e4
 """vLLM's lowest log-likelihood is -9,999."""
 
@@ -165,25 +167,31 @@ def _read_route(row: Mapping[str, Any]) -> dict[CountKey, Counts]:
     whole = Counts(sum(requests.values()), requests["5xx"])
     if "byUser" not in row:
         return {CountKey(ERRORS): whole}
-    groups = _fill_groups(
+    return {CountKey(ERRORS): whole} | _name_groups(ERRORS, _read_groups(row, whole))
+
+
+def _read_groups(row: Mapping[str, Any], whole: Counts) -> dict[int, Counts]:
+    """Return a row's `[[group, total, bad], ...]`, of all groups."""
+    return _fill_groups(
         {
             _require_group(group): Counts(_require_count(total), _require_count(bad))
             for group, total, bad in _require_rows(row["byUser"])
         },
         whole,
     )
-    return {CountKey(ERRORS): whole} | _name_groups(ERRORS, groups)
 
 
 def _read_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dict[CountKey, Counts]:
     found: dict[CountKey, Counts] = {}
     for metric in metrics:
-        if metric.name in row:
+        if metric.name in _HISTOGRAMS and metric.name in row:
             name, histogram = format_metric_key(metric), row[metric.name]
             beyond = _find_threshold(histogram, metric)
             strata = _count_strata(histogram, beyond)
             found |= {CountKey(name, stratum): counts for stratum, counts in strata.items()}
             found |= _name_groups(name, _count_groups(histogram, beyond))
+        if metric.name in row.get("shares", ()):
+            found |= _read_share(row["shares"][metric.name], metric.name)
     if CACHED in row:
         found[CountKey(CACHED)] = Counts(row["promptTokens"], row[CACHED])
     return found
@@ -247,6 +255,18 @@ def _fill_groups(groups: Mapping[int, Counts], whole: Counts) -> dict[int, Count
     if total > whole.total or bad > whole.bad:
         raise ValueError("the groups of users have more requests than all together")
     return {group: groups.get(group, Counts()) for group in range(GROUPS)}
+
+
+def _read_share(share: Mapping[str, Any], name: str) -> dict[CountKey, Counts]:
+    strata = share["byPromptBytes"]
+    if len(strata) >= STRATA:
+        raise ValueError("there are more strata than the status has room for")
+    found = {
+        CountKey(name, _name_stratum(below)): Counts(_require_count(total), _require_count(bad))
+        for below, total, bad in strata
+    }
+    whole = Counts(_require_count(share["total"]), _require_count(share["bad"]))
+    return found | (_name_groups(name, _read_groups(share, whole)) if "byUser" in share else {})
 
 
 def _name_stratum(below: object) -> str:

@@ -1,0 +1,123 @@
+"""What answers are looked at for, besides the built-in shares: `spec.monitoring`."""
+
+from typing import Annotated, Self
+
+import re2
+from pydantic import AfterValidator, Field, model_validator
+
+from llmdeployment_operator.api.fields import Extension, Model, Text, cel
+from llmdeployment_operator.api.rollout import PATTERN, SHARES, AnalysisSpec
+
+NOT_RE2 = (
+    "spec.monitoring.outputPatterns contains a pattern that is not an RE2 expression, or one that is too large for it. "
+    "Correct it; RE2 has no look-around and no backreferences."
+)
+NAMES_A_SHARE = (
+    "spec.monitoring.outputPatterns cannot contain the name of a built-in share, such as refusal. "
+    "Choose another name."
+)
+PATTERN_MISSING = (
+    "spec.rollout.analysis.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of. "
+    "Add the pattern there, or remove the metric."
+)
+PATTERNS_WITH_EXTERNAL = (
+    "spec.monitoring.outputPatterns cannot be used with the external engine, whose pods learn their settings at the start only. "
+    "Remove the patterns; the built-in shares work there too."
+)
+
+_name = Text(1, 32).must(
+    r"[a-z]([-a-z0-9]*[a-z0-9])?",
+    "must start with a letter and contain only lower-case letters, digits and -, at most 32",
+)
+PatternName = Annotated[str, *_name.annotations()]
+
+
+def _check_pattern(pattern: str) -> str:
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(pattern, options=options)
+    except re2.error:
+        raise ValueError(NOT_RE2) from None
+    return pattern
+
+
+# `matches` of a pattern that RE2 refuses is an error, which the API server reports with the reason. Both sides of `||` have it:
+# `matches(...) || true` would be true.
+_IS_RE2 = "''.matches(self) || !''.matches(self)"
+Pattern = Annotated[
+    str,
+    Field(min_length=1, max_length=512, json_schema_extra=cel((_IS_RE2, NOT_RE2))),
+    AfterValidator(_check_pattern),
+]
+
+PATTERNS: Extension = cel((f"self.all(p, !(p.name in {list(SHARES)}))", NAMES_A_SHARE))
+_PATTERNS = "has(self.monitoring) && has(self.monitoring.outputPatterns)"
+_METRICS_HAVE_PATTERNS = (
+    "!has(self.rollout.analysis) || self.rollout.analysis.metrics.all(m, "
+    f"!m.name.startsWith('{PATTERN}') || {_PATTERNS} && "
+    f"self.monitoring.outputPatterns.exists(p, '{PATTERN}' + p.name == m.name))"
+)
+_REPLICAS_LEARN = (
+    f"!({_PATTERNS} && self.monitoring.outputPatterns.size() > 0) || self.engine.name != 'external'"
+)
+SPEC_RULES = (
+    (_METRICS_HAVE_PATTERNS, PATTERN_MISSING),
+    (_REPLICAS_LEARN, PATTERNS_WITH_EXTERNAL),
+)
+"""Rules of `spec`: they look at two of its fields."""
+
+
+class OutputPattern(Model):
+    """A pattern that is looked for in answers, as a share of them."""
+
+    name: PatternName
+    """Name of the share in metrics and in spec.rollout.analysis, there after `pattern/`."""
+    pattern: Pattern
+    """What is looked for: an RE2 expression (https://github.com/google/re2/wiki/Syntax), anywhere in the text of an answer. `(?i)` at
+    its start ignores case."""
+
+
+class MonitoringSpec(Model):
+    """What is counted about answers. A change takes effect in place, for the next answers."""
+
+    output_patterns: Annotated[
+        tuple[OutputPattern, ...],
+        Field(
+            strict=False,
+            max_length=16,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+                **PATTERNS,
+            },
+        ),
+    ] = ()
+    """Patterns that are looked for in answers, besides the built-in shares (docs/how-to/watch-answers.md)."""
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [each.name for each in self.output_patterns]
+        if len(set(names)) < len(names):
+            raise ValueError(
+                "spec.monitoring.outputPatterns contains a name twice. Give each pattern a name of its own."
+            )
+        if set(names) & set(SHARES):
+            raise ValueError(NAMES_A_SHARE)
+        return self
+
+
+def check_monitoring(
+    monitoring: MonitoringSpec, analysis: AnalysisSpec | None, engine: str
+) -> None:
+    """Refuse a metric without its pattern, and patterns that no replica would learn of.
+
+    Raises:
+        ValueError: what to do instead.
+    """
+    known = {PATTERN + each.name for each in monitoring.output_patterns}
+    compared = {metric.name for metric in analysis.metrics} if analysis is not None else set()
+    if {name for name in compared if name.startswith(PATTERN)} - known:
+        raise ValueError(PATTERN_MISSING)
+    if known and engine == "external":
+        raise ValueError(PATTERNS_WITH_EXTERNAL)

@@ -1,0 +1,103 @@
+"""Patterns and the metrics of what answers are like: what is taken, what is refused and with which sentence."""
+
+from typing import Any
+
+import pytest
+
+from llmdeployment_operator.api import monitoring
+from llmdeployment_operator.api.rollout import SHARES, MetricSpec
+from llmdeployment_operator.api.types import SpecError, parse
+from llmdeployment_operator.plan.base.revisions import extract_template
+
+Object = dict[str, Any]
+BRAND = {"name": "brand", "pattern": "(?i)acme"}
+
+
+def build(*patterns: Object, metrics: tuple[str, ...] = (), **spec: Any) -> Object:
+    rollout: Object = {"strategy": "Canary", "steps": [{"weight": 5}]}
+    rollout["analysis"] = {"metrics": [{"name": name} for name in metrics]}
+    return {
+        "metadata": {"name": "chat", "namespace": "team", "uid": "1"},
+        "spec": {
+            "model": {"source": "hf://a/b"},
+            "monitoring": {"outputPatterns": list(patterns)},
+            **({"rollout": rollout} if metrics else {}),
+            **spec,
+        },
+    }
+
+
+def refuse(document: Object) -> str:
+    with pytest.raises(SpecError) as caught:
+        parse(document)
+    return str(caught.value)
+
+
+def test_patterns_are_a_policy() -> None:
+    watched = parse(build(BRAND, metrics=("pattern/brand", *SHARES)))
+    assert watched.spec.monitoring.output_patterns[0].pattern == "(?i)acme"
+    assert extract_template(watched) == extract_template(parse(build()))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(x", "a(?=b)", r"(a)\1", "((a{100}){100}){100}", "*", "[b-a]"]
+)
+def test_what_re2_refuses_is_refused_with_the_field_and_what_to_do(pattern: str) -> None:
+    said = refuse(build({"name": "a", "pattern": pattern}))
+    assert said == monitoring.NOT_RE2
+
+
+@pytest.mark.parametrize(
+    ("patterns", "sentence"),
+    [
+        ([{"name": "a", "pattern": ""}], "should have at least 1 character"),
+        ([{"name": "a", "pattern": "x" * 513}], "should have at most 512 characters"),
+        ([{"name": "a" * 33, "pattern": "x"}], "should have at most 32 characters"),
+        ([{"name": "A", "pattern": "x"}], "must start with a letter and contain only lower-case"),
+        ([{"name": "empty", "pattern": "x"}], monitoring.NAMES_A_SHARE),
+        ([BRAND, BRAND], "spec.monitoring.outputPatterns contains a name twice."),
+        ([{"name": f"a{n}", "pattern": "x"} for n in range(17)], "should have at most 16 items"),
+    ],
+)
+def test_a_bad_pattern_is_refused(patterns: list[Object], sentence: str) -> None:
+    assert sentence in refuse(build(*patterns))
+
+
+def test_a_metric_needs_its_pattern() -> None:
+    assert refuse(build(metrics=("pattern/brand",))) == monitoring.PATTERN_MISSING
+    assert refuse(build(BRAND, metrics=("pattern/bran",))) == monitoring.PATTERN_MISSING
+    assert "must be one of errorRate, ttft," in refuse(build(BRAND, metrics=("brand",)))
+    assert "must be one of errorRate, ttft," in refuse(build(BRAND, metrics=("pattern/",)))
+
+
+def test_an_external_engine_has_the_built_in_shares_only() -> None:
+    elsewhere = {
+        "model": {"source": "external://gpt"},
+        "engine": {"name": "external", "external": {"baseURL": "https://api.example.com/v1"}},
+    }
+    assert parse(build(metrics=("refusal",), **elsewhere)).spec.rollout.analysis is not None
+    assert refuse(build(BRAND, **elsewhere)) == monitoring.PATTERNS_WITH_EXTERNAL
+    arms = [{"name": "own", "weight": 50}, {"name": "theirs", "weight": 50, "overrides": elsewhere}]
+    said = refuse(build(BRAND, arms=arms))
+    assert said == f"spec: With the overrides of arm theirs, {monitoring.PATTERNS_WITH_EXTERNAL}"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "tolerance"),
+    [
+        ("errorRate", None, 0.01),
+        ("outputTokens", None, 0.1),
+        ("ttft", None, 0.05),
+        ("refusal", None, 0.05),
+        ("pattern/brand", None, 0.05),
+        ("refusal", 3, 0.03),
+    ],
+)
+def test_a_metric_has_a_tolerance(name: str, given: int | None, tolerance: float) -> None:
+    metric = MetricSpec(
+        name=name,
+        milliseconds=5 if name == "ttft" else None,
+        tokens=5 if name == "outputTokens" else None,
+        tolerance_percent=given,
+    )
+    assert metric.tolerance == tolerance
