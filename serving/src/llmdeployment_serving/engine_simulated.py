@@ -29,6 +29,7 @@ from llmdeployment_serving.errors import (
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.simulated_api import (
+    REFUSAL_TOKENS,
     BadRequestError,
     Reply,
     parse_request,
@@ -212,6 +213,8 @@ class SimulatedEngine:
                 build_openai_error(status, "simulated failure (error-percent of spec.engine.args)"),
                 status,
             )
+        if self._draw_refusal(completion.prompt):
+            completion = completion.refuse()
         reply = Reply(completion, f"sim-{uuid.uuid4().hex}", int(time.time()))
         if rates.crash_on and rates.crash_on in completion.prompt:
             self._crash()
@@ -226,6 +229,13 @@ class SimulatedEngine:
         except EngineDeadError as error:
             return JSONResponse(build_openai_error(status, str(error)), status)
         return JSONResponse(render_whole(reply))
+
+    def _draw_refusal(self, prompt: tuple[str, ...]) -> bool:
+        rates = self._batch.rates
+        # why: a refusal may be longer than the answer that was found to fit.
+        fits = len(prompt) + REFUSAL_TOKENS <= min(rates.max_model_len, rates.kv_cache_tokens)
+        concerned = fits and (not rates.refuse_on or rates.refuse_on in prompt)
+        return concerned and self._random.random() * 100.0 < rates.refusal_percent
 
     async def _drain(self, sequence: Sequence) -> None:
         """Wait for every token of an answer that is not streamed."""

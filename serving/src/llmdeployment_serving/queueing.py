@@ -43,6 +43,10 @@ class Rates:
     """Standard deviation of a step's duration, in percent of the duration."""
     error_percent: float = 0.0
     """Percent of requests that end in a 500, for rollouts that must fail."""
+    refusal_percent: float = 0.0
+    """Percent of answers that refuse, for rollouts that must fail by what the model says."""
+    refuse_on: str = ""
+    """A word; if not empty, only answers to a prompt that has it refuse. The revision's system prompt is part of the prompt."""
     fail_start: str = ""
     """If not empty, the engine refuses to start with this message."""
     crash_on: str = ""

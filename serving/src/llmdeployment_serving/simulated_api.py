@@ -3,7 +3,7 @@
 import json
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,9 @@ from llmdeployment_serving.queueing import Rates
 
 MARK = "[simulated]"
 FINGERPRINT = "simulated"
+REFUSAL = ("As", "an", "AI", "language", "model,", "I", "cannot", "help", "with", "that.")
+"""The words of an answer that refuses, after the mark."""
+REFUSAL_TOKENS = 1 + len(REFUSAL)
 
 
 class BadRequestError(Exception):
@@ -35,12 +38,20 @@ class CompletionRequest:
     include_usage: bool
     chat: bool
     adapter: str | None = None
+    refuses: bool = False
 
     def get_word(self, index: int) -> str:
-        """Return the answer's token at `index`: the mark with the adapter, then the words of the prompt again and again."""
+        """Return the answer's token at `index`: the mark with the adapter, then the words of prompt or refusal again and again."""
         if index == 0:
             return MARK if self.adapter is None else f"{MARK[:-1]} {self.adapter}]"
-        return " " + self.prompt[(index - 1) % len(self.prompt)]
+        words = REFUSAL if self.refuses else self.prompt
+        return " " + words[(index - 1) % len(words)]
+
+    def refuse(self) -> "CompletionRequest":
+        """Return the request with a refusal for an answer, which is as long as its words unless the client's limit is lower."""
+        if self.output_tokens < REFUSAL_TOKENS and self.finish_reason == "length":
+            return replace(self, refuses=True)
+        return replace(self, refuses=True, output_tokens=REFUSAL_TOKENS, finish_reason="stop")
 
     def build_usage(self) -> dict[str, int]:
         """Return OpenAI's `usage`."""

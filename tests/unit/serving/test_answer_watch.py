@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from itertools import pairwise
@@ -42,13 +43,18 @@ async def ask(app: ReplicaApp, body: bytes = HELLO, **headers: str) -> bytes:
     sent: list[Message] = []
     given = [(k.replace("_", "-").encode(), v.encode()) for k, v in headers.items()]
 
+    given_body = [{"type": "http.request", "body": body, "more_body": False}]
+
     async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+        if not given_body:
+            await asyncio.Event().wait()  # the client stays
+        return given_body.pop()
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app({"type": "http", "path": CHAT, "method": "POST", "headers": given}, receive, send)
+    scope = {"type": "http", "path": CHAT, "method": "POST", "headers": given, "query_string": b""}
+    await app(scope, receive, send)
     return b"".join(m.get("body", b"") for m in sent)
 
 
