@@ -4,7 +4,7 @@ It only reads. What is not of OpenAI's form is passed over, and what is too larg
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ MOST_CALLS = 64
 MOST_WAITING = 2 * 1024 * 1024
 """Bytes of an answer that is not streamed, or of one event; larger ones are not looked at."""
 
+_BATCH = 16 * 1024
 _PIECES = 512
 _DONE = b"[DONE]"
 
@@ -59,10 +60,15 @@ class TextEnds:
 
     def append(self, piece: str) -> None:
         """Add a piece."""
+        size = self._head_size + len(piece)
+        if size <= self._kept:
+            self._head.append(piece)
+            self._head_size = size
+            _compact(self._head)
+            return
         if (room := self._kept - self._head_size) > 0:
             self._head.append(piece[:room])
-            self._head_size += len(self._head[-1])
-            _compact(self._head)
+            self._head_size = self._kept
             piece = piece[room:]
         if piece:
             self._tail.append(piece)
@@ -145,6 +151,8 @@ class _Draft:
 class AnswerReader:
     """Takes an answer's bytes, in any pieces, and returns its choices at the end.
 
+    Events are parsed many at once: for single ones, calls would take more time than the parser.
+
     Args:
         streams: whether the answer is server-sent events; else it is one JSON document.
         choices: how many texts the request asked for.
@@ -156,63 +164,73 @@ class AnswerReader:
         self._drafts: dict[int, _Draft] = {}
         self._waiting: list[bytes] = []
         self._waiting_size = 0
+        self._enough = _BATCH if streams else MOST_WAITING + 1
         self._is_readable = True
 
     def add(self, body: bytes) -> None:
         """Take one piece of the answer."""
-        if not self._is_readable or not body:
-            return
-        if self._streams and b"\n" in body:
-            *lines, rest = b"".join((*self._waiting, body)).split(b"\n")
-            self._waiting, self._waiting_size = [], 0
-            for line in lines:
-                self._take_line(line)
-            body = rest
-        self._waiting.append(body)
-        self._waiting_size += len(body)
-        if self._waiting_size > MOST_WAITING:
-            self._give_up()
+        if self._is_readable:
+            self._waiting.append(body)
+            self._waiting_size += len(body)
+            if self._waiting_size >= self._enough:
+                self._take_events()
 
     def read(self) -> tuple[Choice, ...]:
         """Return the choices, in order; none of an answer that is too large, reports an error, or is not of OpenAI's form."""
         rest, self._waiting = b"".join(self._waiting), []
         if self._streams:
-            self._take_line(rest)
+            self._take_lines(rest)
         else:
-            self._take_document(rest)
+            self._take_documents((_parse(rest),))
         return tuple(draft.finish() for _, draft in sorted(self._drafts.items()))
+
+    def _take_events(self) -> None:
+        """Read the lines that are complete, and keep the rest."""
+        lines, end, rest = b"".join(self._waiting).rpartition(b"\n")
+        if len(rest) > MOST_WAITING:
+            self._give_up()
+            return
+        self._waiting, self._waiting_size = [rest], len(rest)
+        # why: a long event that comes in small pieces is not joined for each of them.
+        self._enough = max(_BATCH, 2 * len(rest))
+        if end:
+            self._take_lines(lines)
 
     def _give_up(self) -> None:
         self._is_readable = False
         self._drafts, self._waiting = {}, []
 
-    def _take_line(self, line: bytes) -> None:
+    def _take_lines(self, lines: bytes) -> None:
         # why: an event of OpenAI is one line `data:`; comments, names and the lines between events say nothing.
-        if line.startswith(b"data:") and line[5:].strip() != _DONE:
-            self._take_document(line[5:])
+        events = [line[5:] for line in lines.split(b"\n") if line.startswith(b"data:")]
+        if events and events[-1].strip() == _DONE:
+            events.pop()
+        try:
+            documents = orjson.loads(b"[%b]" % b",".join(events))
+        except ValueError:
+            documents = map(_parse, events)  # why: those around one that cannot be read can be
+        self._take_documents(documents)
 
-    def _take_document(self, text: bytes) -> None:
-        document = _parse(text)
-        if not isinstance(document, dict) or not self._is_readable:
-            return
-        if document.get("error"):
-            self._give_up()
-            return
-        for number, choice in _list_choices(document):
-            if number < self._choices:
-                kept = KEPT // self._choices
-                try:
-                    self._drafts.setdefault(number, _Draft(kept)).take(choice)
-                except (AttributeError, TypeError):
-                    continue  # why: a choice of another form says nothing, and the next event may
+    def _take_documents(self, documents: Iterable[Any]) -> None:
+        for document in documents:
+            if not self._is_readable:
+                return
+            try:
+                if document.get("error"):
+                    self._give_up()
+                else:
+                    self._take_choices(document["choices"])
+            except (AttributeError, KeyError, TypeError):
+                continue  # why: an event of another form says nothing, and the next one may
 
-
-def _list_choices(document: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    choices = document.get("choices")
-    for place, choice in enumerate(choices if isinstance(choices, list) else ()):
-        if isinstance(choice, dict):
+    def _take_choices(self, choices: Iterable[dict[str, Any]]) -> None:
+        for place, choice in enumerate(choices):
             number = choice.get("index", place)
-            yield number if isinstance(number, int) and number >= 0 else place, choice
+            if (draft := self._drafts.get(number)) is None:
+                if not isinstance(number, int) or not 0 <= number < self._choices:
+                    continue
+                draft = self._drafts[number] = _Draft(KEPT // self._choices)
+            draft.take(choice)
 
 
 def _parse(text: bytes) -> Any:  # noqa: ANN401  # because an engine's JSON may be anything
