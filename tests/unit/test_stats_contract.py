@@ -48,7 +48,7 @@ def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "load
         for histogram in (row.ttft, row.itl, row.e2e):
             histogram.observe(each, length, group)
         row.output_tokens.observe(int(each), length, group)
-        row.shares.add({"refusal": number == 0, "pattern/brand": True}, length)
+        row.shares.add({"refusal": number == 0, "pattern/brand": True}, length, group)
     if seconds and cached:
         row.prompt_tokens, row.cached_prompt_tokens = 10 * cached, cached
     engine = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
@@ -158,9 +158,19 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
         0: reader.Counts(1, 1),
         1: reader.Counts(1, 1),
     }
-    shares = {key: seen for key, seen in counts[7].items() if key.metric == "refusal"}
-    assert list(shares.values()) == [reader.Counts(2, 1), reader.Counts(1, 0), reader.Counts(0, 0)]
-    assert [key.stratum for key in shares] == ["1024", "8192", "+Inf"]
+    refusals = {key: seen for key, seen in counts[7].items() if key.metric == "refusal"}
+    shares = {key.stratum: seen for key, seen in refusals.items() if key.group is None}
+    assert shares == {
+        "1024": reader.Counts(2, 1),
+        "8192": reader.Counts(1, 0),
+        "+Inf": reader.Counts(0, 0),
+    }
+    by_group = {key.group: seen for key, seen in refusals.items() if key.group is not None}
+    assert by_group == dict.fromkeys(range(GROUPS), reader.Counts()) | {
+        63: reader.Counts(1, 1),
+        0: reader.Counts(1, 0),
+        1: reader.Counts(1, 0),
+    }
 
 
 def test_a_replica_of_an_older_image_has_no_shares() -> None:
@@ -177,11 +187,16 @@ def test_a_replica_of_an_older_image_has_no_shares() -> None:
     [
         7,
         {},
-        {"byPromptBytes": [[1024, 1]]},
-        {"byPromptBytes": [[1024, 1, 2]]},
-        {"byPromptBytes": [[1024, "1", 0]]},
-        {"byPromptBytes": [["x", 1, 0]]},
-        {"byPromptBytes": [[below, 1, 0] for below in range(1, 9)]},
+        {"byPromptBytes": []},
+        {"total": 1, "bad": 0, "byPromptBytes": [[1024, 1]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [], "byUser": [[3, 2, 0]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [], "byUser": [[64, 1, 0]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [], "byUser": [[3, 1, 0], [3, 0, 0]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [], "byUser": 7},
+        {"total": 1, "bad": 0, "byPromptBytes": [[1024, 1, 2]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [[1024, "1", 0]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [["x", 1, 0]]},
+        {"total": 1, "bad": 0, "byPromptBytes": [[below, 1, 0] for below in range(1, 9)]},
     ],
 )
 def test_a_share_that_is_not_of_its_form_says_nothing(share: Any) -> None:

@@ -5,7 +5,6 @@ revision, size, JSON, prompt, adapter. On the way back it measures status, time 
 """
 
 import json
-import re
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -13,9 +12,9 @@ from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_watch import AnswerWatch
-from llmdeployment_serving.bodies import CLIENT_LEFT, Bodies
+from llmdeployment_serving.bodies import Bodies
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
-from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
+from llmdeployment_serving.engine import ASGIApp, Engine, Receive, Scope, Send
 from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
@@ -24,6 +23,7 @@ from llmdeployment_serving.model_names import (
     make_renaming_send,
 )
 from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
+from llmdeployment_serving.probe import REVISION_HEADER, Probe
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
@@ -39,22 +39,17 @@ from llmdeployment_serving.stats import (
     find_length_bucket,
     render_metrics,
 )
-from llmdeployment_serving.usage import Usage, find_usage
 
 CHAT_PATH = "/v1/chat/completions"
 GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
-REVISION_HEADER = b"x-llm-revision"
 BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
 _no_revision = "0"
-# why: other servers may write spaces into their JSON.
-_token = re.compile(rb'"choices"\s*:\s*\[\s*\{')
-_role = re.compile(rb'"role"\s*:\s*"assistant"')
 
 
 class ReplicaApp:
@@ -203,13 +198,13 @@ class ReplicaApp:
         number = self._find_revision(scope)
         stats = self._get_row(number)
         headers = dict(scope["headers"])
-        probe = _Probe(stats, started, number, send)
+        probe = Probe(stats, started, number, send)
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
         with name_request(request_id, number):
             await self._answer(scope, receive, number, probe)
 
-    async def _answer(self, scope: Scope, receive: Receive, number: str, probe: "_Probe") -> None:
+    async def _answer(self, scope: Scope, receive: Receive, number: str, probe: Probe) -> None:
         try:
             raw = await self._bodies.read(scope["headers"], receive)
             # Only now: a client that never sends the rest of its body must not keep others out.
@@ -249,7 +244,7 @@ class ReplicaApp:
         return {adapter.name: adapter for adapter in revision.adapters} if revision else {}
 
     def _prepare(
-        self, scope: Scope, raw: bytes, number: str, probe: "_Probe"
+        self, scope: Scope, raw: bytes, number: str, probe: Probe
     ) -> tuple[Scope, bytes, Send]:
         """Return the request with the revision's prompt and the engine's model name in its body, and the `send` of its answer.
 
@@ -301,91 +296,6 @@ class ReplicaApp:
             f"the adapter {model} of revision {number} is {state}",
             retry,
         )
-
-
-class _Probe:
-    """Passes an answer on and measures its times.
-
-    `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
-    the user's, if a gateway sent the request.
-    """
-
-    def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
-        self._stats = stats
-        self._started = started
-        self._number = number
-        self._send = send
-        self._status = CLIENT_LEFT
-        self._streams = False
-        self._last_chunk: float | None = None
-        self._chunks = 0
-        self._usage: Usage | None = None
-        self.bucket = 0
-        self.group: int | None = None
-        self.watch: AnswerWatch | None = None
-        self._ended = False
-
-    async def send(self, message: Message) -> None:
-        """Forward one ASGI message."""
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            headers = list(message.get("headers", ()))
-            self._streams = any(
-                name.lower() == b"content-type" and value.startswith(b"text/event-stream")
-                for name, value in headers
-            )
-            if self.watch is not None:
-                self.watch.start(headers)
-            headers.append((REVISION_HEADER, self._number.encode()))
-            message = {**message, "headers": headers}
-        await self._send(message)
-        if message["type"] == "http.response.body":
-            if self._streams and message.get("body"):
-                self._count_chunk(message["body"])
-            if self.watch is not None:
-                self.watch.add(message.get("body", b""))
-            self._usage = find_usage(message.get("body", b"")) or self._usage
-            self._ended = not message.get("more_body", False)
-
-    def _count_chunk(self, body: bytes) -> None:
-        """Count a chunk that carries tokens; the role, usage and [DONE] chunks come together with another one, without a gap."""
-        if not _token.search(body):
-            return
-        now = time.monotonic()
-        if self._last_chunk is None:
-            self._stats.ttft.observe(now - self._started, self.bucket, self.group)
-            role = bool(_role.search(body))
-            self._last_chunk = -1.0 if role else now
-            self._chunks = 0 if role else 1
-            return
-        if self._last_chunk >= 0:
-            self._stats.itl.observe(now - self._last_chunk, self.bucket, self.group)
-        self._last_chunk = now
-        self._chunks += 1
-
-    def mark_cut(self) -> None:
-        """Record that the answer was cut off, and not because the client left."""
-        self._ended, self._status = True, HTTPStatus.BAD_GATEWAY
-
-    def finish(self) -> None:
-        """Count the request."""
-        if not self._ended:
-            self._status = CLIENT_LEFT
-        elif self._status < HTTPStatus.BAD_REQUEST:
-            self._stats.e2e.observe(time.monotonic() - self._started, self.bucket, self.group)
-            self._count_tokens()
-            if self.watch is not None:
-                self._stats.shares.add(self.watch.finish(), self.bucket)
-        self._stats.requests[str(int(self._status))] += 1
-
-    def _count_tokens(self) -> None:
-        usage = self._usage
-        tokens = usage.output_tokens if usage else self._chunks or None
-        if tokens is not None:
-            self._stats.output_tokens.observe(tokens, self.bucket, self.group)
-        if usage and usage.cached_tokens is not None:
-            self._stats.prompt_tokens += usage.prompt_tokens
-            self._stats.cached_prompt_tokens += usage.cached_tokens
 
 
 def _parse_body(raw: bytes) -> dict[str, Any]:

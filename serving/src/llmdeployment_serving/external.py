@@ -9,11 +9,12 @@ from http import HTTPStatus
 
 import uvicorn
 
-from llmdeployment_serving.asgi import REVISION_HEADER, ReplicaApp
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import RevisionConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.engine_external import start_external
 from llmdeployment_serving.errors import AnswerCutError, ConfigError
+from llmdeployment_serving.probe import REVISION_HEADER
 
 logger = logging.getLogger(__name__)
 

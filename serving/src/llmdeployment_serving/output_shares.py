@@ -6,6 +6,8 @@ text that `answer_text` kept. docs/how-to/watch-answers.md says what each share 
 
 import json
 import logging
+import sys
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +27,7 @@ LONGEST_UNIT = 200
 SHORTEST_LOOP = 60
 FEWEST_REPEATS = 4
 
+_MOST = 2**32 - 1
 _JSON_FORMATS = ("json_object", "json_schema")
 
 
@@ -200,18 +203,23 @@ BUILT_IN = tuple(_CHECKS)
 
 
 class ShareCounts:
-    """How many answers each share was asked of and how many of them were bad, by the length of their prompts.
+    """How many answers each share was asked of and how many of them were bad: by the length of their prompts, and by group of users.
 
-    Every share is there from the start: whoever reads counts twice and subtracts needs the 0 to subtract.
+    Every share is there from the start: whoever reads counts twice and subtracts needs the 0 to subtract. The counts by group are made
+    with the first answer that has one. They have 32 bits and stay at their highest value: from 0 on, a reader would take it for a
+    replica that began anew.
 
     Args:
         strata: how many there are.
+        groups: how many groups of users there are.
     """
 
-    def __init__(self, strata: int) -> None:
+    def __init__(self, strata: int, groups: int) -> None:
         self._strata = strata
+        self._group_count = groups
         self._patterns: dict[str, str] = {}
         self._counts = {share: self._make_row() for share in BUILT_IN}
+        self._groups: dict[str, array[int]] = {}
 
     def set_patterns(self, patterns: Iterable[OutputPattern]) -> None:
         """Count these patterns: new and changed ones from 0 on, and those that are gone no more."""
@@ -223,14 +231,18 @@ class ShareCounts:
             share: self._counts[share] if share in kept else self._make_row()
             for share in (*BUILT_IN, *wanted)
         }
+        self._groups = {share: row for share, row in self._groups.items() if share in kept}
         self._patterns = wanted
 
-    def add(self, found: Mapping[str, bool], stratum: int) -> None:
-        """Count one answer to a prompt of this stratum."""
+    def add(self, found: Mapping[str, bool], stratum: int, group: int | None = None) -> None:
+        """Count one answer to a prompt of this stratum, for a user of this group."""
         for share, is_bad in found.items():
-            if share in self._counts:
-                total, bad = self._counts[share][stratum]
-                self._counts[share][stratum] = (total + 1, bad + is_bad)
+            if share not in self._counts:
+                continue
+            total, bad = self._counts[share][stratum]
+            self._counts[share][stratum] = (total + 1, bad + is_bad)
+            if group is not None:
+                self._add_to_group(share, group, is_bad=is_bad)
 
     def as_json(self, bounds: Sequence[object]) -> dict[str, Any]:
         """Return `{share: {"total": n, "bad": k, "byPromptBytes": [[below, total, bad], ...]}}`."""
@@ -244,6 +256,30 @@ class ShareCounts:
             }
             for share, rows in self._counts.items()
         }
+
+    def list_groups(self) -> dict[str, list[list[int]]]:
+        """Return `{share: [[group, total, bad], ...]}` of the groups that have any."""
+        rows = {share: self._groups.get(share, ()) for share in self._counts}
+        return {
+            share: [
+                [group, row[2 * group], row[2 * group + 1]]
+                for group in range(len(row) // 2)
+                if row[2 * group]
+            ]
+            for share, row in rows.items()
+        }
+
+    def count_group_bytes(self) -> int:
+        """Return the memory of the counts by group, in bytes."""
+        return sum(sys.getsizeof(row) for row in self._groups.values())
+
+    def _add_to_group(self, share: str, group: int, *, is_bad: bool) -> None:
+        row = self._groups.get(share)
+        if row is None:
+            row = self._groups[share] = array("I", bytes(2 * 4 * self._group_count))
+        if row[2 * group] < _MOST:
+            row[2 * group] += 1
+            row[2 * group + 1] += is_bad
 
     def _make_row(self) -> list[tuple[int, int]]:
         return [(0, 0)] * self._strata

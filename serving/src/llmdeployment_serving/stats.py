@@ -156,7 +156,7 @@ class RevisionStats:
     """Seconds from arrival to the last byte of finished answers."""
     output_tokens: SplitHistogram = field(default_factory=lambda: SplitHistogram(TOKEN_BOUNDS))
     """Tokens of finished answers: from their usage, else the chunks of a stream that carry tokens, else not counted."""
-    shares: ShareCounts = field(default_factory=lambda: ShareCounts(len(PROMPT_BYTES) + 1))
+    shares: ShareCounts = field(default_factory=lambda: ShareCounts(len(PROMPT_BYTES) + 1, GROUPS))
     """What finished answers are like."""
     prompt_tokens: int = 0
     """Prompt tokens of the answers that report their cached tokens."""
@@ -270,17 +270,19 @@ def build_stats(
 
 
 def add_users(document: dict[str, Any], revisions: Mapping[str, RevisionStats]) -> dict[str, Any]:
-    """Return the body of `/stats` with `byUser` in the histograms of these revisions."""
+    """Return the body of `/stats` with `byUser` in the histograms and shares of these revisions."""
     rows = document["revisions"]
-    grouped = {
-        number: rows[number]
-        | {
-            name: rows[number][name] | {"byUser": part}
-            for name, part in stats.list_groups().items()
-        }
-        for number, stats in revisions.items()
-    }
+    grouped = {number: _add_groups(rows[number], stats) for number, stats in revisions.items()}
     return document | {"revisions": rows | grouped}
+
+
+def _add_groups(row: dict[str, Any], stats: RevisionStats) -> dict[str, Any]:
+    histograms = {name: row[name] | {"byUser": part} for name, part in stats.list_groups().items()}
+    shares = {
+        share: row["shares"][share] | {"byUser": part}
+        for share, part in stats.shares.list_groups().items()
+    }
+    return row | histograms | {"shares": shares}
 
 
 def render_metrics(document: dict[str, Any]) -> bytes:

@@ -279,7 +279,7 @@ def test_a_pattern_that_is_not_re2_is_left_out_and_said(caplog: pytest.LogCaptur
 
 
 def test_shares_are_counted_by_stratum_and_are_there_from_the_start() -> None:
-    counts = ShareCounts(2)
+    counts = ShareCounts(2, 64)
     assert counts.as_json((1024, "+Inf")).keys() == set(BUILT_IN)
     counts.add({"refusal": True, "empty": False}, 0)
     counts.add({"refusal": False}, 1)
@@ -292,7 +292,7 @@ def test_shares_are_counted_by_stratum_and_are_there_from_the_start() -> None:
 
 
 def test_a_changed_pattern_is_counted_from_zero_and_one_that_is_gone_no_more() -> None:
-    counts = ShareCounts(1)
+    counts = ShareCounts(1, 64)
     one, other, changed = (
         compile_pattern(name, text) for name, text in (("a", "x"), ("b", "x"), ("b", "y"))
     )
@@ -311,3 +311,27 @@ def test_a_changed_pattern_is_counted_from_zero_and_one_that_is_gone_no_more() -
     counts.set_patterns([])
     assert totals() == {}
     assert counts.as_json(("+Inf",))["empty"]["bad"] == 1
+
+
+def test_shares_are_counted_by_group_of_users_and_stay_at_the_highest_value() -> None:
+    counts = ShareCounts(2, 64)
+    assert counts.count_group_bytes() == 0
+    counts.add({"refusal": True, "empty": False}, 0, 63)
+    counts.add({"refusal": False}, 1, 63)
+    counts.add({"refusal": True}, 1, 0)
+    counts.add({"refusal": True}, 1)
+    groups = counts.list_groups()
+    assert groups["refusal"] == [[0, 1, 1], [63, 2, 1]]
+    assert (groups["empty"], groups["truncated"]) == ([[63, 1, 0]], [])
+    counts._groups["empty"][126] = 2**32 - 1
+    counts.add({"empty": True}, 0, 63)
+    assert counts.list_groups()["empty"] == [[63, 2**32 - 1, 0]]
+
+
+def test_the_groups_of_a_changed_pattern_are_counted_from_zero() -> None:
+    counts = ShareCounts(1, 64)
+    counts.set_patterns([compile_pattern("a", "x"), compile_pattern("b", "x")])
+    counts.add({"pattern/a": True, "pattern/b": True}, 0, 5)
+    counts.set_patterns([compile_pattern("a", "x"), compile_pattern("b", "y")])
+    groups = counts.list_groups()
+    assert (groups["pattern/a"], groups["pattern/b"]) == ([[5, 1, 1]], [])

@@ -1,0 +1,105 @@
+"""Passes an answer on to the client, measures its times and lets somebody look at its text."""
+
+import re
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from llmdeployment_serving.bodies import CLIENT_LEFT
+from llmdeployment_serving.engine import Message, Send
+from llmdeployment_serving.stats import RevisionStats
+from llmdeployment_serving.usage import Usage, find_usage
+
+if TYPE_CHECKING:
+    from llmdeployment_serving.answer_watch import AnswerWatch
+
+REVISION_HEADER = b"x-llm-revision"
+
+# why: other servers may write spaces into their JSON.
+_token = re.compile(rb'"choices"\s*:\s*\[\s*\{')
+_role = re.compile(rb'"role"\s*:\s*"assistant"')
+
+
+class Probe:
+    """Passes an answer on and measures its times.
+
+    `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
+    the user's, if a gateway sent the request.
+    """
+
+    def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
+        self._stats = stats
+        self._started = started
+        self._number = number
+        self._send = send
+        self._status = CLIENT_LEFT
+        self._streams = False
+        self._last_chunk: float | None = None
+        self._chunks = 0
+        self._usage: Usage | None = None
+        self.bucket = 0
+        self.group: int | None = None
+        self.watch: AnswerWatch | None = None
+        self._ended = False
+
+    async def send(self, message: Message) -> None:
+        """Forward one ASGI message."""
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            headers = list(message.get("headers", ()))
+            self._streams = any(
+                name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+                for name, value in headers
+            )
+            if self.watch is not None:
+                self.watch.start(headers)
+            headers.append((REVISION_HEADER, self._number.encode()))
+            message = {**message, "headers": headers}
+        await self._send(message)
+        if message["type"] == "http.response.body":
+            if self._streams and message.get("body"):
+                self._count_chunk(message["body"])
+            if self.watch is not None:
+                self.watch.add(message.get("body", b""))
+            self._usage = find_usage(message.get("body", b"")) or self._usage
+            self._ended = not message.get("more_body", False)
+
+    def _count_chunk(self, body: bytes) -> None:
+        """Count a chunk that carries tokens; the role, usage and [DONE] chunks come together with another one, without a gap."""
+        if not _token.search(body):
+            return
+        now = time.monotonic()
+        if self._last_chunk is None:
+            self._stats.ttft.observe(now - self._started, self.bucket, self.group)
+            role = bool(_role.search(body))
+            self._last_chunk = -1.0 if role else now
+            self._chunks = 0 if role else 1
+            return
+        if self._last_chunk >= 0:
+            self._stats.itl.observe(now - self._last_chunk, self.bucket, self.group)
+        self._last_chunk = now
+        self._chunks += 1
+
+    def mark_cut(self) -> None:
+        """Record that the answer was cut off, and not because the client left."""
+        self._ended, self._status = True, HTTPStatus.BAD_GATEWAY
+
+    def finish(self) -> None:
+        """Count the request."""
+        if not self._ended:
+            self._status = CLIENT_LEFT
+        elif self._status < HTTPStatus.BAD_REQUEST:
+            self._stats.e2e.observe(time.monotonic() - self._started, self.bucket, self.group)
+            self._count_tokens()
+            if self.watch is not None:
+                self._stats.shares.add(self.watch.finish(), self.bucket, self.group)
+        self._stats.requests[str(int(self._status))] += 1
+
+    def _count_tokens(self) -> None:
+        usage = self._usage
+        tokens = usage.output_tokens if usage else self._chunks or None
+        if tokens is not None:
+            self._stats.output_tokens.observe(tokens, self.bucket, self.group)
+        if usage and usage.cached_tokens is not None:
+            self._stats.prompt_tokens += usage.prompt_tokens
+            self._stats.cached_prompt_tokens += usage.cached_tokens
