@@ -70,6 +70,18 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.cost_per_hour = Gauge(
+            "llmdeployment_cost_per_hour",
+            "Cost per hour by the last ten minutes, in units of the currency, by revision or `idle`.",
+            ["namespace", "name", "revision", "currency"],
+            registry=self.registry,
+        )
+        self.cost = Counter(
+            "llmdeployment_cost",
+            "Cost in units of the currency, by revision, `idle` or `unattributed`.",
+            ["namespace", "name", "revision", "currency"],
+            registry=self.registry,
+        )
         self.self_tests_failed = Counter(
             "llmdeployment_self_tests_failed",
             "Times that replicas of an LLMDeployment began to fail their self-test.",

@@ -13,6 +13,8 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
+from llmdeployment_operator.costs.rates import rate_per_hour
+from llmdeployment_operator.costs.types import IDLE, CostAccount
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import (
     ApiError,
@@ -57,7 +59,7 @@ class DeploymentKey:
 
 
 Labels = tuple[str, str]
-"""An arm and a revision."""
+"""An arm and a revision, or for cost a revision and a currency."""
 _VERDICTS = {"Pass": 1, "Fail": -1}
 
 
@@ -72,6 +74,8 @@ class PassResult:
         verdicts: 1 for Pass, -1 for Fail, 0 while undecided, by arm and canary that are compared.
         desired: replicas that autoscaling wants, by runtime.
         scores: shares of the golden set that were answered as expected, by revision.
+        cost_per_hour: by revision and currency.
+        cost: since the operator started, likewise.
     """
 
     requeue_after: float | None
@@ -80,6 +84,8 @@ class PassResult:
     verdicts: Mapping[Labels, float] = field(default_factory=dict)
     desired: Mapping[tuple[str], float] = field(default_factory=dict)
     scores: Mapping[tuple[str], float] = field(default_factory=dict)
+    cost_per_hour: Mapping[Labels, float] = field(default_factory=dict)
+    cost: Mapping[Labels, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,9 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     plan, cluster = await _make_plan(operator, deployment, cluster)
     # Before anything is written: a decision that was carried out in part is the same at the next pass.
     clients.scaling_cache.keep(owner, deployment.metadata.uid, plan.scaling)
+    if plan.cost is not None or deployment.spec.cost is None:
+        # A plan that only refuses charges nothing: the next one charges for that time too.
+        clients.cost_cache.keep(owner, deployment.metadata.uid, plan.cost)
     try:
         await _execute(operator, deployment, plan, cluster)
     except ApiRefused as error:
@@ -267,6 +276,7 @@ async def _report(
         *_read_traffic(status),
         _read_desired(status),
         _read_scores(status),
+        *_read_cost(plan.cost),
     )
 
 
@@ -362,6 +372,19 @@ def _read_scores(status: Status) -> dict[tuple[str], float]:
         if row.replicas and asked is not None and asked.passed is not None and asked.total:
             found[str(row.number),] = asked.passed / asked.total
     return found
+
+
+def _read_cost(account: CostAccount | None) -> tuple[dict[Labels, float], dict[Labels, float]]:
+    """Return what each revision costs per hour, and since the operator started; `idle` and `unattributed` are among the revisions."""
+    if account is None:
+        return {}, {}
+    money, recent = account.currency, account.recent
+    rates = {
+        (str(number), money): float(rate_per_hour(row.recent, recent.hours))
+        for number, row in account.revisions.items()
+    }
+    rates[IDLE, money] = float(rate_per_hour(recent.idle, recent.hours))
+    return rates, {(name, money): float(cost) for name, cost in account.ever.items()}
 
 
 def _read_state(status: Status) -> str:

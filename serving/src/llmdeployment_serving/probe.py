@@ -100,6 +100,9 @@ class Probe:
         tokens = usage.output_tokens if usage else self._chunks or None
         if tokens is not None:
             self._stats.output_tokens.observe(tokens, self.bucket, self.group)
+        if usage:
+            self._stats.usage_answers += 1
+            self._stats.usage_prompt_tokens += usage.prompt_tokens
         if usage and usage.cached_tokens is not None:
             self._stats.prompt_tokens += usage.prompt_tokens
             self._stats.cached_prompt_tokens += usage.cached_tokens

@@ -162,6 +162,10 @@ class RevisionStats:
     """Prompt tokens of the answers that report their cached tokens."""
     cached_prompt_tokens: int = 0
     """How many of these tokens were in the prefix cache."""
+    usage_answers: int = 0
+    """Finished answers that report their tokens."""
+    usage_prompt_tokens: int = 0
+    """Prompt tokens of these answers."""
     adapters: dict[str, str] = field(default_factory=dict)
     """State of each LoRA adapter: `loaded`, `loading`, or `failed: ` with the reason."""
 
@@ -175,6 +179,10 @@ class RevisionStats:
             "outputTokens": self.output_tokens.as_json(),
             "shares": self.shares.as_json((*PROMPT_BYTES, "+Inf")),
             **self._count_cached(),
+            "usage": {
+                "answers": self.usage_answers,
+                "promptTokens": self.usage_prompt_tokens,
+            },
         }
         return {**row, "adapters": self.adapters} if self.adapters else row
 

@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import external, monitoring, scaling
+from llmdeployment_operator.api import cost, external, monitoring, scaling
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
 
@@ -294,6 +294,7 @@ SPEC = cel(
     *external.SPEC_RULES,
     *monitoring.SPEC_RULES,
     *scaling.SPEC_RULES,
+    *cost.SPEC_RULES,
 )
 
 

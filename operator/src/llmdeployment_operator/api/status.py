@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from llmdeployment_operator.api.evaluation_status import EvaluationStatus, RecheckStatus
+from llmdeployment_operator.api.status_cost import CostStatus
 from llmdeployment_operator.api.status_part import Message, StatusPart
 
 MOST_REVISIONS = 128
@@ -18,7 +19,7 @@ class ConditionStatus(StatusPart):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
-    """Accepted, Progressing, Available, Ready, Degraded, Stalled, or one that its field of the spec brings: Scaling, Drifting."""
+    """Accepted, Progressing, Available, Ready, Degraded, Stalled, or one that a field of the spec brings: Scaling, Drifting, BudgetExceeded."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
@@ -281,7 +282,8 @@ class Status(StatusPart):
         ),
     ] = ()
     """Accepted, Progressing, Available, Ready, Degraded, Stalled and, with spec.scaling, Scaling, each with a reason. With
-    spec.rollout.evaluation.schedule also Drifting."""
+    spec.rollout.evaluation.schedule also Drifting, with
+    spec.cost.monthlyBudget also BudgetExceeded."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(
@@ -319,5 +321,7 @@ class Status(StatusPart):
     """Both numbers for people, such as `1/4`."""
     scaling: ScalingStatus | None = None
     """What autoscaling decided, with spec.scaling."""
+    cost: CostStatus | None = None
+    """What it costs, with spec.cost."""
     selector: str = Field(default="", max_length=1024)
     """Label selector of the worker pods, for the scale subresource."""

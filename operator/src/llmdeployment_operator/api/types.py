@@ -18,6 +18,7 @@ from pydantic import (
 from llmdeployment_operator.api import external, gateway_api, placement, rules, scaling
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_patch
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
+from llmdeployment_operator.api.cost import CostSpec, check_cost
 from llmdeployment_operator.api.env import EnvVar
 from llmdeployment_operator.api.external import ExternalSpec
 from llmdeployment_operator.api.fields import (
@@ -270,6 +271,8 @@ class Spec(Model):
     """How a new revision takes over from the one that serves."""
     monitoring: MonitoringSpec = MonitoringSpec()
     """What is counted about answers."""
+    cost: CostSpec | None = None
+    """Prices and a budget. Default: nothing is said of cost."""
     revision_history_limit: Annotated[int, Field(ge=0, le=100)] = 10
     """How many revisions are kept in addition to those in use."""
     paused: bool = False
@@ -326,14 +329,28 @@ class Spec(Model):
                 ) from None
         return self
 
+    @model_validator(mode="after")
+    def _cost_fits(self) -> Self:
+        if self.cost is None:
+            return self
+        branches = [self.of_arm(arm) for arm in self.arms] or [self]
+        own = [each for each in branches if each.engine.name != external.NAME]
+        engines = {self.engine.name, *(each.engine.name for each in branches)}
+        check_cost(self.cost, engines, [each.resources.model_dump(mode="json") for each in own])
+        return self
+
     def of_arm(self, arm: ArmSpec) -> Self:
-        """Return the spec as one arm has it, itself without arms.
+        """Return the spec as one arm has it, itself without arms, and without prices, which are for all arms.
 
         Raises:
             ValidationError: the overrides make no spec.
         """
         base = self.model_dump(
-            mode="json", by_alias=True, exclude_defaults=True, exclude_none=True, exclude={"arms"}
+            mode="json",
+            by_alias=True,
+            exclude_defaults=True,
+            exclude_none=True,
+            exclude={"arms", "cost"},
         )
         return type(self).model_validate(
             merge_patch(external.inherit_fields(base, arm.overrides), arm.overrides)

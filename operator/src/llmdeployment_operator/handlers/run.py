@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import kopf
 from kubernetes.aio.client import ApiClient
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from llmdeployment_operator.api.types import API_VERSION, KIND
 from llmdeployment_operator.handlers.backlog import Urgency
@@ -269,6 +269,7 @@ class Reconciler:
         self._operator = operator
         self._states: dict[DeploymentKey, str] = {}
         self._shown: dict[tuple[Gauge, DeploymentKey], set[tuple[str, ...]]] = {}
+        self._counted: dict[tuple[Counter, DeploymentKey], dict[tuple[str, ...], float]] = {}
 
     def has_passed(self, key: DeploymentKey) -> bool:
         """Say whether an LLMDeployment had a pass that ended well."""
@@ -288,6 +289,11 @@ class Reconciler:
         self._show(metrics.verdict, key, outcome.verdicts)
         self._show(metrics.desired, key, outcome.desired)
         self._show(metrics.score, key, outcome.scores)
+        self._show(metrics.cost_per_hour, key, outcome.cost_per_hour)
+        if outcome.state is None:
+            self._stop_counting(metrics.cost, key)
+        else:
+            self._count(metrics.cost, key, outcome.cost)
         return outcome.requeue_after
 
     async def failed(self, key: DeploymentKey, error: Exception, failures: int) -> None:
@@ -319,6 +325,21 @@ class Reconciler:
             gauge.labels(key.namespace, key.name, *labels).set(value)
         if values:
             self._shown[gauge, key] = set(values)
+
+    def _count(self, counter: Counter, key: DeploymentKey, totals: Mapping[Any, float]) -> None:
+        """Bring a counter to these totals; one that went down began anew."""
+        before = self._counted.setdefault((counter, key), {})
+        for labels, total in totals.items():
+            old = before.get(labels, 0.0)
+            counter.labels(key.namespace, key.name, *labels).inc(
+                total - old if total >= old else total
+            )
+            before[labels] = total
+
+    def _stop_counting(self, counter: Counter, key: DeploymentKey) -> None:
+        """Remove the counters of an LLMDeployment that is gone."""
+        for labels in self._counted.pop((counter, key), {}):
+            counter.remove(key.namespace, key.name, *labels)
 
     def _note(self, key: DeploymentKey, state: str | None) -> None:
         if state is None:

@@ -11,6 +11,7 @@ from kubernetes.aio.client import ApiClient
 
 from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.types import KIND, LLMDeployment
+from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
 from llmdeployment_operator.kube import references, serve
 from llmdeployment_operator.kube.capacity import (
     LASTING_SECONDS,
@@ -29,7 +30,7 @@ from llmdeployment_operator.kube.name_cache import (
 )
 from llmdeployment_operator.kube.poller import LOAD_SECONDS, STATS_SECONDS, Answer, Poller, Target
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, POD
-from llmdeployment_operator.kube.scaling_cache import ScalingCache
+from llmdeployment_operator.kube.state_cache import StateCache
 from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
@@ -41,6 +42,7 @@ from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
+from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 from llmdeployment_operator.plan.observed.self_test import find_runtimes_to_test
 from llmdeployment_operator.plan.observed.stats import (
     read_adapters,
@@ -50,6 +52,7 @@ from llmdeployment_operator.plan.observed.stats import (
     read_replica_counts,
     read_sample,
     read_self_test,
+    read_usage,
 )
 
 
@@ -67,6 +70,7 @@ class Clients:
         counts_cache: counts from pass to pass.
         scaling_cache: what autoscaling remembers.
         capacity: what nodes have, of all LLMDeployments.
+        cost_cache: the accounts of cost.
     """
 
     client: ApiClient
@@ -76,13 +80,15 @@ class Clients:
     everywhere: bool
     names: NameCache = field(default_factory=NameCache)
     counts_cache: CountsCache = field(default_factory=CountsCache)
-    scaling_cache: ScalingCache = field(default_factory=ScalingCache)
     capacity: CapacityCache = field(default_factory=CapacityCache)
+    scaling_cache: StateCache[ScalingState] = field(default_factory=StateCache)
+    cost_cache: StateCache[CostAccount] = field(default_factory=StateCache)
 
     def forget(self, owner: Owner) -> None:
         """Forget an LLMDeployment that is gone."""
         self.counts_cache.forget(owner)
         self.scaling_cache.forget(owner)
+        self.cost_cache.forget(owner)
         self.poller.forget(owner)
         self.names.forget(*owner)
 
@@ -102,6 +108,7 @@ async def observe(clients: Clients, deployment: LLMDeployment) -> ClusterState |
         status=deployment.status,
         new_token=secrets.token_hex(32),
         scaling=clients.scaling_cache.of(owner, meta.uid),
+        cost=clients.cost_cache.of(owner, meta.uid),
     )
     answers = clients.poller.answers(owner, _list_targets(deployment, cluster))
     if answers is None:
@@ -210,7 +217,8 @@ async def _get(
 def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str, Target]:
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
-    All replicas are asked for a comparison and for autoscaling, else those whose adapters are awaited or whose self-test is not known.
+    All replicas are asked for a comparison, for autoscaling and for cost, else those whose adapters are awaited or whose self-test is
+    not known.
     Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
@@ -224,7 +232,7 @@ def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str,
     asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
     asked |= find_runtimes_to_test(deployment, cluster)
     scales = deployment.spec.scaling is not None
-    everyone = scales or compares
+    everyone = scales or compares or deployment.spec.cost is not None
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
     found += [
         Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds, path=path)
@@ -255,6 +263,7 @@ async def _add_answers(
     return replace(
         cluster,
         samples=samples,
+        usage=_read_usage(deployment, counted),
         serve=_read_serve(cluster, answers),
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
         capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),
@@ -267,6 +276,16 @@ async def _add_answers(
         fresh=_fresh(clients, deployment, cluster, counted, routed),
         users=_users(clients, deployment, cluster, routed),
     )
+
+
+def _read_usage(
+    deployment: LLMDeployment, replicas: Mapping[str, Mapping[str, Any]]
+) -> dict[str, ReplicaUsage]:
+    """Return what replicas did, by uid of the pod, if it has a price."""
+    if deployment.spec.cost is None:
+        return {}
+    found = {uid: read_usage(stats) for uid, stats in replicas.items()}
+    return {uid: usage for uid, usage in found.items() if usage is not None}
 
 
 def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[str, ServeState]:

@@ -18,6 +18,8 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import describe_change
 from llmdeployment_operator.plan.base.sentences import begin_sentence
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.cost.charge import charge_pass
+from llmdeployment_operator.plan.cost.report import COST_SECONDS, CostReport, report_cost
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
 from llmdeployment_operator.plan.desired.impersonation import find_impersonation
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -74,13 +76,16 @@ def build_plan(
             now,
         )
     finding, serving = find_problem(deployment, decision, cluster, now)
-    status = _build_status(deployment, decision, cluster, finding, now, serving=serving)
+    account = charge_pass(deployment, cluster, now)
+    cost = report_cost(deployment, account, cluster.status, decision.routes, now)
+    status = _build_status(deployment, decision, cluster, finding, cost, now, serving=serving)
     due = _next_pass_after(deployment, decision, cluster, status, now)
     quiet = Plan(
         status=None if status == cluster.status else status,
         events=list_events(status, cluster.status),
         requeue_after=_first(due, _next_age_after(finding, now)),
         scaling=decision.scaling.memory,
+        cost=account,
     )
     if deployment.spec.paused:
         return quiet
@@ -110,6 +115,7 @@ def build_plan(
         events=(*_list_created(decision), *quiet.events),
         requeue_after=quiet.requeue_after,
         scaling=quiet.scaling,
+        cost=quiet.cost,
         details=details,
     )
 
@@ -135,6 +141,7 @@ def _build_status(
     decision: DesiredState,
     cluster: ClusterState,
     finding: Finding | None,
+    cost: CostReport,
     now: datetime,
     *,
     serving: bool,
@@ -154,6 +161,8 @@ def _build_status(
     drift = check_drift(deployment, decision.arms, cluster, rechecks, now)
     if drift is not None:
         conditions = [*conditions, drift]
+    if cost.condition is not None:
+        conditions = [*conditions, cost.condition]
     report = StatusReport(
         conditions,
         decision.kept,
@@ -164,6 +173,7 @@ def _build_status(
         said,
         decision.references,
         rechecks,
+        cost.row,
     )
     return build_status(deployment, report, cluster, now)
 
@@ -254,9 +264,10 @@ def _next_pass_after(
     status: Status,
     now: datetime,
 ) -> float | None:
-    """Return when to look again: those who send no events are asked until everything is as it should be."""
+    """Return when to look again: those who send no events are asked until everything is as it should be, and what costs all the time."""
     if deployment.spec.scaling is not None and not deployment.spec.paused:
         return POLL_SECONDS
+    costs = COST_SECONDS if deployment.spec.cost is not None else None
     silent = (
         any(find_ready_head(cluster, runtime) for runtime in cluster.tokens) or cluster.gateways
     )
@@ -268,6 +279,7 @@ def _next_pass_after(
     asked = find_next_recheck(deployment.spec.rollout.evaluation, now)
     later = min((each for each in (later, asked) if each is not None), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
+    due = _first(due, costs)
     if (since := _find_trouble(status)) is not None and not _is_stalled(status):
         left = STALLED_SECONDS - (now - since).total_seconds()
         due = _first(due, max(POLL_SECONDS, left) if left > 0 else None)

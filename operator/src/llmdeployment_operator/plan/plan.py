@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.costs.types import CostAccount
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.objects import Object, Ref, Removal
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
@@ -33,6 +34,7 @@ class Plan:
         events: what to tell people.
         requeue_after: seconds until something has to be asked that sends no events, or None.
         scaling: what autoscaling has to remember, or None when it remembers nothing new.
+        cost: the account of cost up to now, or None when there is none to keep.
         details: why each write is made, one line each.
     """
 
@@ -44,6 +46,7 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     scaling: ScalingState | None = None
+    cost: CostAccount | None = None
     details: tuple[str, ...] = field(default=())
 
     @property

@@ -34,6 +34,8 @@ Unknown means that the operator does not observe what the condition is about, as
 
 `Scaling`, which exists with `spec.scaling` only, is False while a ready replica's metrics are missing, as ScalingActive of a
 HorizontalPodAutoscaler is: the operator knows that it cannot scale down.
+
+`BudgetExceeded`, which exists with `spec.cost.monthlyBudget` only, is True once all of the month's budget is spent. It stops nothing.
 """
 
 from collections.abc import Iterable

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.autoscaler.types import ReplicaSample
+from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
@@ -70,6 +71,8 @@ class ClusterState:
             bucket are one.
         samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
+        usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
+        cost: the account of cost; None after a start, when the status is what there is.
         default_storage_class: whether the cluster makes volumes by itself.
     """
 
@@ -91,4 +94,6 @@ class ClusterState:
     users: Mapping[int, int] = field(default_factory=dict)
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     scaling: ScalingState | None = None
+    usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)
+    cost: CostAccount | None = None
     default_storage_class: bool = False

@@ -23,9 +23,13 @@ from llmdeployment_operator.analysis.counts import (
 )
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, ReplicaSample
+from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState, SelfTestReport
 
 _HISTOGRAMS = (*METRICS, LENGTH)
+_MOST = 10**15
+"""More tokens than a replica makes in a lifetime."""
+
 _LOWEST_SCORE = 1e4
 """vLLM's lowest log-likelihood is -9,999."""
 
@@ -102,6 +106,32 @@ def read_self_test(stats: Mapping[str, Any]) -> SelfTestReport | None:
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
     return found
+
+
+def read_usage(stats: Mapping[str, Any]) -> ReplicaUsage | None:
+    """Return what a replica's `/stats` say of its work, for what it costs; None when they are nothing a replica writes.
+
+    A replica of an older image does not count the tokens of prompts by revision: they are 0.
+    """
+    try:
+        return ReplicaUsage(
+            in_flight=_require_natural(stats["inFlight"]),
+            engine_tokens=_require_natural(stats["promptTokens"])
+            + _require_natural(stats["generationTokens"]),
+            revisions={
+                int(number): _read_tokens(row) for number, row in stats["revisions"].items()
+            },
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return None
+
+
+def _read_tokens(row: Mapping[str, Any]) -> TokenCounts:
+    answered = sum(
+        _require_natural(count) for code, count in row["requests"].items() if code.startswith("2")
+    )
+    prompts = _require_natural(row["usage"]["promptTokens"]) if "usage" in row else 0
+    return TokenCounts(answered, prompts, _require_natural(int(row["outputTokens"]["sum"])))
 
 
 def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
@@ -296,6 +326,13 @@ def _require_group(value: object) -> int:
     if not 0 <= (group := _require_count(value)) < GROUPS:
         raise ValueError(f"{value!r} is not a group of users")
     return group
+
+
+def _require_natural(value: object) -> int:
+    found = _require_count(value)
+    if not 0 <= found < _MOST:
+        raise ValueError(f"{value!r} is not a number of requests or tokens")
+    return found
 
 
 def _require_count(value: object) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
 from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
+from llmdeployment_operator.api.status_cost import CostStatus
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import (
@@ -29,9 +30,16 @@ from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
 from llmdeployment_operator.plan.traffic import front_door
 
-_QUIET = frozenset({Reason.ACCEPTED, Reason.AS_EXPECTED, Reason.NO_DRIFT})
+_QUIET = frozenset({Reason.ACCEPTED, Reason.AS_EXPECTED, Reason.NO_DRIFT, Reason.WITHIN_BUDGET})
 """Reasons that are worth no Event."""
-_BAD = frozenset({("Degraded", "True"), ("Accepted", "False"), ("Drifting", "True")})
+_BAD = frozenset(
+    {
+        ("Degraded", "True"),
+        ("Accepted", "False"),
+        ("Drifting", "True"),
+        ("BudgetExceeded", "True"),
+    }
+)
 """Conditions that are worth a warning."""
 
 
@@ -51,6 +59,7 @@ class StatusReport:
     scaling: ScalingReport
     references: Mapping[str, Reference]
     rechecks: Mapping[int, RecheckStatus] = field(default_factory=dict)
+    cost: CostStatus | None = None
 
     @property
     def stable(self) -> tuple[Revision, ...]:
@@ -101,6 +110,7 @@ def build_status(
             if r not in hidden
         ),
         scaling=report.scaling.row,
+        cost=report.cost,
     )
 
 
