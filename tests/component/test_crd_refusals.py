@@ -4,6 +4,7 @@ import pytest
 from dev.cluster.control_plane import ControlPlane
 from tests.component.refusals import (
     arms,
+    cost,
     engine,
     gateway,
     model,
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.component
 
 REFUSED = {
     f"{table.__name__.rpartition('.')[2]}: {case}": expected
-    for table in (model, engine, pods, arms, gateway, rollout, monitoring, scaling)
+    for table in (model, engine, pods, arms, gateway, rollout, monitoring, scaling, cost)
     for case, expected in table.REFUSED.items()
 }
 

@@ -22,6 +22,7 @@ from llmdeployment_operator.costs.types import CostAccount, RevisionAccount, Tok
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.pods import read_time
 
+_MOST_PERCENT = 1_000_000
 MOST_ARMS = 8
 """Arms that are named in the row of one revision."""
 
@@ -70,7 +71,7 @@ def build_cost_status(
         idle=format_amount(account.idle),
         unattributed=format_amount(account.rest),
         budget=budget,
-        budget_percent=int(100 * spent / read_amount(budget)) if budget else None,
+        budget_percent=min(_MOST_PERCENT, int(100 * spent / read_amount(budget))) if budget else None,
         revisions=tuple(
             _build_revision(number, row, tuple(arms.get(number, ())), recent.hours)
             for number, row in sorted(account.revisions.items())
