@@ -13,6 +13,7 @@ from llmdeployment_gateway.tally import Tally
 from llmdeployment_operator.analysis import counts as operator
 from llmdeployment_operator.analysis.counts import CACHED, GROUPS, CountKey
 from llmdeployment_operator.api.rollout import MetricSpec
+from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
 from llmdeployment_operator.plan.observed import stats as reader
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_serving import stats as replica
@@ -49,6 +50,7 @@ def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "load
             histogram.observe(each, length, group)
         row.output_tokens.observe(int(each), length, group)
         row.shares.add({"refusal": number == 0, "pattern/brand": True}, length, group)
+    row.usage_answers, row.usage_prompt_tokens = len(seconds), 10 * len(seconds)
     if seconds and cached:
         row.prompt_tokens, row.cached_prompt_tokens = 10 * cached, cached
     engine = {name: Histogram().as_json() for name in ("ttft", "itl", "e2e", "queue")}
@@ -138,6 +140,8 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
     assert (sample.prompt_tokens, sample.generation_tokens) == (30, 40)
     assert [counts[-1] for counts in sample.histograms.values()] == [3, 3, 3]
     assert reader.read_adapters(document) == {7: {"legal": "loaded"}}
+    # Of 1, 2 and 3 answers with a status, 2 ended well; their tokens are 0 + 0 + 40.
+    assert reader.read_usage(document) == ReplicaUsage(3, 70, {7: TokenCounts(2, 30, 40)})
     counts = reader.read_replica_counts(document, METRICS)
     assert {key.metric for key in counts[7]} == {
         "ttft>500ms",
@@ -236,6 +240,7 @@ def test_an_answer_that_is_not_of_its_form_says_nothing(kind: str, answer: Any) 
     if kind == "replica":
         assert reader.read_sample(answer, 5.0) is None
         assert reader.read_adapters(answer) == {}
+        assert reader.read_usage(answer) is None
         assert reader.read_replica_counts(answer, METRICS) == {}
     else:
         assert reader.read_gateway_counts(answer, METRICS) == {}

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmdeployment_cli.arms import Arm, Object, get_name, read_arms
+from llmdeployment_cli.cost import draw_cost
 from llmdeployment_cli.history import Entry
 from llmdeployment_cli.terminal import make_text
 from llmdeployment_cli.times import format_age, format_span, parse_time
@@ -24,6 +25,7 @@ _GOOD = {
     "Degraded": "False",
     "Stalled": "False",
     "Drifting": "False",
+    "BudgetExceeded": "False",
 }
 """Status of each condition when nothing is to be done."""
 _SHOWN = 6
@@ -34,7 +36,7 @@ _WRAPPED = {"MESSAGE", "CHANGED", "STABLE", "CANARY"}
 
 
 def draw_status(deployment: Object, now: datetime, width: int) -> RenderableType:
-    """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its conditions.
+    """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its cost, its conditions.
 
     Args:
         deployment: the object, with conditions.
@@ -47,6 +49,7 @@ def draw_status(deployment: Object, now: datetime, width: int) -> RenderableType
     parts += [_draw_arm(arm, now, width) for arm in arms]
     parts += [Text(), _draw_revisions(status, arms, now, width)]
     parts += _draw_evaluations(status, arms)
+    parts += draw_cost(status, width)
     parts += [Text(), _draw_conditions(status, now, width)]
     return Group(*parts)
 

@@ -54,8 +54,10 @@ REFUSED = {
         "spec.cost.external needs promptPerMillionTokens or outputPerMillionTokens.",
     ),
     "an API beside an engine here that has no price": (
-        f"spec: {{cost: {{currency: EUR, {TOKENS}}}, "
-        f"arms: [{{name: a, weight: 50}}, {{name: b, weight: 50, overrides: {{{API}}}}}]}}",
+        (
+            f"spec: {{cost: {{currency: EUR, {TOKENS}}}, "
+            f"arms: [{{name: a, weight: 50}}, {{name: b, weight: 50, overrides: {{{API}}}}}]}}"
+        ),
         "spec.cost needs perReplicaHour or perAcceleratorHour for an engine that runs in your pods.",
     ),
     "a price of accelerators without any": (

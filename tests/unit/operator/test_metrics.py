@@ -1,12 +1,14 @@
 """What the operator shows Prometheus of arms, revisions and verdicts."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
 from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status_document import read_status
+from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount
 from llmdeployment_operator.handlers.run import Reconciler
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult
@@ -68,6 +70,64 @@ async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) ->
             }
         )
     assert shown == [{("a", "1"): 90, ("b", "2"): 0}, {("a", "1"): 100}, {}]
+
+
+async def test_cost_is_a_rate_and_a_counter_until_the_object_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, idle = ("1", "EUR"), ("idle", "EUR")
+    outcomes = iter(
+        [
+            PassResult(15.0, "ready", cost_per_hour={one: 2.5}, cost={one: 1.0, idle: 0.5}),
+            PassResult(15.0, "ready", cost_per_hour={idle: 2.5}, cost={one: 1.25, idle: 0.5}),
+            # The account began anew: what it has is new.
+            PassResult(15.0, "refused", cost={one: 0.25}),
+            PassResult(None, None),
+        ]
+    )
+
+    metrics, passes = made(monkeypatch, outcomes)
+    rates, totals = [], []
+    for _ in range(4):
+        await passes.one(DeploymentKey("team", "chat"))
+        rates.append(
+            {
+                s.labels["revision"]: s.value
+                for s in next(iter(metrics.cost_per_hour.collect())).samples
+            }
+        )
+        totals.append(
+            {
+                s.labels["revision"]: s.value
+                for s in next(iter(metrics.cost.collect())).samples
+                if s.name == "llmdeployment_cost_total"
+            }
+        )
+
+    assert rates == [{"1": 2.5}, {"idle": 2.5}, {}, {}]
+    assert totals == [
+        {"1": 1.0, "idle": 0.5},
+        {"1": 1.25, "idle": 0.5},
+        {"1": 1.5, "idle": 0.5},
+        {},
+    ]
+
+
+def test_cost_is_shown_by_revision_and_idle() -> None:
+    account = CostAccount(
+        "EUR",
+        at=0.0,
+        since=0.0,
+        revisions={3: RevisionAccount(recent=0.5)},
+        recent=RecentCost(hours=0.25, idle=0.125),
+        ever={"3": Decimal("7.50"), "idle": Decimal(1)},
+    )
+
+    assert reconcile._read_cost(account) == (
+        {("3", "EUR"): 2.0, ("idle", "EUR"): 0.5},
+        {("3", "EUR"): 7.5, ("idle", "EUR"): 1.0},
+    )
+    assert reconcile._read_cost(None) == ({}, {})
 
 
 async def test_what_autoscaling_wants_is_shown_while_it_scales(

@@ -332,6 +332,13 @@ async def test_the_caches_part_is_told_only_where_the_engine_tells() -> None:
     assert "promptTokens" not in await counted(answering(ROLE, TOKEN, TOLD), HELLO)
 
 
+async def test_prompt_tokens_are_counted_of_every_answer_that_reports_its_usage() -> None:
+    usage = (await counted(answering(ROLE, TOKEN, TOLD), HELLO))["usage"]
+    assert usage == {"answers": 1, "promptTokens": 9}
+    silent = answering(b'{"choices": []}', kind=b"application/json")
+    assert (await counted(silent, HELLO))["usage"] == {"answers": 0, "promptTokens": 0}
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -36,7 +36,9 @@ def look(seconds: float, currency: str = "EUR", **replicas: Replica) -> CostObse
     return CostObservation(START + seconds, currency, replicas)
 
 
-def gpu(use: ReplicaUsage | None = None, since: float | None = -1000, runtime: str = "a") -> Replica:
+def gpu(
+    use: ReplicaUsage | None = None, since: float | None = -1000, runtime: str = "a"
+) -> Replica:
     return Replica(runtime, GPU, None if since is None else START + since, use)
 
 
@@ -197,7 +199,9 @@ def test_a_month_begins_at_0_and_charges_only_what_is_its_own() -> None:
 
 
 def test_another_currency_begins_anew() -> None:
-    account = run(look(0, a=gpu(usage())), look(10, a=gpu(usage())), look(20, "USD", a=gpu(usage())))
+    account = run(
+        look(0, a=gpu(usage())), look(10, a=gpu(usage())), look(20, "USD", a=gpu(usage()))
+    )
 
     assert (account.currency, account.total, account.since) == ("USD", 0, START + 20)
 

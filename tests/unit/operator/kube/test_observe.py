@@ -146,6 +146,8 @@ async def test_a_gateway_is_asked_and_a_replica_only_where_somebody_uses_what_it
     assert targets["gateway-0"].port == names.AGENT_PORT
     deployed.world.edit(scaling={"maxReplicas": 2, "targets": {"ttft": {"milliseconds": 500}}})
     assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
+    deployed.world.edit(scaling=None, cost={"currency": "EUR", "perReplicaHour": "1"})
+    assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
 
 
 ANALYSIS = {

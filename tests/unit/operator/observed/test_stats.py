@@ -9,6 +9,7 @@ from tests.support.fleet import Counts, histogram
 from llmdeployment_operator.analysis import counts
 from llmdeployment_operator.analysis.counts import GROUPS, CountKey
 from llmdeployment_operator.api.rollout import MetricSpec
+from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_operator.plan.observed.stats import (
     read_gateway,
@@ -16,6 +17,7 @@ from llmdeployment_operator.plan.observed.stats import (
     read_gateway_users,
     read_replica_counts,
     read_sample,
+    read_usage,
 )
 
 GOOD = Counts(5, 1).stats(2, 1)
@@ -157,3 +159,45 @@ def test_users_of_two_arms_with_one_revision_are_united() -> None:
 )
 def test_what_is_not_a_bit_for_each_bucket_says_nothing_of_users(users: Any) -> None:
     assert read_gateway_users(tell_route(users=users)) == {}
+
+
+WORK = {
+    "inFlight": 2,
+    "promptTokens": 100,
+    "generationTokens": 40,
+    "revisions": {
+        "3": {
+            "requests": {"200": 4, "499": 1, "503": 9},
+            "outputTokens": {"sum": 40.0},
+            "usage": {"answers": 4, "promptTokens": 90},
+        }
+    },
+}
+
+
+def test_what_a_replica_did_is_its_answers_and_their_tokens() -> None:
+    assert read_usage(WORK) == ReplicaUsage(2, 140, {3: TokenCounts(4, 90, 40)})
+
+
+def test_a_replica_of_an_older_image_counts_no_prompt_tokens() -> None:
+    row = {key: value for key, value in WORK["revisions"]["3"].items() if key != "usage"}  # type: ignore[index]  # because it is JSON
+    assert read_usage({**WORK, "revisions": {"3": row}}) == ReplicaUsage(
+        2, 140, {3: TokenCounts(4, 0, 40)}
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"inFlight": -1},
+        {"promptTokens": 10**15},
+        {"generationTokens": None},
+        {"revisions": {"x": {}}},
+        {"revisions": {"3": {"requests": {"200": 1.5}, "outputTokens": {"sum": 1}}}},
+        {"revisions": {"3": {"requests": {}, "outputTokens": {"sum": float("inf")}}}},
+        {"revisions": {"3": {"requests": {}, "outputTokens": {"sum": float("nan")}}}},
+        {"revisions": {"3": {"requests": {}, "outputTokens": {"sum": -1}}}},
+    ],
+)
+def test_work_that_cannot_be_is_none(wrong: Any) -> None:
+    assert read_usage({**WORK, **wrong}) is None
