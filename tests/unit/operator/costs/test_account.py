@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from llmdeployment_operator.costs.account import MOST_REVISIONS, advance
-from llmdeployment_operator.costs.rates import rate_per_hour, token_rate
+from llmdeployment_operator.costs.rates import MILLION, cost_per, rate_per_hour, token_rate
 from llmdeployment_operator.costs.types import (
     IDLE,
     REST,
@@ -21,6 +22,7 @@ from llmdeployment_operator.costs.types import (
     TokenCounts,
 )
 
+PAGE = Path(__file__).parents[4] / "docs/concepts/cost.md"
 START = datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp()
 GPU = Price(replica_hour=Decimal("3.60"))
 """0.001 a second."""
@@ -267,3 +269,37 @@ def test_nothing_is_negative_lost_or_charged_twice(looks: list[CostObservation])
         )
         assert all(cost >= ever.get(name, 0) for name, cost in account.ever.items())
         ever = dict(account.ever)
+
+
+def write(amount: Decimal | None) -> str:
+    return f"{amount:f}".rstrip("0")
+
+
+def test_the_worked_example_of_the_page() -> None:
+    """docs/concepts/cost.md: two replicas at 2.50, one of them idle for half an hour, two prompts on both."""
+    price = Price(replica_hour=Decimal("2.50"))
+    first, second = usage(), usage()
+    account = advance(
+        None, look(0, a=Replica("a", price, START, first), b=Replica("a", price, START, second))
+    )
+    # Three to one at any time: 225,000 and 75,000 tokens, then 75,000 and 25,000 by the first replica alone.
+    second = usage(engine=1, r1=(400, 0, 100_000), r2=(400, 0, 40_000))
+    for half, one, two in (
+        (1, (400, 0, 125_000), (400, 0, 35_000)),
+        (2, (600, 0, 200_000), (600, 0, 60_000)),
+    ):
+        busy, other = usage(engine=half, r1=one, r2=two), Replica("a", price, START, second)
+        account = advance(account, look(1800 * half, a=Replica("a", price, START, busy), b=other))
+
+    assert (account.total, account.idle, account.rest) == (Decimal(5), Decimal("1.25"), 0)
+    counts = {number: row.counts for number, row in account.revisions.items()}
+    assert counts == {1: TokenCounts(1000, 0, 300_000), 2: TokenCounts(1000, 0, 100_000)}
+    page = PAGE.read_text(encoding="utf-8")
+    for number, row in account.revisions.items():
+        thousand = cost_per(row.cost, row.counts.requests, 1000)
+        million = cost_per(row.cost, row.counts.output_tokens, MILLION)
+        tokens = f"{row.counts.output_tokens:,}"
+        assert (
+            f"| {number} | 1,000 | {tokens} | {write(row.cost)} | {write(thousand)} | {write(million)} |"
+            in page
+        )
