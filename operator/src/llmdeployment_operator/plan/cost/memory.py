@@ -71,7 +71,9 @@ def build_cost_status(
         idle=format_amount(account.idle),
         unattributed=format_amount(account.rest),
         budget=budget,
-        budget_percent=min(_MOST_PERCENT, int(100 * spent / read_amount(budget))) if budget else None,
+        budget_percent=min(_MOST_PERCENT, int(100 * spent / read_amount(budget)))
+        if budget
+        else None,
         revisions=tuple(
             _build_revision(number, row, tuple(arms.get(number, ())), recent.hours)
             for number, row in sorted(account.revisions.items())
