@@ -1,10 +1,17 @@
 """LLMDeployments as the API server gives them, for the tables of this folder."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status
+from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount, TokenCounts
 from llmdeployment_operator.plan.base.conditions import Condition, build_accepted
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
+from llmdeployment_operator.plan.cost.memory import build_cost_status
+from llmdeployment_operator.plan.cost.report import check_budget
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -109,6 +116,55 @@ def on_its_way(step: int = 2, **arm: Any) -> Object:
         ready="4/4",
         revisions=[revision(2), revision(3, 75, 4, 4), revision(4, 25, 1, 1)],
         traffic="rev3 75% rev4 25%",
+    )
+
+
+COSTS = {
+    number: RevisionAccount(Decimal(cost), TokenCounts(requests, 0, tokens), recent)
+    for number, cost, requests, tokens, recent in (
+        (3, "640.125", 1_920_000, 410_000_000, 6.0),
+        (4, "180.5", 310_000, 98_000_000, 2.25),
+        (6, "0.0042", 1, 0, 0.0042),
+    )
+}
+ACCOUNT = CostAccount(
+    currency="EUR",
+    at=NOW.timestamp(),
+    since=(NOW - timedelta(days=20)).timestamp(),
+    total=Decimal("871.25"),
+    idle=Decimal("48.5"),
+    revisions=COSTS,
+    replicas_hour=Decimal("12.50"),
+    recent=RecentCost(hours=1.0, idle=1.5),
+)
+"""The operator makes the row and the condition of it."""
+COST = dump_status(
+    Status(cost=build_cost_status(ACCOUNT, "1000", {3: ["control"], 4: ["terse"], 6: ["terse"]}))
+)["cost"]
+
+
+def write_budget(account: CostAccount) -> Object:
+    found = check_budget(account, "1000")
+    assert found is not None
+    return condition(found.type, str(found.status), found.reason, found.message)
+
+
+BUDGET = write_budget(ACCOUNT)
+OVER = write_budget(replace(ACCOUNT, total=Decimal(1000)))
+
+
+def priced() -> Object:
+    """Two arms whose cost is near the budget."""
+    arms = (
+        {"name": "control", "weight": 90, "stable": 3},
+        {"name": "terse", "weight": 10, "stable": 4},
+    )
+    return deployment(
+        *arms,
+        cost=COST,
+        conditions=[*written(), BUDGET],
+        revisions=[revision(3, 90, 4, 4), revision(4, 10, 1, 1)],
+        traffic="control rev3 90% terse rev4 10%",
     )
 
 

@@ -18,6 +18,7 @@ from tests.unit.cli.objects import (
     deployment,
     on_its_way,
     operator,
+    priced,
     revision,
     unseen,
 )
@@ -54,6 +55,7 @@ def serving() -> Object:
 
 WORLDS: dict[str, Callable[[], tuple[Object, list[Object]]]] = {
     "canary": lambda: (on_its_way(analysis=analysis()), [operator()]),
+    "priced": lambda: (priced(), [operator()]),
     "serving": lambda: (serving(), [operator()]),
     "simulation": lambda: (deployment(), []),
     "unwatched": lambda: (unseen(), [operator(NAMESPACES="shop,lab")]),

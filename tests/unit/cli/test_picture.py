@@ -3,16 +3,17 @@
 import io
 import os
 from contextlib import redirect_stdout
-from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from rich.console import Console, RenderableType
 from tests.support.evaluations import build_result
 from tests.unit.cli.objects import (
+    BUDGET,
+    COST,
     NOW,
+    OVER,
     RECORDS,
     Object,
     analysis,
@@ -29,9 +30,6 @@ from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.status import RevisionStatus, Status
 from llmdeployment_operator.api.status_document import dump_status
-from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount, TokenCounts
-from llmdeployment_operator.plan.cost.memory import build_cost_status
-from llmdeployment_operator.plan.cost.report import check_budget
 from llmdeployment_operator.plan.rollout.answers import read_answers
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
@@ -109,39 +107,6 @@ COMPARED = dump_status(
 )["revisions"][0]["evaluation"]
 """As the operator writes it."""
 BROKEN = {"golden": "set", "attempt": 1, "message": "key golden.jsonl, line 3: is not JSON"}
-
-COSTS = {
-    number: RevisionAccount(Decimal(cost), TokenCounts(requests, 0, tokens), recent)
-    for number, cost, requests, tokens, recent in (
-        (3, "640.125", 1_920_000, 410_000_000, 6.0),
-        (4, "180.5", 310_000, 98_000_000, 2.25),
-        (6, "0.0042", 1, 0, 0.0042),
-    )
-}
-ACCOUNT = CostAccount(
-    currency="EUR",
-    at=NOW.timestamp(),
-    since=(NOW - timedelta(days=20)).timestamp(),
-    total=Decimal("871.25"),
-    idle=Decimal("48.5"),
-    revisions=COSTS,
-    replicas_hour=Decimal("12.50"),
-    recent=RecentCost(hours=1.0, idle=1.5),
-)
-"""The operator makes the row and the condition of it."""
-COST = dump_status(
-    Status(cost=build_cost_status(ACCOUNT, "1000", {3: ["control"], 4: ["terse"], 6: ["terse"]}))
-)["cost"]
-
-
-def write_budget(account: CostAccount) -> Object:
-    found = check_budget(account, "1000")
-    assert found is not None
-    return condition(found.type, str(found.status), found.reason, found.message)
-
-
-BUDGET = write_budget(ACCOUNT)
-OVER = write_budget(replace(ACCOUNT, total=Decimal(1000)))
 
 STATUSES: dict[str, Object] = {
     "serving": deployment(),
