@@ -118,6 +118,7 @@ def test_a_replica_that_is_starting_or_silent_is_nobody_s() -> None:
     account = run(look(0, a=gpu(None)), look(10, a=gpu(None)), look(20, a=gpu(usage())))
 
     assert (account.total, account.idle, account.rest) == (Decimal("0.02"), 0, Decimal("0.02"))
+    assert account.ever == {IDLE: 0, REST: Decimal("0.02")}
 
 
 def test_a_replica_counts_from_its_start_and_all_that_it_has_answered_since() -> None:
