@@ -13,8 +13,7 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
-from llmdeployment_operator.costs.rates import rate_per_hour
-from llmdeployment_operator.costs.types import IDLE, CostAccount
+from llmdeployment_operator.costs.figures import read_cost_figures
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.errors import (
     ApiError,
@@ -276,7 +275,7 @@ async def _report(
         *_read_traffic(status),
         _read_desired(status),
         _read_scores(status),
-        *_read_cost(plan.cost),
+        *read_cost_figures(plan.cost),
     )
 
 
@@ -372,19 +371,6 @@ def _read_scores(status: Status) -> dict[tuple[str], float]:
         if row.replicas and asked is not None and asked.passed is not None and asked.total:
             found[str(row.number),] = asked.passed / asked.total
     return found
-
-
-def _read_cost(account: CostAccount | None) -> tuple[dict[Labels, float], dict[Labels, float]]:
-    """Return what each revision costs per hour, and since the operator started; `idle` and `unattributed` are among the revisions."""
-    if account is None:
-        return {}, {}
-    money, recent = account.currency, account.recent
-    rates = {
-        (str(number), money): float(rate_per_hour(row.recent, recent.hours))
-        for number, row in account.revisions.items()
-    }
-    rates[IDLE, money] = float(rate_per_hour(recent.idle, recent.hours))
-    return rates, {(name, money): float(cost) for name, cost in account.ever.items()}
 
 
 def _read_state(status: Status) -> str:

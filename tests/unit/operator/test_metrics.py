@@ -8,6 +8,7 @@ import pytest
 
 from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status_document import read_status
+from llmdeployment_operator.costs.figures import read_cost_figures
 from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount
 from llmdeployment_operator.handlers.run import Reconciler
 from llmdeployment_operator.metrics import Metrics
@@ -123,11 +124,11 @@ def test_cost_is_shown_by_revision_and_idle() -> None:
         ever={"3": Decimal("7.50"), "idle": Decimal(1)},
     )
 
-    assert reconcile._read_cost(account) == (
+    assert read_cost_figures(account) == (
         {("3", "EUR"): 2.0, ("idle", "EUR"): 0.5},
         {("3", "EUR"): 7.5, ("idle", "EUR"): 1.0},
     )
-    assert reconcile._read_cost(None) == ({}, {})
+    assert read_cost_figures(None) == ({}, {})
 
 
 async def test_what_autoscaling_wants_is_shown_while_it_scales(

@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.evaluation_status import EvaluationStatus, RecheckStatus
-from llmdeployment_operator.api.status_cost import CostStatus
 from llmdeployment_operator.api.status_part import Message, StatusPart
 
 MOST_REVISIONS = 128
@@ -19,7 +19,7 @@ class ConditionStatus(StatusPart):
     """One aspect of the state, in the form all of Kubernetes uses."""
 
     type: str = Field(max_length=64)
-    """Accepted, Progressing, Available, Ready, Degraded, Stalled, or one that a field of the spec brings: Scaling, Drifting, BudgetExceeded."""
+    """Accepted, Progressing, Available, Ready, Degraded, Stalled, or of a field of the spec: Scaling, Drifting, BudgetExceeded."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)

@@ -7,8 +7,8 @@ write and the start is charged by time and is no revision's.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
+from llmdeployment_operator.api.cost_status import CostStatus, RevisionCostStatus
 from llmdeployment_operator.api.status import Status
-from llmdeployment_operator.api.status_cost import CostStatus, RevisionCostStatus
 from llmdeployment_operator.costs.rates import (
     MILLION,
     cost_per,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.status import Status
-from llmdeployment_operator.api.status_cost import CostStatus
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.costs.rates import HOUR_SECONDS, read_amount, token_rate
 from llmdeployment_operator.costs.types import CostAccount

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
 from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
-from llmdeployment_operator.api.status_cost import CostStatus
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import (
