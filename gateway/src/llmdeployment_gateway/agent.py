@@ -15,14 +15,16 @@ from typing_extensions import override
 
 from llmdeployment_gateway import rundir
 from llmdeployment_gateway.endpoints import find_ready
+from llmdeployment_gateway.feedback import FeedbackServer, serve_feedback
 from llmdeployment_gateway.keys import KeysError, read_keys
 from llmdeployment_gateway.kube import Kube
-from llmdeployment_gateway.logs import AccessLog
+from llmdeployment_gateway.logs import AccessLog, FeedbackLog
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
 from llmdeployment_gateway.steering import Steering
 from llmdeployment_gateway.tally import Tally
+from llmdeployment_gateway.voting import SOCKET
 from llmdeployment_gateway.web import AgentServer
 
 _log = logging.getLogger(__name__)
@@ -142,15 +144,27 @@ async def run_agent(settings: Settings, access: KubeAccess, stop: asyncio.Event)
     async with aiohttp.ClientSession(read_bufsize=_LONGEST_LINE) as session:
         kube = Kube(access, session)
         agent = Agent(settings, kube)
-        runner = web.AppRunner(
-            AgentServer(agent.steering, agent.tally, kube).build_app(), access_log=None
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, settings.agent_host, settings.agent_port).start()
+        async with _serve(settings, agent, kube):
             await agent.run(keys, stop)
-        finally:
-            await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _serve(settings: Settings, agent: Agent, kube: Kube) -> AsyncIterator[None]:
+    """Answer kubelet, operator and Prometheus, and take votes if there is a key to check them by."""
+    async with contextlib.AsyncExitStack() as stack:
+        server = AgentServer(agent.steering, agent.tally, kube)
+        runner = web.AppRunner(server.build_app(), access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, settings.agent_host, settings.agent_port).start()
+        if settings.feedback_key is not None:
+            votes = FeedbackServer(
+                settings.feedback_key, agent.tally, time.time, FeedbackLog(time.monotonic)
+            )
+            stack.push_async_callback(
+                (await serve_feedback(votes, settings.run_dir / SOCKET)).cleanup
+            )
+        yield
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:

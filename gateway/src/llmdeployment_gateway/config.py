@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from llmdeployment_gateway import assignment, forcing, maps, slots
+from llmdeployment_gateway import assignment, forcing, maps, slots, voting
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
@@ -73,6 +73,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         keyed=KEYED,
         stride=STRIDE,
         auth=_build_auth(settings),
+        **voting.build_rules(settings.run_dir, signing=settings.feedback_key is not None),
         sources=settings.source_connections,
         key_table=_KEY_TABLE if settings.key_requests is not None else "",
         slots="".join(

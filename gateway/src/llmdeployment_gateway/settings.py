@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from llmdeployment_gateway import assignment
+from llmdeployment_gateway.signed_ids import decode_key
 
+FEEDBACK_KEY = "LLMD_FEEDBACK_KEY"
+"""The variable with the key that ids for feedback are signed with, in base64."""
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 REPLICA_REQUESTS = 256
 """Requests that a replica takes at once (its `maxOngoingRequests`); it refuses more with a 503."""
@@ -60,6 +63,7 @@ class Settings:
         queue_seconds: how long each may wait there.
         source_connections: connections that one address may have at once.
         key_requests: requests that one API key may have at once; None: any number.
+        feedback_key: what ids for feedback are signed with; None: no feedback. HAProxy reads it from its own environment.
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
     """
 
@@ -79,6 +83,7 @@ class Settings:
     queue_seconds: int = QUEUE_SECONDS
     source_connections: int = SOURCE_CONNECTIONS
     key_requests: int | None = None
+    feedback_key: bytes | None = field(default=None, repr=False)
     grace_seconds: int = 5
 
 
@@ -117,6 +122,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             queue_seconds=int(env.get("LLMD_QUEUE_SECONDS", str(QUEUE_SECONDS))),
             source_connections=int(env.get("LLMD_SOURCE_CONNECTIONS", str(SOURCE_CONNECTIONS))),
             key_requests=int(env["LLMD_KEY_REQUESTS"]) if env.get("LLMD_KEY_REQUESTS") else None,
+            feedback_key=_read_feedback_key(env),
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
         )
     except ValueError as error:
@@ -133,6 +139,17 @@ def _read_assignment_keys(env: Mapping[str, str]) -> tuple[assignment.Key, ...]:
         return assignment.parse_keys(text)
     except ValueError as error:
         raise SettingsError(f"LLMD_ASSIGNMENT_KEYS: {error}") from error
+
+
+def _read_feedback_key(env: Mapping[str, str]) -> bytes | None:
+    if not (text := env.get(FEEDBACK_KEY)):
+        return None
+    try:
+        return decode_key(text)
+    except ValueError as error:
+        raise SettingsError(
+            f"{FEEDBACK_KEY}: {error}. Delete the Secret <name>-feedback: the operator writes it anew."
+        ) from None
 
 
 def read_kube_access(env: Mapping[str, str] = os.environ) -> KubeAccess:

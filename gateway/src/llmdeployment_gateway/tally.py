@@ -1,6 +1,6 @@
-"""Counts of requests that ended, from HAProxy's log lines.
+"""Counts of requests that ended, from HAProxy's log lines, and of votes on their answers.
 
-Each is one datagram: `status milliseconds flags arm revision bucket key request-id`.
+A line is one datagram: `status milliseconds flags arm revision bucket key request-id`.
 """
 
 import base64
@@ -63,6 +63,10 @@ class Row:
     """Those of them with a 5xx."""
     users: bytearray = field(default_factory=lambda: bytearray(BUCKETS // 8))
     """A bit for each bucket of a request that had a key: bucket `b` is bit `b % 8` of byte `b // 8`."""
+    votes: list[int] = field(default_factory=lambda: [0] * GROUPS)
+    """Votes, by group of users."""
+    badness: list[int] = field(default_factory=lambda: [0] * GROUPS)
+    """The sum of 1 - score of them, in thousandths."""
 
     def add(self, ended: EndedRequest) -> None:
         """Count a request."""
@@ -83,6 +87,11 @@ class Row:
         if ended.has_key:
             self.users[bucket // 8] |= 1 << bucket % 8
 
+    def add_vote(self, bucket: int, badness: int) -> None:
+        """Count a vote on the answer to a request of this bucket; `badness` is 1 - score, in thousandths."""
+        self.votes[bucket % GROUPS] += 1
+        self.badness[bucket % GROUPS] += badness
+
     def count_classes(self) -> dict[str, int]:
         """Return requests by class of status; a request without an answer is in none."""
         found = dict.fromkeys(_CLASSES, 0)
@@ -92,14 +101,14 @@ class Row:
         return found
 
     def describe_users(self) -> dict[str, object]:
-        """Return `"byUser": [[group, requests, 5xx], ...]` and, if any request had a key, `users`: the bits in base64."""
-        by_user = [
-            [group, total, bad]
-            for group, (total, bad) in enumerate(zip(self.totals, self.failures, strict=True))
-            if total
-        ]
+        """Return counts by group of users and, if any request had a key, `users`: the bits in base64.
+
+        `byUser` has rows of `[group, requests, 5xx]`, and `feedbackByUser` of `[group, votes, bad thousandths]`.
+        """
+        by_user = _list_groups(self.totals, self.failures)
+        votes = _list_groups(self.votes, self.badness)
         users = {"users": base64.b64encode(self.users).decode()} if any(self.users) else {}
-        return {"byUser": by_user, **users}
+        return {"byUser": by_user, "feedbackByUser": votes, **users}
 
 
 class Tally:
@@ -115,6 +124,10 @@ class Tally:
             self.rows.setdefault((ended.arm, ended.revision), Row()).add(ended)
         return ended
 
+    def count_vote(self, arm: str, revision: str, bucket: int, badness: int) -> None:
+        """Count a vote; `badness` is 1 - score, in thousandths."""
+        self.rows.setdefault((arm, revision), Row()).add_vote(bucket, badness)
+
     def stats(self, routed: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
         """Return `routes` of `/stats`: first the routed arms and revisions, then those that were routed before."""
         return [
@@ -123,6 +136,7 @@ class Tally:
                 "revision": int(revision),
                 "requests": row.count_classes(),
                 "durationSeconds": {"sum": round(row.seconds, 3), "count": row.count},
+                "feedback": {"votes": sum(row.votes), "badThousandths": sum(row.badness)},
             }
             for (arm, revision), row in self._list_rows(routed)
         ]
@@ -143,6 +157,11 @@ class Tally:
     def _list_rows(self, routed: Iterable[tuple[str, str]]) -> list[tuple[tuple[str, str], Row]]:
         seen = dict.fromkeys((*routed, *self.rows))
         return [(key, self.rows.get(key, Row())) for key in seen if key != UNASSIGNED]
+
+
+def _list_groups(totals: Iterable[int], bad: Iterable[int]) -> list[list[int]]:
+    groups = enumerate(zip(totals, bad, strict=True))
+    return [[group, *counts] for group, counts in groups if counts[0]]
 
 
 def parse_line(datagram: bytes) -> EndedRequest | None:

@@ -11,6 +11,7 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
+    SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
 from typing_extensions import override
@@ -149,7 +150,12 @@ def _count_requests(tally: Tally) -> Iterator[Metric]:
         "Seconds from a request's first byte to the last byte of its answer.",
         labels=labels,
     )
+    feedback = SummaryMetricFamily(
+        PREFIX + "feedback_score", "Votes on answers, from 0 (bad) to 1 (good).", labels=labels
+    )
     for key, row in tally.rows.items():
+        if votes := sum(row.votes):
+            feedback.add_metric([*key], votes, votes - sum(row.badness) / 1000)
         for status, count in row.statuses.items():
             requests.add_metric([*key, str(status)], count)
         for by, count in row.cuts.items():
@@ -157,4 +163,4 @@ def _count_requests(tally: Tally) -> Iterator[Metric]:
         bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
         steps = list(zip(bounds, accumulate(row.buckets), strict=True))
         durations.add_metric([*key], buckets=steps, sum_value=row.seconds)
-    yield from (requests, cuts, durations)
+    yield from (requests, cuts, durations, feedback)

@@ -24,6 +24,7 @@ VARIANTS = {
     ),
     "body": replace(BY_KEY, assignment_keys=parse_keys("Header/x-user,Body/user,APIKey")),
     "forcing": replace(ANYBODY, forcing=True),
+    "feedback": replace(BY_KEY, feedback_key=bytes(range(32))),
 }
 
 

@@ -69,12 +69,14 @@ def test_stats_have_the_shape_the_operator_reads() -> None:
             "revision": 1,
             "requests": {"2xx": 2, "4xx": 1, "5xx": 0},
             "durationSeconds": {"sum": 1.51, "count": 3},
+            "feedback": {"votes": 0, "badThousandths": 0},
         },
         {
             "arm": "main",
             "revision": 2,
             "requests": {"2xx": 0, "4xx": 0, "5xx": 0},
             "durationSeconds": {"sum": 0.0, "count": 0},
+            "feedback": {"votes": 0, "badThousandths": 0},
         },
     ]
 

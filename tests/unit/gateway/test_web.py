@@ -41,7 +41,7 @@ def make_steering() -> Any:
     [
         ("/stats", set()),
         ("/stats?users=false", set()),
-        ("/stats?users=true", {"byUser", "users"}),
+        ("/stats?users=true", {"byUser", "feedbackByUser", "users"}),
     ],
 )
 async def test_users_are_in_stats_when_they_are_asked_for(path: str, more: set[str]) -> None:
@@ -54,4 +54,4 @@ async def test_users_are_in_stats_when_they_are_asked_for(path: str, more: set[s
 
     check("gateway", document)
     (row,) = document["routes"]
-    assert row.keys() == {"arm", "revision", "requests", "durationSeconds"} | more
+    assert row.keys() == {"arm", "revision", "requests", "durationSeconds", "feedback"} | more
