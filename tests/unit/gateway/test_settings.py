@@ -1,3 +1,4 @@
+import base64
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,20 @@ def test_the_operator_says_how_much_one_client_may_take() -> None:
     assert (read_settings(POD).source_connections, read_settings(POD).key_requests) == (4000, None)
     settings = read_settings(POD | {"LLMD_SOURCE_CONNECTIONS": "9", "LLMD_KEY_REQUESTS": "3"})
     assert (settings.source_connections, settings.key_requests) == (9, 3)
+
+
+def test_the_key_for_feedback_is_not_shown() -> None:
+    assert read_settings(POD).feedback_key is None
+    text = base64.b64encode(bytes(range(32))).decode()
+    settings = read_settings(POD | {"LLMD_FEEDBACK_KEY": text})
+    assert settings.feedback_key == bytes(range(32))
+    assert "feedback_key" not in repr(settings)
+
+
+def test_a_wrong_key_for_feedback_is_not_shown() -> None:
+    with pytest.raises(SettingsError, match="LLMD_FEEDBACK_KEY: it must be 32 bytes") as found:
+        read_settings(POD | {"LLMD_FEEDBACK_KEY": "hunter2"})
+    assert "hunter2" not in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -167,3 +167,14 @@ def test_only_revisions_that_are_routed_are_sent_by_group() -> None:
     assert find_grouped(tally.stats_with_users(routed)) == [("a", 3), ("b", 2), ("a", 2)]
     assert find_grouped(tally.stats(routed)) == []
     assert [row["revision"] for row in tally.stats(routed)] == [3, 2, 1, 2]
+
+
+def test_votes_are_counted_by_group_of_users() -> None:
+    tally = Tally()
+    for bucket, badness in ((7, 1000), (71, 250), (9999, 0)):
+        tally.count_vote("main", "1", bucket, badness)
+    (row,) = tally.stats_with_users([("main", "1")])
+    assert row["feedback"] == {"votes": 3, "badThousandths": 1250}
+    assert row["feedbackByUser"] == [[7, 2, 1250], [15, 1, 0]]
+    assert row["requests"] == {"2xx": 0, "4xx": 0, "5xx": 0}
+    assert tally.stats([("main", "1")])[0].keys().isdisjoint({"feedbackByUser", "byUser"})

@@ -55,3 +55,19 @@ async def test_users_are_in_stats_when_they_are_asked_for(path: str, more: set[s
     check("gateway", document)
     (row,) = document["routes"]
     assert row.keys() == {"arm", "revision", "requests", "durationSeconds", "feedback"} | more
+
+
+async def test_votes_are_metrics() -> None:
+    tally = Tally()
+    for badness in (800, 0):
+        tally.count_vote("main", "1", 70, badness)
+    steering = make_steering()
+    steering.failures, steering.explain_unready = 0, str
+    kube: Any = SimpleNamespace(failures=0)
+    app = AgentServer(steering, tally, kube).build_app()
+    async with TestClient(TestServer(app)) as client:
+        page = await (await client.get("/metrics")).text()
+
+    name = "llmdeployment_gateway_feedback_score"
+    assert f'{name}_count{{arm="main",revision="1"}} 2.0' in page
+    assert f'{name}_sum{{arm="main",revision="1"}} 1.2' in page
