@@ -92,24 +92,30 @@ class World:
 
     def _write(self, plan: Plan, writes: int) -> None:
         children: dict[Ref, Object] = dict(self.cluster.children)
-        tokens = dict(self.cluster.tokens)
+        tokens, feedback_key = dict(self.cluster.tokens), self.cluster.feedback_key
         for intent in plan.apply[:writes]:
             obj = copy.deepcopy(intent)
             ref = (obj["kind"], obj["metadata"]["name"])
             obj["metadata"].setdefault("uid", f"uid-{next(self._uids)}")
             children[ref] = obj
             if obj["kind"] == "Secret":
-                encoded = obj["data"]["token"]
-                tokens[obj["metadata"]["labels"][names.RUNTIME]] = base64.b64decode(
-                    encoded
-                ).decode()
+                feedback_key = self._read_secret(obj, tokens) or feedback_key
         writes -= len(plan.apply)
         for put in plan.serve[: max(0, writes)]:
             self.serve(put.runtime, config=put.body["applications"][0], status="RUNNING")
         writes -= len(plan.serve)
         for gone in plan.remove[: max(0, writes)]:
             children.pop((gone.kind, gone.name), None)
-        self.observe(children=children, tokens=tokens)
+        self.observe(children=children, tokens=tokens, feedback_key=feedback_key)
+
+    def _read_secret(self, secret: Object, tokens: dict[str, str]) -> str:
+        """Add the token of a runtime to `tokens`, or return the key for feedback."""
+        found = {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
+        runtime = names.runtime_of(secret)
+        if runtime is None:
+            return found["key"]
+        tokens[runtime] = found["token"]
+        return ""
 
     def obey(self) -> None:
         """Let Kubernetes, Ray and the gateways do all they are asked to: pods run, replicas answer, routes are applied."""

@@ -6,7 +6,7 @@
 - apiGroups: ["llmdeployment.dev"]
   resources: ["llmdeployments/status"]
   verbs: ["get", "patch"]
-# Ray tokens are made and read by name; of other Secrets only the existence is asked for.
+# Ray tokens and keys for feedback are made and read by name; of other Secrets only the existence is asked for.
 - apiGroups: [""]
   resources: ["secrets"]
   verbs: ["get", "create", "patch", "delete"]

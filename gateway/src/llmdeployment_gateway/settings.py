@@ -148,7 +148,7 @@ def _read_feedback_key(env: Mapping[str, str]) -> bytes | None:
         return decode_key(text)
     except ValueError as error:
         raise SettingsError(
-            f"{FEEDBACK_KEY}: {error}. Delete the Secret <name>-feedback: the operator writes it anew."
+            f"{FEEDBACK_KEY}: {error}. Delete the Secret <name>-gateway-feedback: the operator writes it anew."
         ) from None
 
 

@@ -1,6 +1,7 @@
 """A gateway pod without a pod: the two programs, their shared folder, and what the operator writes for them."""
 
 import asyncio
+import base64
 import hashlib
 import io
 import json
@@ -70,6 +71,7 @@ class Pod:
             "LLMD_KUBE_TOKEN_FILE": str(self.folder / "token"),
             "LLMD_HAPROXY": haproxy,
             "LLMD_GRACE_SECONDS": "1",
+            "LLMD_FEEDBACK_KEY": base64.b64encode(bytes(range(32))).decode(),
         }
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.session = aiohttp.ClientSession(

@@ -25,7 +25,7 @@ def write_account(cluster: ClusterClient) -> str:
         }
     )
     settings = Settings("serving:1", "gateway:1", "llm-system", {"app": "operator"})
-    for obj in build_gateway(deployment, settings):
+    for obj in build_gateway(deployment, settings, feedback_key=""):
         if obj["kind"] in WANTED:
             cluster.create(obj)
     path = cluster.path("ServiceAccount", "chat-gateway") + "/token"

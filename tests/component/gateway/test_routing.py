@@ -31,7 +31,8 @@ async def test_a_request_reaches_a_replica_and_says_who_answered(
     assert "authorization" not in told
     assert (headers["x-llm-arm"], headers["x-llm-revision"]) == ("main", "1")
     assert "x-llm-extra" not in headers
-    assert headers["x-request-id"] == told["x-request-id"]
+    assert headers["x-request-id"].split(".")[0] == told["x-request-id"]
+    assert headers["x-llm-feedback-id"] == headers["x-request-id"]
     _, _, headers = await pod.ask(x_request_id="mine")
     assert headers["x-request-id"] == "mine"
     hosts = {(await pod.ask())[1]["host"] for _ in range(6)}

@@ -22,7 +22,7 @@ KINDS = {
     "PodDisruptionBudget": 2,
     "Role": 1,
     "RoleBinding": 1,
-    "Secret": 1,
+    "Secret": 2,
     "Service": 3,
     "ServiceAccount": 1,
     "StatefulSet": 1,
@@ -322,8 +322,9 @@ async def test_an_api_elsewhere_has_no_ray_and_names_its_missing_secret(
     cluster.create(simulated(**spec))
     for _ in range(2):
         await make_pass(operator, DeploymentKey(cluster.namespace, "chat"))
-    kinds = {kind for kind, _ in cluster.children("chat")}
-    assert not {"StatefulSet", "Secret"} & kinds
+    found = cluster.children("chat")
+    assert "StatefulSet" not in {kind for kind, _ in found}
+    assert [name for kind, name in found if kind == "Secret"] == ["chat-gateway-feedback"]
     assert sum(kind == "Deployment" for kind, _ in cluster.children("chat")) == 2
     ready = conditions(cluster)["Ready"]
     assert ready["reason"] == "SecretMissing"

@@ -45,7 +45,7 @@ async def test_a_pass_that_has_nothing_to_do_sends_no_request(
     key = DeploymentKey(cluster.namespace, "chat")
     for _ in range(2):
         await make_pass(operator, key)
-    # The first pass after its names were forgotten reads the Secret and the HTTPRoute.
+    # The first pass after its names were forgotten reads the Secrets and the HTTPRoute.
     await reconcile(operator, key)
     sent: list[str] = []
 

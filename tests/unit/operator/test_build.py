@@ -22,7 +22,7 @@ from llmdeployment_operator.plan.build import POLL_SECONDS
 
 def test_the_life_of_a_first_revision() -> None:
     world = World(sample("simulated"))
-    assert len(world.step().apply) == 17
+    assert len(world.step().apply) == 18
     (runtime,) = world.runtimes()
     assert conditions(world)["Progressing"] == ("True", "StartingRay")
 

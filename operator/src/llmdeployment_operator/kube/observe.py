@@ -141,6 +141,8 @@ async def _read_cluster(clients: Clients, deployment: LLMDeployment) -> ClusterS
     ]
     cluster = await _add_named(clients, deployment, cluster, tokens, REFERENCE)
     asked = deployment.spec.gateway.http_route is not None
+    key = [(Kind.SECRET, names.feedback_name(meta.name))]
+    cluster = await _add_named(clients, deployment, cluster, key, NO_ROUTE if asked else REFERENCE)
     route = [(HTTP_ROUTE.kind, meta.name)]
     return await _add_named(clients, deployment, cluster, route, ROUTE if asked else NO_ROUTE)
 
@@ -197,9 +199,16 @@ async def _add_named(
         runtime: token
         for (kind, _), obj in children.items()
         if kind == Kind.SECRET and (runtime := names.runtime_of(obj)) is not None
-        if (token := _token(obj))
+        if (token := _read_secret(obj, "token"))
     }
-    return replace(cluster, children=children, foreign=foreign, tokens=tokens)
+    key = children.get((Kind.SECRET, names.feedback_name(meta.name)))
+    return replace(
+        cluster,
+        children=children,
+        foreign=foreign,
+        tokens=tokens,
+        feedback_key=_read_secret(key, "key") if key is not None else "",
+    )
 
 
 async def _get(
@@ -381,8 +390,8 @@ def _believable(pod: Object, children: Mapping[Ref, Object]) -> bool:
     return any(_owned(pod, uid) for uid in sets)
 
 
-def _token(secret: Object) -> str:
-    encoded = (secret.get("data") or {}).get("token", "")
+def _read_secret(secret: Object, key: str) -> str:
+    encoded = (secret.get("data") or {}).get(key, "")
     return base64.b64decode(encoded).decode(errors="replace")
 
 

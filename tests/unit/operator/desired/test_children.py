@@ -56,10 +56,15 @@ def test_only_the_gateway_has_credentials_of_the_cluster(name: str) -> None:
         assert spec["automountServiceAccountToken"] is gateway
 
 
-def test_the_token_is_in_the_secret_alone() -> None:
+@pytest.mark.parametrize(
+    ("name", "key"), [("-ray", "token"), ("simulated-gateway-feedback", "key")]
+)
+def test_what_is_secret_is_in_its_secret_alone(name: str, key: str) -> None:
     objects = World(sample("simulated")).plan().apply
-    (secret,) = (obj for obj in objects if obj["kind"] == "Secret")
-    encoded = secret["data"]["token"]
+    (secret,) = (
+        obj for obj in objects if obj["kind"] == "Secret" and obj["metadata"]["name"].endswith(name)
+    )
+    encoded = secret["data"][key]
     others = yaml.safe_dump_all([obj for obj in objects if obj["kind"] != "Secret"])
     assert encoded not in others
     assert base64.b64decode(encoded).decode() not in others

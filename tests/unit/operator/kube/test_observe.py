@@ -103,6 +103,15 @@ class Deployed:
         return dict(self.poller.targets)
 
 
+async def test_the_key_for_feedback_is_read_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    deployed = Deployed(monkeypatch)
+    ref = ("Secret", "simulated-gateway-feedback")
+    found = await deployed.observe()
+    assert found.feedback_key == deployed.world.cluster.feedback_key != ""
+    assert ref in found.children
+    assert list(found.tokens) == [deployed.runtime]
+
+
 async def test_our_own_head_is_asked_with_its_token(monkeypatch: pytest.MonkeyPatch) -> None:
     deployed = Deployed(monkeypatch)
     deployed.add_pod("head", "head-0", deployed.child("StatefulSet"))

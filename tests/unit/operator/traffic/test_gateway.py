@@ -1,5 +1,6 @@
 """What the gateway's pods are told about assignment, where they run, and how they are reached."""
 
+import base64
 import json
 from typing import Any
 
@@ -9,13 +10,14 @@ from tests.support.world import World, sample
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.routes import build_routes_config_map
-from llmdeployment_operator.plan.traffic.gateway import build_gateway
+from llmdeployment_operator.plan.traffic.gateway import build_gateway, choose_feedback_key
 
 KEYS = {"name": "keys"}
 ROUTED: dict[str, Any] = {
     "mode": "HTTPRoute",
     "httpRoute": {"parentRefs": [{"name": "public"}]},
 }
+KEY = base64.b64encode(bytes(32)).decode()
 SELECTOR = {"llmdeployment.dev/component": "gateway", "llmdeployment.dev/name": "simulated"}
 SPREAD = {"maxSkew": 1, "labelSelector": {"matchLabels": SELECTOR}}
 
@@ -27,13 +29,14 @@ def deployed(**gateway: Any) -> Object:
 
 
 def find_object(kind: str, **gateway: Any) -> Object:
-    objects = build_gateway(parse(deployed(**gateway)), World(sample("simulated")).settings)
+    settings = World(sample("simulated")).settings
+    objects = build_gateway(parse(deployed(**gateway)), settings, KEY)
     return next(obj for obj in objects if obj["kind"] == kind)
 
 
 def environments(**gateway: Any) -> list[dict[str, str]]:
     pod = find_object("Deployment", **gateway)["spec"]["template"]["spec"]
-    return [{env["name"]: env["value"] for env in each["env"]} for each in pod["containers"]]
+    return [{env["name"]: env.get("value", "") for env in each["env"]} for each in pod["containers"]]
 
 
 @pytest.mark.parametrize(
@@ -203,3 +206,32 @@ def test_the_service_is_reached_as_the_spec_says(
     assert found["metadata"].get("annotations", {}) == (service or {}).get("annotations", {})
     ports = [{"name": "http", "port": 80, "targetPort": 8080}]
     assert found["spec"] == {**expected, "selector": SELECTOR, "ports": ports}
+
+
+def test_all_gateway_pods_sign_with_the_key_of_one_secret() -> None:
+    secret = find_object("Secret")
+    assert base64.b64decode(secret["data"]["key"]).decode() == KEY
+    containers = find_object("Deployment")["spec"]["template"]["spec"]["containers"]
+    source = {"secretKeyRef": {"name": secret["metadata"]["name"], "key": "key"}}
+    for each in containers:
+        found = [env for env in each["env"] if env["name"] == "LLMD_FEEDBACK_KEY"]
+        assert found == [{"name": "LLMD_FEEDBACK_KEY", "valueFrom": source}]
+
+
+def test_the_key_for_feedback_stays_whatever_the_passes_draw() -> None:
+    world = World(sample("simulated"))
+    world.step()
+    ref = ("Secret", "simulated-gateway-feedback")
+    first = world.cluster.children[ref]["data"]
+    world.observe(new_token="e" * 64)
+    assert not [obj for obj in world.step().apply if obj["kind"] == "Secret"]
+    assert world.cluster.children[ref]["data"] == first
+
+
+@pytest.mark.parametrize("found", ["", "not a key", "A" * 43, "A" * 44, "A" * 43 + "=\n"])
+def test_what_is_no_key_is_replaced_by_a_new_one(found: str) -> None:
+    keys = {choose_feedback_key(found, randomness) for randomness in ("one", "another")}
+    assert len(keys) == 2
+    for key in keys:
+        assert len(base64.b64decode(key, validate=True)) == 32
+        assert choose_feedback_key(key, "a third") == key

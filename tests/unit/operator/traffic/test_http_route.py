@@ -186,8 +186,8 @@ def policy_sources(world: World) -> list[str]:
 def test_the_old_door_stays_until_the_new_one_routes_and_back() -> None:
     world = serving_world()
     gateway = {ref for ref in world.cluster.children if ref[1] == "simulated-gateway"}
-    gateway |= {("Service", "simulated")}
-    assert len(gateway) == 7
+    gateway |= {("Service", "simulated"), ("Secret", "simulated-gateway-feedback")}
+    assert len(gateway) == 8
     before = copy.deepcopy(world.raw["spec"].get("gateway", {}))
     route = {"parentRefs": [{"name": "public", "namespace": "gateways"}]}
     world.edit(gateway={"mode": "HTTPRoute", "httpRoute": route})

@@ -51,6 +51,11 @@ def gateway_name(deployment: str) -> str:
     return f"{deployment}-gateway"
 
 
+def feedback_name(deployment: str) -> str:
+    """Return the name of the Secret with the key that the gateway signs ids for feedback with."""
+    return f"{gateway_name(deployment)}-feedback"
+
+
 def routes_name(deployment: str) -> str:
     """Return the name of the routes ConfigMap."""
     return f"{deployment}-routes"

@@ -29,6 +29,7 @@ def build_children(
     runtimes: Mapping[str, RuntimeIntent],
     routes: tuple[Route, ...],
     settings: Settings,
+    feedback_key: str,
     gateways: frozenset[str] = frozenset(),
     more: Iterable[Object] = (),
 ) -> list[Object]:
@@ -40,12 +41,13 @@ def build_children(
         runtimes: by hash.
         routes: who gets the requests.
         settings: what the operator was installed with.
+        feedback_key: what gateways sign ids for feedback with.
         gateways: namespaces of Gateways that reach the replicas.
         more: what is written last.
     """
     name = deployment.metadata.name
     found = [build_controller_revision(deployment, revision) for revision in revisions]
-    found += front_door.build_before_routes(deployment, settings)
+    found += front_door.build_before_routes(deployment, settings, feedback_key)
     for runtime, intent in runtimes.items():
         found += build_runtime_policies(name, runtime, intent.born.template, settings, gateways)
         found += build_runtime(

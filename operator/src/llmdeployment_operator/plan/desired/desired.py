@@ -43,6 +43,7 @@ from llmdeployment_operator.plan.rollout.arms import (
 from llmdeployment_operator.plan.rollout.snapshot import Snapshot
 from llmdeployment_operator.plan.scaling.runtimes import ScalingPlan, plan_scaling
 from llmdeployment_operator.plan.traffic import front_door
+from llmdeployment_operator.plan.traffic.gateway import choose_feedback_key
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,9 @@ def decide_desired_state(
     gateways = front_door.list_namespaces(deployment, cluster)
     made, left = plan_evaluations(deployment, arms, cluster, settings)
     again, asked = plan_rechecks(deployment, arms, cluster, settings, now)
+    key = choose_feedback_key(cluster.feedback_key, cluster.new_token)
     objects = build_children(
-        deployment, kept, intents, following, settings, gateways, [*made, *again]
+        deployment, kept, intents, following, settings, key, gateways, [*made, *again]
     )
     objects = [*objects, *left, *asked]
     return DesiredState(

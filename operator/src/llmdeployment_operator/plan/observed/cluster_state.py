@@ -58,7 +58,8 @@ class ClusterState:
         looked_up: names that were looked for and are free, beyond those in `children`.
         pods: pods labelled as ours.
         tokens: Ray tokens by runtime hash, of the Secrets that exist.
-        new_token: new randomness, from which the token of a runtime that has none yet is made.
+        new_token: new randomness, from which the token of a runtime that has none yet is made, and the feedback key.
+        feedback_key: the base64 of what gateways sign ids for feedback with, if its Secret exists.
         serve: what Ray Serve says, by runtime hash.
         gateways: what the ready gateways' agents say.
         missing_secrets: Secrets the spec refers to that do not exist.
@@ -83,6 +84,7 @@ class ClusterState:
     pods: tuple[Object, ...] = ()
     tokens: Mapping[str, str] = field(default_factory=dict)
     new_token: str = ""
+    feedback_key: str = ""
     serve: Mapping[str, ServeState] = field(default_factory=dict)
     gateways: tuple[GatewayState, ...] = ()
     missing_secrets: tuple[str, ...] = ()

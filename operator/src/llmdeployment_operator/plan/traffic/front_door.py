@@ -25,16 +25,18 @@ _SOON = 2.0
 
 LOST = (
     "spec.gateway.mode is HTTPRoute. Users do not stay with an arm or a revision. The Gateway splits the requests, not exactly. "
-    "Requests are not held while no replica is ready. API keys are not checked. Errors are not counted (errorRate)."
+    "Requests are not held while no replica is ready. API keys are not checked. Errors are not counted (errorRate), and there is no feedback."
 )
 
 
-def build_before_routes(deployment: LLMDeployment, settings: Settings) -> list[Object]:
+def build_before_routes(
+    deployment: LLMDeployment, settings: Settings, feedback_key: str
+) -> list[Object]:
     """Return the objects of the front door that are written before the routes: a gateway starts while models load."""
     if deployment.spec.gateway.http_route is not None:
         return []
     name = deployment.metadata.name
-    return [build_gateway_policy(name, settings), *build_gateway(deployment, settings)]
+    return [build_gateway_policy(name, settings), *build_gateway(deployment, settings, feedback_key)]
 
 
 def build_after_routes(deployment: LLMDeployment, routes: tuple[Route, ...]) -> list[Object]:

@@ -1,17 +1,21 @@
 """The objects of the gateway, one per LLMDeployment."""
 
+import base64
+import re
 from typing import Any
 
 from llmdeployment_operator.api.assignment import API_KEY, DEFAULT_KEYS
 from llmdeployment_operator.api.placement import GatewayServiceSpec, SpreadConstraint
 from llmdeployment_operator.api.types import GatewaySpec, LLMDeployment
 from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 
 _RUN_DIR = "/run/llmd"
 _KEYS_DIR = "/etc/llmd/keys"
+_FEEDBACK_KEY = "key"
 _DRAIN_SECONDS = 660
 """A gateway pod that goes lets its streams end: a minute more than a worker's longest stream."""
 
@@ -27,7 +31,21 @@ _PLACEMENT = frozenset(
 """Fields of spec.gateway that its pods have too."""
 
 
-def build_gateway(deployment: LLMDeployment, settings: Settings) -> list[Object]:
+def choose_feedback_key(found: str, randomness: str) -> str:
+    """Return what gateways sign ids for feedback with, 32 bytes in base64: the key that was found, if it is one, else a new one.
+
+    >>> key = choose_feedback_key("", "some randomness")
+    >>> len(base64.b64decode(key)), choose_feedback_key(key, "other randomness") == key
+    (32, True)
+    """
+    if re.fullmatch(r"[A-Za-z0-9+/]{43}=", found):
+        return found
+    return base64.b64encode(bytes.fromhex(digest([randomness, "feedback"], 64))).decode()
+
+
+def build_gateway(
+    deployment: LLMDeployment, settings: Settings, feedback_key: str
+) -> list[Object]:
     """Return every object of the gateway but its routes and its NetworkPolicy."""
     name = deployment.metadata.name
     gateway = names.gateway_name(name)
@@ -52,6 +70,13 @@ def build_gateway(deployment: LLMDeployment, settings: Settings) -> list[Object]
                     "namespace": deployment.metadata.namespace,
                 }
             ],
+        },
+        # All gateway pods sign with one key, and a pod that is replaced signs with the same.
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": names.feedback_name(name)},
+            "data": {_FEEDBACK_KEY: base64.b64encode(feedback_key.encode()).decode()},
         },
         _build_service(deployment, selector),
         {
@@ -198,6 +223,11 @@ def _build_key_limit(gateway: GatewaySpec) -> list[dict[str, str]]:
     return [{"name": "LLMD_KEY_REQUESTS", "value": str(limit)}] if limit is not None else []
 
 
+def _build_feedback_key(name: str) -> dict[str, Any]:
+    source = {"secretKeyRef": {"name": names.feedback_name(name), "key": _FEEDBACK_KEY}}
+    return {"name": "LLMD_FEEDBACK_KEY", "valueFrom": source}
+
+
 def _list_assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
     if gateway.assignment.keys is not None:
         return gateway.assignment.keys
@@ -228,6 +258,7 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
             {"name": "LLMD_QUEUE_REQUESTS", "value": str(gateway.queue.max_requests)},
             {"name": "LLMD_QUEUE_SECONDS", "value": str(gateway.queue.max_seconds)},
             *_build_key_limit(gateway),
+            _build_feedback_key(deployment.metadata.name),
         ],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
