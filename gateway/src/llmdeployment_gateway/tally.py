@@ -103,12 +103,16 @@ class Row:
     def describe_users(self) -> dict[str, object]:
         """Return counts by group of users and, if any request had a key, `users`: the bits in base64.
 
-        `byUser` has rows of `[group, requests, 5xx]`, and `feedbackByUser` of `[group, votes, bad thousandths]`.
+        Rows are `[group, requests, 5xx]`, and in `feedback` they are `[group, votes, bad thousandths]`.
         """
         by_user = _list_groups(self.totals, self.failures)
-        votes = _list_groups(self.votes, self.badness)
+        feedback = {**self.sum_votes(), "byUser": _list_groups(self.votes, self.badness)}
         users = {"users": base64.b64encode(self.users).decode()} if any(self.users) else {}
-        return {"byUser": by_user, "feedbackByUser": votes, **users}
+        return {"byUser": by_user, "feedback": feedback, **users}
+
+    def sum_votes(self) -> dict[str, int]:
+        """Return how many votes there were, and the sum of 1 - score of them in thousandths."""
+        return {"votes": sum(self.votes), "badThousandths": sum(self.badness)}
 
 
 class Tally:
@@ -136,7 +140,7 @@ class Tally:
                 "revision": int(revision),
                 "requests": row.count_classes(),
                 "durationSeconds": {"sum": round(row.seconds, 3), "count": row.count},
-                "feedback": {"votes": sum(row.votes), "badThousandths": sum(row.badness)},
+                "feedback": row.sum_votes(),
             }
             for (arm, revision), row in self._list_rows(routed)
         ]

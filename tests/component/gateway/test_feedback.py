@@ -148,12 +148,12 @@ async def test_a_vote_counts_for_the_arm_revision_and_group_of_its_request(
         assert signed.request == told["x-request-id"]
         assert abs(signed.at - time.time()) < SECONDS
         (counted,) = gateway.tally.stats_with_users([("main", "1")])
-        assert counted["feedback"] == {"votes": 1, "badThousandths": 800}
-        assert counted["feedbackByUser"] == [[bucket("alice") % GROUPS, 1, 800]]
+        group = [bucket("alice") % GROUPS, 1, 800]
+        assert counted["feedback"] == {"votes": 1, "badThousandths": 800, "byUser": [group]}
         (line,) = [r for r in caplog.records if r.name == "feedback"]
         assert '"too\\nlong"' in line.getMessage()
         assert code(await gateway.vote(number, 1)) == (409, "feedback_given")
-        (counted,) = gateway.tally.stats_with_users([("main", "1")])
+        (counted,) = gateway.tally.stats([("main", "1")])
         assert counted["feedback"] == {"votes": 1, "badThousandths": 800}
 
 

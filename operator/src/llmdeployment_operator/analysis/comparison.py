@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from llmdeployment_operator.analysis.counts import (
     CACHED,
     ERRORS,
+    FEEDBACK,
     LENGTH,
     UNKNOWN,
     CountKey,
@@ -148,6 +149,7 @@ def _select_metric(spec: AnalysisSpec, evidence: Analysis, metric: MetricSpec) -
         tolerance=metric.tolerance,
         strata=strata,
         adjective=_choose_adjective(metric),
+        noun="votes" if metric.name == FEEDBACK else "requests",
         design=design,
     )
 
@@ -207,6 +209,7 @@ def _sum_strata(counts: Mapping[CountKey, Stratum], metric: str) -> Stratum:
 _ADJECTIVES = {
     ERRORS: "errors",
     LENGTH: "long",
+    FEEDBACK: "bad",
     "refusal": "refusals",
     "empty": "empty",
     "truncated": "truncated",

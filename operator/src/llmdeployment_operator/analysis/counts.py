@@ -19,7 +19,10 @@ STRATA = 8
 BUCKETS, GROUPS = 10_000, 64
 """How many buckets users are assigned to, and how many groups of users are counted: a user's group is his bucket modulo GROUPS."""
 
-ERRORS, LENGTH = "errorRate", "outputTokens"
+ERRORS, LENGTH, FEEDBACK = "errorRate", "outputTokens", "feedback"
+
+FROM_GATEWAYS = frozenset({ERRORS, FEEDBACK})
+"""Metrics that gateways count; replicas count all others."""
 
 CACHED = "cachedPromptTokens"
 """Not a metric, but counted like one: prompt tokens, and those of them that were in the prefix cache."""

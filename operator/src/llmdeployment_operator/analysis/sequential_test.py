@@ -1,6 +1,7 @@
 """Whether a canary is worse than the stable revision: counts in, a verdict out, however often it is asked.
 
-A metric is a share, "bad of all requests", of the stable and of the canary over the same time. The evidence that the canary's is
+A metric is a share, "bad of all requests", of the stable and of the canary over the same time. A vote may be bad in part: the share is
+then a mean, and what follows holds for it too (`q^x (1-q)^(1-x)` is convex in x, so it is largest where all votes are 0 or 1). The evidence that the canary's is
 higher by more than d is
 
     E(d) = (average likelihood of the counts over PRIOR's shares) / (highest likelihood among shares with canary - stable <= d).
@@ -70,6 +71,7 @@ class ComparedMetric:
         tolerance: how much higher the canary's share may be; 0.02 is 2 points. From -0.99 to 0.99.
         strata: the counts.
         adjective: what a bad request is called, as in "11.8 % of 412 canary requests were slow".
+        noun: what is counted, in the plural.
         design: by how much its requests count less than independent ones.
 
     Raises:
@@ -80,6 +82,7 @@ class ComparedMetric:
     tolerance: float
     strata: tuple[Stratum, ...]
     adjective: str = "bad"
+    noun: str = "requests"
     design: DesignEffect = field(default_factory=DesignEffect)
 
     def __post_init__(self) -> None:
@@ -323,7 +326,7 @@ def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) 
         requests=requests,
         log_e_worse=log_e_worse(strata, metric.tolerance),
         log_e_within=log_e_within(strata, metric.tolerance),
-        message=f"{metric.name}: the stable revision and the canary have no comparable requests yet.",
+        message=f"{metric.name}: the stable revision and the canary have no comparable {metric.noun} yet.",
     )
     return replace(finding, message=_write_sentence(metric, finding)) if requests else finding
 
@@ -337,7 +340,7 @@ def _write_sentence(metric: ComparedMetric, finding: MetricFinding) -> str:
     if effect < 0:
         word, low, high = "better", -high, -low
     return (
-        f"{metric.name}: {_format_percent(bad)} % of {finding.requests:,} canary requests were {metric.adjective}, "
+        f"{metric.name}: {_format_percent(bad)} % of {finding.requests:,} canary {metric.noun} were {metric.adjective}, "
         f"and {_format_percent(abs(bad - effect))} % of {sum(s.stable.total for s in seen):,.0f} stable ones{alike}. "
         f"The canary is {word} by {_format_percent(abs(effect))} points "
         f"({_format_percent(low)} to {_format_percent(high)}). The tolerance is {100 * metric.tolerance:g} points."
@@ -353,7 +356,8 @@ def _report_undecided(
 ) -> Verdict:
     ahead = [_estimate_ahead(metric, policy, len(metrics)) for metric in metrics]
     waits = [i for i, finding in enumerate(findings) if finding.result is Result.NEED_MORE_DATA]
-    finding = findings[max(waits, key=lambda i: min(ahead[i]))]
+    last = max(waits, key=lambda i: min(ahead[i]))
+    finding, noun = findings[last], metrics[last].noun
     left = min(*(fail for fail, _ in ahead), max(ok for _, ok in ahead))
     if policy.max_requests is not None:
         left = min(left, max(0, policy.max_requests - max(f.requests for f in findings)))
@@ -363,7 +367,7 @@ def _report_undecided(
     elif left:
         # Two digits, as the third would say nothing.
         step = 10 ** max(0, len(str(math.ceil(left))) - 2)
-        start = f"About {math.ceil(left / step) * step:,} more canary requests are needed."
+        start = f"About {math.ceil(left / step) * step:,} more canary {noun} are needed."
     message = f"{start} {finding.message}"
     number = None if left > SIGHT else math.ceil(left)
     return Verdict(Result.NEED_MORE_DATA, finding.name, findings, number, message)

@@ -23,6 +23,10 @@ ERROR_RATE_WITH_HTTPROUTE = (
     "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute, because only the built-in gateway "
     "counts errors. Use the latency metrics ttft, itl or e2e."
 )
+FEEDBACK_WITH_HTTPROUTE = (
+    "spec.rollout.analysis cannot compare feedback with spec.gateway.mode HTTPRoute, because only the built-in gateway "
+    "takes votes. Use the latency metrics ttft, itl or e2e."
+)
 
 LIMIT_WITHOUT_KEYS = (
     "spec.gateway.limits.requestsPerKey needs spec.gateway.apiKeysSecretRef. Set both, or neither."
@@ -43,11 +47,20 @@ GATEWAY: Extension = cel(
         LIMIT_WITHOUT_KEYS,
     ),
 )
-ERROR_RATE = (
-    "!(has(self.gateway.mode) && self.gateway.mode == 'HTTPRoute') || !has(self.rollout.analysis) || "
-    "!self.rollout.analysis.metrics.exists(m, m.name == 'errorRate')"
+
+
+def _refuse_metric(name: str) -> str:
+    return (
+        "!(has(self.gateway.mode) && self.gateway.mode == 'HTTPRoute') || !has(self.rollout.analysis) || "
+        f"!self.rollout.analysis.metrics.exists(m, m.name == '{name}')"
+    )
+
+
+COUNTED_BY_GATEWAY = (
+    (_refuse_metric("errorRate"), ERROR_RATE_WITH_HTTPROUTE),
+    (_refuse_metric("feedback"), FEEDBACK_WITH_HTTPROUTE),
 )
-"""A rule of `spec`: it looks at two of its fields."""
+"""Rules of `spec`: they look at two of its fields."""
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _namespace = Text(1, 63).must(
@@ -143,3 +156,5 @@ def check_analysis(mode: str, analysis: AnalysisSpec | None) -> None:
     compared = {metric.name for metric in analysis.metrics} if analysis is not None else set()
     if mode == "HTTPRoute" and "errorRate" in compared:
         raise ValueError(ERROR_RATE_WITH_HTTPROUTE)
+    if mode == "HTTPRoute" and "feedback" in compared:
+        raise ValueError(FEEDBACK_WITH_HTTPROUTE)

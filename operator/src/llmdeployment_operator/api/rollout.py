@@ -78,7 +78,7 @@ SHARES = (
 """What replicas count about answers by themselves; docs/how-to/watch-answers.md says what each means."""
 PATTERN = "pattern/"
 """Before the name of one of spec.monitoring.outputPatterns, as the name of a metric."""
-_MEASURED = ("errorRate", "ttft", "itl", "e2e", "outputTokens")
+_MEASURED = ("errorRate", "ttft", "itl", "e2e", "outputTokens", "feedback")
 _metric_name = Text(1, 40).must(
     rf"{'|'.join((*_MEASURED, *SHARES))}|{PATTERN}[a-z]([-a-z0-9]*[a-z0-9])?",
     f"must be one of {', '.join((*_MEASURED, *SHARES))}, or {PATTERN}NAME for a pattern of spec.monitoring.outputPatterns",
@@ -144,7 +144,7 @@ class MetricSpec(Model):
     responses), `itl` (time between tokens) and `e2e` (time of the whole response) count what took longer than `milliseconds`.
     `outputTokens` counts responses of more than `tokens` tokens. `refusal`, `empty`, `truncated`, `invalidJson`, `invalidToolCall`,
     `repetition`, `languageSwitch` and, for spec.monitoring.outputPatterns, `pattern/NAME` count what answers are like
-    (docs/how-to/watch-answers.md)."""
+    (docs/how-to/watch-answers.md). `feedback` counts what users' votes lack to a score of 1 (docs/how-to/collect-feedback.md)."""
     milliseconds: Annotated[int, Field(ge=1, le=600_000)] | None = None
     """Above how many milliseconds a request is bad, for ttft, itl and e2e. Rounded up to 1, 1.5, 2, 3, 5 or 7.5 times a power of ten."""
     tokens: Annotated[int, Field(ge=1, le=75_000)] | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from llmdeployment_operator.api import cost, external, monitoring, scaling
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
-from llmdeployment_operator.api.gateway_api import ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE
+from llmdeployment_operator.api.gateway_api import COUNTED_BY_GATEWAY
 
 _PRESERVE: Extension = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -290,7 +290,7 @@ _GPUS_MATCH = (
 )
 SPEC = cel(
     (_GPUS_MATCH, GPUS_MATCH),
-    (ERROR_RATE, ERROR_RATE_WITH_HTTPROUTE),
+    *COUNTED_BY_GATEWAY,
     *external.SPEC_RULES,
     *monitoring.SPEC_RULES,
     *scaling.SPEC_RULES,

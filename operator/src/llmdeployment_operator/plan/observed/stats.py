@@ -5,13 +5,15 @@ this module to them. An answer that is not of its form says nothing.
 """
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from llmdeployment_operator.analysis.counts import (
     BUCKETS,
     CACHED,
     ERRORS,
+    FEEDBACK,
+    FROM_GATEWAYS,
     GROUPS,
     LENGTH,
     STRATA,
@@ -29,7 +31,7 @@ from llmdeployment_operator.plan.observed.cluster_state import GatewayState, Sel
 _HISTOGRAMS = (*METRICS, LENGTH)
 _MOST = 10**15
 """More tokens than a replica makes in a lifetime."""
-
+_THOUSANDTHS = 1000
 _LOWEST_SCORE = 1e4
 """vLLM's lowest log-likelihood is -9,999."""
 
@@ -140,7 +142,7 @@ def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec])
     A metric that the replica does not count, being of an older image, is left out. Where it counts by group of users, there is a key
     for each of the GROUPS, also for those without a request: what is not there at one look and there at the next is not counted.
     """
-    measured = [metric for metric in metrics if metric.name != ERRORS]
+    measured = [metric for metric in metrics if metric.name not in FROM_GATEWAYS]
     try:
         return {
             int(number): _read_revision(row, measured) for number, row in stats["revisions"].items()
@@ -150,18 +152,19 @@ def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec])
 
 
 def read_gateway_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
-    """Return the error rate of a gateway's `/stats`, with a key for each group of users if it counts by these.
+    """Return the error rate and the feedback of a gateway's `/stats`, with a key for each group of users if it counts by these.
 
-    Nothing of one that is not what it should be.
+    Nothing of one that is not what it should be. Feedback is left out of one of an older image, which takes no votes.
     """
-    if all(metric.name != ERRORS for metric in metrics):
+    asked = FROM_GATEWAYS & {metric.name for metric in metrics}
+    if not asked:
         return {}
     found: RevisionCounts = {}
     try:
         for row in stats["routes"]:
             # Two arms may have one revision.
             counts = found.setdefault(int(row["revision"]), {})
-            for key, more in _read_route(row).items():
+            for key, more in _read_route(row, asked).items():
                 before = counts.get(key, Counts())
                 counts[key] = Counts(before.total + more.total, before.bad + more.bad)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
@@ -192,19 +195,38 @@ def _read_users(text: str) -> int:
     return int.from_bytes(bits, "little")
 
 
-def _read_route(row: Mapping[str, Any]) -> dict[CountKey, Counts]:
-    requests = row["requests"]
-    whole = Counts(sum(requests.values()), requests["5xx"])
-    if "byUser" not in row:
-        return {CountKey(ERRORS): whole}
-    return {CountKey(ERRORS): whole} | _name_groups(ERRORS, _read_groups(row, whole))
+def _read_route(row: Mapping[str, Any], asked: Collection[str]) -> dict[CountKey, Counts]:
+    found: dict[CountKey, Counts] = {}
+    if ERRORS in asked:
+        requests = row["requests"]
+        whole = Counts(sum(requests.values()), requests["5xx"])
+        groups = _read_groups(row, whole) if "byUser" in row else {}
+        found |= {CountKey(ERRORS): whole} | _name_groups(ERRORS, groups)
+    if FEEDBACK in asked and FEEDBACK in row:
+        found |= _read_feedback(row[FEEDBACK])
+    return found
 
 
-def _read_groups(row: Mapping[str, Any], whole: Counts) -> dict[int, Counts]:
-    """Return a row's `[[group, total, bad], ...]`, of all groups."""
+def _read_feedback(row: Mapping[str, Any]) -> dict[CountKey, Counts]:
+    """Return votes, and what they lack to good ones in whole votes.
+
+    Status has whole numbers. A sum that only grows, rounded down, is wrong by less than one vote at any time.
+    """
+    votes, bad = _require_count(row["votes"]), _require_count(row["badThousandths"])
+    whole = Counts(_THOUSANDTHS * votes, bad)
+    groups = _read_groups(row, whole, _THOUSANDTHS) if "byUser" in row else {}
+    found = {CountKey(FEEDBACK): whole} | _name_groups(FEEDBACK, groups)
+    return {
+        key: Counts(counts.total // _THOUSANDTHS, counts.bad // _THOUSANDTHS)
+        for key, counts in found.items()
+    }
+
+
+def _read_groups(row: Mapping[str, Any], whole: Counts, parts: int = 1) -> dict[int, Counts]:
+    """Return a row's `[[group, total, bad], ...]`, of all groups; `parts` is by how much one request may be bad."""
     return _fill_groups(
         {
-            _require_group(group): Counts(_require_count(total), _require_count(bad))
+            _require_group(group): Counts(parts * _require_count(total), _require_count(bad))
             for group, total, bad in _require_rows(row["byUser"])
         },
         whole,
