@@ -88,7 +88,7 @@ ACCEPTED = {
     "every metric there is": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5, analysis: true}], analysis: {metrics: ["
         "{name: errorRate}, {name: ttft, milliseconds: 500}, {name: itl, milliseconds: 75}, "
-        "{name: e2e, milliseconds: 5000, tolerancePercent: 3}, {name: outputTokens, tokens: 500}]}}}"
+        "{name: e2e, milliseconds: 5000, tolerancePercent: 3}, {name: outputTokens, tokens: 500}, {name: feedback}]}}}"
     ),
     "adapters, and arms with others": (
         "spec: {model: {adapters: [{name: legal, source: 'pvc://team/legal/3'}, {name: Org/x.y:1, source: 'file:///x'}]}, "

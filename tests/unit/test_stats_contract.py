@@ -34,6 +34,7 @@ METRICS = (
     MetricSpec(name="e2e", milliseconds=30_000),
     MetricSpec(name="outputTokens", tokens=400),
     MetricSpec(name="errorRate"),
+    MetricSpec(name="feedback"),
     MetricSpec(name="refusal"),
     MetricSpec(name="pattern/brand"),
 )
@@ -69,6 +70,8 @@ def write_gateway() -> Any:
         b"404 0 PR - - - -",
     ):
         counted.count_line(line)
+    counted.count_vote("main", "1", 70, 800)
+    counted.count_vote("main", "1", 70, 900)
     return {
         "routesHash": "0123456789abcdef",
         "held": 4,
@@ -90,6 +93,7 @@ def test_a_replica_writes_what_the_contract_says(
 
 
 EMPTY = {"buckets": [["+Inf", 0]], "sum": 0, "count": 0}
+VOTES = {"votes": 1, "badThousandths": 800}
 ROUTE = {
     "arm": "main",
     "revision": 1,
@@ -101,6 +105,8 @@ ROUTE = {
 def test_rows_that_the_next_test_makes_invalid_are_valid() -> None:
     check("replica", {**write_replica([]), "histograms": {"ttft": {**EMPTY, "byUser": []}}})
     check("gateway", {**write_gateway(), "routes": [{**ROUTE, "byUser": []}]})
+    rows = [{**ROUTE, "feedback": VOTES}, {**ROUTE, "feedback": {**VOTES, "byUser": []}}]
+    check("gateway", {**write_gateway(), "routes": rows})
 
 
 def test_a_gateway_writes_what_the_contract_says() -> None:
@@ -123,6 +129,9 @@ def test_a_gateway_writes_what_the_contract_says() -> None:
         ("gateway", {"routes": [{**ROUTE, "byUser": [], "users": "AAAA"}]}),
         ("gateway", {"routes": [{**ROUTE, "users": "A" * 1667 + "="}]}),
         ("gateway", {"routes": [{"arm": "main"}]}),
+        ("gateway", {"routes": [{**ROUTE, "feedback": {"votes": 1}}]}),
+        ("gateway", {"routes": [{**ROUTE, "feedback": {"votes": 1, "badThousandths": 0.5}}]}),
+        ("gateway", {"routes": [{**ROUTE, "feedback": {**VOTES, "byUser": [[64, 1, 0]]}}]}),
     ],
 )
 def test_the_contract_refuses_what_is_not_of_its_form(kind: str, change: dict[str, Any]) -> None:
@@ -216,6 +225,9 @@ def test_the_operator_reads_all_of_a_gateway_and_nothing_that_is_not_declared() 
     assert (gateway.routes_hash, gateway.held, gateway.refused) == ("0123456789abcdef", 4, 5)
     assert (gateway.up, gateway.requests) == ({"chat-1": 1}, {"chat-1": 9})
     counts = reader.read_gateway_counts(document, METRICS)
+    assert counts[1][CountKey("feedback")] == counts[1][CountKey("feedback", group=6)]
+    assert counts[1][CountKey("feedback")] == reader.Counts(2, 1)
+    counts = reader.read_gateway_counts(document, [MetricSpec(name="errorRate")])
     whole = CountKey("errorRate")
     assert {number: found[whole] for number, found in counts.items()} == {
         1: reader.Counts(2, 1),

@@ -103,7 +103,9 @@ def _refuse(refusal: Refusal) -> web.Response:
         "param": refusal.param,
         "code": refusal.code,
     }
-    return web.json_response({"error": error}, status=refusal.status)
+    # OpenAI's clients would send a vote again after a 409.
+    headers = {"x-should-retry": "false"}
+    return web.json_response({"error": error}, status=refusal.status, headers=headers)
 
 
 _TOO_LARGE = Refusal(

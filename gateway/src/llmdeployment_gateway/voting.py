@@ -55,7 +55,7 @@ _RULES = {
     "or_votes": " or votes",
     "answered": f"/v1/models, /v1/chat/completions, /v1/completions and {PATH}",
 }
-_NO_RULES = {name: "" for name in _RULES} | {
+_NO_RULES = dict.fromkeys(_RULES, "") | {
     "answered": "/v1/models, /v1/chat/completions and /v1/completions"
 }
 

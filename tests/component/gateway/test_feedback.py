@@ -16,6 +16,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from openai import AsyncOpenAI, ConflictError
 from tests.component.gateway.conftest import NewReplica, haproxy_binary
 from tests.component.gateway.pod import CHAT, SALT, SERVICE, bucket, row, until
 from tests.component.gateway.replica import PORT
@@ -30,6 +31,7 @@ from llmdeployment_gateway.routes import Routes
 from llmdeployment_gateway.settings import Settings
 from llmdeployment_gateway.signed_ids import read_id
 from llmdeployment_gateway.tally import GROUPS, Tally
+from llmdeployment_gateway.votes import Vote, VoteError
 from llmdeployment_gateway.voting import SOCKET
 
 SECONDS = 20
@@ -69,12 +71,23 @@ class Gateway:
         env = {"LLMD_FEEDBACK_KEY": base64.b64encode(KEY).decode()}
         self.process = subprocess.Popen(command, env=env)
         self.tally = Tally()
+        self.refused = 0
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[None]:
         """Take votes. As an agent does: what the one before counted and remembered is gone."""
         self.tally = Tally()
         server = FeedbackServer(KEY, self.tally, time.time, FeedbackLog(time.monotonic))
+        take = server.take
+
+        def count(body: bytes, owner: str) -> Vote:
+            try:
+                return take(body, owner)
+            except VoteError:
+                self.refused += 1
+                raise
+
+        server.take = count  # type: ignore[method-assign]  # because the test counts tries
         runner = await serve_feedback(server, self.run / SOCKET)
         yield
         await runner.cleanup()
@@ -85,7 +98,9 @@ class Gateway:
         assert status == 200
         return found, body["told"]
 
-    async def vote(self, number: object, score: object = 1, key: str = "", **more: object) -> Answer:
+    async def vote(
+        self, number: object, score: object = 1, key: str = "", **more: object
+    ) -> Answer:
         return await self.send("/v1/feedback", {"request_id": number, "score": score, **more}, key)
 
     async def send(
@@ -157,6 +172,25 @@ async def test_a_vote_counts_for_the_arm_revision_and_group_of_its_request(
         assert counted["feedback"] == {"votes": 1, "badThousandths": 800}
 
 
+async def test_openais_client_knows_the_id_and_may_vote(replicas: NewReplica) -> None:
+    async with open_gateway(replicas, ada="key-a") as gateway:
+        await gateway.ask("key-a")
+        async with AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="key-a") as client:
+            completion = await client.chat.completions.create(
+                model="chat", messages=[{"role": "user", "content": "hello"}]
+            )
+            vote = {"request_id": completion._request_id, "score": 0}
+            assert await client.post("/feedback", body=vote, cast_to=object) == {
+                "object": "feedback",
+                **vote,
+            }
+            # Its second try would not be the first that was answered.
+            with pytest.raises(ConflictError) as twice:
+                await client.post("/feedback", body=vote, cast_to=object)
+            assert twice.value.code == "feedback_given"
+            assert gateway.refused == 1
+
+
 async def test_a_client_that_chose_its_own_id_votes_with_the_gateways(replicas: NewReplica) -> None:
     async with open_gateway(replicas) as gateway:
         found, told = await gateway.ask(x_request_id="mine", x_llm_feedback_id="forged")
@@ -207,9 +241,11 @@ async def test_what_is_no_vote_is_refused_in_openais_words(replicas: NewReplica)
         async def chunks() -> AsyncIterator[bytes]:
             yield b" " * 5000
 
-        async with aiohttp.ClientSession() as session:
-            async with session.post(f"{gateway.url}/v1/feedback", data=chunks()) as answer:
-                found = answer.status, await answer.json(), None
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{gateway.url}/v1/feedback", data=chunks()) as answer,
+        ):
+            found = answer.status, await answer.json(), None
         assert code(found) == (413, "body_too_large")
         assert (await gateway.vote(number))[0] == 200
 

@@ -47,6 +47,10 @@ REFUSED = {
         ROUTED % "[{name: errorRate}]",
         "spec.rollout.analysis cannot compare errorRate with spec.gateway.mode HTTPRoute",
     ),
+    "votes that nobody takes": (
+        ROUTED % "[{name: feedback}]",
+        "spec.rollout.analysis cannot compare feedback with spec.gateway.mode HTTPRoute",
+    ),
     "a host name with a port": (
         "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}], hostnames: ['a.b:80']}}}",
         "must be a host name such as chat.example.com or *.example.com, without a port",

@@ -1,8 +1,7 @@
 """Whether a canary is worse than the stable revision: counts in, a verdict out, however often it is asked.
 
-A metric is a share, "bad of all requests", of the stable and of the canary over the same time. A vote may be bad in part: the share is
-then a mean, and what follows holds for it too (`q^x (1-q)^(1-x)` is convex in x, so it is largest where all votes are 0 or 1). The evidence that the canary's is
-higher by more than d is
+A metric is a share, "bad of all requests", of the stable and of the canary over the same time. (A vote may be bad in part,
+so that the share is a mean: verdict.md says why all of this holds then too.) The evidence that the canary's is higher by more than d is
 
     E(d) = (average likelihood of the counts over PRIOR's shares) / (highest likelihood among shares with canary - stable <= d).
 

@@ -1,5 +1,6 @@
 """From `/stats` to a canary that is rolled back: samples, their differences, the evidence, the move."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from llmdeployment_operator.analysis.comparison import (
     Analysis,
     collect_counts,
     compare,
+    fails_by_errors,
     select_strata,
 )
 from llmdeployment_operator.analysis.counts import (
@@ -20,7 +22,7 @@ from llmdeployment_operator.analysis.counts import (
     RevisionCounts,
 )
 from llmdeployment_operator.analysis.design_effect import Minutes, Users
-from llmdeployment_operator.analysis.sequential_test import Result, Stratum
+from llmdeployment_operator.analysis.sequential_test import Result, Stratum, Verdict
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status
@@ -552,3 +554,34 @@ def test_what_answers_are_like_decides_as_other_metrics_do(name: str, part: str)
     assert verdict.result is Result.FAIL
     assert evidence.message.startswith(f"{name}: ")
     assert part in evidence.message
+
+
+FEEDBACK = AnalysisSpec(metrics=(MetricSpec(name="feedback"),))
+
+
+def judge_votes(stable: Counts, canary: Counts) -> Verdict:
+    evidence = Analysis({CountKey("feedback"): Stratum(stable, canary)}, seconds=600)
+    return compare(FEEDBACK, evidence)[0]
+
+
+def test_votes_fail_a_canary_in_words_that_say_what_they_are() -> None:
+    verdict = judge_votes(Counts(1200, 96), Counts(120, 37))
+    assert verdict.result is Result.FAIL
+    assert verdict.message.startswith(
+        "feedback: 30.8 % of 120 canary votes were bad, and 8.0 % of 1,200 stable ones."
+    )
+    assert "The tolerance is 5 points." in verdict.message
+
+
+def test_a_canary_without_votes_waits_and_says_why() -> None:
+    verdict = judge_votes(Counts(1200, 96), Counts())
+    assert (verdict.result, verdict.requests_left) == (Result.NEED_MORE_DATA, None)
+    assert verdict.message == (
+        "No verdict is in sight. feedback: the stable revision and the canary have no comparable votes yet."
+    )
+    few = judge_votes(Counts(1200, 96), Counts(10, 1))
+    assert re.match(r"About [0-9,]+ more canary votes are needed\. feedback: ", few.message)
+
+
+def test_votes_do_not_fail_a_canary_by_its_errors() -> None:
+    assert not fails_by_errors(judge_votes(Counts(1200, 96), Counts(120, 37)))

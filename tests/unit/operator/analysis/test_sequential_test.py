@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from llmdeployment_operator.analysis.sequential_test import (
     SequentialPolicy,
     Stratum,
     judge,
+    log_e_worse,
 )
 
 
@@ -219,3 +221,19 @@ def test_bad_input_is_refused(make: Any, message: str) -> None:
 def test_metrics_need_names_of_their_own(metrics: list[ComparedMetric]) -> None:
     with pytest.raises(ValueError, match="metrics: at least one is needed"):
         judge(metrics, SequentialPolicy())
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [{0.0: 0.7, 1.0: 0.3}, {0.0: 0.5, 0.5: 0.3, 1.0: 0.2}, {0.2: 0.9, 0.9: 0.1}, {0.5: 1.0}],
+)
+def test_what_is_bad_in_part_is_no_more_evidence_than_what_is_wholly_bad(
+    scores: dict[float, float],
+) -> None:
+    """Of equal arms, E(0) is 1 at most on average over all that three votes of each may be."""
+    mean = 0.0
+    for votes in product(scores, repeat=6):
+        arms = Counts(3, min(3.0, sum(votes[:3]))), Counts(3, min(3.0, sum(votes[3:])))
+        chance = math.prod(scores[vote] for vote in votes)
+        mean += chance * math.exp(log_e_worse([Stratum(*arms)], 0.0))
+    assert 0.1 < mean <= 1

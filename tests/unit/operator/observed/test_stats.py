@@ -62,6 +62,7 @@ def test_an_answer_has_the_sums_of_its_revisions() -> None:
 
 
 TTFT, ERRORS = MetricSpec(name="ttft", milliseconds=400), MetricSpec(name="errorRate")
+FEEDBACK = MetricSpec(name="feedback")
 
 
 def tell_groups(by_user: Any) -> Any:
@@ -142,6 +143,54 @@ def test_the_groups_of_two_arms_with_one_revision_add_up() -> None:
     assert found[CountKey("errorRate")] == counts.Counts(20, 4)
     assert found[CountKey("errorRate", group=5)] == counts.Counts(4, 2)
     assert found[CountKey("errorRate", group=6)] == counts.Counts()
+
+
+def tell_votes(votes: object, thousandths: object, **fields: object) -> Any:
+    return tell_route(feedback={"votes": votes, "badThousandths": thousandths, **fields})
+
+
+def test_votes_are_counted_for_what_they_lack_in_whole_votes() -> None:
+    groups = [[5, 3, 1400], [6, 1, 999]]
+    found = read_gateway_counts(tell_votes(4, 2399, byUser=groups), [FEEDBACK])[3]
+    assert found.pop(CountKey("feedback")) == counts.Counts(4, 2)
+    assert {key.metric for key in found} == {"feedback"}
+    assert {key.group: each for key, each in found.items()} == {
+        **dict.fromkeys(range(GROUPS), counts.Counts()),
+        5: counts.Counts(3, 1),
+        6: counts.Counts(1, 0),
+    }
+
+
+def test_a_gateway_is_read_for_the_metrics_that_are_asked_for() -> None:
+    stats = tell_votes(4, 1000)
+    errors, votes = CountKey("errorRate"), CountKey("feedback")
+    assert read_gateway_counts(stats, [TTFT]) == {}
+    assert read_gateway_counts(stats, [ERRORS]) == {3: {errors: counts.Counts(10, 2)}}
+    assert read_gateway_counts(stats, [FEEDBACK]) == {3: {votes: counts.Counts(4, 1)}}
+    assert read_gateway_counts(stats, [FEEDBACK, ERRORS])[3].keys() == {errors, votes}
+    # One of an older image takes no votes.
+    assert read_gateway_counts(tell_route(), [FEEDBACK]) == {3: {}}
+
+
+@pytest.mark.parametrize(
+    "stats",
+    [
+        tell_route(feedback=None),
+        tell_route(feedback={"votes": 1}),
+        tell_votes(1, 1001),
+        tell_votes(-1, 0),
+        tell_votes(1.0, 0),
+        tell_votes(1, 0.5),
+        tell_votes(10**400, 0),
+        tell_votes(True, 0),
+        tell_votes(1, 0, byUser=[[64, 1, 0]]),
+        tell_votes(1, 0, byUser=[[1, 1, 1001]]),
+        tell_votes(1, 0, byUser=[[1, 2, 0]]),
+        tell_votes(1, 0, byUser=[[1, 1, 1]]),
+    ],
+)
+def test_a_gateway_whose_votes_cannot_be_counts_nothing(stats: Any) -> None:
+    assert read_gateway_counts(stats, [FEEDBACK]) == {}
 
 
 def encode(bits: int, size: int = 1250) -> str:

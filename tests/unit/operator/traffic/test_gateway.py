@@ -36,7 +36,9 @@ def find_object(kind: str, **gateway: Any) -> Object:
 
 def environments(**gateway: Any) -> list[dict[str, str]]:
     pod = find_object("Deployment", **gateway)["spec"]["template"]["spec"]
-    return [{env["name"]: env.get("value", "") for env in each["env"]} for each in pod["containers"]]
+    return [
+        {env["name"]: env.get("value", "") for env in each["env"]} for each in pod["containers"]
+    ]
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,7 @@ ERRORS = {
     "steps": [{"weight": 5}],
     "analysis": {"metrics": [{"name": "errorRate"}]},
 }
+VOTES = {**ERRORS, "analysis": {"metrics": [{"name": "feedback"}]}}
 
 
 @pytest.mark.parametrize(
@@ -249,6 +250,7 @@ ERRORS = {
         ({"gateway": {**TWO, "mode": "Builtin"}}, gateway_api.HTTPROUTE_WITHOUT_MODE),
         ({"gateway": {**TWO, "apiKeysSecretRef": {"name": "k"}}}, gateway_api.KEYS_WITH_HTTPROUTE),
         ({"gateway": TWO, "rollout": ERRORS}, gateway_api.ERROR_RATE_WITH_HTTPROUTE),
+        ({"gateway": TWO, "rollout": VOTES}, gateway_api.FEEDBACK_WITH_HTTPROUTE),
     ],
 )
 def test_what_has_no_effect_is_refused(spec: dict[str, Any], sentence: str) -> None:

@@ -23,14 +23,21 @@ class RuntimeIntent:
     pods: int
 
 
+@dataclass(frozen=True)
+class FrontDoorIntent:
+    """What the front door needs: the key of ids for feedback, and the namespaces of Gateways that reach the replicas."""
+
+    feedback_key: str
+    gateways: frozenset[str]
+
+
 def build_children(
     deployment: LLMDeployment,
     revisions: tuple[Revision, ...],
     runtimes: Mapping[str, RuntimeIntent],
     routes: tuple[Route, ...],
     settings: Settings,
-    feedback_key: str,
-    gateways: frozenset[str] = frozenset(),
+    door: FrontDoorIntent,
     more: Iterable[Object] = (),
 ) -> list[Object]:
     """Return the children in the order they are written: the record of a revision before its pods.
@@ -41,15 +48,16 @@ def build_children(
         runtimes: by hash.
         routes: who gets the requests.
         settings: what the operator was installed with.
-        feedback_key: what gateways sign ids for feedback with.
-        gateways: namespaces of Gateways that reach the replicas.
+        door: what the front door needs.
         more: what is written last.
     """
     name = deployment.metadata.name
     found = [build_controller_revision(deployment, revision) for revision in revisions]
-    found += front_door.build_before_routes(deployment, settings, feedback_key)
+    found += front_door.build_before_routes(deployment, settings, door.feedback_key)
     for runtime, intent in runtimes.items():
-        found += build_runtime_policies(name, runtime, intent.born.template, settings, gateways)
+        found += build_runtime_policies(
+            name, runtime, intent.born.template, settings, door.gateways
+        )
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods
         )

@@ -21,7 +21,11 @@ from llmdeployment_operator.plan.base.revisions import (
 )
 from llmdeployment_operator.plan.base.routes import Route, read_routes
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.desired.children import RuntimeIntent, build_children
+from llmdeployment_operator.plan.desired.children import (
+    FrontDoorIntent,
+    RuntimeIntent,
+    build_children,
+)
 from llmdeployment_operator.plan.desired.evaluation_job import plan_evaluations
 from llmdeployment_operator.plan.desired.recheck_job import plan_rechecks
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -119,13 +123,13 @@ def decide_desired_state(
         for runtime, need in needs.items()
     }
     following = plan_routes(name, arms, kept)
-    gateways = front_door.list_namespaces(deployment, cluster)
     made, left = plan_evaluations(deployment, arms, cluster, settings)
     again, asked = plan_rechecks(deployment, arms, cluster, settings, now)
-    key = choose_feedback_key(cluster.feedback_key, cluster.new_token)
-    objects = build_children(
-        deployment, kept, intents, following, settings, key, gateways, [*made, *again]
+    door = FrontDoorIntent(
+        choose_feedback_key(cluster.feedback_key, cluster.new_token),
+        front_door.list_namespaces(deployment, cluster),
     )
+    objects = build_children(deployment, kept, intents, following, settings, door, [*made, *again])
     objects = [*objects, *left, *asked]
     return DesiredState(
         arms, kept, following, objects, needs, puts, scaling.with_needs(needs), references

@@ -32,6 +32,8 @@ _HISTOGRAMS = (*METRICS, LENGTH)
 _MOST = 10**15
 """More tokens than a replica makes in a lifetime."""
 _THOUSANDTHS = 1000
+_MOST = 10**18
+"""No count reaches it, and arithmetic with it does not overflow."""
 _LOWEST_SCORE = 1e4
 """vLLM's lowest log-likelihood is -9,999."""
 
@@ -360,4 +362,6 @@ def _require_natural(value: object) -> int:
 def _require_count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r} is not a count")
+    if value > _MOST:
+        raise ValueError("a count is larger than any that can be")
     return value

@@ -25,7 +25,8 @@ _SOON = 2.0
 
 LOST = (
     "spec.gateway.mode is HTTPRoute. Users do not stay with an arm or a revision. The Gateway splits the requests, not exactly. "
-    "Requests are not held while no replica is ready. API keys are not checked. Errors are not counted (errorRate), and there is no feedback."
+    "Requests are not held while no replica is ready. API keys are not checked. Errors are not counted (errorRate). "
+    "There is no feedback."
 )
 
 
@@ -36,7 +37,10 @@ def build_before_routes(
     if deployment.spec.gateway.http_route is not None:
         return []
     name = deployment.metadata.name
-    return [build_gateway_policy(name, settings), *build_gateway(deployment, settings, feedback_key)]
+    return [
+        build_gateway_policy(name, settings),
+        *build_gateway(deployment, settings, feedback_key),
+    ]
 
 
 def build_after_routes(deployment: LLMDeployment, routes: tuple[Route, ...]) -> list[Object]:

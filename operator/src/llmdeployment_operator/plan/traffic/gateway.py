@@ -43,9 +43,7 @@ def choose_feedback_key(found: str, randomness: str) -> str:
     return base64.b64encode(bytes.fromhex(digest([randomness, "feedback"], 64))).decode()
 
 
-def build_gateway(
-    deployment: LLMDeployment, settings: Settings, feedback_key: str
-) -> list[Object]:
+def build_gateway(deployment: LLMDeployment, settings: Settings, feedback_key: str) -> list[Object]:
     """Return every object of the gateway but its routes and its NetworkPolicy."""
     name = deployment.metadata.name
     gateway = names.gateway_name(name)
