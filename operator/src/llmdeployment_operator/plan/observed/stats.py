@@ -32,8 +32,6 @@ _HISTOGRAMS = (*METRICS, LENGTH)
 _MOST = 10**15
 """More tokens than a replica makes in a lifetime."""
 _THOUSANDTHS = 1000
-_MOST = 10**18
-"""No count reaches it, and arithmetic with it does not overflow."""
 _LOWEST_SCORE = 1e4
 """vLLM's lowest log-likelihood is -9,999."""
 
@@ -214,7 +212,7 @@ def _read_feedback(row: Mapping[str, Any]) -> dict[CountKey, Counts]:
 
     Status has whole numbers. A sum that only grows, rounded down, is wrong by less than one vote at any time.
     """
-    votes, bad = _require_count(row["votes"]), _require_count(row["badThousandths"])
+    votes, bad = _require_natural(row["votes"]), _require_natural(row["badThousandths"])
     whole = Counts(_THOUSANDTHS * votes, bad)
     groups = _read_groups(row, whole, _THOUSANDTHS) if "byUser" in row else {}
     found = {CountKey(FEEDBACK): whole} | _name_groups(FEEDBACK, groups)
@@ -362,6 +360,4 @@ def _require_natural(value: object) -> int:
 def _require_count(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{value!r} is not a count")
-    if value > _MOST:
-        raise ValueError("a count is larger than any that can be")
     return value
