@@ -6,6 +6,7 @@ from tests.component.refusals import (
     arms,
     cost,
     engine,
+    experiment,
     gateway,
     model,
     monitoring,
@@ -21,7 +22,18 @@ pytestmark = pytest.mark.component
 
 REFUSED = {
     f"{table.__name__.rpartition('.')[2]}: {case}": expected
-    for table in (model, engine, pods, arms, gateway, rollout, monitoring, scaling, cost)
+    for table in (
+        model,
+        engine,
+        pods,
+        arms,
+        experiment,
+        gateway,
+        rollout,
+        monitoring,
+        scaling,
+        cost,
+    )
     for case, expected in table.REFUSED.items()
 }
 

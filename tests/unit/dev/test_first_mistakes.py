@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.component.refusals import arms, engine, gateway, model, pods, rollout, scaling
+from tests.component.refusals import (
+    arms,
+    engine,
+    experiment,
+    gateway,
+    model,
+    pods,
+    rollout,
+    scaling,
+)
 
 from llmdeployment_operator.api.arms import merge_patch
 from llmdeployment_operator.api.crd import build_crd
@@ -30,7 +39,7 @@ IN_READY = [(row[1].strip("`"), row[2].strip("`")) for row in ROWS if len(row) =
 SCHEMA = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 REFUSED = [
     sentence
-    for each in (arms, engine, gateway, model, pods, rollout, scaling)
+    for each in (arms, engine, experiment, gateway, model, pods, rollout, scaling)
     for _, sentence in each.REFUSED.values()
 ]
 """What a real API server was seen to say, by tests/component/test_crd_refusals.py."""

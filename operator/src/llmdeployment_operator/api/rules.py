@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import cost, external, monitoring, scaling
+from llmdeployment_operator.api import cost, experiment, external, monitoring, scaling
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import COUNTED_BY_GATEWAY
 
@@ -295,6 +295,7 @@ SPEC = cel(
     *monitoring.SPEC_RULES,
     *scaling.SPEC_RULES,
     *cost.SPEC_RULES,
+    *experiment.SPEC_RULES,
 )
 
 

@@ -20,6 +20,7 @@ from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_pat
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.cost import CostSpec, check_cost
 from llmdeployment_operator.api.env import EnvVar
+from llmdeployment_operator.api.experiment import ExperimentSpec, check_experiment
 from llmdeployment_operator.api.external import ExternalSpec
 from llmdeployment_operator.api.fields import (
     Image,
@@ -265,6 +266,8 @@ class Spec(Model):
         ),
     ] = ()
     """Arms of an A/B/n test, each with a share of the requests and of the replicas. Default: one arm, `main`."""
+    experiment: ExperimentSpec | None = None
+    """Compares the arms until one wins or time is up. Default: nobody compares them."""
     gateway: GatewaySpec = GatewaySpec()
     """The front door."""
     rollout: RolloutSpec = RolloutSpec()
@@ -339,6 +342,13 @@ class Spec(Model):
         check_cost(self.cost, engines, [each.resources.model_dump(mode="json") for each in own])
         return self
 
+    @model_validator(mode="after")
+    def _experiment_fits(self) -> Self:
+        arms, mode = [arm.name for arm in self.arms], self.gateway.mode
+        patterns = [pattern.name for pattern in self.monitoring.output_patterns]
+        check_experiment(self.experiment, arms, mode, patterns)
+        return self
+
     def of_arm(self, arm: ArmSpec) -> Self:
         """Return the spec as one arm has it, itself without arms, and without prices, which are for all arms.
 
@@ -350,7 +360,7 @@ class Spec(Model):
             by_alias=True,
             exclude_defaults=True,
             exclude_none=True,
-            exclude={"arms", "cost"},
+            exclude={"arms", "cost", "experiment"},
         )
         return type(self).model_validate(
             merge_patch(external.inherit_fields(base, arm.overrides), arm.overrides)
