@@ -106,7 +106,8 @@ def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Ver
 
     Each step of a rollout is a test of its own, so the probability of a false alarm is divided by their number.
     """
-    metrics = [_select_metric(spec, evidence, metric) for metric in spec.metrics]
+    clumps = parse_seconds(spec.min_duration) > 0
+    metrics = [select_metric(evidence, metric, expects_clumps=clumps) for metric in spec.metrics]
     limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
     policy = SequentialPolicy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
     verdict = judge(metrics, policy)
@@ -130,7 +131,16 @@ def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Ver
     return verdict, told
 
 
-def _select_metric(spec: AnalysisSpec, evidence: Analysis, metric: MetricSpec) -> ComparedMetric:
+def select_metric(
+    evidence: Analysis, metric: MetricSpec, *, expects_clumps: bool
+) -> ComparedMetric:
+    """Return a metric with its counts and their design effect.
+
+    Args:
+        evidence: what was counted.
+        metric: as the spec has it.
+        expects_clumps: whether requests of one minute are taken to be alike until the data say.
+    """
     name = format_metric_key(metric)
     strata = select_strata(evidence, name)
     groups = {
@@ -142,7 +152,7 @@ def _select_metric(spec: AnalysisSpec, evidence: Analysis, metric: MetricSpec) -
         groups or {0: _sum_strata(evidence.counts, name)},
         evidence.minutes.get(name, Minutes()),
         evidence.users,
-        expects_clumps=parse_seconds(spec.min_duration) > 0,
+        expects_clumps=expects_clumps,
     )
     return ComparedMetric(
         name=name,

@@ -201,6 +201,26 @@ def log_e_within(
     return log_average(strata, prior) - _find_log_highest(strata, difference, 1)
 
 
+def find_interval(
+    strata: Sequence[Stratum], alpha_worse: float, alpha_better: float
+) -> tuple[float, float]:
+    """Return the differences that neither test rejects, at any time: -1 to 1 while nothing can be compared.
+
+    Args:
+        strata: the independent requests that the counts are worth.
+        alpha_worse: highest probability that the true difference is ever below the interval.
+        alpha_better: highest probability that it is ever above.
+    """
+    average = log_average(strata)
+    low = _find_bound(strata, average + math.log(alpha_worse), -1)
+    return low, _find_bound(strata, average + math.log(alpha_better), 1)
+
+
+def find_difference(strata: Sequence[Stratum]) -> float | None:
+    """Return the canary's share minus the stable's as counted, or None while no stratum has requests of both."""
+    return _find_point(strata, 0).difference if _count_compared(strata) else None
+
+
 def log_average(strata: Sequence[Stratum], prior: tuple[float, float] = PRIOR) -> float:
     """Return the log of the average likelihood of the counts, the strata's multiplied.
 
@@ -315,13 +335,13 @@ def _decide_result(metric: ComparedMetric, policy: SequentialPolicy, parts: int)
 
 def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> MetricFinding:
     strata, requests = metric.independent, int(_count_compared(metric.strata))
-    average = log_average(strata)
+    low, high = find_interval(strata, policy.alpha_fail / parts, policy.alpha_pass)
     finding = MetricFinding(
         name=metric.name,
         result=_decide_result(metric, policy, parts),
-        effect=_find_point(strata, 0).difference if requests else None,
-        low=_find_bound(strata, average + math.log(policy.alpha_fail / parts), -1),
-        high=_find_bound(strata, average + math.log(policy.alpha_pass), 1),
+        effect=find_difference(strata) if requests else None,
+        low=low,
+        high=high,
         requests=requests,
         log_e_worse=log_e_worse(strata, metric.tolerance),
         log_e_within=log_e_within(strata, metric.tolerance),
