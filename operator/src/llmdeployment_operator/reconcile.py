@@ -31,6 +31,7 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, plan_failure, refuse
+from llmdeployment_operator.plan.experiment.report import is_counted
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
@@ -137,6 +138,8 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     result = await _report(operator, raw, deployment.status, plan)
     # Not after a failure, whose status has no counts: the next pass that ends well reports them.
     clients.counts_cache.mark_reported(owner)
+    if plan.status is not None and is_counted(deployment.status.experiment, plan.status.experiment):
+        clients.experiment_cache.mark_reported(owner)
     return result
 
 

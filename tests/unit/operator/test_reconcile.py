@@ -9,7 +9,9 @@ import pytest
 from tests.support.world import SETTINGS, admitted, sample
 
 from llmdeployment_operator import reconcile
+from llmdeployment_operator.api.experiment_status import ExperimentStatus
 from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.kube.errors import ApiRefused, ApiUnavailable
 from llmdeployment_operator.plan.base.objects import Ref
@@ -92,5 +94,33 @@ async def test_counts_are_kept_until_a_pass_that_ends_well_has_reported_them(
         await reconcile.reconcile(operator, key)
     except ApiUnavailable as error:
         await reconcile.report_failure(operator, key, error)
+
+    assert counted.mark_reported.called is reported
+
+
+_STARTED = {"started_at": "2026-01-02T03:04:05Z", "written_at": "2026-01-02T03:04:05Z"}
+_COUNTED = {**_STARTED, "written_at": "2026-01-02T03:04:35Z"}
+
+
+@pytest.mark.parametrize(
+    ("plan", "reported"),
+    [
+        (Plan(), False),
+        (Plan(status=Status(traffic="rev1 100%", experiment=ExperimentStatus(**_STARTED))), False),
+        (Plan(status=Status(experiment=ExperimentStatus(**_COUNTED))), True),
+        (Plan(status=Status()), False),
+    ],
+    ids=["nothing is written", "the rest is written", "counts are written", "it is gone"],
+)
+async def test_counts_of_an_experiment_are_kept_until_they_are_written(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, *, reported: bool
+) -> None:
+    Clock(monkeypatch, itertools.repeat(plan))
+    raw, counted = admitted(sample("simulated")), Mock()
+    raw["status"] = dump_status(Status(experiment=ExperimentStatus(**_STARTED)))
+    monkeypatch.setattr(reconcile, "_write_status", AsyncMock())
+    clients: Any = Mock(experiment_cache=counted, store=Mock(get=lambda *_: raw))
+    operator = reconcile.Operator(clients, SETTINGS, Mock())
+    await reconcile.reconcile(operator, reconcile.DeploymentKey("team", "simulated"))
 
     assert counted.mark_reported.called is reported

@@ -12,7 +12,7 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.types import KIND, LLMDeployment
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
-from llmdeployment_operator.kube import references, serve
+from llmdeployment_operator.kube import comparisons, references, serve
 from llmdeployment_operator.kube.capacity import (
     LASTING_SECONDS,
     CapacityCache,
@@ -37,7 +37,7 @@ from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_room
-from llmdeployment_operator.plan.base.routes import has_canary, read_routes
+from llmdeployment_operator.plan.base.routes import has_canary
 from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
@@ -47,9 +47,6 @@ from llmdeployment_operator.plan.observed.self_test import find_runtimes_to_test
 from llmdeployment_operator.plan.observed.stats import (
     read_adapters,
     read_gateway,
-    read_gateway_counts,
-    read_gateway_users,
-    read_replica_counts,
     read_sample,
     read_self_test,
     read_usage,
@@ -67,7 +64,8 @@ class Clients:
         cluster_read: whether nodes and StorageClasses may be listed.
         everywhere: whether pods of all namespaces may be listed.
         names: what was read by name.
-        counts_cache: counts from pass to pass.
+        counts_cache: counts from pass to pass, for a canary.
+        experiment_cache: the same for an experiment, whose counts are written less often.
         scaling_cache: what autoscaling remembers.
         capacity: what nodes have, of all LLMDeployments.
         cost_cache: the accounts of cost.
@@ -83,10 +81,12 @@ class Clients:
     capacity: CapacityCache = field(default_factory=CapacityCache)
     scaling_cache: StateCache[ScalingState] = field(default_factory=StateCache)
     cost_cache: StateCache[CostAccount] = field(default_factory=StateCache)
+    experiment_cache: CountsCache = field(default_factory=CountsCache)
 
     def forget(self, owner: Owner) -> None:
         """Forget an LLMDeployment that is gone."""
         self.counts_cache.forget(owner)
+        self.experiment_cache.forget(owner)
         self.scaling_cache.forget(owner)
         self.cost_cache.forget(owner)
         self.poller.forget(owner)
@@ -234,7 +234,7 @@ def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str,
     found = [
         Target(_uid(pod), _ip(pod), token=token, seconds=serve.SECONDS) for pod, token in heads
     ]
-    compares = _compares(deployment, cluster)
+    compares = _compares(deployment, cluster) or comparisons.is_experimenting(deployment)
     path = serve.STATS_WITH_USERS if compares else serve.STATS
     gateways = (pod for pod in select_pods(cluster, "gateway") if is_ready(pod))
     found += [Target(_uid(pod), _ip(pod), names.AGENT_PORT, path=path) for pod in gateways]
@@ -284,6 +284,12 @@ async def _add_answers(
         },
         fresh=_fresh(clients, deployment, cluster, counted, routed),
         users=_users(clients, deployment, cluster, routed),
+        experiment_fresh=comparisons.count_experiment(
+            clients.experiment_cache, deployment, cluster, counted, routed
+        ),
+        experiment_users=comparisons.count_experiment_users(
+            clients.experiment_cache, deployment, cluster, routed
+        ),
     )
 
 
@@ -332,8 +338,7 @@ def _fresh(
     if analysis is None or not _compares(deployment, cluster):
         clients.counts_cache.forget(owner)
         return {}
-    looked = {uid: read_replica_counts(stats, analysis.metrics) for uid, stats in replicas.items()}
-    looked |= {uid: read_gateway_counts(stats, analysis.metrics) for uid, stats in gateways.items()}
+    looked = comparisons.read_counts(analysis.metrics, replicas, gateways)
     return clients.counts_cache.add(owner, (_uid(pod) for pod in cluster.pods), looked)
 
 
@@ -346,10 +351,7 @@ def _users(
     """Return how many users sent requests, by revision, if somebody compares them."""
     if not _compares(deployment, cluster):
         return {}
-    owner = (deployment.metadata.namespace, deployment.metadata.name)
-    routed = {route.revision for each in _config_maps(cluster) for route in read_routes(each)}
-    users = map(read_gateway_users, gateways.values())
-    return clients.counts_cache.unite_users(owner, routed, users)
+    return comparisons.unite_users(clients.counts_cache, deployment, cluster, gateways)
 
 
 async def _capacity(

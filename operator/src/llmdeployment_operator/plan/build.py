@@ -22,6 +22,7 @@ from llmdeployment_operator.plan.cost.charge import charge_pass
 from llmdeployment_operator.plan.cost.report import COST_SECONDS, CostReport, report_cost
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
 from llmdeployment_operator.plan.desired.impersonation import find_impersonation
+from llmdeployment_operator.plan.experiment.report import find_next_look, report_experiment
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import explain_put
 from llmdeployment_operator.plan.observed.readiness import (
@@ -163,6 +164,9 @@ def _build_status(
         conditions = [*conditions, drift]
     if cost.condition is not None:
         conditions = [*conditions, cost.condition]
+    tested = report_experiment(deployment, cluster, now)
+    if tested.condition is not None:
+        conditions = [*conditions, tested.condition]
     report = StatusReport(
         conditions,
         decision.kept,
@@ -174,6 +178,7 @@ def _build_status(
         decision.references,
         rechecks,
         cost.row,
+        tested.row,
     )
     return build_status(deployment, report, cluster, now)
 
@@ -283,6 +288,7 @@ def _next_pass_after(
     if (since := _find_trouble(status)) is not None and not _is_stalled(status):
         left = STALLED_SECONDS - (now - since).total_seconds()
         due = _first(due, max(POLL_SECONDS, left) if left > 0 else None)
+    due = _first(due, find_next_look(status.experiment))
     return _first(due, front_door.recheck_after(deployment, cluster))
 
 

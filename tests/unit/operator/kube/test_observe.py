@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.world import World, admitted, pod, sample
 
+from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.observe import Clients, observe
 from llmdeployment_operator.kube.poller import Answer, Target
@@ -227,3 +228,40 @@ async def test_users_are_united_over_gateways_while_somebody_compares(
     assert (await deployed.observe()).users == {}
     deployed.split(3, 4)
     assert (await deployed.observe()).users == {3: 0, 4: 0}
+
+
+EXPERIMENT = {
+    "control": "a",
+    "metrics": [{"name": "errorRate"}],
+    "minimumEffectPercent": 3,
+    "maxDuration": "1d",
+}
+
+
+async def test_an_experiment_has_counts_of_its_own_until_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = Deployed(monkeypatch)
+    deployed.add_pod("gateway", "gateway-0", None)
+    deployed.add_pod("worker", "worker-0", None)
+    arms = [{"name": name, "weight": 50} for name in ("a", "b")]
+    deployed.world.edit(arms=arms, experiment=EXPERIMENT)
+    deployed.poller.said = {"gateway-0": tell_users(1, buckets=0b11, requests=5)}
+    found = await deployed.observe()
+    targets = deployed.poller.targets.values()
+    assert {target.path for target in targets} == {"/stats?users=true"}
+    assert found.experiment_fresh == {}
+    deployed.poller.said = {"gateway-0": tell_users(1, buckets=0b111, requests=9)}
+    for _ in range(2):
+        found = await deployed.observe()
+        # Nobody has written them yet, so they are not forgotten.
+        assert found.experiment_fresh[1][CountKey("errorRate")] == Counts(4, 0)
+        assert (found.fresh, found.users) == ({}, {})
+        assert found.experiment_users == {1: 3}
+
+    ended = {"startedAt": "2026-01-02T03:04:05Z", "writtenAt": "2026-01-02T03:04:05Z"}
+    ended["endedAt"] = "2026-01-03T03:04:05Z"
+    deployed.world.raw = {**deployed.world.raw, "status": {"experiment": ended}}
+    found = await deployed.observe()
+    assert (found.experiment_fresh, found.experiment_users) == ({}, {})
+    assert {target.path for target in deployed.poller.targets.values()} == {"/stats"}

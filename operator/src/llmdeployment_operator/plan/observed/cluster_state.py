@@ -70,6 +70,8 @@ class ClusterState:
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
         users: distinct users by revision, over all gateways and since these began, while an analysis wants them; two users who share a
             bucket are one.
+        experiment_fresh: requests counted since the last pass whose status had them, while an experiment wants them.
+        experiment_users: as `users`, while an experiment wants them.
         samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
         usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
@@ -94,6 +96,8 @@ class ClusterState:
     self_tests: Mapping[str, SelfTestReport] = field(default_factory=dict)
     fresh: RevisionCounts = field(default_factory=dict)
     users: Mapping[int, int] = field(default_factory=dict)
+    experiment_fresh: RevisionCounts = field(default_factory=dict)
+    experiment_users: Mapping[int, int] = field(default_factory=dict)
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     scaling: ScalingState | None = None
     usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)

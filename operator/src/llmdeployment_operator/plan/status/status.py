@@ -6,6 +6,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
+from llmdeployment_operator.api.experiment_status import ExperimentStatus
 from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
@@ -60,6 +61,7 @@ class StatusReport:
     references: Mapping[str, Reference]
     rechecks: Mapping[int, RecheckStatus] = field(default_factory=dict)
     cost: CostStatus | None = None
+    experiment: ExperimentStatus | None = None
 
     @property
     def stable(self) -> tuple[Revision, ...]:
@@ -111,6 +113,7 @@ def build_status(
         ),
         scaling=report.scaling.row,
         cost=report.cost,
+        experiment=report.experiment,
     )
 
 

@@ -1,0 +1,1 @@
+"""What a pass counts and says of `spec.experiment`."""
