@@ -9,6 +9,7 @@ from typer._completion_shared import get_completion_script
 
 from llmdeployment_cli import control, listing, show
 from llmdeployment_cli.converse import converse
+from llmdeployment_cli.experiment import experiment
 from llmdeployment_cli.flags import Flags
 from llmdeployment_cli.options import accept_flags
 from llmdeployment_cli.simulate import simulate
@@ -56,6 +57,7 @@ for command, panel in (
     (show.status, _LOOK),
     (show.history, _LOOK),
     (show.diff, _LOOK),
+    (experiment, _LOOK),
     (control.promote, _CONTROL),
     (control.pause, _CONTROL),
     (control.resume, _CONTROL),

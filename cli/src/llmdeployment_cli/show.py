@@ -1,17 +1,14 @@
 """The commands that show one LLMDeployment, and the versions."""
 
 import sys
-import time
-from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console, RenderableType
 from rich.syntax import Syntax
 
 from llmdeployment_cli import history as past
-from llmdeployment_cli import kube, picture, times, versions, waiting
+from llmdeployment_cli import kube, live, picture, times, versions, waiting
 from llmdeployment_cli.arms import Object, get_name
 from llmdeployment_cli.candidates import complete_revisions
 from llmdeployment_cli.errors import Refusal
@@ -21,8 +18,6 @@ from llmdeployment_cli.options import ArmName, Name, take_duration
 from llmdeployment_cli.output import DocumentFormat, format_document, summarize
 from llmdeployment_cli.terminal import make_text, print_lines, strip_controls
 
-_EVERY = 1.0
-"""Seconds between two reads of --watch."""
 _TIMEOUT = 600.0
 """Seconds that --wait waits without --timeout."""
 
@@ -73,7 +68,7 @@ def status(
         return kube.get_deployment(cluster, name)
 
     if watch:
-        _watch(cluster, read)
+        live.watch(lambda width: _draw(cluster, read(), width))
     elif not wait:
         _print_status(cluster, read(), output)
     else:
@@ -149,21 +144,6 @@ def version(flags: Flags, *, output: Output = None) -> None:
 def read_history(cluster: kube.Cluster, name: str) -> tuple[Object, tuple[past.Record, ...]]:
     """Return an LLMDeployment and the records of its revisions."""
     return kube.get_deployment(cluster, name), past.read_records(kube.list_revisions(cluster, name))
-
-
-def _watch(cluster: kube.Cluster, read: Callable[[], Object]) -> None:
-    console = Console()
-    shown = _draw(cluster, read(), console.width)
-    with Live(shown, console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(_EVERY)
-            try:
-                shown = _draw(cluster, read(), console.width)
-            except Refusal as error:
-                # The API server may only be restarting: keep the last picture.
-                live.update(Group(shown, make_text(str(error), "red")), refresh=True)
-            else:
-                live.update(shown, refresh=True)
 
 
 def _print_status(cluster: kube.Cluster, deployment: Object, output: DocumentFormat | None) -> None:

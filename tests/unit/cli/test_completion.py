@@ -49,6 +49,8 @@ def complete(
     ("words", "candidates"),
     [
         (["sta"], ["status", ":4"]),
+        (["exp"], ["experiment", ":4"]),
+        (["experiment", ""], ["chat", ":4"]),
         (["get", ""], ["chat", ":4"]),
         (["get", "chat", ""], [":4"]),
         (["status", ""], ["chat", ":4"]),

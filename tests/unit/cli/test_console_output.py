@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.experiments import won
 from tests.unit.cli.objects import (
     NOW,
     Object,
@@ -56,6 +57,7 @@ def serving() -> Object:
 WORLDS: dict[str, Callable[[], tuple[Object, list[Object]]]] = {
     "canary": lambda: (on_its_way(analysis=analysis()), [operator()]),
     "priced": lambda: (priced(), [operator()]),
+    "experiment": lambda: (won(), [operator()]),
     "serving": lambda: (serving(), [operator()]),
     "simulation": lambda: (deployment(), []),
     "unwatched": lambda: (unseen(), [operator(NAMESPACES="shop,lab")]),

@@ -1,0 +1,101 @@
+"""LLMDeployments with an experiment, as the operator itself writes its status."""
+
+from datetime import timedelta
+from typing import Any
+
+from tests.unit.cli.objects import NOW, Object, deployment, revision
+
+from llmdeployment_operator.analysis.comparison import Analysis
+from llmdeployment_operator.analysis.counts import CountKey, Counts
+from llmdeployment_operator.analysis.design_effect import Users
+from llmdeployment_operator.analysis.power_plan import UserGrowth, plan_power
+from llmdeployment_operator.analysis.sequential_test import Stratum
+from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status_document import dump_status
+from llmdeployment_operator.api.types import parse
+from llmdeployment_operator.plan.experiment.counting import ArmCounts
+from llmdeployment_operator.plan.experiment.report import _build_row
+from llmdeployment_operator.plan.experiment.sentences import describe_plan
+
+SPEC = {
+    "arms": [
+        {"name": "control", "weight": 50},
+        {"name": "terse", "weight": 25, "overrides": {"prompt": {"system": "One sentence."}}},
+        {"name": "kind", "weight": 25, "overrides": {"prompt": {"system": "Be kind."}}},
+    ],
+    "experiment": {
+        "control": "control",
+        "metrics": [{"name": "e2e", "milliseconds": 3000}, {"name": "errorRate"}],
+        "minimumEffectPercent": 3,
+        "maxDuration": "14d",
+    },
+}
+ARMS = [
+    {"name": "control", "weight": 50, "stable": 3},
+    {"name": "terse", "weight": 25, "stable": 4},
+    {"name": "kind", "weight": 25, "stable": 5},
+]
+REVISIONS = [revision(3, 50, 4, 4), revision(4, 25, 4, 4), revision(5, 25, 4, 4)]
+Bad = tuple[int, int]
+"""Bad requests of each metric."""
+
+
+def counted(name: str, number: int, control: Bad, arm: Bad, requests: int, **changes: Any) -> Any:
+    """What was counted in four days of an arm that has half of the control's requests."""
+    counts: dict[CountKey, Stratum] = {}
+    for metric, own, other in zip(("e2e>3000ms", "errorRate"), arm, control, strict=True):
+        whole = Stratum(Counts(2 * requests, other), Counts(requests, own))
+        counts[CountKey(metric, "8192" if metric.startswith("e2e") else "")] = whole
+        counts |= {CountKey(metric, group=g): _divide(whole) for g in range(64)}
+    evidence = Analysis(counts, {}, Users(640, 318), 4 * 86400)
+    fields: dict[str, Any] = {"counting": True, "growth": UserGrowth(900, 3 * 86400, 0.2)}
+    since = NOW - timedelta(days=4)
+    return ArmCounts(name, since, number, 3, evidence=evidence, **{**fields, **changes})
+
+
+def _divide(whole: Stratum) -> Stratum:
+    sides = (Counts(side.total / 64, side.bad / 64) for side in (whole.stable, whole.canary))
+    return Stratum(*sides)
+
+
+def experiment(*arms: Any, days: int = 4) -> Object:
+    """An LLMDeployment whose experiment has counted this."""
+    found = deployment(*ARMS, revisions=REVISIONS, traffic="control rev3 50% terse rev4 25%")
+    found["spec"] = {"model": {"source": "pvc://models/chat"}, **SPEC}
+    parsed = parse({**found, "metadata": {**found["metadata"], "uid": "u"}, "status": {}})
+    assert parsed.spec.experiment is not None
+    began = NOW - timedelta(days=days)
+    evidence = {arm.name: arm.evidence for arm in arms}
+    growth = {arm.name: arm.growth for arm in arms}
+    spec = parsed.spec.experiment
+    plan = describe_plan(spec, evidence, plan_power(spec, evidence, growth))
+    row = _build_row(parsed, spec, arms, began, NOW, "", plan)
+    found["status"]["experiment"] = dump_status(Status(experiment=row))["experiment"]
+    return found
+
+
+def running() -> Object:
+    """Too little is known of one arm, and another has a canary."""
+    return experiment(
+        counted("terse", 4, (1240, 11), (580, 6), 6000),
+        counted(
+            "kind", 5, (410, 4), (220, 2), 2000, counting=False, message="Arm kind has a canary."
+        ),
+    )
+
+
+def won() -> Object:
+    """Terse wins."""
+    return experiment(
+        counted("terse", 4, (3120, 31), (760, 14), 15000),
+        counted("kind", 5, (3120, 31), (1620, 15), 15000),
+    )
+
+
+def timed_out() -> Object:
+    """Fourteen days were not enough."""
+    return experiment(
+        counted("terse", 4, (120, 2), (55, 1), 600),
+        counted("kind", 5, (120, 2), (62, 1), 600),
+        days=14,
+    )
