@@ -100,7 +100,7 @@ REFUSED = {
     ),
     "an unknown metric": (
         "spec: {rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: [{name: cpu}]}}}",
-        "must be one of errorRate, ttft, itl, e2e, outputTokens, refusal,",
+        "must be one of errorRate, ttft, itl, e2e, outputTokens, feedback, refusal,",
     ),
     "an evaluation without questions": (
         "spec: {rollout: {evaluation: {minScorePercent: 90}}}",
