@@ -1,4 +1,7 @@
-"""`python -m dev.demo up` starts a model from nothing; `canary` changes and `autoscale` scales it under load; `down` removes everything."""
+"""`python -m dev.demo up` starts a model from nothing, and `down` removes everything.
+
+Between the two, `canary` changes and `autoscale` scales it under load, and `experiment` compares two prompts beside it.
+"""
 
 import argparse
 import signal
@@ -17,6 +20,7 @@ from dev.demo import progress, volumes
 from dev.demo.ask import Answer, ask, connect_gateway
 from dev.demo.autoscale import demonstrate_autoscale
 from dev.demo.canary import demonstrate_canary
+from dev.demo.experiment import demonstrate_experiment
 from dev.demo.kube import Kube, KubeError
 
 NAMESPACE = "llm-demo"
@@ -56,11 +60,11 @@ class Clock:
 def main() -> int:
     """Run one command."""
     parser = argparse.ArgumentParser(prog="python -m dev.demo", description=__doc__)
-    parser.add_argument("command", choices=["up", "canary", "autoscale", "down"])
+    parser.add_argument("command", choices=list(COMMANDS))
     command = parser.parse_args().command
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        {"up": up, "canary": run_canary, "autoscale": run_autoscale, "down": down}[command]()
+        COMMANDS[command]()
     except StageError as error:
         say(error.explain(), error=True)
         return 1
@@ -190,6 +194,11 @@ def run_autoscale() -> None:
     run_story(demonstrate_autoscale)
 
 
+def run_experiment() -> None:
+    """Compare two prompts beside the running demo."""
+    run_story(lambda kube, _name, _sample, say: demonstrate_experiment(kube, say))
+
+
 def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
     """Run a story on the demo; start the demo first if it does not run."""
     if not is_up():
@@ -232,6 +241,15 @@ def down() -> None:
         samples.run("delete", "pvc", *CLAIMS, "--ignore-not-found", seconds=180)
         for each in (kube, samples):
             volumes.remove(each)
+
+
+COMMANDS: dict[str, Callable[[], None]] = {
+    "up": up,
+    "canary": run_canary,
+    "autoscale": run_autoscale,
+    "experiment": run_experiment,
+    "down": down,
+}
 
 
 def say(text: str, *, end: str = "\n", error: bool = False) -> None:
