@@ -27,6 +27,7 @@ OF_THE_GATEWAY = {
     "PodDisruptionBudget": 1,
     "Role": 1,
     "RoleBinding": 1,
+    "Secret": 1,
     "Service": 1,
     "ServiceAccount": 1,
 }
