@@ -505,6 +505,15 @@ def test_one_user_cannot_fail_a_canary() -> None:
     assert "alike" not in compare(SPEC, spread)[0].message
 
 
+def test_a_failure_by_errors_is_told_from_another() -> None:
+    late = CountKey("ttft>400ms")
+    slow = {late: Stratum(Counts(2000, 10), Counts(200, 150))}
+    spec = AnalysisSpec(metrics=(ERRORS, TTFT), min_duration="0s")
+    by_errors, by_time = (compare(spec, Analysis({**e.counts, **slow}))[0] for e in (BAD, GOOD))
+    assert by_errors.result is by_time.result is Result.FAIL
+    assert (fails_by_errors(by_errors), fails_by_errors(by_time)) == (True, False)
+
+
 def test_too_few_users_are_no_verdict() -> None:
     spread = by_user(Counts(6400, 64), {g: Counts(40, 4) for g in range(10)}, Users(200, 10))
     spec = SPEC.model_copy(update={"min_users": 11})

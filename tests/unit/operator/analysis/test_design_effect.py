@@ -50,6 +50,15 @@ def test_the_worked_example_by_other_means() -> None:
     assert estimate(groups).stable == 1
 
 
+def test_groups_of_unequal_size_are_worth_fewer() -> None:
+    """A group of 10 requests and one of 30: m is (100 + 900) / 40 = 25, so they are as telling as 1.6 equal groups."""
+    groups = {0: Stratum(NOBODY, Counts(10, 8)), 1: Stratum(NOBODY, Counts(30, 4))}
+    p = (12 + 0.25) / 41
+    squares = (8 - 10 * p) ** 2 + (4 - 30 * p) ** 2
+    users = 2 * squares / (40 * p * (1 - p))
+    assert estimate(groups).canary == pytest.approx(1 + (users - 1) * (1 + 2 / 1.6))
+
+
 def test_a_canary_of_few_users_is_as_alike_as_the_stable_revision() -> None:
     """The stable revision's 8 users answer all or nothing; the canary's two have not shown it."""
     groups = {g: Stratum(Counts(10, 10 * (g % 2)), NOBODY) for g in range(8)}

@@ -89,6 +89,12 @@ def test_one_metric(found: Analysis, result: ArmResult) -> None:
     assert metric.low <= (metric.difference or 0) <= metric.high
 
 
+def test_shares_are_those_of_the_counts() -> None:
+    (metric,) = compare_arm(spec(), "terse", evidence((800, 4000), (400, 4000)), 1).metrics
+    assert (metric.control, metric.arm) == (0.2, 0.1)
+    assert metric.difference == pytest.approx(-0.1)
+
+
 def test_too_few_users_say_nothing_however_many_requests() -> None:
     clear = evidence((800, 4000), (400, 4000), users=(49, 500))
 
