@@ -15,7 +15,7 @@ async def test_an_answer_of_the_measurement_arrives_whole() -> None:
     assert differs == 0
 
 
-async def test_the_cost_is_given_for_each_length(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_length_has_its_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(output_patterns, "SIZES", (1, 2))
     found = await output_patterns.measure_sizes(1, lambda size: "x" * size)
     assert [row["kib"] for row in found["rows"]] == [1, 2]

@@ -55,7 +55,7 @@ def test_what_is_no_vote_is_refused_by_its_field(body: bytes, field: str | None)
     assert '"score": 0 to 1' in refusal.message
 
 
-def test_the_longest_comment_is_taken() -> None:
+def test_a_comment_of_the_limit_is_accepted() -> None:
     assert len(parse_vote(write(comment="x" * LONGEST_COMMENT)).comment) == LONGEST_COMMENT
 
 
@@ -75,9 +75,7 @@ def test_an_answer_has_one_vote() -> None:
     ]
 
 
-def test_the_votes_for_the_oldest_answers_are_forgotten_and_then_no_more_of_these_are_taken() -> (
-    None
-):
+def test_answers_whose_votes_are_forgotten_accept_no_more_votes() -> None:
     memory = VoteMemory(started=100, most=2)
     for signature, at in ((b"a", 105), (b"b", 103), (b"c", 104)):
         assert memory.add(signature, at)

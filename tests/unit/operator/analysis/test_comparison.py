@@ -1,4 +1,4 @@
-"""From `/stats` to a canary that is rolled back: samples, their differences, the evidence, the move."""
+"""From evidence to a canary that is rolled back: what is added up, what it says, the move."""
 
 import re
 from dataclasses import replace
@@ -26,9 +26,7 @@ from llmdeployment_operator.analysis.sequential_test import Result, Stratum, Ver
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status
-from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.plan.base.reasons import Reason
-from llmdeployment_operator.plan.observed.stats import read_gateway_counts, read_replica_counts
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
 from llmdeployment_operator.plan.rollout.state import (
@@ -43,157 +41,6 @@ ERRORS = MetricSpec(name="errorRate")
 TTFT = MetricSpec(name="ttft", milliseconds=400)
 LENGTH = MetricSpec(name="outputTokens", tokens=40)
 OWNER = ("team", "chat")
-
-
-def replica(**ttft: Any) -> dict[str, Any]:
-    histogram = {"buckets": [[0.3, 5], [0.5, 7], ["+Inf", 10]], "sum": 4.0, "count": 10} | ttft
-    return {"revisions": {"3": {"ttft": histogram}}}
-
-
-def test_a_threshold_is_the_next_bound() -> None:
-    found = read_replica_counts(replica(), [ERRORS, TTFT])
-    assert found == {3: {CountKey("ttft>400ms"): Counts(10, 3)}}
-    beyond = MetricSpec(name="ttft", milliseconds=600_000)
-    assert read_replica_counts(replica(), [beyond]) == {
-        3: {CountKey("ttft>600000ms"): Counts(10, 0)}
-    }
-
-
-BY_LENGTH = [[1024, [5, 0, 1]], [8192, [0, 2, 2]], ["+Inf", [0, 0, 0]]]
-
-
-def test_what_is_counted_by_prompt_length_is_read_so() -> None:
-    assert read_replica_counts(replica(byPromptBytes=BY_LENGTH), [TTFT]) == {
-        3: {
-            CountKey("ttft>400ms", "1024"): Counts(6, 1),
-            CountKey("ttft>400ms", "8192"): Counts(4, 2),
-            CountKey("ttft>400ms", "+Inf"): Counts(),
-        }
-    }
-
-
-def test_the_length_of_answers_has_a_threshold_in_tokens() -> None:
-    histogram = {"buckets": [[30, 5], [50, 7], ["+Inf", 10]], "sum": 400, "count": 10}
-    stats = {"revisions": {"3": {"outputTokens": histogram}}}
-    assert read_replica_counts(stats, [LENGTH]) == {3: {CountKey("outputTokens>40"): Counts(10, 3)}}
-
-
-def test_a_metric_that_an_older_replica_does_not_count_costs_no_other() -> None:
-    assert read_replica_counts(replica(), [LENGTH, TTFT]) == {
-        3: {CountKey("ttft>400ms"): Counts(10, 3)}
-    }
-
-
-def test_the_cache_is_read_where_an_engine_tells() -> None:
-    stats = {"revisions": {"3": {"promptTokens": 900, "cachedPromptTokens": 300}}}
-    assert read_replica_counts(stats, [TTFT]) == {3: {CountKey(CACHED): Counts(900, 300)}}
-
-
-def test_errors_are_what_the_gateway_saw() -> None:
-    rows = [{"revision": 3, "requests": {"2xx": 6, "4xx": 3, "5xx": 1}}]
-    assert read_gateway_counts({"routes": rows}, [ERRORS]) == {
-        3: {CountKey("errorRate"): Counts(10, 1)}
-    }
-    assert read_gateway_counts({"routes": rows}, [TTFT]) == {}
-
-
-@pytest.mark.parametrize(
-    "stats",
-    [
-        {},
-        {"revisions": None},
-        {"revisions": {"x": {}}},
-        replica(buckets=[]),
-        replica(buckets=[["NaN", 3], ["+Inf", "many"]]),
-        replica(count=float("nan")),
-        replica(count=2),
-        replica(buckets=[["+Inf", 11]]),
-        replica(byPromptBytes=[[1024, [5, 0]]]),
-        replica(byPromptBytes=[["all", [5, 0, 1]]]),
-        replica(byPromptBytes=[[-1, [5, 0, 1]]]),
-        replica(byPromptBytes=[[1024, [5, 0, -1]]]),
-        replica(byPromptBytes=[[1024 * n, [5, 0, 1]] for n in range(1, 1000)]),
-        replica(byPromptBytes={}) | {"revisions": {"3": {"cachedPromptTokens": 1}}},
-    ],
-)
-def test_a_replica_that_lies_counts_nothing(stats: dict[str, Any]) -> None:
-    assert read_replica_counts(stats, [TTFT]) == {}
-
-
-@pytest.mark.parametrize("routes", [None, [{}], [{"revision": "x"}]])
-def test_a_gateway_that_lies_counts_nothing(routes: Any) -> None:
-    assert read_gateway_counts({"routes": routes}, [ERRORS]) == {}
-
-
-def seen(total: int, bad: int = 0) -> RevisionCounts:
-    return {2: {CountKey("errorRate"): Counts(total, bad)}}
-
-
-def test_what_is_new_is_the_difference() -> None:
-    collector = CountsCache()
-    assert collector.add(OWNER, ["a", "b"], {"a": seen(100, 9)}) == {}
-    assert collector.add(OWNER, ["a", "b"], {"a": seen(110, 10), "b": seen(7)}) == seen(10, 1)
-    # b does not answer once, and nothing is lost; what was not reported yet stays new
-    assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10)}) == seen(11, 1)
-    assert collector.add(OWNER, ["a", "b"], {"a": seen(111, 10), "b": seen(9)}) == seen(13, 1)
-    collector.mark_reported(OWNER)
-    assert collector.add(OWNER, ["a", "b"], {"a": seen(112, 10)}) == seen(1)
-
-
-def test_counters_that_begin_anew_count_from_nothing() -> None:
-    collector = CountsCache()
-    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
-    assert collector.add(OWNER, ["a"], {"a": seen(4, 1)}) == seen(4, 1)
-
-
-def test_one_look_without_sense_does_not_count_the_past() -> None:
-    collector = CountsCache()
-    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
-    collector.add(OWNER, ["a"], {"a": {}})
-    assert collector.add(OWNER, ["a"], {"a": seen(103, 9)}) == seen(3)
-
-
-def test_a_metric_that_is_new_begins_now_and_a_revision_with_its_first_request() -> None:
-    collector = CountsCache()
-    collector.add(OWNER, ["a"], {"a": seen(100, 9)})
-    more = {
-        2: {CountKey("errorRate"): Counts(101, 9), CountKey("e2e>1ms"): Counts(70, 7)},
-        3: {CountKey("errorRate"): Counts(4)},
-    }
-    fresh = collector.add(OWNER, ["a"], {"a": more})
-    assert fresh == {2: {CountKey("errorRate"): Counts(1)}, 3: {CountKey("errorRate"): Counts(4)}}
-
-
-def test_a_pod_that_is_gone_is_forgotten() -> None:
-    collector = CountsCache()
-    collector.add(OWNER, ["a"], {"a": seen(100)})
-    collector.add(OWNER, [], {})
-    assert collector.add(OWNER, ["a"], {"a": seen(150)}) == {}
-
-
-def test_the_groups_of_users_are_added_like_the_whole() -> None:
-    def count(*groups: Counts) -> RevisionCounts:
-        whole = Counts(sum(each.total for each in groups), sum(each.bad for each in groups))
-        keyed = {CountKey("errorRate", group=number): each for number, each in enumerate(groups)}
-        return {2: {CountKey("errorRate"): whole, **keyed}}
-
-    collector, nobody = CountsCache(), Counts()
-    collector.add(OWNER, ["a", "b"], {"a": count(Counts(9, 2), nobody), "b": count(nobody, nobody)})
-    now = {"a": count(Counts(10, 3), Counts(7, 3)), "b": count(nobody, Counts(4, 2))}
-    fresh = collector.add(OWNER, ["a", "b"], now)
-    assert fresh == count(Counts(1, 1), Counts(11, 5))
-
-
-def test_users_are_united_until_nobody_compares() -> None:
-    collector = CountsCache()
-    assert collector.unite_users(OWNER, {1, 2}, [{1: 0b011}, {1: 0b110, 2: 0b1}]) == {1: 3, 2: 1}
-    assert collector.unite_users(OWNER, {1, 2}, []) == {1: 3, 2: 1}
-    assert collector.unite_users(("team", "other"), {1}, []) == {1: 0}
-    # Revision 1 is routed no longer, and comes again.
-    assert collector.unite_users(OWNER, {2}, [{1: 0b1, 2: 0b10}]) == {2: 2}
-    assert collector.unite_users(OWNER, {1, 2}, []) == {1: 0, 2: 2}
-    collector.forget(OWNER)
-    assert collector.unite_users(OWNER, {1, 2}, []) == {1: 0, 2: 0}
 
 
 SPEC = AnalysisSpec(metrics=(ERRORS,), min_duration="0s")

@@ -58,7 +58,7 @@ def read(spec: dict[str, Any]) -> LLMDeployment:
         ({**OWN, "arms": [{**HERE, "weight": 100, "overrides": {"resources": GPU}}]}, {"currency": "EUR", "perAcceleratorHour": "2"}),
     ],
 )  # fmt: skip
-def test_good_prices_are_taken(spec: dict[str, Any], prices: dict[str, Any]) -> None:
+def test_good_prices_are_accepted(spec: dict[str, Any], prices: dict[str, Any]) -> None:
     found = read({**spec, "cost": prices}).spec.cost
 
     assert found is not None
