@@ -21,15 +21,12 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.e_values import Stratum, log_average, log_e_within, log_e_worse
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
     SequentialPolicy,
-    Stratum,
     judge,
-    log_average,
-    log_e_within,
-    log_e_worse,
 )
 
 REQUESTS_PER_LOOK = 100

@@ -29,11 +29,11 @@ from llmdeployment_operator.analysis.design_effect import (
     Users,
     estimate_design_effect,
 )
+from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
     SequentialPolicy,
-    Stratum,
     judge,
 )
 

@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from llmdeployment_operator.analysis.counts import Counts
-from llmdeployment_operator.analysis.sequential_test import ComparedMetric, Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
+from llmdeployment_operator.analysis.sequential_test import ComparedMetric
 
 
 def stratum(stable: tuple[int, int], canary: tuple[int, int], before: Any = (0, 0)) -> Stratum:

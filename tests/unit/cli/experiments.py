@@ -8,8 +8,8 @@ from tests.unit.cli.objects import NOW, Object, deployment, revision
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.analysis.design_effect import Users
+from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.analysis.power_plan import UserGrowth, plan_power
-from llmdeployment_operator.analysis.sequential_test import Stratum
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status
 from llmdeployment_operator.api.types import parse

@@ -20,11 +20,11 @@ from llmdeployment_operator.analysis.design_effect import (
     Users,
     estimate_design_effect,
 )
+from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
     SequentialPolicy,
-    Stratum,
     Verdict,
     judge,
 )

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from llmdeployment_operator.analysis.counts import Counts, DesignEffect
-from llmdeployment_operator.analysis.sequential_test import Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
 
 MINUTE = 60
 """Seconds of a block of time whose requests may be alike."""

@@ -18,11 +18,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from llmdeployment_operator.analysis.comparison import Analysis, select_metric
-from llmdeployment_operator.analysis.sequential_test import (
-    ComparedMetric,
-    find_difference,
-    find_interval,
-)
+from llmdeployment_operator.analysis.e_values import find_difference, find_interval
+from llmdeployment_operator.analysis.sequential_test import ComparedMetric
 from llmdeployment_operator.api.experiment import ExperimentSpec
 
 ALPHA = 0.05

@@ -24,13 +24,9 @@ from dataclasses import dataclass, replace
 from llmdeployment_operator.analysis.comparison import Analysis, select_metric
 from llmdeployment_operator.analysis.counts import Counts, DesignEffect
 from llmdeployment_operator.analysis.design_effect import PRIOR_MINUTES, Minutes
+from llmdeployment_operator.analysis.e_values import Stratum, log_e_within, log_e_worse
 from llmdeployment_operator.analysis.experiment import MIN_REQUESTS, MIN_SECONDS, find_alpha
-from llmdeployment_operator.analysis.sequential_test import (
-    ComparedMetric,
-    Stratum,
-    log_e_within,
-    log_e_worse,
-)
+from llmdeployment_operator.analysis.sequential_test import ComparedMetric
 from llmdeployment_operator.api.experiment import ExperimentSpec
 from llmdeployment_operator.api.rollout import MetricSpec
 

@@ -22,7 +22,8 @@ from llmdeployment_operator.analysis.counts import (
     RevisionCounts,
 )
 from llmdeployment_operator.analysis.design_effect import Minutes, Users
-from llmdeployment_operator.analysis.sequential_test import Result, Stratum, Verdict
+from llmdeployment_operator.analysis.e_values import Stratum
+from llmdeployment_operator.analysis.sequential_test import Result, Verdict
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status

@@ -15,7 +15,7 @@ from llmdeployment_operator.analysis.design_effect import (
     Users,
     estimate_design_effect,
 )
-from llmdeployment_operator.analysis.sequential_test import Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
 
 NOBODY = Counts()
 GROUP = st.tuples(st.integers(0, 50), st.floats(0, 1)).map(

@@ -12,17 +12,15 @@ from hypothesis import strategies as st
 from tests.support.verdicts import EXAMPLE, arms, counts, differences, strata, stratum, ttft
 
 from llmdeployment_operator.analysis.counts import Counts
-from llmdeployment_operator.analysis.sequential_test import (
+from llmdeployment_operator.analysis.e_values import (
     PRIOR,
-    Result,
-    SequentialPolicy,
     Stratum,
     _find_log_highest,
-    judge,
     log_average,
     log_e_within,
     log_e_worse,
 )
+from llmdeployment_operator.analysis.sequential_test import Result, SequentialPolicy, judge
 
 # The worked example of docs/concepts/verdict.md.
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.analysis.design_effect import Users
+from llmdeployment_operator.analysis.e_values import Stratum, log_e_within, log_e_worse
 from llmdeployment_operator.analysis.experiment import (
     ALPHA,
     ArmComparison,
@@ -22,12 +23,7 @@ from llmdeployment_operator.analysis.experiment import (
     conclude,
 )
 from llmdeployment_operator.analysis.power_plan import UserGrowth, plan_power
-from llmdeployment_operator.analysis.sequential_test import (
-    ComparedMetric,
-    Stratum,
-    log_e_within,
-    log_e_worse,
-)
+from llmdeployment_operator.analysis.sequential_test import ComparedMetric
 from llmdeployment_operator.api.experiment import ExperimentSpec
 
 LATE, ERRORS = "ttft>500ms", "errorRate"

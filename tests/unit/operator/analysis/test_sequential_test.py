@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from tests.support.verdicts import EXAMPLE, errors, stratum, ttft
 
 from llmdeployment_operator.analysis.counts import Counts
+from llmdeployment_operator.analysis.e_values import Stratum, log_e_worse
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
     SequentialPolicy,
-    Stratum,
     judge,
-    log_e_worse,
 )
 
 

@@ -12,7 +12,7 @@ from tests.support.world import World
 
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
-from llmdeployment_operator.analysis.sequential_test import Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec, Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.plan.base.reasons import Reason

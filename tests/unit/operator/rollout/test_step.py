@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CountKey, Counts
-from llmdeployment_operator.analysis.sequential_test import Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.api.rollout import Pause, RolloutSpec, Step
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status

@@ -3,7 +3,8 @@
 from llmdeployment_operator.analysis.comparison import Analysis
 from llmdeployment_operator.analysis.counts import CACHED, STRATA, UNKNOWN, CountKey, Counts
 from llmdeployment_operator.analysis.design_effect import Users
-from llmdeployment_operator.analysis.sequential_test import Result, Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
+from llmdeployment_operator.analysis.sequential_test import Result
 from llmdeployment_operator.api.analysis_status import (
     AnalysisStatus,
     MetricStatus,

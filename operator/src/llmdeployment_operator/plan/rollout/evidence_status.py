@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from llmdeployment_operator.analysis.counts import GROUPS, CountKey, Counts
 from llmdeployment_operator.analysis.design_effect import Minutes
-from llmdeployment_operator.analysis.sequential_test import Stratum
+from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.api.analysis_status import MinutesStatus
 
 
