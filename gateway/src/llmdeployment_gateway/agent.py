@@ -19,6 +19,7 @@ from llmdeployment_gateway.feedback import FeedbackServer, serve_feedback
 from llmdeployment_gateway.keys import KeysError, read_keys
 from llmdeployment_gateway.kube import Kube
 from llmdeployment_gateway.logs import AccessLog, FeedbackLog
+from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
@@ -152,7 +153,8 @@ async def run_agent(settings: Settings, access: KubeAccess, stop: asyncio.Event)
 async def _serve(settings: Settings, agent: Agent, kube: Kube) -> AsyncIterator[None]:
     """Answer kubelet, operator and Prometheus, and take votes if there is a key to check them by."""
     async with contextlib.AsyncExitStack() as stack:
-        server = AgentServer(agent.steering, agent.tally, kube)
+        page = MetricsPage(settings.namespace, settings.name)
+        server = AgentServer(agent.steering, agent.tally, kube, page)
         runner = web.AppRunner(server.build_app(), access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

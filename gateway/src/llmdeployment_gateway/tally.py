@@ -14,6 +14,8 @@ BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 6
 """Upper bounds of the duration histogram, in seconds."""
 UNASSIGNED = ("", "")
 """Arm and revision of a request that was refused before it was assigned."""
+RECENT_SECONDS = 600.0
+"""How long Prometheus is shown a revision that gets no requests any more: several intervals of scraping."""
 GROUPS = 64
 """Groups of users; the group of a request is its bucket modulo this, as at the replicas."""
 KEYED = "key"
@@ -120,6 +122,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
+        self._last: dict[tuple[str, str], tuple[int, float]] = {}
+        """When a row was last routed or counted more, and its count then."""
 
     def count_line(self, datagram: bytes) -> EndedRequest | None:
         """Count the request of one log line and return it, or None if the line is about something else."""
@@ -131,6 +135,30 @@ class Tally:
     def count_vote(self, arm: str, revision: str, bucket: int, badness: int) -> None:
         """Count a vote; `badness` is 1 - score, in thousandths."""
         self.rows.setdefault((arm, revision), Row()).add_vote(bucket, badness)
+
+    def list_recent(
+        self, routed: Iterable[tuple[str, str]], now: float
+    ) -> dict[tuple[str, str], Row]:
+        """Return the rows for Prometheus: of what is routed, and of what was or had a request within `RECENT_SECONDS`.
+
+        So the last requests of a revision that is gone are scraped, and then its series end. `/stats` keeps every row, because its
+        reader subtracts.
+
+        Args:
+            routed: arms and revisions that get requests.
+            now: seconds on a monotonic clock.
+        """
+        active = {UNASSIGNED, *routed}
+        for key, row in self.rows.items():
+            size = row.count + sum(row.votes)
+            before, _ = self._last.get(key, (-1, now))
+            if key in active or size != before:
+                self._last[key] = size, now
+        return {
+            key: row
+            for key, row in self.rows.items()
+            if key == UNASSIGNED or now - self._last[key][1] < RECENT_SECONDS
+        }
 
     def stats(self, routed: Iterable[tuple[str, str]]) -> list[dict[str, object]]:
         """Return `routes` of `/stats`: first the routed arms and revisions, then those that were routed before."""

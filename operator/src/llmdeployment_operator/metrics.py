@@ -1,6 +1,15 @@
 """The operator's own Prometheus metrics."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from importlib.metadata import PackageNotFoundError, version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
 
 STATES = ("ready", "progressing", "degraded", "refused", "paused")
 
@@ -10,6 +19,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.build_info = Gauge(
+            "llmdeployment_operator_build_info",
+            "1, with the version of the operator.",
+            ["version"],
+            registry=self.registry,
+        )
+        self.build_info.labels(version=_read_version()).set(1)
         self.reconciles = Counter(
             "llmdeployment_operator_reconciles",
             "Passes over one LLMDeployment, by result.",
@@ -30,7 +48,7 @@ class Metrics:
         )
         self.errors = Counter(
             "llmdeployment_operator_errors",
-            "Passes that ended in an error, by its kind.",
+            "Passes that ended in an error, by the kind of the error.",
             ["error"],
             registry=self.registry,
         )
@@ -41,20 +59,32 @@ class Metrics:
             registry=self.registry,
         )
         self.traffic = Gauge(
-            "llmdeployment_revision_traffic_percent",
+            "llmdeployment_revision_traffic_ratio",
             "Share of an LLMDeployment's requests that a revision gets in an arm.",
             ["namespace", "name", "arm", "revision"],
             registry=self.registry,
         )
         self.verdict = Gauge(
             "llmdeployment_canary_verdict",
-            "What the analysis says of an arm's canary: 1 Pass, -1 Fail, 0 NeedMoreData.",
-            ["namespace", "name", "arm", "revision"],
+            "What the analysis says of an arm's canary: 1 for its verdict, 0 for the others.",
+            ["namespace", "name", "arm", "revision", "verdict"],
+            registry=self.registry,
+        )
+        self.condition = Gauge(
+            "llmdeployment_condition",
+            "Conditions: 1 for the status that a condition has, 0 for the others.",
+            ["namespace", "name", "condition", "status"],
+            registry=self.registry,
+        )
+        self.condition_reason = Gauge(
+            "llmdeployment_condition_reason",
+            "1 for each condition, with its status and reason.",
+            ["namespace", "name", "condition", "status", "reason"],
             registry=self.registry,
         )
         self.score = Gauge(
             "llmdeployment_evaluation_score_ratio",
-            "Share of the golden set that a revision answered as expected when it was last asked.",
+            "Share of the golden set that a revision with replicas answered as expected when it was last asked.",
             ["namespace", "name", "revision"],
             registry=self.registry,
         )
@@ -109,3 +139,10 @@ class Metrics:
         )
         for state in STATES:
             self.objects.labels(state=state).set(0)
+
+
+def _read_version() -> str:
+    try:
+        return version("llmdeployment-operator")
+    except PackageNotFoundError:
+        return "unknown"

@@ -10,6 +10,7 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
+from llmdeployment_operator import status_metrics
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status, read_status
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment, SpecError, parse
@@ -60,7 +61,6 @@ class DeploymentKey:
 
 Labels = tuple[str, str]
 """An arm and a revision, or for cost a revision and a currency."""
-_VERDICTS = {"Pass": 1, "Fail": -1}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,10 @@ class PassResult:
     Attributes:
         requeue_after: seconds until the next pass is due, or None: when something changes.
         state: one of `metrics.STATES`, or None when the LLMDeployment is gone.
-        traffic: percent of the requests, by arm and revision.
-        verdicts: 1 for Pass, -1 for Fail, 0 while undecided, by arm and canary that are compared.
+        traffic: share of the requests, by arm and revision.
+        verdicts: 1 or 0, by arm, canary and verdict.
+        conditions: 1 or 0, by type and status.
+        reasons: 1, by type, status and reason.
         desired: replicas that autoscaling wants, by runtime.
         scores: shares of the golden set that were answered as expected, by revision.
         cost_per_hour: by revision and currency.
@@ -81,7 +83,9 @@ class PassResult:
     requeue_after: float | None
     state: str | None
     traffic: Mapping[Labels, float] = field(default_factory=dict)
-    verdicts: Mapping[Labels, float] = field(default_factory=dict)
+    verdicts: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
+    conditions: Mapping[Labels, float] = field(default_factory=dict)
+    reasons: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
     desired: Mapping[tuple[str], float] = field(default_factory=dict)
     scores: Mapping[tuple[str], float] = field(default_factory=dict)
     cost_per_hour: Mapping[Labels, float] = field(default_factory=dict)
@@ -143,17 +147,24 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     return result
 
 
-async def report_failure(operator: Operator, key: DeploymentKey, error: Exception) -> None:
-    """Say in the conditions that passes fail, and why. The next pass that ends well says what is true then."""
+async def report_failure(
+    operator: Operator, key: DeploymentKey, error: Exception
+) -> PassResult | None:
+    """Say in the conditions that passes fail, and why. The next pass that ends well says what is true then.
+
+    Returns:
+        What was reported, or None: there is nothing to report on, or it could not be written.
+    """
     raw = operator.clients.store.get(KIND, key.namespace, key.name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
-        return
+        return None
     before = read_status(raw.get("status"))
     plan = plan_failure(raw["metadata"]["generation"], _describe_failure(error), before, _now())
     try:
-        await _report(operator, raw, before, plan)
+        return await _report(operator, raw, before, plan)
     except OperatorError as other:
         log.warning("%s/%s: its status cannot be written: %s", key.namespace, key.name, other)
+    return None
 
 
 def _describe_failure(error: Exception) -> Finding:
@@ -275,7 +286,10 @@ async def _report(
     return PassResult(
         plan.requeue_after,
         _read_state(status),
-        *_read_traffic(status),
+        status_metrics.read_traffic(status),
+        status_metrics.read_verdicts(status),
+        status_metrics.read_conditions(status),
+        status_metrics.read_reasons(status),
         _read_desired(status),
         _read_scores(status),
         *read_cost_figures(plan.cost),
@@ -344,21 +358,6 @@ def _plan_refusal(deployment: LLMDeployment, error: ApiRefused) -> Plan:
         deployment.metadata.generation, Finding(reason, str(error)), deployment.status, _now()
     )
     return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
-
-
-def _read_traffic(status: Status) -> tuple[dict[Labels, float], dict[Labels, float]]:
-    """Return the percent of the requests of each arm's revisions, and what is said of the canaries."""
-    traffic: dict[Labels, float] = {}
-    verdicts: dict[Labels, float] = {}
-    for arm in status.arms:
-        part = arm.canary_weight or 0
-        if arm.weight and arm.stable is not None:
-            traffic[arm.name, str(arm.stable)] = arm.weight * (100 - part) / 100
-        if arm.canary is not None:
-            traffic[arm.name, str(arm.canary)] = arm.weight * part / 100
-            if arm.analysis is not None:
-                verdicts[arm.name, str(arm.canary)] = _VERDICTS.get(arm.analysis.result, 0)
-    return traffic, verdicts
 
 
 def _read_desired(status: Status) -> dict[tuple[str], float]:

@@ -9,6 +9,7 @@ from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Electio
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
+_PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
 
 
 class SettingsError(ValueError):
@@ -57,7 +58,9 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         head_storage=_read_one_of(env, "LLMD_HEAD_STORAGE", ("auto", "pvc", "emptyDir")),
         head_storage_size=env.get("LLMD_HEAD_STORAGE_SIZE", "1Gi"),
         runtime_egress=_read_one_of(env, "LLMD_RUNTIME_EGRESS", ("Restricted", "Open")),
-        extra_egress=_parse_rules(env.get("LLMD_EXTRA_EGRESS") or "[]"),
+        extra_egress=_parse_list(env, "LLMD_EXTRA_EGRESS", "egress rules"),
+        scrapers=_parse_peers(env, "LLMD_SCRAPERS"),
+        scrape_annotations=env.get("LLMD_SCRAPE_ANNOTATIONS", "false").lower() in _TRUE,
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
     )
@@ -123,14 +126,22 @@ def _split_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _parse_rules(text: str) -> tuple[dict[str, Any], ...]:
+def _parse_list(env: Mapping[str, str], name: str, what: str) -> tuple[dict[str, Any], ...]:
     try:
-        value = json.loads(text)
+        value = json.loads(env.get(name) or "[]")
     except ValueError as error:
-        raise SettingsError(f"LLMD_EXTRA_EGRESS is not JSON: {error}") from None
-    if not isinstance(value, list) or not all(isinstance(rule, dict) for rule in value):
-        raise SettingsError("LLMD_EXTRA_EGRESS must be a JSON list of egress rules")
+        raise SettingsError(f"{name} is not JSON: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise SettingsError(f"{name} must be a JSON list of {what}")
     return tuple(value)
+
+
+def _parse_peers(env: Mapping[str, str], name: str) -> tuple[dict[str, Any], ...]:
+    peers = _parse_list(env, name, "peers of a NetworkPolicy")
+    if not all(peer and peer.keys() <= _PEER_FIELDS for peer in peers):
+        fields = ", ".join(sorted(_PEER_FIELDS))
+        raise SettingsError(f"{name} has a peer without, or with another field than, {fields}")
+    return peers
 
 
 def _parse_labels(text: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from llmdeployment_serving.config import (
 from llmdeployment_serving.engine import ASGIApp
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
 from llmdeployment_serving.keeper import EngineKeeper
+from llmdeployment_serving.metrics_port import read_port, run_metrics
 from llmdeployment_serving.port import allow_rebinding, wait_until_free
 from llmdeployment_serving.serve_log import list_log_targets, restore_log_targets, write_own_log
 from llmdeployment_serving.start import start_engine
@@ -36,6 +37,8 @@ PROBE_HEADROOM = 64
 """Requests beyond `maxOngoingRequests`, so that a full replica still answers `/health` and `/stats`."""
 DEAD_ENGINE_GRACE_SECONDS = 1.0
 """Seconds between the engine's end and the process's end, for the answers of failed requests."""
+HOST = "0.0.0.0"  # noqa: S104  # because Prometheus connects to it, and NetworkPolicies guard it
+"""Where the metrics are served."""
 PORT_WAIT_SECONDS = 60.0
 """Seconds that a replica waits for its port, which the process before it may still have."""
 
@@ -74,6 +77,10 @@ class Replica:
         self._watch = asyncio.create_task(
             self._end_without_engine(self._replica_app), name="engine-watch"
         )
+        if (metrics_port := read_port()) is not None:
+            self._metrics = asyncio.create_task(
+                run_metrics(self._replica_app.render_metrics, HOST, metrics_port), name="metrics"
+            )
         return self._replica_app
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

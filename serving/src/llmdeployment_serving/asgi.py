@@ -5,6 +5,7 @@ revision, size, JSON, prompt, adapter. On the way back it measures status, time 
 """
 
 import json
+import os
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from llmdeployment_serving.bodies import Bodies
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Engine, Receive, Scope, Send
 from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
+from llmdeployment_serving.metrics import read_owner, render_metrics
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
     make_card_send,
@@ -37,7 +39,6 @@ from llmdeployment_serving.stats import (
     build_stats,
     find_group,
     find_length_bucket,
-    render_metrics,
 )
 
 CHAT_PATH = "/v1/chat/completions"
@@ -57,6 +58,7 @@ class ReplicaApp:
 
     def __init__(self, config: ServingConfig, engine: Engine, app: ASGIApp) -> None:
         self._config = config
+        self._owner = read_owner(os.environ)
         self._engine = engine
         self._app = app
         self._relay = Relay(engine, app)
@@ -137,11 +139,8 @@ class ReplicaApp:
             document = self.stats_with_users() if with_users else self.stats()
             text = json.dumps(document, separators=(",", ":")).encode()
             await _send(send, text, b"application/json")
-        elif path == "/metrics":
-            text = self._engine.render_metrics() + render_metrics(self.stats())
-            await _send(send, text, b"text/plain; version=0.0.4; charset=utf-8")
         else:
-            known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats", "/metrics"))
+            known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats"))
             await send_error(
                 send,
                 HTTPStatus.NOT_FOUND,
@@ -175,6 +174,18 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
+
+    def render_metrics(self) -> bytes:
+        """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
+
+        The rows of other revisions stay in `/stats`, whose readers subtract. A series that is not on the page ends.
+        """
+        document = self.stats()
+        known = self.user_config.revisions
+        rows = document["revisions"].items()
+        served = {n: row for n, row in rows if n in known or not known or n == _no_revision}
+        page = render_metrics(document | {"revisions": served}, self._owner)
+        return (self._engine.render_metrics() if self._has_engine else b"") + page
 
     def stats_with_users(self) -> dict[str, Any]:
         """Return the body of `/stats` with counts by group of users, of the revisions that are served now: nobody compares others."""

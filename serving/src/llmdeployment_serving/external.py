@@ -11,9 +11,10 @@ import uvicorn
 
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import RevisionConfig, ServingConfig, UserConfig
-from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
+from llmdeployment_serving.engine import Receive, Scope, Send
 from llmdeployment_serving.engine_external import start_external
 from llmdeployment_serving.errors import AnswerCutError, ConfigError
+from llmdeployment_serving.metrics_port import read_port, serve_metrics
 from llmdeployment_serving.probe import REVISION_HEADER
 
 logger = logging.getLogger(__name__)
@@ -38,10 +39,11 @@ async def serve_external(config: ServingConfig, key: str, host: str, port: int) 
     settings = uvicorn.Config(
         app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
     )
-    await uvicorn.Server(settings).serve()
+    async with serve_metrics(app.render_metrics, host, read_port()):
+        await uvicorn.Server(settings).serve()
 
 
-async def build_external_app(config: ServingConfig, key: str) -> ASGIApp:
+async def build_external_app(config: ServingConfig, key: str) -> "_ExternalReplica":
     """Return the ASGI application of a replica."""
     if config.engine.name != "external":
         raise ConfigError(
@@ -73,6 +75,10 @@ class _ExternalReplica:
         except AnswerCutError as error:
             # why: without the answer's end uvicorn closes the connection, so the client sees that the answer is not complete.
             logger.warning("an answer was cut off: %s", error)
+
+    def render_metrics(self) -> bytes:
+        """Return the page for Prometheus."""
+        return self._replica_app.render_metrics()
 
     def _add_revision(self, number: bytes) -> None:
         known = self._replica_app.user_config.revisions

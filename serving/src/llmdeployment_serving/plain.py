@@ -10,6 +10,7 @@ from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.errors import EngineDeadError
 from llmdeployment_serving.keeper import EngineKeeper
+from llmdeployment_serving.metrics_port import read_port, serve_metrics
 from llmdeployment_serving.serve_log import write_own_log
 from llmdeployment_serving.start import start_engine
 
@@ -36,7 +37,8 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
         )
         server = uvicorn.Server(settings)
         keeping = asyncio.create_task(_stop_without_engine(server, keeper, app))
-        await server.serve()
+        async with serve_metrics(app.render_metrics, host, read_port()):
+            await server.serve()
         loading.cancel()
         if keeping.done():
             raise EngineDeadError(await keeping)

@@ -8,14 +8,9 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
-from typing_extensions import override
 
 from llmdeployment_serving.output_shares import ShareCounts
 
@@ -291,97 +286,3 @@ def _add_groups(row: dict[str, Any], stats: RevisionStats) -> dict[str, Any]:
         for share, part in stats.shares.list_groups().items()
     }
     return row | histograms | {"shares": shares}
-
-
-def render_metrics(document: dict[str, Any]) -> bytes:
-    """Return `/stats` in Prometheus' text format; names begin with `llmdeployment`, so that nobody takes them for an engine's own."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Document(document))
-    return generate_latest(registry)
-
-
-class _Document(Collector):
-    """One document as metrics for prometheus_client, which writes the text format."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        self._document = document
-
-    @override
-    def collect(self) -> Iterator[Any]:
-        document = self._document
-        labels = [document["engine"], document["model"]]
-        for key, name, text in (
-            ("running", "requests_running", "Requests the engine works on."),
-            ("waiting", "requests_waiting", "Requests that wait for the engine."),
-            ("kvCacheUsage", "kv_cache_usage_ratio", "Share of the KV cache in use."),
-        ):
-            gauge = GaugeMetricFamily(f"llmdeployment_{name}", text, labels=["engine", "model"])
-            gauge.add_metric(labels, document[key])
-            yield gauge
-        for key, said in (("score", "score"), ("reference", "reference")):
-            if key in (tested := document.get("selfTest", {})):
-                gauge = GaugeMetricFamily(
-                    f"llmdeployment_self_test_{said}_nats",
-                    "Mean log-likelihood per token of the self-test's text.",
-                    labels=["engine", "model"],
-                )
-                gauge.add_metric(labels, tested[key])
-                yield gauge
-        for key, name in (("promptTokens", "prompt"), ("generationTokens", "generation")):
-            tokens = CounterMetricFamily(
-                f"llmdeployment_{name}_tokens", f"Tokens of {name}.", labels=["engine", "model"]
-            )
-            tokens.add_metric(labels, document[key])
-            yield tokens
-        restarts = CounterMetricFamily(
-            "llmdeployment_engine_restarts",
-            "Engines that this replica started after one that stopped.",
-            labels=["engine", "model"],
-        )
-        restarts.add_metric(labels, document["engineRestarts"])
-        yield restarts
-        yield from _build_revision_metrics(document["revisions"], labels)
-
-
-def _build_revision_metrics(revisions: dict[str, Any], labels: list[str]) -> Iterator[Any]:
-    requests = CounterMetricFamily(
-        "llmdeployment_requests",
-        "Requests answered.",
-        labels=["engine", "model", "revision", "code"],
-    )
-    for number, stats in revisions.items():
-        for code, count in stats["requests"].items():
-            requests.add_metric([*labels, number, code], count)
-    yield requests
-    for key, name, text in (
-        ("ttft", "time_to_first_chunk_seconds", "Arrival to first chunk of streamed answers."),
-        ("itl", "inter_chunk_gap_seconds", "Gaps between chunks that carry tokens."),
-        ("e2e", "request_seconds", "Arrival to last byte."),
-        ("outputTokens", "output_tokens", "Tokens of finished answers."),
-    ):
-        family = HistogramMetricFamily(
-            f"llmdeployment_{name}", text, labels=["engine", "model", "revision"]
-        )
-        for number, stats in revisions.items():
-            buckets = [(str(bound), count) for bound, count in stats[key]["buckets"]]
-            family.add_metric([*labels, number], buckets, sum_value=stats[key]["sum"])
-        yield family
-    yield from _build_share_metrics(revisions, labels)
-
-
-def _build_share_metrics(revisions: dict[str, Any], labels: list[str]) -> Iterator[Any]:
-    for key, name, text in (
-        ("total", "output_checked", "Answers that a share was asked of."),
-        (
-            "bad",
-            "output_matches",
-            "Those of them that it found: refusals, or answers with a pattern.",
-        ),
-    ):
-        family = CounterMetricFamily(
-            f"llmdeployment_{name}", text, labels=["engine", "model", "revision", "share"]
-        )
-        for number, stats in revisions.items():
-            for share, counts in stats["shares"].items():
-                family.add_metric([*labels, number, share], counts[key])
-        yield family

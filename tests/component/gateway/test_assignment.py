@@ -192,5 +192,6 @@ async def test_two_arms_of_one_revision_are_counted_apart(pod: Pod, replicas: Ne
     _, metrics = await pod.agent("/metrics")
     name = "llmdeployment_gateway_requests_total"
     for arm in "ab":
-        line = f'{name}{{arm="{arm}",code="200",revision="3"}} {sent[arm, "3"]}.0'
+        labels = f'arm="{arm}",code="200",name="chat",namespace="team",revision="3"'
+        line = f"{name}{{{labels}}} {sent[arm, '3']}.0"
         assert line in metrics

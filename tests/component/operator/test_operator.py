@@ -45,7 +45,7 @@ def test_an_object_becomes_children_and_drift_does_not_last(
     shown = urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/metrics", timeout=5).read()
     assert b'llmdeployment_operator_reconciles_total{result="success"}' in shown
     assert b'llmdeployment_operator_objects{state="progressing"} 1.0' in shown
-    assert b'llmdeployment_revision_traffic_percent{arm="main",name="chat",' in shown
+    assert b'llmdeployment_revision_traffic_ratio{arm="main",name="chat",' in shown
     assert (
         urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/healthz", timeout=5).status == 200
     )

@@ -44,6 +44,7 @@ class Replica:
     port: int
     log: Path
     client: aiohttp.ClientSession
+    metrics_port: int
 
     def ask(self, path: str = "/v1/chat/completions", **body: Any) -> Any:
         body = {"model": "chat", "messages": [{"role": "user", "content": "Hi"}], **body}
@@ -61,6 +62,13 @@ class Replica:
     async def stats(self) -> dict[str, Any]:
         async with self.client.get("/stats") as answer:
             return dict(await answer.json())
+
+    async def read_metrics(self) -> str | None:
+        try:
+            async with self.client.get(f"http://127.0.0.1:{self.metrics_port}/metrics") as answer:
+                return await answer.text()
+        except aiohttp.ClientConnectionError:
+            return None
 
     async def counted(self) -> dict[str, Any]:
         """Return revision 3's part of `/stats` once no request is under way."""
@@ -82,11 +90,16 @@ async def eventually(ask: Callable[[], Awaitable[T | None]], what: str) -> T:
 
 
 @contextmanager
-def process(config: dict[str, Any], key: str, port: int, log: Path) -> Iterator[Any]:
+def process(
+    config: dict[str, Any], key: str, port: int, log: Path, metrics_port: int | None = None
+) -> Iterator[Any]:
     environment = {
         "PATH": os.environ["PATH"],
         "LLMD_SERVING_CONFIG": json.dumps(config),
         "LLMD_EXTERNAL_API_KEY": key,
+        "LLMD_NAMESPACE": "team",
+        "LLMD_NAME": "shop",
+        "LLMD_METRICS_PORT": str(metrics_port or free_port()),
     }
     command = [sys.executable, "-m", "llmdeployment_serving.main", "external"]
     with log.open("wb") as out:
@@ -107,11 +120,11 @@ def process(config: dict[str, Any], key: str, port: int, log: Path) -> Iterator[
 async def replica(url: str, folder: Path, **external: Any) -> AsyncIterator[Replica]:
     api = {"baseURL": url, "model": "big-model", "timeoutSeconds": 60, "prompt": PROMPT, **external}
     config = {"servedName": "chat", "engine": {"name": "external", "external": api}}
-    port, log = free_port(), folder / "log"
+    port, metrics_port, log = free_port(), free_port(), folder / "log"
     base = f"http://127.0.0.1:{port}"
-    with process(config, KEY, port, log) as started:
+    with process(config, KEY, port, log, metrics_port) as started:
         async with aiohttp.ClientSession(base) as client:
-            made = Replica(started, port, log, client)
+            made = Replica(started, port, log, client, metrics_port)
             await eventually(made.healthy, "a replica that is alive")
             yield made
     assert KEY not in log.read_text()
@@ -274,9 +287,10 @@ async def test_what_a_replica_says_of_itself(proxy: Replica) -> None:
     async with proxy.ask() as answer:
         assert answer.status == 200
     await proxy.counted()
-    async with proxy.client.get("/metrics") as metrics:
-        text = await metrics.text()
-    assert 'engine="external",model="chat",revision="3"} 1.0' in text
+    text = await eventually(proxy.read_metrics, "the metrics")
+    assert 'engine="external",model="chat",name="shop",namespace="team",revision="3"} 1.0' in text
+    async with proxy.client.get("/metrics") as at_the_replicas_port:
+        assert at_the_replicas_port.status == 404
     assert KEY not in text
 
 

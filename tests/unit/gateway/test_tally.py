@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmdeployment_gateway.routes import BUCKETS
-from llmdeployment_gateway.tally import GROUPS, EndedRequest, Tally, parse_line
+from llmdeployment_gateway.tally import (
+    GROUPS,
+    RECENT_SECONDS,
+    UNASSIGNED,
+    EndedRequest,
+    Tally,
+    parse_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -178,3 +185,22 @@ def test_votes_are_counted_by_group_of_users() -> None:
     assert row["feedback"] == {**sums, "byUser": [[7, 2, 1250], [15, 1, 0]]}
     assert row["requests"] == {"2xx": 0, "4xx": 0, "5xx": 0}
     assert tally.stats([("main", "1")])[0]["feedback"] == sums
+
+
+def test_prometheus_is_shown_a_revision_for_a_while_after_its_last_request() -> None:
+    tally, end = Tally(), RECENT_SECONDS
+    one, two = ("main", "1"), ("main", "2")
+    tally.count_line(b"200 9 -- main 1 70 key id")
+    tally.count_line(b"503 9 -- main 2 70 key id")
+    tally.count_line(b"404 9 -- - - - - id")
+    assert tally.list_recent([one, two], 0.0).keys() == {one, two, UNASSIGNED}
+    # Revision 2 is rolled back, and answers its last request.
+    assert tally.list_recent([one], end / 2).keys() == {one, two, UNASSIGNED}
+    tally.count_line(b"503 9 -- main 2 70 key id")
+    assert two in tally.list_recent([one], end - 1)
+    assert two in tally.list_recent([one], end + 1)
+    assert tally.list_recent([one], 2 * end).keys() == {one, UNASSIGNED}
+    assert two in tally.rows
+    # A vote on one of its answers is shown too.
+    tally.count_vote("main", "2", 70, 0)
+    assert two in tally.list_recent([one], 2 * end + 1)

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client.parser import text_string_to_metric_families
 from tests.support.stats_contract import check
 
+from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.routes import Routes
 from llmdeployment_gateway.tally import Tally
 from llmdeployment_gateway.web import AgentServer
@@ -48,7 +50,7 @@ async def test_users_are_in_stats_when_they_are_asked_for(path: str, more: set[s
     tally = Tally()
     tally.count_line(b"200 9 -- main 1 70 key id")
     kube: Any = None
-    app = AgentServer(make_steering(), tally, kube).build_app()
+    app = AgentServer(make_steering(), tally, kube, MetricsPage("team", "chat")).build_app()
     async with TestClient(TestServer(app)) as client:
         document = await (await client.get(path)).json()
 
@@ -64,10 +66,19 @@ async def test_votes_are_metrics() -> None:
     steering = make_steering()
     steering.failures, steering.explain_unready = 0, str
     kube: Any = SimpleNamespace(failures=0)
-    app = AgentServer(steering, tally, kube).build_app()
+    app = AgentServer(steering, tally, kube, MetricsPage("team", "chat")).build_app()
     async with TestClient(TestServer(app)) as client:
         page = await (await client.get("/metrics")).text()
 
     name = "llmdeployment_gateway_feedback_score"
-    assert f'{name}_count{{arm="main",revision="1"}} 2.0' in page
-    assert f'{name}_sum{{arm="main",revision="1"}} 1.2' in page
+    labels = 'arm="main",name="chat",namespace="team",revision="1"'
+    assert f"{name}_count{{{labels}}} 2.0" in page
+    assert f"{name}_sum{{{labels}}} 1.2" in page
+    families = list(text_string_to_metric_families(page))
+    assert "process_resident_memory_bytes" in {family.name for family in families}
+    own = [family for family in families if family.name.startswith("llmdeployment")]
+    assert {
+        (sample.labels["namespace"], sample.labels["name"])
+        for family in own
+        for sample in family.samples
+    } == {("team", "chat")}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from importlib.metadata import version
 from typing import Any, cast
 
 import pytest
@@ -10,9 +11,15 @@ from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.costs.figures import read_cost_figures
 from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount
-from llmdeployment_operator.handlers.run import Reconciler
+from llmdeployment_operator.handlers.run import REPORTED_FAILURES, Reconciler
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult
+from llmdeployment_operator.status_metrics import (
+    read_conditions,
+    read_reasons,
+    read_traffic,
+    read_verdicts,
+)
 
 CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
 
@@ -21,11 +28,16 @@ CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
     ("arms", "traffic", "verdicts"),
     [
         ([], {}, {}),
-        ([{"name": "main", "weight": 100, "stable": 1}], {("main", "1"): 100}, {}),
+        ([{"name": "main", "weight": 100, "stable": 1}], {("main", "1"): 1}, {}),
         (
             [{"name": "a", "weight": 90, "stable": 1}, {"name": "b", "weight": 10, "stable": 3} | CANARY],
-            {("a", "1"): 90, ("b", "3"): 9, ("b", "4"): 1},
-            {("b", "4"): -1},
+            {("a", "1"): 0.9, ("b", "3"): 0.09, ("b", "4"): 0.01},
+            {("b", "4", "Pass"): 0, ("b", "4", "Fail"): 1, ("b", "4", "NeedMoreData"): 0},
+        ),
+        (
+            [{"name": "b", "weight": 100, "stable": 3, "canary": 4, "analysis": {"result": "Later"}}],
+            {("b", "3"): 1, ("b", "4"): 0},
+            {("b", "4", "Pass"): 0, ("b", "4", "Fail"): 0, ("b", "4", "NeedMoreData"): 1},
         ),
         ([{"name": "new", "weight": 0, "stable": 2}], {}, {}),
     ],
@@ -33,7 +45,90 @@ CANARY = {"canary": 4, "canaryWeight": 10, "analysis": {"result": "Fail"}}
 def test_shares_of_arms_and_revisions(
     arms: list[Any], traffic: dict[Any, Any], verdicts: dict[Any, Any]
 ) -> None:
-    assert reconcile._read_traffic(read_status({"arms": arms})) == (traffic, verdicts)
+    status = read_status({"arms": arms})
+    assert read_traffic(status) == pytest.approx(traffic)
+    assert read_verdicts(status) == verdicts
+
+
+CONDITIONS = [
+    {"type": kind, "status": status, "reason": reason, "lastTransitionTime": "2026-01-02T03:04:05Z"}
+    for kind, status, reason in (("Ready", "False", "WaitingForGPU"), ("Degraded", "Unknown", "X"))
+]
+
+
+def test_a_condition_is_a_set_of_states_with_one_that_holds() -> None:
+    status = read_status({"conditions": CONDITIONS})
+    rows = read_conditions(status)
+    assert rows == {
+        ("Ready", "True"): 0,
+        ("Ready", "False"): 1,
+        ("Ready", "Unknown"): 0,
+        ("Degraded", "True"): 0,
+        ("Degraded", "False"): 0,
+        ("Degraded", "Unknown"): 1,
+    }
+    assert read_reasons(status) == {
+        ("Ready", "False", "WaitingForGPU"): 1,
+        ("Degraded", "Unknown", "X"): 1,
+    }
+
+
+async def test_conditions_of_an_object_that_is_gone_are_shown_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    status = read_status({"conditions": CONDITIONS})
+    healthy = read_status({"conditions": [CONDITIONS[0] | {"status": "True", "reason": "Serving"}]})
+    outcomes = iter(
+        [
+            PassResult(None, "ready", conditions=read_conditions(each), reasons=read_reasons(each))
+            for each in (status, healthy)
+        ]
+        + [PassResult(None, None)]
+    )
+    metrics, passes = made(monkeypatch, outcomes)
+    shown = []
+    for _ in range(3):
+        await passes.one(DeploymentKey("team", "chat"))
+        rows = [
+            sample.labels
+            for gauge in (metrics.condition, metrics.condition_reason)
+            for sample in gauge.collect()[0].samples
+            if sample.value == 1
+        ]
+        assert all((row["namespace"], row["name"]) == ("team", "chat") for row in rows)
+        shown.append([(row["condition"], row["status"], row.get("reason")) for row in rows])
+    assert shown == [
+        [
+            ("Ready", "False", None),
+            ("Degraded", "Unknown", None),
+            ("Ready", "False", "WaitingForGPU"),
+            ("Degraded", "Unknown", "X"),
+        ],
+        [("Ready", "True", None), ("Ready", "True", "Serving")],
+        [],
+    ]
+
+
+async def test_conditions_show_that_passes_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def report(*_: object) -> PassResult:
+        status = read_status({"conditions": CONDITIONS})
+        return PassResult(None, None, conditions=read_conditions(status))
+
+    monkeypatch.setattr("llmdeployment_operator.handlers.run.report_failure", report)
+    metrics, passes = made(monkeypatch, iter([]))
+    shown = []
+    for failures in (1, REPORTED_FAILURES):
+        await passes.failed(DeploymentKey("team", "chat"), TimeoutError(), failures)
+        shown.append(len(metrics.condition.collect()[0].samples))
+    assert shown == [0, 6]
+
+
+def test_the_operator_says_its_version_and_what_it_takes() -> None:
+    names = {family.name for family in Metrics().registry.collect()}
+    (build,) = Metrics().build_info.collect()[0].samples
+    assert build.labels["version"] == version("llmdeployment-operator")
+    assert build.value == 1
+    assert {"process_resident_memory_bytes", "process_cpu_seconds", "python_info"} <= names
 
 
 def made(
@@ -52,8 +147,10 @@ def made(
 async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = iter(
         [
-            PassResult(None, "ready", {("a", "1"): 90.0, ("b", "2"): 10.0}, {("b", "2"): 0}),
-            PassResult(None, "ready", {("a", "1"): 100.0}),
+            PassResult(
+                None, "ready", {("a", "1"): 0.9, ("b", "2"): 0.1}, {("b", "2", "NeedMoreData"): 1}
+            ),
+            PassResult(None, "ready", {("a", "1"): 1.0}),
             PassResult(None, None),
         ]
     )
@@ -64,13 +161,16 @@ async def test_what_is_gone_is_shown_no_more(monkeypatch: pytest.MonkeyPatch) ->
         await passes.one(DeploymentKey("team", "chat"))
         shown.append(
             {
-                (sample.labels["arm"], sample.labels["revision"]): sample.value
+                (sample.labels["arm"], sample.labels.get("verdict")): sample.value
                 for metric in (*metrics.traffic.collect(), *metrics.verdict.collect())
                 for sample in metric.samples
-                if metric.name == "llmdeployment_revision_traffic_percent" or sample.value == 0
             }
         )
-    assert shown == [{("a", "1"): 90, ("b", "2"): 0}, {("a", "1"): 100}, {}]
+    assert shown == [
+        {("a", None): 0.9, ("b", None): 0.1, ("b", "NeedMoreData"): 1},
+        {("a", None): 1},
+        {},
+    ]
 
 
 async def test_cost_is_a_rate_and_a_counter_until_the_object_is_gone(

@@ -20,6 +20,18 @@ def test_the_egress_of_models_is_restricted_unless_the_chart_says_otherwise() ->
     assert (found.runtime_egress, found.extra_egress) == ("Open", ({"ports": [{"port": 4317}]},))
 
 
+def test_nobody_scrapes_unless_the_chart_says_so() -> None:
+    assert plan_settings(NEEDED).scrapers == ()
+    assert plan_settings(NEEDED).scrape_annotations is False
+    peers = '[{"namespaceSelector": {}}, {"podSelector": {"matchLabels": {"app": "prometheus"}}}]'
+    found = plan_settings(NEEDED | {"LLMD_SCRAPERS": peers, "LLMD_SCRAPE_ANNOTATIONS": "true"})
+    assert found.scrapers == (
+        {"namespaceSelector": {}},
+        {"podSelector": {"matchLabels": {"app": "prometheus"}}},
+    )
+    assert found.scrape_annotations is True
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -27,6 +39,14 @@ def test_the_egress_of_models_is_restricted_unless_the_chart_says_otherwise() ->
         ("LLMD_EXTRA_EGRESS", "[", "is not JSON"),
         ("LLMD_EXTRA_EGRESS", "{}", "must be a JSON list of egress rules"),
         ("LLMD_EXTRA_EGRESS", "[1]", "must be a JSON list of egress rules"),
+        ("LLMD_SCRAPERS", "[", "LLMD_SCRAPERS is not JSON"),
+        ("LLMD_SCRAPERS", "[1]", "must be a JSON list of peers of a NetworkPolicy"),
+        ("LLMD_SCRAPERS", "[{}]", "ipBlock, namespaceSelector, podSelector"),
+        (
+            "LLMD_SCRAPERS",
+            '[{"namespace": "monitoring"}]',
+            "ipBlock, namespaceSelector, podSelector",
+        ),
         ("LLMD_HEAD_STORAGE", "disk", "must be auto, pvc or emptyDir"),
         ("LLMD_OPERATOR_LABELS", "[]", "must be a JSON object of labels"),
         ("LLMD_SERVING_IMAGE_GPU", "", "is not set"),

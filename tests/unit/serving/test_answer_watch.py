@@ -168,15 +168,8 @@ async def test_a_fault_in_reading_the_request_does_not_reach_the_client(
 async def test_prometheus_has_both_counters_of_every_share() -> None:
     app = watching(answering(say("As an AI language model I am Acme."), END))
     await ask(app, x_llm_revision="1")
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "path": "/metrics", "method": "GET", "headers": []}
-    await app(scope, answering, send)
-    lines = sent[1]["body"].decode().splitlines()
-    labels = 'engine="simulated",model="chat",revision="1"'
+    lines = app.render_metrics().decode().splitlines()
+    labels = 'engine="simulated",model="chat",name="",namespace="",revision="1"'
     for share, checked, matches in (("refusal", 1, 1), ("empty", 1, 0), ("pattern/brand", 1, 1)):
         name = f'{{{labels},share="{share}"}}'
         assert f"llmdeployment_output_checked_total{name} {checked}.0" in lines

@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.bodies import MAX_BODY_BYTES
@@ -354,3 +355,35 @@ async def test_prompt_tokens_are_counted_of_every_answer_that_reports_its_usage(
 )
 def test_usage_is_read_or_it_is_none(body: bytes, expected: Usage | None) -> None:
     assert find_usage(body) == expected
+
+
+async def send_chat(app: ReplicaApp, revision: str) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(_: Message) -> None:
+        pass
+
+    headers = [(b"x-llm-revision", revision.encode())]
+    await app({"type": "http", "path": CHAT, "method": "POST", "headers": headers}, receive, send)
+
+
+async def test_a_revision_that_is_gone_has_no_series_and_is_still_counted() -> None:
+    app = front(answering(b"data: x\n\n"))
+    for revision in ("1", "2", "9"):
+        await send_chat(app, revision)
+    served = lambda: {  # noqa: E731  # because it is used twice
+        sample.labels["revision"]
+        for family in text_string_to_metric_families(app.render_metrics().decode())
+        for sample in family.samples
+        if family.name == "llmdeployment_requests"
+    }
+    assert served() == {"0", "1", "2"}
+    app.take(parse(UserConfig, {"revisions": {"2": {}}}))
+    assert served() == {"0", "2"}
+    assert app.stats()["revisions"].keys() == {"0", "1", "2"}
+
+
+async def test_the_replicas_port_has_no_metrics() -> None:
+    status, _, _ = await call(front(), "/metrics", method="GET")
+    assert status == 404

@@ -18,7 +18,6 @@ from llmdeployment_serving.stats import (
     add_users,
     build_stats,
     find_length_bucket,
-    render_metrics,
 )
 
 
@@ -37,32 +36,6 @@ def test_a_duration_equal_to_a_bound_belongs_to_it() -> None:
     assert (cumulative[0.001], cumulative[0.5], cumulative[0.75], cumulative[750.0]) == (1, 2, 3, 3)
     assert cumulative["+Inf"] == document["count"] == 4
     assert document["sum"] == pytest.approx(10_001.000001)
-
-
-def test_the_text_format_says_whose_numbers_these_are() -> None:
-    stats = RevisionStats()
-    stats.requests["200"] += 2
-    stats.ttft.observe(0.3, 0)
-    stats.output_tokens.observe(40, 1)
-    snapshot = EngineSnapshot(1, 2, 0.5, 10, 20, {})
-
-    text = render_metrics(build_stats("simulated", "chat", snapshot, {"3": stats})).decode()
-
-    assert 'llmdeployment_requests_running{engine="simulated",model="chat"} 1.0' in text
-    assert 'llmdeployment_generation_tokens_total{engine="simulated",model="chat"} 20.0' in text
-    assert (
-        'llmdeployment_requests_total{code="200",engine="simulated",model="chat",revision="3"} 2.0'
-        in text
-    )
-    assert (
-        'llmdeployment_time_to_first_chunk_seconds_bucket{engine="simulated",le="0.3",model="chat",revision="3"} 1.0'
-        in text
-    )
-    assert (
-        'llmdeployment_output_tokens_bucket{engine="simulated",le="50",model="chat",revision="3"} 1.0'
-        in text
-    )
-    assert "vllm" not in text
 
 
 def test_the_parts_by_prompt_length_add_up_to_the_whole() -> None:

@@ -36,7 +36,13 @@ from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.reconcile import DeploymentKey, Operator, reconcile, report_failure
+from llmdeployment_operator.reconcile import (
+    DeploymentKey,
+    Operator,
+    PassResult,
+    reconcile,
+    report_failure,
+)
 from llmdeployment_operator.settings import ProcessSettings
 
 log = logging.getLogger(__name__)
@@ -287,6 +293,7 @@ class Reconciler:
         self._note(key, outcome.state)
         self._show(metrics.traffic, key, outcome.traffic)
         self._show(metrics.verdict, key, outcome.verdicts)
+        self._show_conditions(key, outcome)
         self._show(metrics.desired, key, outcome.desired)
         self._show(metrics.score, key, outcome.scores)
         self._show(metrics.cost_per_hour, key, outcome.cost_per_hour)
@@ -316,7 +323,13 @@ class Reconciler:
                 exc_info=error,
             )
         if failures >= REPORTED_FAILURES:
-            await report_failure(self._operator, key, error)
+            reported = await report_failure(self._operator, key, error)
+            if reported is not None:
+                self._show_conditions(key, reported)
+
+    def _show_conditions(self, key: DeploymentKey, outcome: PassResult) -> None:
+        self._show(self._operator.metrics.condition, key, outcome.conditions)
+        self._show(self._operator.metrics.condition_reason, key, outcome.reasons)
 
     def _show(self, gauge: Gauge, key: DeploymentKey, values: Mapping[Any, float]) -> None:
         for labels in self._shown.pop((gauge, key), set()) - values.keys():

@@ -19,7 +19,7 @@ from llmdeployment_operator.plan.resources.network_policies import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pod:
     labels: dict[str, str]
     namespace: str = "team"
@@ -44,6 +44,8 @@ ROUTED, ROUTED_HEAD = of("worker", runtime="cccc"), of("head", runtime="cccc")
 PROXY = Pod({"app": "envoy"}, "gateways", {"kubernetes.io/metadata.name": "gateways"})
 ELSEWHERE = of("worker", runtime="xaaa")
 GATEWAY, OTHER_GATEWAY = of("gateway"), of("gateway", "sql")
+PROMETHEUS = Pod({"app": "prometheus"}, "monitoring", {"kubernetes.io/metadata.name": "monitoring"})
+GRAFANA = Pod({"app": "grafana"}, "monitoring", {"kubernetes.io/metadata.name": "monitoring"})
 
 EVALUATION = of("evaluation")
 GOLDEN = {"golden": {"pvc": "pvc://sets/a.jsonl"}}
@@ -142,6 +144,46 @@ def allowed(source: Pod, target: Pod, port: int) -> bool:
 )
 def test_flow(source: Pod, target: Pod, port: int, *, expected: bool) -> None:
     assert allowed(source, target, port) is expected
+
+
+SCRAPERS = (
+    {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+        "podSelector": {"matchLabels": {"app": "prometheus"}},
+    },
+)
+METRICS_PORTS = {HEAD: {8268}, WORKER: {8268, 30002}, ELSEWHERE: {30002}, GATEWAY: {9090}}
+"""Where the metrics of each kind of pod are."""
+OTHER_PORTS = {6379, 8265, 8266, 8267, 8268, 8269, 9090, 10002, 30000, 30001, 30002}
+
+
+def reachable(source: Pod, target: Pod, settings: Settings) -> set[int]:
+    """The ports of a pod that another one reaches, without the gateway's front door."""
+    policies = [
+        *build_runtime_policies("chat", "aaaa", HUB, settings),
+        *build_runtime_policies("chat", "xaaa", API, settings),
+        build_gateway_policy("chat", settings),
+    ]
+    mine = [p for p in policies if selects(p["spec"]["podSelector"], target.labels)]
+    assert mine
+    rules = [rule for policy in mine for rule in policy["spec"]["ingress"]]
+    return {port for port in OTHER_PORTS if any(allowed_by(r, source, target, port) for r in rules)}
+
+
+@pytest.mark.parametrize("target", METRICS_PORTS, ids=["head", "worker", "elsewhere", "gateway"])
+def test_a_scraper_reaches_the_ports_with_metrics_and_no_other(target: Pod) -> None:
+    settings = replace(SETTINGS, scrapers=SCRAPERS)
+    assert reachable(PROMETHEUS, target, settings) == METRICS_PORTS[target]
+    for other in (GRAFANA, STRANGER, FALSE_OPERATOR):
+        assert reachable(other, target, settings) == set()
+
+
+@pytest.mark.parametrize("target", METRICS_PORTS, ids=["head", "worker", "elsewhere", "gateway"])
+def test_without_scrapers_nobody_reaches_them(target: Pod) -> None:
+    for other in (PROMETHEUS, STRANGER, FALSE_OPERATOR):
+        assert reachable(other, target, SETTINGS) == set()
+    # The operator asks gateways and replicas at ports of their own.
+    assert not reachable(OPERATOR, target, SETTINGS) & {8268, 30002}
 
 
 def reached(policy: dict[str, Any], target: Pod, port: int) -> bool:

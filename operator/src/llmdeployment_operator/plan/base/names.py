@@ -24,6 +24,10 @@ DASHBOARD_PORT = 8265
 GCS_PORT = 6379
 GATEWAY_PORT = 8080
 AGENT_PORT = 9090
+METRICS_PORT = 30002
+"""The port of a replica that has `/metrics` and nothing else. Ray Serve may take the one after REPLICA_PORT."""
+RAY_METRICS_PORT = 8268
+"""The port of the metrics agent that Ray starts in each pod, which has metrics and nothing else."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ class Settings:
         log_format: json or text, of the operator and of the pods that it makes.
         head_storage: auto, pvc or emptyDir.
         runtime_egress: Restricted or Open.
+        scrapers: who may read the metrics of gateways, replicas and Ray, as peers of a NetworkPolicy; empty: nobody.
+        scrape_annotations: whether new pods say by annotations where their metrics are.
         namespaces: those that are watched; empty: all.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
     """
@@ -45,5 +47,7 @@ class Settings:
     log_format: str = "text"
     runtime_egress: str = "Restricted"
     extra_egress: tuple[dict[str, Any], ...] = ()
+    scrapers: tuple[dict[str, Any], ...] = ()
+    scrape_annotations: bool = False
     namespaces: tuple[str, ...] = field(default=())
     own_namespace: bool = False

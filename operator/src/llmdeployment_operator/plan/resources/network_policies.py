@@ -1,9 +1,9 @@
 """Who may talk to whom, and where the pods of a model may call.
 
 Replica ports are never authenticated and a Ray head runs what it is told, so only the gateway and the operator reach
-the former and only the operator and the runtime's own pods reach the latter. Policies add up: a cluster that scrapes
-metrics from elsewhere adds a policy of its own. With an HTTPRoute the front door are pods of somebody else, whose labels are not known:
-then every pod of the Gateways' namespaces reaches the replicas.
+the former and only the operator and the runtime's own pods reach the latter. Scrapers reach ports that have metrics and nothing that
+generates or runs anything. Policies add up: a cluster may open more by policies of its own. With an HTTPRoute the front door are pods of
+somebody else, whose labels are not known: then every pod of the Gateways' namespaces reaches the replicas.
 
 A runtime's pods call DNS, each other, and where their model comes from or is: the hub or the API elsewhere. So code of a model, or of a
 dependency, reaches neither a cloud's metadata server nor the cluster's other Services.
@@ -50,10 +50,13 @@ def build_runtime_policies(
     head = [
         {"from": [own]},
         {"from": [operator], "ports": [_tcp(names.DASHBOARD_PORT)]},
+        *_admit_scrapers(settings, names.RAY_METRICS_PORT),
     ]
+    ray = () if is_external(runtime) else (names.RAY_METRICS_PORT,)
     worker = [
         {"from": [own]},
         {"from": [gateway, operator, *others], "ports": [_tcp(names.REPLICA_PORT)]},
+        *_admit_scrapers(settings, names.METRICS_PORT, *ray),
     ]
     labels = names.labels(deployment, runtime=runtime)
     egress = _build_egress(own, template, settings)
@@ -66,13 +69,21 @@ def build_runtime_policies(
 
 
 def build_gateway_policy(deployment: str, settings: Settings) -> Object:
-    """Return the policy of the gateway: its front door is open to every pod, its agent's port to the operator."""
+    """Return the policy of the gateway: its front door is open to every pod, its agent's port to the operator and to scrapers."""
     rules = [
         {"ports": [_tcp(names.GATEWAY_PORT)]},
         {"from": [_select_operator(settings)], "ports": [_tcp(names.AGENT_PORT)]},
+        *_admit_scrapers(settings, names.AGENT_PORT),
     ]
     selector = names.selector(deployment, component="gateway")
     return _build_policy(names.gateway_name(deployment), names.labels(deployment), selector, rules)
+
+
+def _admit_scrapers(settings: Settings, *ports: int) -> list[dict[str, Any]]:
+    """Return the rule that opens ports with metrics, or none without scrapers: a rule with an empty `from` admits everybody."""
+    if not settings.scrapers:
+        return []
+    return [{"from": list(settings.scrapers), "ports": [_tcp(port) for port in ports]}]
 
 
 def _build_egress(

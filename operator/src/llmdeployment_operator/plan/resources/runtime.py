@@ -14,11 +14,15 @@ from llmdeployment_operator.plan.base.serving_image import choose_image, mount_e
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
+from llmdeployment_operator.plan.resources.scraping import annotate_pods
 
 DRAIN_SECONDS = 660
 """How long a worker pod may take to end its streams: the 600 s its preStop hook waits, and a minute for the rest."""
 
 _GCS_DIR = "/var/lib/ray-gcs"
+_RAY_METRICS = {"name": "ray-metrics", "containerPort": names.RAY_METRICS_PORT}
+_METRICS = {"name": "LLMD_METRICS_PORT", "value": str(names.METRICS_PORT)}
+"""What an older serving image does not know, and does nothing about."""
 
 
 def render_runtime(
@@ -124,6 +128,7 @@ def _build_head(
         "ports": [
             {"name": "gcs", "containerPort": names.GCS_PORT},
             {"name": "dashboard", "containerPort": names.DASHBOARD_PORT},
+            _RAY_METRICS,
         ],
         "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}, "limits": {"memory": "4Gi"}},
         "readinessProbe": {
@@ -152,7 +157,7 @@ def _build_head(
         spec |= _build_claim(settings)
     else:
         pod["volumes"] = [*pod["volumes"], {"name": "gcs", "emptyDir": {}}]
-    return {**spec, "template": _build_template(deployment, runtime, "head", pod)}
+    return {**spec, "template": _build_template(deployment, runtime, "head", pod, settings)}
 
 
 def _build_claim(settings: Settings) -> dict[str, Any]:
@@ -180,6 +185,7 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
         "resources": resources,
         **_build_replica_port(),
     }
+    container["ports"] = [*container["ports"], _RAY_METRICS]
     container["env"] = [*container["env"], *_build_worker_env(deployment, made.head, resources)]
     container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
     pod = {
@@ -190,7 +196,7 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
     pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes]
     if files.fetch is not None:
         pod["initContainers"] = [_build_fetch_container(deployment, files, settings)]
-    return _build_workers(deployment, runtime, pod)
+    return _build_workers(deployment, runtime, pod, settings)
 
 
 def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) -> dict[str, Any]:
@@ -200,18 +206,22 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         **build_proxy_container(deployment),
         **_build_replica_port(),
     }
+    container["env"] = [*container["env"], *_name_deployment(deployment), _METRICS]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    return _build_workers(deployment, runtime, pod)
+    return _build_workers(deployment, runtime, pod, settings)
 
 
 def _build_replica_port() -> dict[str, Any]:
     """Return what a container has that answers on the replica's port."""
     return {
-        "ports": [{"name": "http", "containerPort": names.REPLICA_PORT}],
+        "ports": [
+            {"name": "http", "containerPort": names.REPLICA_PORT},
+            {"name": "metrics", "containerPort": names.METRICS_PORT},
+        ],
         "readinessProbe": {
             "httpGet": {"path": "/-/healthz", "port": names.REPLICA_PORT},
             "periodSeconds": 2,
@@ -223,7 +233,9 @@ def _build_replica_port() -> dict[str, Any]:
     }
 
 
-def _build_workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any]) -> dict[str, Any]:
+def _build_workers(
+    deployment: LLMDeployment, runtime: str, pod: dict[str, Any], settings: Settings
+) -> dict[str, Any]:
     return {
         "selector": {
             "matchLabels": names.selector(
@@ -236,7 +248,7 @@ def _build_workers(deployment: LLMDeployment, runtime: str, pod: dict[str, Any])
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1},
         },
-        "template": _build_template(deployment, runtime, "worker", pod),
+        "template": _build_template(deployment, runtime, "worker", pod, settings),
     }
 
 
@@ -254,7 +266,7 @@ def _build_worker_env(
         entry.model_dump(mode="json", by_alias=True, exclude_none=True)
         for entry in deployment.spec.engine.env
     ]
-    return [*({"name": key, "value": value} for key, value in own.items()), *given]
+    return [*({"name": key, "value": value} for key, value in own.items()), _METRICS, *given]
 
 
 def _build_fetch_container(
@@ -296,10 +308,16 @@ def _build_ray_container(
             {"name": "RAY_AUTH_TOKEN", "valueFrom": token},
             {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             {"name": "LLMD_LOG_FORMAT", "value": settings.log_format},
-            {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
-            {"name": "LLMD_NAME", "value": deployment.metadata.name},
+            *_name_deployment(deployment),
         ],
     }
+
+
+def _name_deployment(deployment: LLMDeployment) -> list[dict[str, Any]]:
+    return [
+        {"name": "LLMD_NAMESPACE", "value": deployment.metadata.namespace},
+        {"name": "LLMD_NAME", "value": deployment.metadata.name},
+    ]
 
 
 def _build_container(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
@@ -336,13 +354,16 @@ def _build_pod(deployment: LLMDeployment, settings: Settings) -> dict[str, Any]:
 
 
 def _build_template(
-    deployment: LLMDeployment, runtime: str, component: str, pod: dict[str, Any]
+    deployment: LLMDeployment,
+    runtime: str,
+    component: str,
+    pod: dict[str, Any],
+    settings: Settings,
 ) -> dict[str, Any]:
     name = deployment.metadata.name
-    base = {
-        "metadata": {"labels": names.labels(name, runtime=runtime, component=component)},
-        "spec": pod,
-    }
+    port = names.RAY_METRICS_PORT if component == "head" else names.METRICS_PORT
+    labels = names.labels(name, runtime=runtime, component=component)
+    base = {"metadata": {"labels": labels, **annotate_pods(settings, port)}, "spec": pod}
     if deployment.spec.pod_template is None:
         return base
     patch = deployment.spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True)

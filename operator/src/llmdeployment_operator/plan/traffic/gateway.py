@@ -12,6 +12,7 @@ from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
+from llmdeployment_operator.plan.resources.scraping import annotate_pods
 
 _RUN_DIR = "/run/llmd"
 _KEYS_DIR = "/etc/llmd/keys"
@@ -141,7 +142,10 @@ def _build_deployment_spec(
             "type": "RollingUpdate",
             "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
         },
-        "template": {"metadata": {"labels": labels}, "spec": _build_pod(deployment, settings)},
+        "template": {
+            "metadata": {"labels": labels, **annotate_pods(settings, names.AGENT_PORT)},
+            "spec": _build_pod(deployment, settings),
+        },
     }
 
 

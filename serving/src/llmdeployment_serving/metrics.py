@@ -1,0 +1,124 @@
+"""A replica's counts in Prometheus' text format."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+NAMESPACE, NAME = "LLMD_NAMESPACE", "LLMD_NAME"
+"""Variables with the namespace and the name of the LLMDeployment that this pod is of."""
+
+_LABELS = ("namespace", "name", "engine", "model")
+_GAUGES = (
+    ("running", "requests_running", "Requests that the engine works on."),
+    ("waiting", "requests_waiting", "Requests that wait for the engine."),
+    ("kvCacheUsage", "kv_cache_usage_ratio", "Share of the KV cache in use."),
+)
+_SELF_TEST = (
+    ("score", "The replica's score of the self-test, once it has one: mean log-likelihood per token."),
+    ("reference", "What the score of the self-test is held to, once there is one."),
+)  # fmt: skip
+_COUNTERS = (
+    ("promptTokens", "prompt_tokens", "Tokens of prompts."),
+    ("generationTokens", "generation_tokens", "Tokens of answers."),
+    (
+        "engineRestarts",
+        "engine_restarts",
+        "Engines that this replica started after one that stopped.",
+    ),
+)
+_HISTOGRAMS = (
+    (
+        "ttft",
+        "time_to_first_chunk_seconds",
+        "Time from arrival to the first chunk of streamed answers.",
+    ),
+    ("itl", "inter_chunk_gap_seconds", "Gaps between chunks that carry tokens."),
+    ("e2e", "request_seconds", "Time from arrival to the last byte of finished answers."),
+    ("outputTokens", "output_tokens", "Tokens of finished answers."),
+)
+_SHARES = (
+    ("total", "output_checked", "Finished answers that a share was asked of."),
+    (
+        "bad",
+        "output_matches",
+        "Those of them that are bad, such as refusals, or that have the pattern (`pattern/NAME`).",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The LLMDeployment that a replica is of; empty where nobody says."""
+
+    namespace: str = ""
+    name: str = ""
+
+
+def read_owner(env: Mapping[str, str]) -> Owner:
+    """Return what the operator wrote into the pod's environment."""
+    return Owner(env.get(NAMESPACE, ""), env.get(NAME, ""))
+
+
+def render_metrics(document: dict[str, Any], owner: Owner) -> bytes:
+    """Return `/stats` in Prometheus' text format; names begin with `llmdeployment`, so that nobody takes them for an engine's own."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Document(document, owner))
+    return generate_latest(registry)
+
+
+class _Document(Collector):
+    """One document as metrics for prometheus_client, which writes the text format."""
+
+    def __init__(self, document: dict[str, Any], owner: Owner) -> None:
+        self._document = document
+        self._values = (owner.namespace, owner.name, document["engine"], document["model"])
+
+    @override
+    def collect(self) -> Iterator[Any]:
+        document = self._document
+        for key, name, text in _GAUGES:
+            yield self._build_gauge(name, text, document[key])
+        tested = document.get("selfTest", {})
+        for key, text in _SELF_TEST:
+            if key in tested:
+                yield self._build_gauge(f"self_test_{key}_nats", text, tested[key])
+        for key, name, text in _COUNTERS:
+            family = CounterMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
+            family.add_metric(self._values, document[key])
+            yield family
+        yield from _list_revision_families(document["revisions"], self._values)
+
+    def _build_gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
+        gauge = GaugeMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
+        gauge.add_metric(self._values, value)
+        return gauge
+
+
+def _list_revision_families(revisions: Mapping[str, Any], values: Iterable[str]) -> Iterator[Any]:
+    labels = (*_LABELS, "revision")
+    requests = CounterMetricFamily(
+        "llmdeployment_requests",
+        "Requests answered, by status code; 499 means that the client left.",
+        labels=(*labels, "code"),
+    )
+    for number, stats in revisions.items():
+        for code, count in stats["requests"].items():
+            requests.add_metric((*values, number, code), count)
+    yield requests
+    for key, name, text in _HISTOGRAMS:
+        family = HistogramMetricFamily(f"llmdeployment_{name}", text, labels=labels)
+        for number, stats in revisions.items():
+            buckets = [(str(bound), count) for bound, count in stats[key]["buckets"]]
+            family.add_metric((*values, number), buckets, sum_value=stats[key]["sum"])
+        yield family
+    for key, name, text in _SHARES:
+        counter = CounterMetricFamily(f"llmdeployment_{name}", text, labels=(*labels, "share"))
+        for number, stats in revisions.items():
+            for share, counts in stats["shares"].items():
+                counter.add_metric((*values, number, share), counts[key])
+        yield counter
