@@ -11,6 +11,8 @@ HERE = Path(__file__).parent
 CHART = HERE.parents[1] / "charts/llmdeployment-operator"
 # helm built from source takes itself for Kubernetes 1.20 when it renders without a cluster.
 RENDER = ("template", "op", str(CHART), "-n", "llm-system", "--kube-version", "1.34.0")
+# As of a cluster with the Prometheus operator.
+MONITORS = ("--api-versions", "monitoring.coreos.com/v1/PodMonitor")
 NO_CRD = ("--set", "crds.install=false")
 CASES = ("default", "own-namespace", "confined", "everything")
 """The files in values/ and golden/."""

@@ -11,6 +11,7 @@ from tests.chart.rendering import (
     CASES,
     CHART,
     HERE,
+    MONITORS,
     NO_CRD,
     RENDER,
     Helm,
@@ -38,7 +39,7 @@ def test_helm_lint_finds_nothing(helm: Helm) -> None:
 def test_the_objects_are_those_of_the_golden_file(helm: Helm, name: str) -> None:
     golden = HERE / "golden" / f"{name}.yaml"
 
-    done = helm(*RENDER, *NO_CRD, "-f", str(HERE / "values" / f"{name}.yaml"))
+    done = helm(*RENDER, *NO_CRD, *MONITORS, "-f", str(HERE / "values" / f"{name}.yaml"))
 
     assert done.returncode == 0, done.stderr
     if os.environ.get("LLMD_UPDATE_GOLDEN"):
@@ -262,9 +263,14 @@ REFUSED = {
     "a tag in the repository": ("image.serving.repository=a/b:1", "repository"),
     "a namespace that is no name": ("watch.namespaces={Team_A}", "namespaces"),
     "no service account": ("serviceAccount.create=false", "name"),
-    "a monitor without a service": (
-        "metrics.service=false,metrics.serviceMonitor.enabled=true",
-        "service",
+    "the values of before": ("metrics.serviceMonitor.enabled=true", "metrics"),
+    "a scraper that is nobody": ("monitoring.from[0].namespace=monitoring", "namespace"),
+    "a scraper that is everybody": ("monitoring.from={}", "from"),
+    "no interval": ("monitoring.interval=0s", "interval"),
+    "a monitor's label with a space": ("monitoring.labels.release=a b", "labels"),
+    "two ways to scrape": (
+        "monitoring.enabled=true,monitoring.annotations=true",
+        "would have everything scraped twice: set one of them",
     ),
     "its own namespace, unasked": ("watch.namespaces={llm-system}", "set watch.ownNamespace=true"),
     "two pull policies for children": (

@@ -53,6 +53,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- include "llmd.image" (dict "root" .root "repository" $image.repository "tag" $tag "digest" (get $image.digests .flavor)) -}}
 {{- end -}}
 
+{{/* "true" where the cluster knows the Prometheus operator's kind. */}}
+{{- define "llmd.hasPodMonitors" -}}
+{{- if .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PodMonitor" }}true{{ end -}}
+{{- end -}}
+
+{{/* The pods of models, wherever this release makes some. */}}
+{{- define "llmd.watchedNamespaces" -}}
+{{- if .Values.watch.namespaces }}
+matchNames: {{- toYaml .Values.watch.namespaces | nindent 2 }}
+{{- else }}
+any: true
+{{- end }}
+{{- end -}}
+
 {{/* Two operators without a Lease would both act. */}}
 {{- define "llmd.replicas" -}}
 {{- if .Values.leaderElection.enabled }}{{ .Values.replicas | int }}{{ else }}1{{ end -}}
@@ -112,6 +126,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if has . $own -}}
 {{- fail (printf "commonLabels has %s, which the chart sets itself: remove it" .) -}}
 {{- end -}}
+{{- end -}}
+{{- if and .Values.monitoring.enabled .Values.monitoring.annotations -}}
+{{- fail "monitoring.enabled and monitoring.annotations would have everything scraped twice: set one of them" -}}
 {{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}
