@@ -28,9 +28,10 @@ test: .venv/.synced ## Every test this machine can run: unit, component, chart, 
 test-unit: .venv/.synced ## Unit tests alone
 	.venv/bin/pytest -q -n auto tests/unit
 
-crds: .venv/.synced ## Write the CRD into manifests/ and the chart, and the page of its fields
+crds: .venv/.synced ## Write the CRD into manifests/ and the chart, and the pages of its fields and of metrics
 	$(PY) -m llmdeployment_operator.api.crd
 	$(PY) -m dev.api_reference
+	$(PY) -m dev.metrics_reference
 
 lock: .venv/.synced ## Resolve all dependencies again and write requirements/
 	requirements/export.sh --upgrade

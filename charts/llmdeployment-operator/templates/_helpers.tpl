@@ -60,11 +60,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* The pods of models, wherever this release makes some. */}}
 {{- define "llmd.watchedNamespaces" -}}
-{{- if .Values.watch.namespaces }}
+{{- if .Values.watch.namespaces -}}
 matchNames: {{- toYaml .Values.watch.namespaces | nindent 2 }}
-{{- else }}
+{{- else -}}
 any: true
-{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* Two operators without a Lease would both act. */}}

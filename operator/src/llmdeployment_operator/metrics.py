@@ -11,6 +11,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from llmdeployment_operator.autoscaler.types import ScalingReason
+
 STATES = ("ready", "progressing", "degraded", "refused", "paused")
 
 
@@ -97,7 +99,7 @@ class Metrics:
         self.scaling_decisions = Counter(
             "llmdeployment_scaling_decisions",
             "Decisions of autoscaling that changed a number of replicas, by reason.",
-            ["reason"],
+            ["namespace", "name", "reason"],
             registry=self.registry,
         )
         self.cost_per_hour = Gauge(
@@ -115,6 +117,7 @@ class Metrics:
         self.self_tests_failed = Counter(
             "llmdeployment_self_tests_failed",
             "Times that replicas of an LLMDeployment began to fail their self-test.",
+            ["namespace", "name"],
             registry=self.registry,
         )
         self.queue = Gauge(
@@ -139,6 +142,17 @@ class Metrics:
         )
         for state in STATES:
             self.objects.labels(state=state).set(0)
+
+    def begin(self, namespace: str, name: str, *, scales: bool) -> None:
+        """Show what is counted here of an LLMDeployment, from 0 on: Prometheus takes no increase from a series that begins at 1."""
+        self.self_tests_failed.labels(namespace, name)
+        for reason in ScalingReason if scales else ():
+            self.scaling_decisions.labels(namespace, name, reason.value)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Remove what is counted here of an LLMDeployment that is gone."""
+        for counter in (self.scaling_decisions, self.self_tests_failed):
+            counter.remove_by_labels({"namespace": namespace, "name": name})
 
 
 def _read_version() -> str:

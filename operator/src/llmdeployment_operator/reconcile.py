@@ -276,13 +276,15 @@ async def _report(
 ) -> PassResult:
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
+    owner, metrics = (raw["metadata"]["namespace"], raw["metadata"]["name"]), operator.metrics
+    status = plan.status or before
+    metrics.begin(*owner, scales=status.scaling is not None)
     for event in plan.events:
         await _post_event(operator, raw, event)
         if event.reason == Reason.SELF_TEST_FAILED:
-            operator.metrics.self_tests_failed.inc()
-    status = plan.status or before
+            metrics.self_tests_failed.labels(*owner).inc()
     for record in find_new_decisions(status, before):
-        operator.metrics.scaling_decisions.labels(reason=record.reason).inc()
+        metrics.scaling_decisions.labels(*owner, record.reason).inc()
     return PassResult(
         plan.requeue_after,
         _read_state(status),

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
@@ -67,39 +72,44 @@ def read_owner(env: Mapping[str, str]) -> Owner:
 def render_metrics(document: dict[str, Any], owner: Owner) -> bytes:
     """Return `/stats` in Prometheus' text format; names begin with `llmdeployment`, so that nobody takes them for an engine's own."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Document(document, owner))
+    registry.register(_Families(list_families(document, owner)))
     return generate_latest(registry)
 
 
-class _Document(Collector):
-    """One document as metrics for prometheus_client, which writes the text format."""
-
-    def __init__(self, document: dict[str, Any], owner: Owner) -> None:
-        self._document = document
-        self._values = (owner.namespace, owner.name, document["engine"], document["model"])
+class _Families(Collector):
+    def __init__(self, found: Iterable[Metric]) -> None:
+        self._found = list(found)
 
     @override
-    def collect(self) -> Iterator[Any]:
-        document = self._document
-        for key, name, text in _GAUGES:
-            yield self._build_gauge(name, text, document[key])
-        tested = document.get("selfTest", {})
-        for key, text in _SELF_TEST:
-            if key in tested:
-                yield self._build_gauge(f"self_test_{key}_nats", text, tested[key])
-        for key, name, text in _COUNTERS:
-            family = CounterMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
-            family.add_metric(self._values, document[key])
-            yield family
-        yield from _list_revision_families(document["revisions"], self._values)
-
-    def _build_gauge(self, name: str, text: str, value: float) -> GaugeMetricFamily:
-        gauge = GaugeMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
-        gauge.add_metric(self._values, value)
-        return gauge
+    def collect(self) -> Iterator[Metric]:
+        yield from self._found
 
 
-def _list_revision_families(revisions: Mapping[str, Any], values: Iterable[str]) -> Iterator[Any]:
+def list_families(document: dict[str, Any], owner: Owner) -> Iterator[Metric]:
+    """Yield every metric of a `/stats` document."""
+    values = (owner.namespace, owner.name, document["engine"], document["model"])
+    for key, name, text in _GAUGES:
+        yield _build_gauge(name, text, values, document[key])
+    tested = document.get("selfTest", {})
+    for key, text in _SELF_TEST:
+        if key in tested:
+            yield _build_gauge(f"self_test_{key}_nats", text, values, tested[key])
+    for key, name, text in _COUNTERS:
+        family = CounterMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
+        family.add_metric(values, document[key])
+        yield family
+    yield from _list_revision_families(document["revisions"], values)
+
+
+def _build_gauge(name: str, text: str, values: Iterable[str], value: float) -> Metric:
+    gauge = GaugeMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
+    gauge.add_metric(tuple(values), value)
+    return gauge
+
+
+def _list_revision_families(
+    revisions: Mapping[str, Any], values: Iterable[str]
+) -> Iterator[Metric]:
     labels = (*_LABELS, "revision")
     requests = CounterMetricFamily(
         "llmdeployment_requests",

@@ -192,6 +192,8 @@ async def test_two_arms_of_one_revision_are_counted_apart(pod: Pod, replicas: Ne
     _, metrics = await pod.agent("/metrics")
     name = "llmdeployment_gateway_requests_total"
     for arm in "ab":
-        labels = f'arm="{arm}",code="200",name="chat",namespace="team",revision="3"'
+        labels = (
+            f'arm="{arm}",code="200",name="chat",namespace="{pod.cluster.namespace}",revision="3"'
+        )
         line = f"{name}{{{labels}}} {sent[arm, '3']}.0"
         assert line in metrics

@@ -50,7 +50,7 @@ async def test_a_request_reaches_a_replica_and_says_who_answered(
     assert stats["services"][SERVICE] == {"servers": 2, "up": 2, "requests": 8}
     status, metrics = await pod.agent("/metrics")
     assert status == 200
-    labels = 'arm="main",code="200",name="chat",namespace="team",revision="1"'
+    labels = f'arm="main",code="200",name="chat",namespace="{pod.cluster.namespace}",revision="1"'
     assert f"llmdeployment_gateway_requests_total{{{labels}}} 8.0" in metrics
     assert "process_open_fds" in metrics
     async with pod.session.post("/v1/chat/completions", json={**CHAT, "stream": True}) as stream:
@@ -76,7 +76,7 @@ async def test_what_is_not_served_is_refused_in_openais_words(
     status, _, _ = await pod.ask({"text": "x" * 3 * 2**20})
     assert status == 200
     refused = {
-        f'llmdeployment_gateway_requests_total{{arm="",code="{code}",name="chat",namespace="team",revision=""}} 1.0'
+        f'llmdeployment_gateway_requests_total{{arm="",code="{code}",name="chat",namespace="{pod.cluster.namespace}",revision=""}} 1.0'
         for code in (404, 413)
     }
 

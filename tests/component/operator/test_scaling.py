@@ -99,7 +99,7 @@ async def test_a_decision_is_in_the_status_as_it_was_made(
     assert (decision["from"], decision["to"], decision["reason"]) == (1, 2, "BelowMinimum")
     events = [e for e in cluster.items("Event") if e["reason"] == "ScaledUp"]
     assert len(events) == 1
-    counted = operator.metrics.scaling_decisions.labels(reason="BelowMinimum")
+    counted = operator.metrics.scaling_decisions.labels(cluster.namespace, "chat", "BelowMinimum")
     assert counted._value.get() == 1.0
 
 

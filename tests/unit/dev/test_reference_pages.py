@@ -1,14 +1,11 @@
-"""The pages of reference name every metric, annotation, label and error code of the code, and no metric that does not exist."""
+"""The pages of reference name every annotation, label and error code of the code,"""
 
 import re
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base import names
-from llmdeployment_serving.stats import EngineSnapshot, RevisionStats, build_stats, render_metrics
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 REFERENCE = REPOSITORY / "docs" / "reference"
@@ -27,46 +24,6 @@ def read_sources(*patterns: str) -> str:
         for pattern in patterns
         for path in sorted((REPOSITORY / source).rglob(pattern))
     )
-
-
-def list_operator_metrics() -> set[str]:
-    families = Metrics().registry.collect()
-    return {f"{f.name}_total" if f.type == "counter" else f.name for f in families}
-
-
-def list_gateway_metrics() -> set[str]:
-    """Read the names from the source, because the page of the agent needs a running HAProxy."""
-    text = (GATEWAY / "web.py").read_text(encoding="utf-8")
-    gauges = re.findall(r"_build_gauge\(\s*\"(\w+)\"", text)
-    counters = re.findall(r"_build_counter\(\s*\"(\w+)\"", text)
-    made = re.findall(r"(Gauge|Counter|Histogram)MetricFamily\(\s*PREFIX \+ \"(\w+)\"", text)
-    gauges += [name for kind, name in made if kind != "Counter"]
-    counters += [name for kind, name in made if kind == "Counter"]
-    assert len(gauges) >= 4
-    assert len(counters) >= 5
-    return {
-        f"llmdeployment_gateway_{name}" for name in (*gauges, *(f"{c}_total" for c in counters))
-    }
-
-
-def list_replica_metrics() -> set[str]:
-    document = build_stats(
-        "simulated", "chat", EngineSnapshot(1, 2, 0.5, 10, 20, {}), {"3": RevisionStats()}
-    )
-    document |= {"selfTest": {"score": -1.0, "reference": -1.0}}
-    families = text_string_to_metric_families(render_metrics(document).decode())
-    return {f"{f.name}_total" if f.type == "counter" else f.name for f in families}
-
-
-def test_the_page_of_metrics_has_every_metric_and_no_other() -> None:
-    listed = re.findall(
-        r"^\| `(llmdeployment_\w+)` \| (?:gauge|counter|histogram) ",
-        read("metrics.md"),
-        re.MULTILINE,
-    )
-
-    assert len(listed) == len(set(listed))
-    assert set(listed) == list_operator_metrics() | list_gateway_metrics() | list_replica_metrics()
 
 
 def test_the_page_of_annotations_has_every_key() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status_document import read_status
+from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.costs.figures import read_cost_figures
 from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount
 from llmdeployment_operator.handlers.run import REPORTED_FAILURES, Reconciler
@@ -268,3 +269,28 @@ async def test_the_last_score_of_a_revision_with_replicas_is_shown(
         (family,) = metrics.score.collect()
         shown.append({one.labels["revision"]: one.value for one in family.samples})
     assert shown == [{"1": 0.8, "2": 0.95}, {}]
+
+
+async def test_counts_begin_at_zero_and_end_with_the_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    metrics, passes = made(monkeypatch, iter([PassResult(None, None)]))
+    for name, scales in (("chat", True), ("idle", False)):
+        metrics.begin("team", name, scales=scales)
+
+    def count(name: str) -> tuple[list[float], int]:
+        failed, decided = (
+            [
+                sample.value
+                for sample in counter.collect()[0].samples
+                if sample.name.endswith("_total") and sample.labels["name"] == name
+            ]
+            for counter in (metrics.self_tests_failed, metrics.scaling_decisions)
+        )
+        return failed, len(decided)
+
+    assert count("chat") == ([0.0], len(ScalingReason))
+    assert count("idle") == ([0.0], 0)
+    await passes.one(DeploymentKey("team", "chat"))
+    assert count("chat") == ([], 0)
+    assert count("idle") == ([0.0], 0)

@@ -299,6 +299,7 @@ class Reconciler:
         self._show(metrics.cost_per_hour, key, outcome.cost_per_hour)
         if outcome.state is None:
             self._stop_counting(metrics.cost, key)
+            metrics.forget(key.namespace, key.name)
         else:
             self._count(metrics.cost, key, outcome.cost)
         return outcome.requeue_after
