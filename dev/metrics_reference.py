@@ -69,10 +69,10 @@ LABELS = {
         2 * ARMS,
     ),
     "verdict": Label("`Pass`, `Fail` or `NeedMoreData`.", 3),
-    "condition": Label("Type of a [condition](api.md#conditions), such as `Ready`.", CONDITIONS),
+    "condition": Label("Type of a [condition](api.md#status), such as `Ready`.", CONDITIONS),
     "status": Label("Status of a condition: `True`, `False` or `Unknown`.", 3),
     "reason": Label(
-        "[Reason](api.md#conditions) of a condition, or of a [decision](../concepts/autoscaling.md#reasons) of autoscaling.",
+        "[Reason](api.md#reasons) of a condition, or of a [decision](../concepts/autoscaling.md#reasons) of autoscaling.",
         len(Reason),
     ),
     "runtime": Label("Hash of a runtime; one revision or more run in it.", 2 * ARMS),
