@@ -57,6 +57,8 @@ class RayRuntime:
         self.gcs_port = free_port(6400)
         self.dashboard_port = free_port(8300)
         self.replica_port = free_port(30100)
+        self.metrics_port = free_port(30700)
+        self.ray_metrics_port = free_port(8600)
 
     def start(self) -> None:
         """Returns once the Serve REST API answers and the worker has joined."""
@@ -83,6 +85,7 @@ class RayRuntime:
         self.start_node(
             "worker",
             *_agent_ports(8500),
+            *("--metrics-export-port", str(self.ray_metrics_port)),
             *("--min-worker-port", "21000", "--max-worker-port", "21999"),
         )
 
@@ -113,6 +116,9 @@ class RayRuntime:
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self.replica_port),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self.replica_port + 1),
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "3",
+            "LLMD_METRICS_PORT": str(self.metrics_port),
+            "LLMD_NAMESPACE": "team",
+            "LLMD_NAME": "shop",
             **self.environment,
         }
 
@@ -181,6 +187,10 @@ class RayRuntime:
     def replica_url(self, path: str) -> str:
         """Returns the URL of the replica."""
         return f"http://127.0.0.1:{self.replica_port}{path}"
+
+    def metrics_url(self, path: str = "/metrics") -> str:
+        """Returns a URL of the port for scrapers."""
+        return f"http://127.0.0.1:{self.metrics_port}{path}"
 
     def until_replicas(self, seconds: float) -> None:
         """Returns once a replica serves; a failure says what Serve says of it, and the ends of both nodes' logs.

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import threading
+import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
 import openai
@@ -63,6 +64,26 @@ def test_a_stream_comes_in_pieces_and_is_counted_by_revision(
     after = ray_runtime.stats()
     check("replica", after)
     assert after["revisions"]["1"]["ttft"]["count"] == before + 1
+
+
+def test_metrics_have_ports_of_their_own(ray_runtime: RayRuntime) -> None:
+    page = read(ray_runtime.metrics_url())
+    labels = 'engine="simulated",model="chat",name="shop",namespace="team"'
+    assert f"llmdeployment_requests_running{{{labels}}} 0.0" in page
+    assert f'llmdeployment_requests_total{{code="200",{labels},revision="1"}}' in page
+    for path in ("/v1/models", "/stats", "/-/healthz"):
+        assert status_of(ray_runtime.metrics_url(path)) == 404
+        assert status_of(ray_runtime.replica_url(path)) == 200
+    assert status_of(ray_runtime.replica_url("/metrics")) == 404
+    ray = f"http://127.0.0.1:{ray_runtime.ray_metrics_port}"
+    until(lambda: "\nray_" in read(f"{ray}/metrics"), seconds=60, what="Ray's metrics")
+    # Ray's page is the same at every path, so nothing else is there.
+    assert "\nray_" in read(f"{ray}/api/serve/applications/")
+
+
+def read(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # because it is http to this machine
+        return str(answer.read().decode())
 
 
 def test_what_was_put_is_what_get_returns(
@@ -304,6 +325,8 @@ def test_a_killed_replica_comes_back_on_the_same_port(ray_runtime: RayRuntime) -
     until(lambda: status_of(healthz) == 200, seconds=120, what="the next replica")
     (successor,) = until(ray_runtime.replicas, seconds=120, what="a replica")
     assert successor["pid"] != replica["pid"]
+    scraped = lambda: status_of(ray_runtime.metrics_url()) == 200  # noqa: E731  # because it is used once
+    until(scraped, seconds=60, what="the metrics of the next replica")
 
 
 def test_a_replica_that_is_off_a_new_reference_ends_and_none_like_it_serves(
