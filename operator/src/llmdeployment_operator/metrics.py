@@ -9,6 +9,7 @@ from prometheus_client import (
     Histogram,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
 )
 
 from llmdeployment_operator.autoscaler.types import ScalingReason
@@ -20,6 +21,8 @@ class Metrics:
     """All metrics of one operator, on a registry of its own so that several can live in one process."""
 
     def __init__(self) -> None:
+        # Prometheus' text format has no place for the time at which a counter began, so it would be a series beside each.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

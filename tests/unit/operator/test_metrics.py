@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any, cast
 
 import pytest
+from prometheus_client import generate_latest
 
 from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status_document import read_status
@@ -130,6 +131,14 @@ def test_the_operator_says_its_version_and_what_it_takes() -> None:
     assert build.labels["version"] == version("llmdeployment-operator")
     assert build.value == 1
     assert {"process_resident_memory_bytes", "process_cpu_seconds", "python_info"} <= names
+
+
+def test_a_counter_is_one_series() -> None:
+    metrics = Metrics()
+    metrics.begin("team", "chat", scales=False)
+    page = generate_latest(metrics.registry).decode()
+    assert 'llmdeployment_self_tests_failed_total{name="chat",namespace="team"} 0.0' in page
+    assert "_created" not in page
 
 
 def made(
