@@ -70,10 +70,12 @@ async def run_metrics(render: Callable[[], bytes], host: str, port: int) -> None
     try:
         is_told = False
         while True:
+            site = web.TCPSite(runner, host, port, backlog=CONNECTIONS)
             try:
-                await web.TCPSite(runner, host, port, backlog=CONNECTIONS).start()
+                await site.start()
                 break
             except OSError as error:
+                await site.stop()
                 if not is_told:
                     logger.warning(
                         "metrics: port %d cannot be opened, and is tried again: %s", port, error

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.support.world import SETTINGS
+from tests.support.world import SETTINGS, World, sample
 
 from llmdeployment_operator.api.types import LLMDeployment, parse
 from llmdeployment_operator.plan.resources.runtime import render_runtime
@@ -60,3 +60,28 @@ def test_monitors_find_the_ports_by_name(part: str) -> None:
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
     assert ports["ray-metrics"] == 8268
     assert ports.get("metrics") == (30002 if part == "worker" else None)
+
+
+def test_connecting_prometheus_restarts_no_replica() -> None:
+    world = World(sample("gpu"))
+    for _ in range(3):
+        world.settle()
+        world.obey()
+    world.settle()
+    peer = {"namespaceSelector": {}}
+    world.settings = replace(world.settings, scrapers=(peer,))
+    # Peers are in the policies alone.
+    assert {obj["kind"] for obj in world.plan().apply} == {"NetworkPolicy"}
+    world.settings = replace(world.settings, scrape_annotations=True)
+    written = [(obj["kind"], obj["metadata"]["name"]) for obj in world.plan().apply]
+    pods = [each for each in written if each[0] != "NetworkPolicy"]
+    assert pods == [("Deployment", f"{world.raw['metadata']['name']}-gateway")]
+    # The next revision that makes pods has them.
+    world.step()
+    old = set(world.runtimes())
+    world.edit(engine={"name": "vllm", "args": {"max-model-len": 2048}})
+    world.settle()
+    (new,) = set(world.runtimes()) - old
+    name = f"{world.raw['metadata']['name']}-{new}"
+    template = world.cluster.children["Deployment", name]["spec"]["template"]
+    assert template["metadata"]["annotations"] == at(30002)
