@@ -22,7 +22,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # Prometheus' text format has no place for the time at which a counter began, so it would be a series beside each.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # because prometheus_client does not annotate it
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)

@@ -81,9 +81,8 @@ async def run_metrics(render: Callable[[], bytes], host: str, port: int) -> None
                         "metrics: port %d cannot be opened, and is tried again: %s", port, error
                     )
                 is_told = True
-                await asyncio.sleep(
-                    RETRY_SECONDS
-                )  # why: polling, because nothing announces a closed port
+                # why: polling, because nothing announces a closed port
+                await asyncio.sleep(RETRY_SECONDS)
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
