@@ -21,7 +21,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from llmdeployment_operator.analysis.counts import Counts
-from llmdeployment_operator.analysis.e_values import Stratum, log_average, log_e_within, log_e_worse
+from llmdeployment_operator.analysis.e_values import Stratum, log_e_within, log_e_worse
+from llmdeployment_operator.analysis.evidence_bound import may_fail, may_pass
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
@@ -137,7 +138,9 @@ def run(scenario: Scenario, source: random.Random) -> tuple[Result, int]:
         stable = REQUESTS_PER_LOOK - canary
         errors = after(errors, source, (stable, canary), (ERRORS, scenario.errors))
         slow = after(slow, source, (stable, canary), shares)
-        if any(map(may_fail, (errors, slow))) or all(map(may_pass, (errors, slow))):
+        if any(may_fail(m, POLICY) for m in (errors, slow)) or all(
+            may_pass(m, POLICY) for m in (errors, slow)
+        ):
             verdict = judge((errors, slow), POLICY)
             if verdict.result is not Result.NEED_MORE_DATA:
                 return verdict.result, verdict.findings[0].requests
@@ -198,7 +201,7 @@ def run_longer(
             for i, seen in enumerate(strata)
         )
         metric = replace(metric, strata=seen_as(strata))
-        if may_fail(metric) or may_pass(metric):
+        if may_fail(metric, POLICY) or may_pass(metric, POLICY):
             verdict = judge((metric,), POLICY)
             if verdict.result is not Result.NEED_MORE_DATA:
                 return verdict.result, verdict.findings[0].requests
@@ -220,37 +223,6 @@ def as_one(strata: tuple[Stratum, ...]) -> tuple[Stratum, ...]:
 
 
 LONGER = {"same_longer_prompts_as_one": as_one, "same_longer_prompts_by_length": as_they_are}
-
-
-def may_fail(metric: ComparedMetric) -> bool:
-    """Return whether asking for the verdict may be worth its time."""
-    return ceiling(metric, 1) >= -math.log(POLICY.alpha_fail)
-
-
-def may_pass(metric: ComparedMetric) -> bool:
-    """Return whether asking for the verdict may be worth its time."""
-    return ceiling(metric, -1) >= -math.log(POLICY.alpha_pass)
-
-
-def ceiling(metric: ComparedMetric, sign: int) -> float:
-    """Return a number that the evidence, for worse (1) or within (-1), is not above.
-
-    It divides by the likelihood of the stable's own shares and of ones that are a tolerance above, which the maximum is not below.
-    """
-    beyond, counts = 0.0, []
-    for s in metric.strata:
-        known = s.stable if s.stable.total else s.canary
-        share = other = known.bad / (known.total or 1)
-        if s.stable.total and s.canary.total:
-            other = share + metric.tolerance
-            beyond += s.canary.bad - s.canary.total * other
-        if other >= 1:
-            return math.inf
-        for arm, t in ((s.stable, share), (s.canary, other)):
-            counts += [(arm.bad, t), (arm.total - arm.bad, 1 - t)]
-    if sign * beyond <= 0:
-        return -math.inf
-    return log_average(metric.strata) - sum(n * math.log(p) for n, p in counts if n)
 
 
 def figures(results: list[tuple[Result, int]]) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from bench.verdict import SLOW, SLOW_TOLERANCE, may_fail, may_pass, slow_when_scaled
+from bench.verdict import SLOW, SLOW_TOLERANCE, slow_when_scaled
 from numpy.typing import NDArray
 
 from llmdeployment_operator.analysis.counts import BUCKETS, GROUPS, Counts, DesignEffect
@@ -30,6 +30,7 @@ from llmdeployment_operator.analysis.design_effect import (
     estimate_design_effect,
 )
 from llmdeployment_operator.analysis.e_values import Stratum
+from llmdeployment_operator.analysis.evidence_bound import may_fail, may_pass
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
     Result,
@@ -133,7 +134,9 @@ def run(
         requests = int(totals[0, look, 1])
         whole = ComparedMetric("ttft", SLOW_TOLERANCE, (_as_stratum(totals[:, look]),))
         # Fewer requests of the same shares are weaker evidence.
-        if requests < POLICY.min_requests or not (may_fail(whole) or may_pass(whole)):
+        if requests < POLICY.min_requests or not (
+            may_fail(whole, POLICY) or may_pass(whole, POLICY)
+        ):
             continue
         design = DesignEffect()
         if not independent:
@@ -143,8 +146,8 @@ def run(
             )
         metric = replace(whole, design=design)
         likely = replace(metric, strata=metric.independent, design=DesignEffect())
-        passes = (independent or seconds >= MIN_DURATION) and may_pass(likely)
-        if may_fail(likely) or passes:
+        passes = (independent or seconds >= MIN_DURATION) and may_pass(likely, POLICY)
+        if may_fail(likely, POLICY) or passes:
             result = judge((metric,), POLICY).result
             if result is Result.FAIL or (result is Result.PASS and passes):
                 return result, requests, int(users[look, 1])

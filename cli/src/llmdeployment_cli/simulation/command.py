@@ -6,22 +6,21 @@ from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.simulation import picture, plot
 from llmdeployment_cli.simulation.options import SimulationOptions
 from llmdeployment_cli.simulation.picture import FinishedRun
+from llmdeployment_cli.simulation.reading import make_bar, read_documents, read_requests
 from llmdeployment_cli.terminal import make_text, print_lines
 from llmdeployment_operator.simulation.errors import InputError
 from llmdeployment_operator.simulation.profile import Profile, read_profile
-from llmdeployment_operator.simulation.recipes import is_recipe, make_trace
 from llmdeployment_operator.simulation.rivals import find_rival
 from llmdeployment_operator.simulation.spec import Subject, profile_for, subject
 from llmdeployment_operator.simulation.study import Outcome, Setting, compare, outcome, sweep
-from llmdeployment_operator.simulation.trace import Request, faster, read_trace
+from llmdeployment_operator.simulation.trace import Request, faster
 
 if TYPE_CHECKING:
     from llmdeployment_operator.simulation.scalers import MadeDecision
@@ -38,9 +37,9 @@ def run(options: SimulationOptions) -> None:
     """
     try:
         _check(options)
-        wanted = subject(_read_documents(options.file), str(options.file))
+        wanted = subject(read_documents(options.file), str(options.file))
         profile = _choose_profile(options, wanted)
-        with _make_bar() as bar:
+        with make_bar() as bar:
             traffic = _TraceReader(options, bar).read_again
             setting = Setting(traffic, profile, wanted.policy, _find_floor(options, wanted))
             shown = _run_own(options, wanted, setting)
@@ -71,26 +70,13 @@ class _TraceReader:
         return faster(self._read_requests(), self._options.speed)
 
     def _read_requests(self) -> Iterator[Request]:
-        trace = self._options.trace
-        if is_recipe(trace):
-            return make_trace(trace)
-        return read_trace(Path(trace), lambda read: self._bar.update(self._task, completed=read))
+        return read_requests(
+            self._options.trace, lambda read: self._bar.update(self._task, completed=read)
+        )
 
     def _find_size(self) -> int | None:
         path = Path(self._options.trace)
         return path.stat().st_size if path.is_file() else None
-
-
-def _make_bar() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    return Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
 
 
 def _run_own(options: SimulationOptions, wanted: Subject, setting: Setting) -> FinishedRun:
@@ -154,15 +140,6 @@ def _check(options: SimulationOptions) -> None:
         raise Refusal(
             f"--price-per-replica-hour is {options.price:g}; it must be a number, 0 or more."
         )
-
-
-def _read_documents(path: Path) -> list[object]:
-    try:
-        return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refusal(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise Refusal(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def _choose_profile(options: SimulationOptions, wanted: Subject) -> Profile:

@@ -106,11 +106,8 @@ def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Ver
 
     Each step of a rollout is a test of its own, so the probability of a false alarm is divided by their number.
     """
-    clumps = parse_seconds(spec.min_duration) > 0
-    metrics = [select_metric(evidence, metric, expects_clumps=clumps) for metric in spec.metrics]
-    limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
-    policy = SequentialPolicy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
-    verdict = judge(metrics, policy)
+    metrics = select_metrics(spec, evidence)
+    verdict = judge(metrics, build_policy(spec, steps))
     words = verdict.message + _describe_worth(metrics, verdict, evidence.users)
     verdict = replace(verdict, message=words + _describe_cache(evidence))
     if verdict.result is not Result.NEED_MORE_DATA and (
@@ -129,6 +126,18 @@ def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Ver
         requests_left=verdict.requests_left,
     )
     return verdict, told
+
+
+def build_policy(spec: AnalysisSpec, steps: int) -> SequentialPolicy:
+    """Return how sure the verdict of one of so many steps must be."""
+    limit = None if spec.max_requests is None else max(spec.max_requests, spec.min_requests)
+    return SequentialPolicy(ALPHA_FAIL / steps, ALPHA_PASS, spec.min_requests, limit)
+
+
+def select_metrics(spec: AnalysisSpec, evidence: Analysis) -> list[ComparedMetric]:
+    """Return the metrics of a spec with their counts."""
+    clumps = parse_seconds(spec.min_duration) > 0
+    return [select_metric(evidence, metric, expects_clumps=clumps) for metric in spec.metrics]
 
 
 def select_metric(

@@ -31,16 +31,24 @@ def analyze(
     """Return the memory with the evidence of this step so far, and what it says."""
     if policy.analysis is None:
         return replace(state, analysis=None), None
+    evidence = collect_evidence(policy, inputs, state, now)
+    verdict, told = compare(policy.analysis, evidence, len(policy.steps))
+    return replace(state, analysis=told), verdict
+
+
+def collect_evidence(
+    policy: RolloutSpec, inputs: RolloutInputs, state: RolloutState, now: datetime
+) -> Analysis:
+    """Return the evidence of this step so far, with what was counted since the last look."""
     evidence = state.analysis or Analysis()
     # Only while the split is what the step says: with counts of another split, a drift of both looks like a difference.
     as_the_step_says = inputs.applied and inputs.weight == list_weights(policy)[state.step]
     warm_up = timedelta(seconds=0 if state.step else WARM_UP_SECONDS)
-    if as_the_step_says and state.since is not None and now - state.since >= warm_up:
-        seconds = int((now - state.since - warm_up).total_seconds())
-        revisions = (inputs.stable, inputs.target)
-        evidence = collect_counts(evidence, inputs.fresh, revisions, inputs.users, seconds)
-    verdict, told = compare(policy.analysis, evidence, len(policy.steps))
-    return replace(state, analysis=told), verdict
+    if not as_the_step_says or state.since is None or now - state.since < warm_up:
+        return evidence
+    seconds = int((now - state.since - warm_up).total_seconds())
+    revisions = (inputs.stable, inputs.target)
+    return collect_counts(evidence, inputs.fresh, revisions, inputs.users, seconds)
 
 
 def explain_failure(
