@@ -35,10 +35,10 @@ def _draw_headline(found: Rehearsal) -> Text:
 
 
 def _draw_steps(same: Case) -> RenderableType:
-    table = _make_table("step", "traffic", "begins", "90 %", "runs")
-    for number, (weight, times, runs) in enumerate(same.spread_steps(), 1):
+    table = _make_table("traffic", "begins", "90 %", "runs")
+    for weight, times, runs in same.spread_steps():
         row = (format_span(times.median), format_span(times.p90))
-        table.add_row(str(number), f"{weight} %", *row, f"{runs} of {len(same.endings)}")
+        table.add_row(f"{weight} %", *row, f"{runs} of {len(same.endings)}")
     return table
 
 
@@ -48,13 +48,15 @@ def _draw_cases(found: Rehearsal) -> RenderableType:
         "promoted",
         "rolled back",
         "undecided",
-        "time",
+        "ends",
         "90 %",
         "users",
         "90 %",
         "requests",
     )
+    # A terminal of 80 columns has room for a short name only.
     table.padding = (0, 1, 0, 0)
+    table.columns[0].no_wrap = False
     for case in found.cases:
         time = case.spread_time(case.usual)
         users = case.spread(lambda ending: ending.users)
@@ -86,6 +88,9 @@ def _describe(found: Rehearsal) -> Iterator[str]:
             yield f"False alarm (no harm, rolled back): {format_chance(case.wrong)}"
         else:
             yield f"Missed {case.harm.name} (promoted or undecided): {format_chance(case.wrong)}"
+    undecided = [e for e in found.same.endings if e.outcome is Outcome.UNDECIDED]
+    if undecided:
+        yield f"Undecided without harm, for example: {undecided[-1].message}"
     change = found.world.change
     usual, most = change.replicas, found.most
     yield f"Replicas: {most} at the most, {most - usual} more than the {usual} that serve."

@@ -78,7 +78,7 @@ def _build_world(
     )
 
 
-_BOUNDS = {"users": (1, 1_000_000), "runs": (1, 10_000), "replicas": (1, 1000)}
+_BOUNDS = {"users": (1, 100_000), "runs": (1, 10_000), "replicas": (1, 1000)}
 
 
 def _check(options: RehearsalOptions) -> None:

@@ -22,6 +22,7 @@ class Tally:
         self._people = people
         self._shares = shares
         self._metrics = tuple(shares[STABLE])
+        self._rows: dict[int, dict[int, list[float]]] = {STABLE: {}, CANARY: {}}
         self._seen: dict[int, set[int]] = {STABLE: set(), CANARY: set()}
         self.exposed: set[int] = set()
         """Users who had the canary."""
@@ -44,8 +45,10 @@ class Tally:
             self._seen[revision].add(bucket)
             group = bucket % GROUPS
             self._totals[revision][group] += 1
-            shares = people.find_shares(user, self._shares[revision])
-            for share, bad in zip(shares, self._bad[revision], strict=True):
+            rows = self._rows[revision]
+            if user not in rows:
+                rows[user] = self._find_row(user, revision)
+            for share, bad in zip(rows[user], self._bad[revision], strict=True):
                 if draw() < share:
                     bad[group] += 1
 
@@ -62,6 +65,10 @@ class Tally:
     def forget_users(self) -> None:
         """Forget who had which revision, as it is forgotten where no canary has requests."""
         self._seen = {STABLE: set(), CANARY: set()}
+
+    def _find_row(self, user: int, revision: int) -> list[float]:
+        shares = self._shares[revision].items()
+        return [self._people.find_share(user, metric, share) for metric, share in shares]
 
     def _list(self, revision: int) -> dict[CountKey, Counts]:
         totals, found = self._totals[revision], {}

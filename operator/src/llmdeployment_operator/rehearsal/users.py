@@ -3,7 +3,6 @@
 import hashlib
 import math
 import random
-from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from llmdeployment_operator.analysis.counts import BUCKETS
@@ -27,35 +26,31 @@ class Users:
     """
 
     def __init__(self, number: int, correlation: float, source: random.Random) -> None:
-        self._source = source
+        # Each has chance of its own, so that the same requests come however often somebody looks.
+        self._askers, self._characters, requests = (_branch(source) for _ in range(3))
         self._sums = list(accumulate(1 / rank for rank in range(1, number + 1)))
         self._numbers = range(number)
         self._spread = 1 / correlation - 1 if correlation else math.inf
         salt = str(source.getrandbits(64))
         self.buckets = [assign_bucket(salt, f"user-{user}") for user in self._numbers]
-        self.chance = source.random
+        self.chance = requests.random
         """Draws a number from 0 to 1."""
         self._shares: dict[tuple[int, str, float], float] = {}
-        self._rows: dict[tuple[int, int], Sequence[float]] = {}
 
     def draw(self, requests: int) -> list[int]:
         """Return whose requests these are."""
-        return self._source.choices(self._numbers, cum_weights=self._sums, k=requests)
+        return self._askers.choices(self._numbers, cum_weights=self._sums, k=requests)
 
-    def find_shares(self, user: int, shares: Mapping[str, float]) -> Sequence[float]:
-        """Return a user's shares of bad requests, by metric in the order of `shares`; the same each time."""
-        key = user, id(shares)
-        if key not in self._rows:
-            self._rows[key] = [
-                self._draw_share(user, metric, share) for metric, share in shares.items()
-            ]
-        return self._rows[key]
-
-    def _draw_share(self, user: int, metric: str, share: float) -> float:
+    def find_share(self, user: int, metric: str, share: float) -> float:
+        """Return a user's share of bad requests, where `share` is that of all; the same each time."""
         if math.isinf(self._spread) or not 0 < share < 1:
             return share
         key = user, metric, share
         if key not in self._shares:
             alpha, beta = share * self._spread, (1 - share) * self._spread
-            self._shares[key] = self._source.betavariate(alpha, beta)
+            self._shares[key] = self._characters.betavariate(alpha, beta)
         return self._shares[key]
+
+
+def _branch(source: random.Random) -> random.Random:
+    return random.Random(source.getrandbits(64))  # noqa: S311  # because a simulation keeps no secret
