@@ -147,7 +147,7 @@ def simulate(  # noqa: PLR0913  # because a command has options
     runs: Annotated[
         int,
         typer.Option("--runs", help="Rehearsals of each canary.", rich_help_panel=REHEARSAL),
-    ] = 30,
+    ] = 20,
     seed: Annotated[
         int, typer.Option("--seed", help="Seed of chance.", rich_help_panel=REHEARSAL)
     ] = 1,
