@@ -77,6 +77,18 @@ def test_for_people_who_compare_nothing(rehearse: Rehearse) -> None:
     same_as_golden("rehearsal-bare", ran.stdout)
 
 
+def test_why_a_rollout_without_harm_ends_badly(rehearse: Rehearse) -> None:
+    write(progressDeadlineSeconds=30)
+    late = rehearse("--warm-up", "60")
+    write()
+    few = rehearse("--trace", "poisson:rate=0.05,seconds=900")
+
+    assert (
+        "Rolled back without harm, for example: Revision 2 was rolled back. 0 of 1" in late.stdout
+    )
+    assert "Undecided without harm, for example: Step 1 of 3: revision 2 gets 25 %." in few.stdout
+
+
 def test_for_programs(rehearse: Rehearse) -> None:
     ran = rehearse("-o", "json")
     found = json.loads(ran.stdout)
@@ -104,8 +116,37 @@ def test_for_programs(rehearse: Rehearse) -> None:
     assert [step["percent"] for step in same["steps"]] == [25, 50, 100]
     assert found["accelerators"]["nvidia.com/gpu"]["most"] == found["replicas"]["most"] == 8
     assert found["assumed"]["stablePercent"] == {"errorRate": 0.2, "ttft>500ms": 10.0}
-    assert rehearse("-o", "json").stdout == ran.stdout
-    assert rehearse("-o", "json", "--seed", "2").stdout != ran.stdout
+
+
+def test_the_same_seed_prints_the_same(rehearse: Rehearse) -> None:
+    words = ("--harm", "errors=20", "--runs", "1", "-o", "json")
+    one, other = rehearse(*words).stdout, rehearse(*words, "--seed", "2").stdout
+
+    assert rehearse(*words).stdout == one != other
+
+
+@pytest.mark.parametrize(
+    ("more", "note"),
+    [
+        ({"rollout": {**ROLLOUT, "evaluation": {"golden": {"pvc": "pvc://a/b.jsonl"}}}}, "golden"),
+        (
+            {"gateway": {"mode": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": "g"}]}}},
+            "HTTPRoute",
+        ),
+        ({"rollout": {"strategy": "BlueGreen"}}, "compares nothing, so no harm would be noticed."),
+        (
+            {"rollout": {**ROLLOUT, "steps": [{"weight": 25, "pause": {"duration": "1m"}}]}},
+            "No step has analysis: true, so a canary without a verdict is promoted as well.",
+        ),
+    ],
+)
+def test_what_is_assumed_is_said(rehearse: Rehearse, more: dict[str, Any], note: str) -> None:
+    whole = {**SPEC, "spec": {**SPEC["spec"], **more}}
+    Path("new.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    ran = rehearse("--harm", "errors=20", "--runs", "1", "-o", "yaml")
+
+    assert ran.exit_code == 0, ran.output
+    assert note in " ".join(yaml.safe_load(ran.stdout)["notes"])
 
 
 def test_a_trace_is_read_and_replayed_faster(rehearse: Rehearse) -> None:

@@ -164,6 +164,8 @@ def _write_limits(found: Rehearsal) -> Iterator[str]:
         yield f"Only the first {len(world.traffic.times):,} requests of the trace were used."
     if any(step.pause is not None and step.pause.duration is None for step in policy.steps):
         yield "A step that waits for a person is promoted as soon as its analysis passes, or at once without one."
+    if not world.change.keeps_users:
+        yield "With an HTTPRoute users do not stay with a revision. They are rehearsed as if they did."
     if policy.evaluation is not None:
         yield "The golden set is taken for passed at once."
     if any(case.count(Outcome.UNDECIDED) for case in found.cases):

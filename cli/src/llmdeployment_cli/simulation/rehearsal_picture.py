@@ -13,6 +13,8 @@ from llmdeployment_operator.rehearsal.harms import SAME
 from llmdeployment_operator.rehearsal.report import Case, Chance, Spread
 from llmdeployment_operator.rehearsal.run import Outcome
 
+_TROUBLE = {Outcome.ROLLED_BACK: "Rolled back", Outcome.UNDECIDED: "Undecided"}
+
 
 def draw_rehearsal(found: Rehearsal) -> RenderableType:
     """Return the steps, what becomes of each canary, what it takes, and what was assumed."""
@@ -88,9 +90,10 @@ def _describe(found: Rehearsal) -> Iterator[str]:
             yield f"False alarm (no harm, rolled back): {format_chance(case.wrong)}"
         else:
             yield f"Missed {case.harm.name} (promoted or undecided): {format_chance(case.wrong)}"
-    undecided = [e for e in found.same.endings if e.outcome is Outcome.UNDECIDED]
-    if undecided:
-        yield f"Undecided without harm, for example: {undecided[-1].message}"
+    for outcome, words in _TROUBLE.items():
+        endings = [each for each in found.same.endings if each.outcome is outcome]
+        if endings:
+            yield f"{words} without harm, for example: {endings[-1].message}"
     change = found.world.change
     usual, most = change.replicas, found.most
     yield f"Replicas: {most} at the most, {most - usual} more than the {usual} that serve."

@@ -7,6 +7,7 @@ from typing import Any
 from llmdeployment_operator.api.rollout import RolloutSpec, parse_seconds
 from llmdeployment_operator.api.types import KIND, LLMDeployment, SpecError, parse
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
+from llmdeployment_operator.plan.rollout.surge import count_room
 from llmdeployment_operator.simulation.errors import InputError
 
 
@@ -19,12 +20,14 @@ class Change:
         policy: `spec.rollout`.
         replicas: what carries all requests, all the time.
         accelerators: of one replica, by name.
+        keeps_users: whether the gateway keeps a user with a revision, as it does unless it is an HTTPRoute.
     """
 
     name: str
     policy: RolloutSpec
     replicas: int
     accelerators: Mapping[str, int]
+    keeps_users: bool = True
 
     @property
     def shortest(self) -> int:
@@ -38,6 +41,17 @@ class Change:
             )
             for step in self.policy.steps
         )
+
+    @property
+    def warm_ups(self) -> int:
+        """How many times replicas are waited for at most: before each step, and with maxSurge each time that some are replaced.
+
+        A step of a canary and the promotion, and 4 replicas that are replaced one at a time: 2 + 4 times.
+        """
+        moves, limit = len(self.policy.steps) + 1, self.policy.max_surge
+        if limit is None:
+            return moves
+        return moves - -self.replicas // count_room(limit, self.replicas)
 
     @property
     def warm_window(self) -> int:
@@ -70,7 +84,11 @@ def read_change(documents: Iterable[object], file: str, replicas: int | None = N
         )
     resources = deployment.spec.resources.model_dump(mode="json", exclude_none=True)
     return Change(
-        deployment.metadata.name, deployment.spec.rollout, number, count_accelerators(resources)
+        deployment.metadata.name,
+        deployment.spec.rollout,
+        number,
+        count_accelerators(resources),
+        keeps_users=deployment.spec.gateway.mode != "HTTPRoute",
     )
 
 

@@ -72,8 +72,8 @@ class World:
     @property
     def limit(self) -> float:
         """After how many seconds a rollout without an end counts as undecided."""
-        moves = (len(self.change.policy.steps) + 1) * self.warm_up
-        return 2 * (self.change.shortest + moves) + PATIENCE_SECONDS
+        least = self.change.shortest + self.change.warm_ups * self.warm_up
+        return 2 * least + PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)

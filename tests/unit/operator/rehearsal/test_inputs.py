@@ -40,6 +40,13 @@ def test_a_change_is_what_the_spec_says() -> None:
     assert (change.shortest, change.warm_window) == (300, 300)
 
 
+@pytest.mark.parametrize(("limit", "times"), [(None, 3), (1, 7), (3, 5), ("100%", 4)])
+def test_replicas_are_waited_for_before_each_step_and_each_time_some_are_replaced(
+    limit: int | str | None, times: int
+) -> None:
+    assert canary(maxSurge=limit).warm_ups == times
+
+
 def test_replicas_are_given_or_the_least_that_scaling_keeps() -> None:
     scaling = {"minReplicas": 3, "maxReplicas": 9, "targets": {"ttft": {"milliseconds": 500}}}
 

@@ -10,7 +10,7 @@ from llmdeployment_operator.rehearsal import run as rehearsal
 from llmdeployment_operator.rehearsal.change import read_change
 from llmdeployment_operator.rehearsal.run import Outcome
 
-SEEDS = range(5)
+SEEDS = range(3)
 PAUSES = [
     {"weight": 5, "pause": {"duration": "10m"}},
     {"weight": 25, "pause": {"duration": "4m"}},
@@ -80,6 +80,15 @@ def test_with_max_surge_fewer_replicas_exist_and_requests_move_in_between() -> N
     assert list(all_at_once.steps) == [50, 100]
     assert list(one_by_one.steps) == [25, 50, 75, 100]
     assert one_by_one.seconds > all_at_once.seconds
+
+
+def test_replacing_many_one_at_a_time_is_waited_for() -> None:
+    document_ = document(maxSurge=1)
+    ending = run(world(read_change([document_], "new.yaml", 60), warm_up=300.0))
+
+    # 60 warm-ups of 5 minutes.
+    assert ending.outcome is Outcome.PROMOTED
+    assert 60 * 300 <= ending.seconds < 1.1 * 60 * 300
 
 
 def test_replicas_that_come_too_late_are_no_progress() -> None:
