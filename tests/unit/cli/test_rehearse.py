@@ -125,12 +125,15 @@ def test_the_same_seed_prints_the_same(rehearse: Rehearse) -> None:
     assert rehearse(*words).stdout == one != other
 
 
+BY_ROUTE = {"mode": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": "g"}]}}
+
+
 @pytest.mark.parametrize(
     ("more", "note"),
     [
         ({"rollout": {**ROLLOUT, "evaluation": {"golden": {"pvc": "pvc://a/b.jsonl"}}}}, "golden"),
         (
-            {"gateway": {"mode": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": "g"}]}}},
+            {"gateway": BY_ROUTE, "rollout": {"strategy": "BlueGreen"}},
             "HTTPRoute",
         ),
         ({"rollout": {"strategy": "BlueGreen"}}, "compares nothing, so no harm would be noticed."),
