@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate, islice, repeat
-from statistics import NormalDist
 from typing import NamedTuple
 
 from llmdeployment_operator.analysis.counts import Counts
@@ -29,6 +28,7 @@ from llmdeployment_operator.analysis.sequential_test import (
     SequentialPolicy,
     judge,
 )
+from llmdeployment_operator.rehearsal.harms import share_when_slower
 
 REQUESTS_PER_LOOK = 100
 CANARY = 0.05
@@ -40,21 +40,14 @@ POLICY = SequentialPolicy()
 PAST = 12_000
 """Stable requests of the ten minutes before, where they are made use of."""
 
-TTFT_SIGMA = 1.0
-"""Of the natural logarithm of TTFT: the 90th percentile is 3.6 times the median."""
-
 LOOKS_PER_CLUMP = 12
 SPREAD = 19
 """Of a share drawn from Beta(19 t, 19 (1 - t)): two requests of a minute are correlated by 1 / 20."""
 
 
 def slow_when_scaled(factor: float) -> float:
-    """Return the share above the stable's 90th percentile when each lognormal TTFT is `factor` times as long.
-
-    1 - F(z - ln(factor) / sigma), with z the normal's 90th percentile.
-    """
-    normal = NormalDist()
-    return 1 - normal.cdf(normal.inv_cdf(1 - SLOW) - math.log(factor) / TTFT_SIGMA)
+    """Return the share above the stable's 90th percentile when each lognormal TTFT is `factor` times as long."""
+    return share_when_slower(SLOW, factor)
 
 
 Shares = Iterator[tuple[float, float]]

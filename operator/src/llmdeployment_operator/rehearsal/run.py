@@ -37,6 +37,7 @@ LOOKS = (5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 _LOOK_SHARE = 0.05
 
 PATIENCE_SECONDS = 1800.0
+"""For which a rollout is waited for, beyond twice the shortest time that it takes."""
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
