@@ -38,6 +38,13 @@ from llmdeployment_operator.api.rollout import (
 ALPHA_FAIL, ALPHA_PASS = 0.01, 0.05
 """The highest probabilities of giving up a good canary in a whole rollout, and of passing a bad one in a step."""
 
+PAST_REQUESTS = 2000
+"""How many requests of the past a stratum counts at most.
+
+It says how far the past is trusted: the standard deviation of a share of 10 % that 2,000 requests leave is 0.7 points, which is about
+what a share may move from hour to hour. A past of a million would be of no use as soon as the share has moved by 0.1 points.
+"""
+
 
 @dataclass(frozen=True)
 class Analysis:
@@ -62,8 +69,12 @@ def collect_counts(
     revisions: tuple[int, int],
     users: Mapping[int, int],
     seconds: int,
+    past: RevisionCounts,
 ) -> Analysis:
     """Return the evidence with what was counted since the last look added.
+
+    The stable revision's past sharpens the prior of its share (`Stratum.before`). It is taken when a metric is first counted, and is
+    a window that has ended: no request is in both.
 
     Args:
         before: the evidence so far.
@@ -71,13 +82,17 @@ def collect_counts(
         revisions: the stable one and the canary.
         users: how many users had requests so far, by revision.
         seconds: how long the comparison lasts.
+        past: what was counted before `fresh`, by revision; empty where it is not known.
     """
     stable, canary = (fresh.get(revision, {}) for revision in revisions)
     new = {
         key: Stratum(stable.get(key, Counts()), canary.get(key, Counts()))
         for key in sorted(stable.keys() | canary.keys(), key=_order)
     }
-    counts = {key: _add(before.counts.get(key, _NOTHING), more) for key, more in new.items()}
+    history = past.get(revisions[0], {})
+    counts = {
+        key: _add(before.counts.get(key) or _begin(key, history), more) for key, more in new.items()
+    }
     named = {key.metric for key in new if key.metric != CACHED}
     minutes = {
         name: _add_to_minute(
@@ -89,6 +104,17 @@ def collect_counts(
     stable_users, canary_users = (users.get(revision, 0) for revision in revisions)
     seen = Users(max(before.users.stable, stable_users), max(before.users.canary, canary_users))
     return Analysis({**before.counts, **counts}, minutes, seen, seconds)
+
+
+def _begin(key: CountKey, history: Mapping[CountKey, Counts]) -> Stratum:
+    """Return a stratum without requests, and with at most PAST_REQUESTS of the stable revision's past."""
+    if key.group is not None or key.metric == CACHED:
+        return _NOTHING
+    seen = history.get(key, Counts())
+    part = min(1.0, PAST_REQUESTS / seen.total) if seen.total else 0.0
+    # Whole numbers, as status keeps them.
+    total = int(seen.total * part)
+    return Stratum(Counts(), Counts(), Counts(total, min(total, int(seen.bad * part))))
 
 
 def _order(key: CountKey) -> tuple[str, str, int]:
@@ -287,7 +313,11 @@ _WORTH_SAYING = 1.5
 
 
 def _add(one: Stratum, other: Stratum) -> Stratum:
-    return Stratum(_add_counts(one.stable, other.stable), _add_counts(one.canary, other.canary))
+    return Stratum(
+        _add_counts(one.stable, other.stable),
+        _add_counts(one.canary, other.canary),
+        _add_counts(one.before, other.before),
+    )
 
 
 def _add_counts(one: Counts, other: Counts) -> Counts:

@@ -20,6 +20,10 @@ class StratumStatus(StatusPart):
     """Requests of the canary."""
     canary_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Those of them that were bad."""
+    before: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Requests of the stable revision before the step that sharpen the comparison."""
+    before_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were bad."""
 
 
 class MinutesStatus(StatusPart):
@@ -47,6 +51,10 @@ class MetricStatus(StatusPart):
     canary: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Requests of the canary."""
     canary_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Those of them that were bad."""
+    before: int = Field(default=0, json_schema_extra={"format": "int64"})
+    """Requests of the stable revision before the step that sharpen the comparison."""
+    before_bad: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Those of them that were bad."""
     strata: Annotated[tuple[StratumStatus, ...], Field(max_length=8)] = ()
     """The same by prompt length, where the replicas count so: canary and stable are compared within each."""

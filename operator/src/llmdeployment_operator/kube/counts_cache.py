@@ -43,6 +43,23 @@ class CountsCache:
         self._last[owner] = {**kept, **told}
         return fresh
 
+    def sum_past(self, owner: Owner) -> RevisionCounts:
+        """Return what all pods had counted before what is new."""
+        fresh = self._fresh.get(owner, {})
+        past: RevisionCounts = {}
+        for samples in self._last.get(owner, {}).values():
+            for revision, counts in samples.items():
+                row = past.setdefault(revision, {})
+                for key, seen in counts.items():
+                    row[key] = _add(row.get(key, Counts()), seen)
+        return {
+            revision: {
+                key: _subtract_new(seen, fresh.get(revision, {}).get(key, Counts()))
+                for key, seen in row.items()
+            }
+            for revision, row in past.items()
+        }
+
     def unite_users(
         self, owner: Owner, routed: Collection[int], looked: Iterable[Mapping[int, int]]
     ) -> dict[int, int]:
@@ -88,6 +105,12 @@ def _subtract(before: Counts, now: Counts) -> Counts:
         # It began anew.
         return now
     return Counts(now.total - before.total, min(now.bad - before.bad, now.total - before.total))
+
+
+def _subtract_new(seen: Counts, new: Counts) -> Counts:
+    """Return what is not new; a pod that is gone may have had some of the new."""
+    total = max(0, seen.total - new.total)
+    return Counts(total, min(total, max(0, seen.bad - new.bad)))
 
 
 def _add(one: Counts, other: Counts) -> Counts:

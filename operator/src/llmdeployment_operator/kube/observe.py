@@ -260,7 +260,7 @@ async def _add_answers(
     """Return the observation with the answers of those who send no events."""
     gateways = [pod for pod in select_pods(cluster, "gateway") if _uid(pod) in answers]
     workers = [pod for pod in select_pods(cluster, "worker") if _uid(pod) in answers]
-    scales = deployment.spec.scaling is not None
+    scales, meta = deployment.spec.scaling is not None, deployment.metadata
     said = {uid: answer.body or {} for uid, answer in answers.items()}
     samples = {
         uid: sample
@@ -283,6 +283,7 @@ async def _add_answers(
             if (report := read_self_test(said[_uid(pod)])) is not None
         },
         fresh=_fresh(clients, deployment, cluster, counted, routed),
+        past=clients.counts_cache.sum_past((meta.namespace, meta.name)),
         users=_users(clients, deployment, cluster, routed),
         experiment_fresh=comparisons.count_experiment(
             clients.experiment_cache, deployment, cluster, counted, routed

@@ -65,8 +65,9 @@ def collect(
     fresh: RevisionCounts,
     users: dict[int, int] | None = None,
     seconds: int = 0,
+    past: RevisionCounts | None = None,
 ) -> Analysis:
-    return collect_counts(before, fresh, (1, 2), users or {}, seconds)
+    return collect_counts(before, fresh, (1, 2), users or {}, seconds, past or {})
 
 
 def test_evidence_adds_up() -> None:
@@ -266,6 +267,8 @@ def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> No
         "stableBad": 2900,
         "canary": 5000,
         "canaryBad": 1620,
+        "before": 0,
+        "beforeBad": 0,
         "strata": [
             {
                 "promptBytes": "1024",
@@ -273,6 +276,8 @@ def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> No
                 "stableBad": 900,
                 "canary": 1000,
                 "canaryBad": 20,
+                "before": 0,
+                "beforeBad": 0,
             },
             {
                 "promptBytes": "+Inf",
@@ -280,6 +285,8 @@ def test_strata_and_the_cache_are_known_to_an_operator_that_starts_again() -> No
                 "stableBad": 2000,
                 "canary": 4000,
                 "canaryBad": 1600,
+                "before": 0,
+                "beforeBad": 0,
             },
         ],
         "groups": "63:40,2,9,1",

@@ -32,6 +32,22 @@ def test_what_is_new_is_the_difference() -> None:
     assert collector.add(OWNER, ["a", "b"], {"a": seen(112, 10)}) == seen(1)
 
 
+def test_the_past_is_what_was_counted_before_what_is_new() -> None:
+    collector = CountsCache()
+    assert collector.sum_past(OWNER) == {}
+    collector.add(OWNER, ["a", "b"], {"a": seen(100, 9), "b": seen(50, 1)})
+    assert collector.sum_past(OWNER) == seen(150, 10)
+    collector.add(OWNER, ["a", "b"], {"a": seen(110, 12), "b": seen(50, 1)})
+    assert collector.sum_past(OWNER) == seen(150, 10)
+    collector.mark_reported(OWNER)
+    assert collector.sum_past(OWNER) == seen(160, 13)
+    # a began anew: its 4 requests are new, and what it had before is gone
+    collector.add(OWNER, ["a", "b"], {"a": seen(4), "b": seen(50, 1)})
+    assert collector.sum_past(OWNER) == seen(50, 1)
+    collector.add(OWNER, ["b"], {"b": seen(50, 1)})
+    assert collector.sum_past(OWNER) == seen(46, 1)
+
+
 def test_counters_that_begin_anew_count_from_nothing() -> None:
     collector = CountsCache()
     collector.add(OWNER, ["a"], {"a": seen(100, 9)})

@@ -166,7 +166,7 @@ def count(
         return replace(before, counting=True, message="")
     # The clock may have been put back.
     elapsed = before.evidence.seconds + int(max(0.0, seconds))
-    evidence = collect_counts(before.evidence, fresh, pair, users, elapsed)
+    evidence = collect_counts(before.evidence, fresh, pair, users, elapsed, past={})
     growth = before.growth.extend(sum(evidence.users), elapsed)
     return replace(before, evidence=evidence, growth=growth)
 

@@ -68,6 +68,7 @@ class ClusterState:
         adapters: what replicas say of their adapters, by pod, revision and name; of those that had to be asked.
         self_tests: what replicas say of their self-tests, by pod; of those that had to be asked.
         fresh: requests counted since the last pass that was reported, while an analysis wants them.
+        past: requests counted before `fresh`, while an analysis wants them.
         users: distinct users by revision, over all gateways and since these began, while an analysis wants them; two users who share a
             bucket are one.
         experiment_fresh: requests counted since the last pass whose status had them, while an experiment wants them.
@@ -95,6 +96,7 @@ class ClusterState:
     adapters: Mapping[str, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
     self_tests: Mapping[str, SelfTestReport] = field(default_factory=dict)
     fresh: RevisionCounts = field(default_factory=dict)
+    past: RevisionCounts = field(default_factory=dict)
     users: Mapping[int, int] = field(default_factory=dict)
     experiment_fresh: RevisionCounts = field(default_factory=dict)
     experiment_users: Mapping[int, int] = field(default_factory=dict)

@@ -52,6 +52,8 @@ def _build_metric(analysis: Analysis, name: str) -> MetricStatus:
         stable_bad=sum(row.stable_bad for row in rows),
         canary=sum(row.canary for row in rows),
         canary_bad=sum(row.canary_bad for row in rows),
+        before=sum(row.before for row in rows),
+        before_bad=sum(row.before_bad for row in rows),
         strata=() if [row.prompt_bytes for row in rows] == [UNKNOWN] else rows,
         groups=format_groups(analysis.counts, name),
         minutes=build_minutes(analysis.minutes.get(name)),
@@ -65,6 +67,8 @@ def _build_stratum(stratum: str, seen: Stratum) -> StratumStatus:
         stable_bad=int(seen.stable.bad),
         canary=int(seen.canary.total),
         canary_bad=int(seen.canary.bad),
+        before=int(seen.before.total),
+        before_bad=int(seen.before.bad),
     )
 
 
@@ -91,7 +95,9 @@ def read_analysis(row: AnalysisStatus) -> Analysis:
         for seen in metric.strata or (metric,):
             stratum = seen.prompt_bytes if isinstance(seen, StratumStatus) else UNKNOWN
             counts[CountKey(metric.name, stratum)] = Stratum(
-                Counts(seen.stable, seen.stable_bad), Counts(seen.canary, seen.canary_bad)
+                Counts(seen.stable, seen.stable_bad),
+                Counts(seen.canary, seen.canary_bad),
+                Counts(seen.before, seen.before_bad),
             )
         counts |= parse_groups(metric.name, metric.groups)
     if (cache := row.prompt_tokens) is not None:

@@ -43,6 +43,7 @@ def build_inputs(snapshot: Snapshot, arm: str, target: Revision, replicas: int) 
         applied=snapshot.applied,
         replicas=replicas,
         fresh=cluster.fresh,
+        past=cluster.past,
         users=cluster.users,
         runtimes=snapshot.runtimes,
         lacking=lacking.message if lacking is not None else "",

@@ -48,7 +48,9 @@ def collect_evidence(
         return evidence
     seconds = int((now - state.since - warm_up).total_seconds())
     revisions = (inputs.stable, inputs.target)
-    return collect_counts(evidence, inputs.fresh, revisions, inputs.users, seconds)
+    return collect_counts(
+        evidence, inputs.fresh, revisions, inputs.users, seconds, inputs.past
+    )
 
 
 def explain_failure(

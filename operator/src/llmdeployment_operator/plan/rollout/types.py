@@ -27,6 +27,7 @@ class RolloutInputs:
         applied: whether every gateway routes by the current routes.
         replicas: how many a revision with all the traffic needs.
         fresh: requests counted since the last look, for the analysis.
+        past: requests counted before those, for the analysis.
         users: how many users had requests so far, by revision, for the analysis.
         gate: the evaluation before the target's first request, or None when the spec asks for none.
         lacking: what keeps the target's replicas from answering, for people.
@@ -46,6 +47,7 @@ class RolloutInputs:
     applied: bool
     replicas: int
     fresh: RevisionCounts = field(default_factory=dict)
+    past: RevisionCounts = field(default_factory=dict)
     users: Mapping[int, int] = field(default_factory=dict)
     gate: Gate | None = None
     lacking: str = ""
