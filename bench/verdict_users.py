@@ -6,7 +6,8 @@
 Zipf's law; a user's share of slow requests is drawn from a Beta distribution around the revision's share, so that two of his requests
 have the intraclass correlation `icc`. In some cells one user has 30 % of the requests, in some both revisions draw the share of each
 minute anew (correlation 1/20, the minutes beginning at any second). One metric: TTFT above the stable revision's 90th percentile,
-tolerance 5 points, half of alpha_fail as if there were a second metric.
+tolerance 5 points, half of alpha_fail as if there were a second metric. For ten minutes before, the stable revision has all users, and
+the verdict knows its requests of that time.
 
 The constants of `design_effect` were chosen with seed 1 on half of the cells, those whose number has an even number of ones in
 binary. `--independent` takes requests for independent, as the verdict did before. Last line: one JSON object.
@@ -17,11 +18,13 @@ import itertools
 import json
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from bench.verdict import SLOW, SLOW_TOLERANCE, slow_when_scaled
 from numpy.typing import NDArray
 
+from llmdeployment_operator.analysis.comparison import PAST_REQUESTS
 from llmdeployment_operator.analysis.counts import BUCKETS, GROUPS, Counts, DesignEffect
 from llmdeployment_operator.analysis.design_effect import (
     MINUTE,
@@ -40,16 +43,31 @@ from llmdeployment_operator.analysis.sequential_test import (
 
 REQUESTS_PER_LOOK, LOOKS, LOOK_SECONDS = 100, 360, 5
 LOOKS_PER_MINUTE = MINUTE // LOOK_SECONDS
+PAST_LOOKS = 120
+"""Ten minutes before the canary's step."""
 MIN_DURATION = 300
 """Seconds before a canary may pass, the default of spec.rollout.analysis.minDuration."""
 POLICY = SequentialPolicy(alpha_fail=0.005)
 MINUTE_SPREAD = 19
 """Of a share drawn from Beta(19 t, 19 (1 - t)): two requests of a minute are correlated by 1 / 20."""
 HEAVY = 0.3
-TRUTHS = {"same": SLOW, "at_tolerance": SLOW + SLOW_TOLERANCE, "doubled": slow_when_scaled(2)}
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+class Truth(NamedTuple):
+    """The shares of bad requests that the revisions have, and how much worse the canary may be."""
+
+    stable: float
+    canary: float
+    tolerance: float
+
+
+TRUTHS = {
+    "same": Truth(SLOW, SLOW, SLOW_TOLERANCE),
+    "at_tolerance": Truth(SLOW, SLOW + SLOW_TOLERANCE, SLOW_TOLERANCE),
+    "doubled": Truth(SLOW, slow_when_scaled(2), SLOW_TOLERANCE),
+}
 
 
 @dataclass(frozen=True)
@@ -77,40 +95,58 @@ CELLS = [
 ]
 
 
-def draw(cell: Cell, share: float, source: np.random.Generator) -> tuple[Ints, Ints]:
-    """Return counts by look, revision (stable, canary) and group: requests, and those of them that are slow."""
+class Traffic(NamedTuple):
+    """Counts by look, revision (stable, canary) and group: requests, and those of them that are slow; the first PAST_LOOKS are past.
+
+    `users` are those so far, by look of the step and revision.
+    """
+
+    counts: Ints
+    users: Ints
+
+
+def draw(cell: Cell, truth: Truth, source: np.random.Generator) -> Traffic:
+    """Return the traffic of ten minutes without a canary and thirty with one."""
     activity = 1 / np.arange(1, cell.users + 1)
     activity /= activity.sum()
     if cell.heavy:
         activity = np.append(activity * (1 - HEAVY), HEAVY)
     buckets = source.integers(0, BUCKETS, len(activity))
-    revision = (buckets < BUCKETS * cell.canary).astype(int)
-    shares = np.array([SLOW, share])
-    slow = _draw_around(shares[revision], 1 / cell.icc - 1 if cell.icc else math.inf, source)
-    user = source.choice(len(activity), size=LOOKS * REQUESTS_PER_LOOK, p=activity)
+    looks = PAST_LOOKS + LOOKS
+    user = source.choice(len(activity), size=looks * REQUESTS_PER_LOOK, p=activity)
     look = np.arange(len(user)) // REQUESTS_PER_LOOK
-    odds = slow[user]
+    revision = (buckets < BUCKETS * cell.canary).astype(int)
+    had = np.where(look < PAST_LOOKS, 0, revision[user])
+    shares = np.array(truth[:2])
+    spread = 1 / cell.icc - 1 if cell.icc else math.inf
+    habits = np.stack(
+        [_draw_around(np.full(len(buckets), each), spread, source) for each in shares]
+    )
+    odds = habits[had, user]
     if cell.clumped:
         minute = (look + source.integers(LOOKS_PER_MINUTE)) // LOOKS_PER_MINUTE
         moods = [
             _draw_around(np.full(minute[-1] + 1, each), MINUTE_SPREAD, source) / each
             for each in shares
         ]
-        odds = np.minimum(1, odds * np.array(moods)[revision[user], minute])
+        odds = np.minimum(1, odds * np.array(moods)[had, minute])
     bad = source.random(len(user)) < odds
-    where = (look * 2 + revision[user]) * GROUPS + buckets[user] % GROUPS
-    size = LOOKS * 2 * GROUPS
-    form = (LOOKS, 2, GROUPS)
+    where = (look * 2 + had) * GROUPS + buckets[user] % GROUPS
+    form = (looks, 2, GROUPS)
+    requests = np.bincount(where, minlength=math.prod(form)).reshape(form)
+    slows = np.bincount(where, weights=bad, minlength=math.prod(form))
+    counts = np.stack([requests, slows.astype(np.int64).reshape(form)])
+    in_step = look >= PAST_LOOKS
+    return Traffic(counts, _count_users(user[in_step], look[in_step] - PAST_LOOKS, revision))
+
+
+def _count_users(user: Ints, look: Ints, revision: Ints) -> Ints:
     users = np.zeros((LOOKS, 2), dtype=np.int64)
-    first = np.full(len(activity), -1)
     seen, at = np.unique(user, return_index=True)
-    first[seen] = look[at]
     for each in (0, 1):
-        came = first[(revision == each) & (first >= 0)]
+        came = look[at][revision[seen] == each]
         users[:, each] = np.cumsum(np.bincount(came, minlength=LOOKS))
-    requests = np.bincount(where, minlength=size).reshape(form)
-    slows = np.bincount(where, weights=bad, minlength=size).astype(np.int64).reshape(form)
-    return np.stack([requests, slows]), users
+    return users
 
 
 def _draw_around(shares: Floats, spread: float, source: np.random.Generator) -> Floats:
@@ -120,10 +156,12 @@ def _draw_around(shares: Floats, spread: float, source: np.random.Generator) -> 
 
 
 def run(
-    cell: Cell, share: float, source: np.random.Generator, *, independent: bool
+    cell: Cell, truth: Truth, source: np.random.Generator, *, independent: bool
 ) -> tuple[Result, int, int]:
     """Return the first verdict, and how many requests and users the canary had had."""
-    counted, users = draw(cell, share, source)
+    drawn, users = draw(cell, truth, source)
+    past = _as_past(drawn[:, :PAST_LOOKS, 0].sum(axis=(1, 2)))
+    counted = drawn[:, PAST_LOOKS:]
     by_group = counted.cumsum(axis=1)
     by_look = counted.sum(axis=3)
     totals = by_look.cumsum(axis=1)
@@ -132,7 +170,8 @@ def run(
         seconds = (look + 1) * LOOK_SECONDS
         minutes = _add_minute(minutes, by_look[:, look], look // LOOKS_PER_MINUTE)
         requests = int(totals[0, look, 1])
-        whole = ComparedMetric("ttft", SLOW_TOLERANCE, (_as_stratum(totals[:, look]),))
+        stratum = replace(_as_stratum(totals[:, look]), before=past)
+        whole = ComparedMetric("ttft", truth.tolerance, (stratum,))
         # Fewer requests of the same shares are weaker evidence.
         if requests < POLICY.min_requests or not (
             may_fail(whole, POLICY) or may_pass(whole, POLICY)
@@ -171,6 +210,12 @@ def _add_minute(minutes: Minutes, counts: Ints, minute: int) -> Minutes:
 def _as_stratum(counts: Ints) -> Stratum:
     (stable, canary), (stable_bad, canary_bad) = counts.tolist()
     return Stratum(Counts(stable, stable_bad), Counts(canary, canary_bad))
+
+
+def _as_past(counts: Ints) -> Counts:
+    total, bad = counts.tolist()
+    part = min(1, PAST_REQUESTS / total)
+    return Counts(total * part, bad * part)
 
 
 def _as_groups(counts: Ints) -> dict[int, Stratum]:
