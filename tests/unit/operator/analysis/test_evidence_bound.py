@@ -56,7 +56,7 @@ def evidence(stable: int, canary: int, errors: float, slow: float, groups: int) 
             found[CountKey(metric, group=group)] = parts
     fresh = {1: {key: one for key, (one, _) in found.items()}}
     fresh[2] = {key: other for key, (_, other) in found.items()}
-    return collect_counts(Analysis(), fresh, (1, 2), {1: 900, 2: 100}, 400)
+    return collect_counts(Analysis(), fresh, (1, 2), {1: 900, 2: 100}, 400, past={})
 
 
 @given(

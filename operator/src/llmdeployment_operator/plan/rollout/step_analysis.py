@@ -48,9 +48,7 @@ def collect_evidence(
         return evidence
     seconds = int((now - state.since - warm_up).total_seconds())
     revisions = (inputs.stable, inputs.target)
-    return collect_counts(
-        evidence, inputs.fresh, revisions, inputs.users, seconds, inputs.past
-    )
+    return collect_counts(evidence, inputs.fresh, revisions, inputs.users, seconds, inputs.past)
 
 
 def explain_failure(
