@@ -93,6 +93,12 @@ class Metrics:
             ["namespace", "name", "revision"],
             registry=self.registry,
         )
+        self.drift = Gauge(
+            "llmdeployment_drift_ratio",
+            "Share of a revision's requests in a metric, minus that of the same hours of its first window.",
+            ["namespace", "name", "revision", "metric"],
+            registry=self.registry,
+        )
         self.desired = Gauge(
             "llmdeployment_scaling_desired_replicas",
             "Replicas that autoscaling wants of a runtime.",

@@ -32,9 +32,11 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, plan_failure, refuse
+from llmdeployment_operator.plan.drift import report as drift
 from llmdeployment_operator.plan.experiment.report import is_counted
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
+from llmdeployment_operator.plan.rollout.recheck import read_scores
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class DeploymentKey:
 
 
 Labels = tuple[str, str]
-"""An arm and a revision, or for cost a revision and a currency."""
+"""An arm and a revision, for cost a revision and a currency, for drift a revision and a metric."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class PassResult:
         reasons: 1, by type, status and reason.
         desired: replicas that autoscaling wants, by runtime.
         scores: shares of the golden set that were answered as expected, by revision.
+        drift: differences to the first window, by revision and metric.
         cost_per_hour: by revision and currency.
         cost: since the operator started, likewise.
     """
@@ -90,6 +93,7 @@ class PassResult:
     scores: Mapping[tuple[str], float] = field(default_factory=dict)
     cost_per_hour: Mapping[Labels, float] = field(default_factory=dict)
     cost: Mapping[Labels, float] = field(default_factory=dict)
+    drift: Mapping[Labels, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     clients.counts_cache.mark_reported(owner)
     if plan.status is not None and is_counted(deployment.status.experiment, plan.status.experiment):
         clients.experiment_cache.mark_reported(owner)
+    if plan.status is not None and drift.is_counted(deployment.status, plan.status):
+        clients.drift_cache.mark_reported(owner)
     return result
 
 
@@ -293,8 +299,9 @@ async def _report(
         status_metrics.read_conditions(status),
         status_metrics.read_reasons(status),
         _read_desired(status),
-        _read_scores(status),
+        read_scores(status),
         *read_cost_figures(plan.cost),
+        drift.read_figures(status),
     )
 
 
@@ -365,16 +372,6 @@ def _plan_refusal(deployment: LLMDeployment, error: ApiRefused) -> Plan:
 def _read_desired(status: Status) -> dict[tuple[str], float]:
     scaled = status.scaling.runtimes if status.scaling is not None else ()
     return {(each.runtime,): float(each.desired) for each in scaled}
-
-
-def _read_scores(status: Status) -> dict[tuple[str], float]:
-    """Return the last scores of the revisions that have replicas."""
-    found: dict[tuple[str], float] = {}
-    for row in status.revisions:
-        asked = row.recheck.result if row.recheck is not None else row.evaluation
-        if row.replicas and asked is not None and asked.passed is not None and asked.total:
-            found[str(row.number),] = asked.passed / asked.total
-    return found
 
 
 def _read_state(status: Status) -> str:

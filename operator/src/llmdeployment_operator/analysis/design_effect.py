@@ -82,7 +82,12 @@ class Minutes:
 
 
 def estimate_design_effect(
-    groups: Mapping[int, Stratum], minutes: Minutes, users: Users, *, expects_clumps: bool
+    groups: Mapping[int, Stratum],
+    minutes: Minutes,
+    users: Users,
+    *,
+    expects_clumps: bool,
+    expected_alike: float = PRIOR_CORRELATION,
 ) -> DesignEffect:
     """Return the design effect of one metric.
 
@@ -90,7 +95,8 @@ def estimate_design_effect(
         groups: counts by group of users; none where nobody counts so.
         minutes: the same requests by minute.
         users: how many users there are, to know how many share a group.
-        expects_clumps: whether requests of one minute are taken to be alike (PRIOR_CORRELATION) until the data say.
+        expects_clumps: whether requests of one minute are taken to be alike until the data say.
+        expected_alike: the correlation of two requests of one minute that is expected then; less where blocks of time are longer.
     """
     stable = _measure([group.stable for group in groups.values()])
     canary = _measure([group.canary for group in groups.values()])
@@ -99,7 +105,7 @@ def estimate_design_effect(
     correlation = min(1.0, stable.correlation * max(1.0, crowding))
     expected = 1 + correlation * max(0.0, canary.mean_size - 1)
     by_minute = _estimate_by_minute(
-        minutes.close(), stable, canary, PRIOR_MINUTES if expects_clumps else 0.0
+        minutes.close(), stable, canary, PRIOR_MINUTES if expects_clumps else 0.0, expected_alike
     )
     return DesignEffect(
         _add_uncertainty(stable.effect, stable) + by_minute - 1,
@@ -149,9 +155,13 @@ def _add_uncertainty(effect: float, clusters: _Clusters) -> float:
 
 
 def _estimate_by_minute(
-    minutes: Minutes, stable: _Clusters, canary: _Clusters, prior_minutes: float
+    minutes: Minutes,
+    stable: _Clusters,
+    canary: _Clusters,
+    prior_minutes: float,
+    prior_correlation: float = PRIOR_CORRELATION,
 ) -> float:
-    """Return D_minutes, its correlation drawn towards PRIOR_CORRELATION as if that had been seen in so many minutes."""
+    """Return D_minutes, its correlation drawn towards the expected one as if that had been seen in so many minutes."""
     n, freedom = minutes.requests, max(0, minutes.number - 1)
     independent = stable.variance + canary.variance
     if not n or not independent or not prior_minutes + freedom:
@@ -165,5 +175,5 @@ def _estimate_by_minute(
     variance = max(0.0, squares) / n**2 * minutes.number / max(1, freedom)
     excess = max(0.0, variance / independent - 1)
     seen = min(1.0, excess / (mean_size - 1)) if mean_size > 1 else 0.0
-    correlation = (prior_minutes * PRIOR_CORRELATION + freedom * seen) / (prior_minutes + freedom)
+    correlation = (prior_minutes * prior_correlation + freedom * seen) / (prior_minutes + freedom)
     return 1 + correlation * max(0.0, mean_size - 1)

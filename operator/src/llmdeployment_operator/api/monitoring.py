@@ -3,8 +3,9 @@
 from typing import Annotated, Self
 
 import re2
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from llmdeployment_operator.api.drift import HAS_PATTERNS, DriftSpec, check_drift_metrics
 from llmdeployment_operator.api.fields import Extension, Model, Text, cel
 from llmdeployment_operator.api.rollout import PATTERN, SHARES, AnalysisSpec
 
@@ -81,6 +82,8 @@ class OutputPattern(Model):
 class MonitoringSpec(Model):
     """What is counted about answers. A change takes effect in place, for the next answers."""
 
+    model_config = ConfigDict(json_schema_extra=cel(HAS_PATTERNS))
+
     output_patterns: Annotated[
         tuple[OutputPattern, ...],
         Field(
@@ -94,6 +97,8 @@ class MonitoringSpec(Model):
         ),
     ] = ()
     """Patterns that are looked for in answers, besides the built-in shares (docs/how-to/watch-answers.md)."""
+    drift: DriftSpec | None = None
+    """Compares the revision that serves with its own first window. Default: nobody compares it."""
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:
@@ -104,6 +109,7 @@ class MonitoringSpec(Model):
             )
         if set(names) & set(SHARES):
             raise ValueError(NAMES_A_SHARE)
+        check_drift_metrics(self.drift, names)
         return self
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from llmdeployment_operator.api.analysis_status import AnalysisStatus
 from llmdeployment_operator.api.cost_status import CostStatus
+from llmdeployment_operator.api.drift_status import MOST_SHARES, DriftStatus, ShareStatus
 from llmdeployment_operator.api.evaluation_status import EvaluationStatus, RecheckStatus
 from llmdeployment_operator.api.experiment_status import ExperimentStatus
 from llmdeployment_operator.api.status_part import Message, StatusPart
@@ -86,6 +87,12 @@ class RevisionStatus(StatusPart):
     """Its last answers by spec.rollout.evaluation.schedule, while it serves."""
     self_test: SelfTestStatus | None = None
     """The self-test of its replicas."""
+    shares: Annotated[tuple[ShareStatus, ...], Field(max_length=MOST_SHARES)] = ()
+    """What its answers are like, while it has replicas. Written at most once a minute (docs/how-to/watch-answers.md)."""
+    shares_at: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
+    """When `shares` was written."""
+    drift: DriftStatus | None = None
+    """The comparison with its own first window, while it serves and spec.monitoring.drift is set."""
 
 
 class RejectedStatus(StatusPart):
@@ -202,8 +209,8 @@ class Status(StatusPart):
         ),
     ] = ()
     """Accepted, Progressing, Available, Ready, Degraded, Stalled and, with spec.scaling, Scaling, each with a reason. With
-    spec.rollout.evaluation.schedule also Drifting, with spec.cost.monthlyBudget also BudgetExceeded, with spec.experiment also
-    Experimenting."""
+    spec.rollout.evaluation.schedule or spec.monitoring.drift also Drifting, with spec.cost.monthlyBudget also BudgetExceeded, with
+    spec.experiment also Experimenting."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(

@@ -296,6 +296,7 @@ class Reconciler:
         self._show_conditions(key, outcome)
         self._show(metrics.desired, key, outcome.desired)
         self._show(metrics.score, key, outcome.scores)
+        self._show(metrics.drift, key, outcome.drift)
         self._show(metrics.cost_per_hour, key, outcome.cost_per_hour)
         if outcome.state is None:
             self._stop_counting(metrics.cost, key)

@@ -1,15 +1,17 @@
 """Requests and users of an LLMDeployment that somebody compares, from what replicas and gateways say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.kube.counts_cache import CountsCache
+from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.plan.base.objects import Kind
-from llmdeployment_operator.plan.base.routes import read_routes
+from llmdeployment_operator.plan.base.routes import has_canary, read_routes
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.drift_counts import read_drift_counts, read_share_counts
 from llmdeployment_operator.plan.observed.stats import (
     read_gateway_counts,
     read_gateway_users,
@@ -24,6 +26,19 @@ def is_experimenting(deployment: LLMDeployment) -> bool:
     """Say whether an experiment counts: there is one, and it has not ended."""
     row = deployment.status.experiment
     return deployment.spec.experiment is not None and (row is None or row.ended_at is None)
+
+
+def has_compared_canary(deployment: LLMDeployment, cluster: ClusterState) -> bool:
+    """Say whether there is a canary that is compared with the stable revision."""
+    maps = (obj for (kind, _), obj in cluster.children.items() if kind == Kind.CONFIG_MAP)
+    return deployment.spec.rollout.analysis is not None and has_canary(maps)
+
+
+def is_comparing(deployment: LLMDeployment, cluster: ClusterState) -> bool:
+    """Say whether somebody compares requests, so that they are asked for by group of users."""
+    if has_compared_canary(deployment, cluster) or is_experimenting(deployment):
+        return True
+    return deployment.spec.monitoring.drift is not None
 
 
 def read_counts(
@@ -44,6 +59,32 @@ def unite_users(
     return cache.unite_users(owner, routed, map(read_gateway_users, gateways.values()))
 
 
+def count_canary(
+    cache: CountsCache,
+    deployment: LLMDeployment,
+    cluster: ClusterState,
+    replicas: Answers,
+    gateways: Answers,
+) -> RevisionCounts:
+    """Return the requests counted since the last report, if a canary is compared."""
+    analysis, meta = deployment.spec.rollout.analysis, deployment.metadata
+    owner = (meta.namespace, meta.name)
+    if analysis is None or not has_compared_canary(deployment, cluster):
+        cache.forget(owner)
+        return {}
+    looked = read_counts(analysis.metrics, replicas, gateways)
+    return cache.add(owner, _list_uids(cluster), looked)
+
+
+def count_canary_users(
+    cache: CountsCache, deployment: LLMDeployment, cluster: ClusterState, gateways: Answers
+) -> Mapping[int, int]:
+    """Return how many users sent requests, by revision, if a canary is compared."""
+    if not has_compared_canary(deployment, cluster):
+        return {}
+    return unite_users(cache, deployment, cluster, gateways)
+
+
 def count_experiment(
     cache: CountsCache,
     deployment: LLMDeployment,
@@ -58,7 +99,35 @@ def count_experiment(
         cache.forget(owner)
         return {}
     looked = read_counts(experiment.metrics, replicas, gateways)
-    return cache.add(owner, (str(pod["metadata"]["uid"]) for pod in cluster.pods), looked)
+    return cache.add(owner, _list_uids(cluster), looked)
+
+
+def count_drift(
+    cache: CountsCache, deployment: LLMDeployment, cluster: ClusterState, replicas: Answers
+) -> RevisionCounts:
+    """Return the requests since the last ones that the status has, while revisions are compared with their first windows."""
+    meta, monitoring = deployment.metadata, deployment.spec.monitoring
+    owner = (meta.namespace, meta.name)
+    if monitoring.drift is None:
+        cache.forget(owner)
+        return {}
+    looked = {uid: read_drift_counts(stats, monitoring) for uid, stats in replicas.items()}
+    return cache.add(owner, _list_uids(cluster), looked)
+
+
+def count_recent(
+    recent: RecentCounts, deployment: LLMDeployment, cluster: ClusterState, replicas: Answers
+) -> RevisionCounts:
+    """Return the answers of about the last hour, if replicas were asked and the next look is due."""
+    meta = deployment.metadata
+    looked = {
+        uid: read_share_counts(stats, deployment.spec.monitoring) for uid, stats in replicas.items()
+    }
+    return recent.add((meta.namespace, meta.name), _list_uids(cluster), looked)
+
+
+def _list_uids(cluster: ClusterState) -> Iterator[str]:
+    return (str(pod["metadata"]["uid"]) for pod in cluster.pods)
 
 
 def count_experiment_users(

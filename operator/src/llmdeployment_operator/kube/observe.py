@@ -3,13 +3,12 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubernetes.aio.client import ApiClient
 
-from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.types import KIND, LLMDeployment
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
 from llmdeployment_operator.kube import comparisons, references, serve
@@ -29,6 +28,7 @@ from llmdeployment_operator.kube.name_cache import (
     NameCache,
 )
 from llmdeployment_operator.kube.poller import LOAD_SECONDS, STATS_SECONDS, Answer, Poller, Target
+from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, POD
 from llmdeployment_operator.kube.state_cache import StateCache
 from llmdeployment_operator.kube.store import Owner, Store
@@ -37,7 +37,6 @@ from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_room
-from llmdeployment_operator.plan.base.routes import has_canary
 from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
@@ -66,6 +65,8 @@ class Clients:
         names: what was read by name.
         counts_cache: counts from pass to pass, for a canary.
         experiment_cache: the same for an experiment, whose counts are written less often.
+        drift_cache: the same for revisions that are compared with their first windows.
+        recent: answers of about the last hour.
         scaling_cache: what autoscaling remembers.
         capacity: what nodes have, of all LLMDeployments.
         cost_cache: the accounts of cost.
@@ -82,11 +83,15 @@ class Clients:
     scaling_cache: StateCache[ScalingState] = field(default_factory=StateCache)
     cost_cache: StateCache[CostAccount] = field(default_factory=StateCache)
     experiment_cache: CountsCache = field(default_factory=CountsCache)
+    drift_cache: CountsCache = field(default_factory=CountsCache)
+    recent: RecentCounts = field(default_factory=RecentCounts)
 
     def forget(self, owner: Owner) -> None:
         """Forget an LLMDeployment that is gone."""
         self.counts_cache.forget(owner)
         self.experiment_cache.forget(owner)
+        self.drift_cache.forget(owner)
+        self.recent.forget(owner)
         self.scaling_cache.forget(owner)
         self.cost_cache.forget(owner)
         self.poller.forget(owner)
@@ -110,7 +115,8 @@ async def observe(clients: Clients, deployment: LLMDeployment) -> ClusterState |
         scaling=clients.scaling_cache.of(owner, meta.uid),
         cost=clients.cost_cache.of(owner, meta.uid),
     )
-    answers = clients.poller.answers(owner, _list_targets(deployment, cluster))
+    targets = _list_targets(deployment, cluster, shares=clients.recent.is_due(owner))
+    answers = clients.poller.answers(owner, targets)
     if answers is None:
         return None
     return await _add_answers(clients, deployment, cluster, answers)
@@ -223,25 +229,27 @@ async def _get(
         return None
 
 
-def _list_targets(deployment: LLMDeployment, cluster: ClusterState) -> dict[str, Target]:
+def _list_targets(
+    deployment: LLMDeployment, cluster: ClusterState, *, shares: bool
+) -> dict[str, Target]:
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
-    All replicas are asked for a comparison, for autoscaling and for cost, else those whose adapters are awaited or whose self-test is
-    not known.
+    All replicas are asked for a comparison, for autoscaling, for cost and, in a pass that is made anyway, for the `shares` in the status;
+    else those whose adapters are awaited or whose self-test is not known.
     Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
     found = [
         Target(_uid(pod), _ip(pod), token=token, seconds=serve.SECONDS) for pod, token in heads
     ]
-    compares = _compares(deployment, cluster) or comparisons.is_experimenting(deployment)
+    compares = comparisons.is_comparing(deployment, cluster)
     path = serve.STATS_WITH_USERS if compares else serve.STATS
     gateways = (pod for pod in select_pods(cluster, "gateway") if is_ready(pod))
     found += [Target(_uid(pod), _ip(pod), names.AGENT_PORT, path=path) for pod in gateways]
     asked = adapters.find_runtimes_to_ask(cluster, deployment.metadata.generation)
     asked |= find_runtimes_to_test(deployment, cluster)
     scales = deployment.spec.scaling is not None
-    everyone = scales or compares or deployment.spec.cost is not None
+    everyone = scales or compares or shares or deployment.spec.cost is not None
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
     found += [
         Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds, path=path)
@@ -282,15 +290,17 @@ async def _add_answers(
             for pod in workers
             if (report := read_self_test(said[_uid(pod)])) is not None
         },
-        fresh=_fresh(clients, deployment, cluster, counted, routed),
+        fresh=comparisons.count_canary(clients.counts_cache, deployment, cluster, counted, routed),
         past=clients.counts_cache.sum_past((meta.namespace, meta.name)),
-        users=_users(clients, deployment, cluster, routed),
+        users=comparisons.count_canary_users(clients.counts_cache, deployment, cluster, routed),
         experiment_fresh=comparisons.count_experiment(
             clients.experiment_cache, deployment, cluster, counted, routed
         ),
         experiment_users=comparisons.count_experiment_users(
             clients.experiment_cache, deployment, cluster, routed
         ),
+        drift_fresh=comparisons.count_drift(clients.drift_cache, deployment, cluster, counted),
+        recent=comparisons.count_recent(clients.recent, deployment, cluster, counted),
     )
 
 
@@ -316,43 +326,6 @@ def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[st
                 ServeState(error=answer.error) if answer.error else read_serve_state(body)
             )
     return found
-
-
-def _compares(deployment: LLMDeployment, cluster: ClusterState) -> bool:
-    return deployment.spec.rollout.analysis is not None and has_canary(_config_maps(cluster))
-
-
-def _config_maps(cluster: ClusterState) -> Iterator[Object]:
-    return (obj for (kind, _), obj in cluster.children.items() if kind == Kind.CONFIG_MAP)
-
-
-def _fresh(
-    clients: Clients,
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    replicas: Mapping[str, Mapping[str, Any]],
-    gateways: Mapping[str, Mapping[str, Any]],
-) -> RevisionCounts:
-    """Return the requests counted since the last report, if somebody compares them."""
-    analysis, meta = deployment.spec.rollout.analysis, deployment.metadata
-    owner = (meta.namespace, meta.name)
-    if analysis is None or not _compares(deployment, cluster):
-        clients.counts_cache.forget(owner)
-        return {}
-    looked = comparisons.read_counts(analysis.metrics, replicas, gateways)
-    return clients.counts_cache.add(owner, (_uid(pod) for pod in cluster.pods), looked)
-
-
-def _users(
-    clients: Clients,
-    deployment: LLMDeployment,
-    cluster: ClusterState,
-    gateways: Mapping[str, Mapping[str, Any]],
-) -> Mapping[int, int]:
-    """Return how many users sent requests, by revision, if somebody compares them."""
-    if not _compares(deployment, cluster):
-        return {}
-    return comparisons.unite_users(clients.counts_cache, deployment, cluster, gateways)
 
 
 async def _capacity(

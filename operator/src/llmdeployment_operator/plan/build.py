@@ -22,6 +22,7 @@ from llmdeployment_operator.plan.cost.charge import charge_pass
 from llmdeployment_operator.plan.cost.report import COST_SECONDS, CostReport, report_cost
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
 from llmdeployment_operator.plan.desired.impersonation import find_impersonation
+from llmdeployment_operator.plan.drift.report import DRIFT_SECONDS, report_drift
 from llmdeployment_operator.plan.experiment.report import find_next_look, report_experiment
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import explain_put
@@ -35,7 +36,11 @@ from llmdeployment_operator.plan.removal import plan_removals
 from llmdeployment_operator.plan.repair import find_empty_worker
 from llmdeployment_operator.plan.rollout.recheck import find_next_recheck
 from llmdeployment_operator.plan.scaling.report import report_scaling
-from llmdeployment_operator.plan.status.drifting import check_drift, read_rechecks
+from llmdeployment_operator.plan.status.drifting import (
+    check_golden_set,
+    choose_worst,
+    read_rechecks,
+)
 from llmdeployment_operator.plan.status.findings import check_availability, find_problem
 from llmdeployment_operator.plan.status.status import (
     StatusReport,
@@ -159,8 +164,9 @@ def _build_status(
     if said.condition is not None:
         conditions = [*conditions, said.condition]
     rechecks = read_rechecks(deployment, decision.arms, cluster)
-    drift = check_drift(deployment, decision.arms, cluster, rechecks, now)
-    if drift is not None:
+    windows = report_drift(deployment, decision.arms, cluster, now)
+    golden = check_golden_set(deployment, decision.arms, cluster, rechecks, now)
+    if (drift := choose_worst([*golden, *windows.conditions])) is not None:
         conditions = [*conditions, drift]
     if cost.condition is not None:
         conditions = [*conditions, cost.condition]
@@ -179,6 +185,7 @@ def _build_status(
         rechecks,
         cost.row,
         tested.row,
+        windows.rows,
     )
     return build_status(deployment, report, cluster, now)
 
@@ -285,6 +292,8 @@ def _next_pass_after(
     later = min((each for each in (later, asked) if each is not None), default=None)
     due = max(POLL_SECONDS, (later - now).total_seconds()) if later is not None else None
     due = _first(due, costs)
+    if deployment.spec.monitoring.drift is not None:
+        due = _first(due, DRIFT_SECONDS)
     if (since := _find_trouble(status)) is not None and not _is_stalled(status):
         left = STALLED_SECONDS - (now - since).total_seconds()
         due = _first(due, max(POLL_SECONDS, left) if left > 0 else None)

@@ -107,8 +107,15 @@ class Reason(StrEnum):
     SCORE_FELL = "ScoreFell"
     """The revision that serves answers the golden set worse than at first. The message says by how much, which questions, and what to
     do."""
+    DIFFERS_FROM_FIRST = "DiffersFromFirst"
+    """Prompts or answers of the revision that serves differ from those of its first window. The message says which, since when, by how
+    much, and what to do."""
+    FIRST_WINDOW = "FirstWindow"
+    """The revision that serves is in its first window, with which later ones are compared; the message says until when, and how many
+    answers it has."""
     NO_DRIFT = "NoDrift"
-    """The revision that serves answers the golden set as at first, as far as can be told from noise."""
+    """The revision that serves answers the golden set as at first, and its prompts and answers are as in its first window, as far as can
+    be told from noise."""
     DRIFT_UNKNOWN = "DriftUnknown"
     """The answers of the revision that serves cannot be compared with its first ones; the message says why."""
     WITHIN_BUDGET = "WithinBudget"

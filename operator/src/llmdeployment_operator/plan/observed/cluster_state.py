@@ -73,6 +73,8 @@ class ClusterState:
             bucket are one.
         experiment_fresh: requests counted since the last pass whose status had them, while an experiment wants them.
         experiment_users: as `users`, while an experiment wants them.
+        drift_fresh: as `experiment_fresh`, for spec.monitoring.drift.
+        recent: answers of about the last hour, for the shares in the status; empty if replicas were not asked for them now.
         samples: what replicas say of their load, by uid of the pod, for autoscaling; those that did not answer are absent.
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
         usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
@@ -100,6 +102,8 @@ class ClusterState:
     users: Mapping[int, int] = field(default_factory=dict)
     experiment_fresh: RevisionCounts = field(default_factory=dict)
     experiment_users: Mapping[int, int] = field(default_factory=dict)
+    drift_fresh: RevisionCounts = field(default_factory=dict)
+    recent: RevisionCounts = field(default_factory=dict)
     samples: Mapping[str, ReplicaSample] = field(default_factory=dict)
     scaling: ScalingState | None = None
     usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)

@@ -151,6 +151,32 @@ def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec])
         return {}
 
 
+def read_prompt_lengths(stats: Mapping[str, Any], name: str) -> RevisionCounts:
+    """Return how many finished answers were to prompts of some length or more, a metric `NAME>=BYTES` for each bound of the replica.
+
+    Nothing of a replica that is not what it should be, or that does not count by the length of prompts.
+    """
+    try:
+        return {
+            int(number): _count_lengths(row["e2e"]["byPromptBytes"], name)
+            for number, row in stats["revisions"].items()
+            if "byPromptBytes" in row["e2e"]
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _count_lengths(strata: list[Any], name: str) -> dict[CountKey, Counts]:
+    if len(strata) >= STRATA:
+        raise ValueError("there are more strata than the status has room for")
+    totals = [sum(map(_require_natural, counts)) for _, counts in strata]
+    bounds = [_name_stratum(below) for below, _ in strata[:-1]]
+    return {
+        CountKey(f"{name}>={below}"): Counts(sum(totals), sum(totals[i:]))
+        for i, below in enumerate(bounds, 1)
+    }
+
+
 def read_gateway_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
     """Return the error rate and the feedback of a gateway's `/stats`, with a key for each group of users if it counts by these.
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from llmdeployment_operator.api import cron
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
-from llmdeployment_operator.api.status import RevisionStatus
+from llmdeployment_operator.api.status import RevisionStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import format_time
@@ -122,6 +122,16 @@ def find_drift(
     at = read_time(recheck.due_at)
     alpha = split_alpha(policy, at) if at is not None else MONTHLY_ALPHA
     return is_drift(policy, before, read_row(recheck.result), alpha)
+
+
+def read_scores(status: Status) -> dict[tuple[str], float]:
+    """Return the last scores of the revisions that have replicas."""
+    found: dict[tuple[str], float] = {}
+    for row in status.revisions:
+        asked = row.recheck.result if row.recheck is not None else row.evaluation
+        if row.replicas and asked is not None and asked.passed is not None and asked.total:
+            found[str(row.number),] = asked.passed / asked.total
+    return found
 
 
 def format_due(due: int) -> str:

@@ -1,6 +1,7 @@
-"""The condition Drifting: whether the revisions that serve answer the golden set worse than at first."""
+"""The condition Drifting: whether the revisions that serve answer the golden set worse than at first, or differ from their first window."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
@@ -26,6 +27,14 @@ _ACT = (
     "Find out what changed under the revision: an API elsewhere, an image of the same tag, files of the same path. "
     "To take the answers of now as its first ones, give the golden set another name."
 )
+_ORDER = (
+    Reason.SCORE_FELL,
+    Reason.DIFFERS_FROM_FIRST,
+    Reason.DRIFT_UNKNOWN,
+    Reason.FIRST_WINDOW,
+    Reason.NO_DRIFT,
+)
+"""The worst first."""
 _TOLD = 300
 """Characters of a failure that the condition quotes."""
 
@@ -39,25 +48,33 @@ def read_rechecks(
     return {number: recheck for number, recheck in found if recheck is not None}
 
 
-def check_drift(
+def choose_worst(found: Sequence[Condition]) -> Condition | None:
+    """Return the condition Drifting of several revisions and both ways to drift: the worst, with the messages of all that drift."""
+    if not found:
+        return None
+    ordered = sorted(found, key=lambda condition: _ORDER.index(condition.reason))
+    told = [each.message for each in ordered if each.status] or [ordered[0].message]
+    return replace(ordered[0], message=" ".join(told))
+
+
+def check_golden_set(
     deployment: LLMDeployment,
     arms: Arms,
     cluster: ClusterState,
     rechecks: Mapping[int, RecheckStatus],
     now: datetime,
-) -> Condition | None:
-    """Return the condition Drifting, or None without a schedule: of several revisions, that of the one that is worst off."""
+) -> list[Condition]:
+    """Return what the golden set says of each revision that serves; nothing without a schedule."""
     policy = deployment.spec.rollout.evaluation
     if policy is None or policy.schedule is None:
-        return None
+        return []
     golden = hash_golden_set(policy)
     found = []
     for number in sorted({arm.step.stable for arm in arms.routed}):
         results = read_results(cluster, number, golden)
         before = results[max(results)] if results else None
         found.append(_check_revision(policy, number, before, rechecks.get(number), now))
-    order = [Reason.SCORE_FELL, Reason.DRIFT_UNKNOWN, Reason.NO_DRIFT]
-    return min(found, key=lambda condition: order.index(condition.reason), default=None)
+    return found
 
 
 def _check_revision(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from llmdeployment_operator.api.cost_status import CostStatus
+from llmdeployment_operator.api.drift_status import DriftStatus
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
 from llmdeployment_operator.api.experiment_status import ExperimentStatus
 from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
@@ -29,9 +30,18 @@ from llmdeployment_operator.plan.rollout.gate import build_evaluation_status
 from llmdeployment_operator.plan.rollout.state import build_arm_status
 from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
+from llmdeployment_operator.plan.status.shares import build_shares
 from llmdeployment_operator.plan.traffic import front_door
 
-_QUIET = frozenset({Reason.ACCEPTED, Reason.AS_EXPECTED, Reason.NO_DRIFT, Reason.WITHIN_BUDGET})
+_QUIET = frozenset(
+    {
+        Reason.ACCEPTED,
+        Reason.AS_EXPECTED,
+        Reason.FIRST_WINDOW,
+        Reason.NO_DRIFT,
+        Reason.WITHIN_BUDGET,
+    }
+)
 """Reasons that are worth no Event."""
 _BAD = frozenset(
     {
@@ -62,6 +72,7 @@ class StatusReport:
     rechecks: Mapping[int, RecheckStatus] = field(default_factory=dict)
     cost: CostStatus | None = None
     experiment: ExperimentStatus | None = None
+    drift: Mapping[int, DriftStatus] = field(default_factory=dict)
 
     @property
     def stable(self) -> tuple[Revision, ...]:
@@ -206,6 +217,7 @@ def _build_revision(
         first = format_time(now)
     created = before.created_at if before is not None else None
     promoted = before.promoted_at if before is not None else None
+    shares, shares_at = build_shares(cluster, number, before, now) if live else ((), None)
     if number in report.arms.stable() and number not in {a.stable for a in cluster.status.arms}:
         promoted = format_time(now)
     return RevisionStatus(
@@ -227,6 +239,9 @@ def _build_revision(
         self_test=build_self_test_status(
             cluster, revision.runtime, report.references.get(revision.runtime), before
         ),
+        shares=shares,
+        shares_at=shares_at,
+        drift=report.drift.get(number),
     )
 
 
