@@ -12,6 +12,7 @@ from rich.text import Text
 from llmdeployment_cli.arms import Arm, Object, get_name, read_arms
 from llmdeployment_cli.cost import draw_cost
 from llmdeployment_cli.history import Entry
+from llmdeployment_cli.shares import draw_shares
 from llmdeployment_cli.terminal import make_text
 from llmdeployment_cli.times import format_age, format_span, parse_time
 
@@ -36,7 +37,7 @@ _WRAPPED = {"MESSAGE", "CHANGED", "STABLE", "CANARY"}
 
 
 def draw_status(deployment: Object, now: datetime, width: int) -> RenderableType:
-    """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions, its cost, its conditions.
+    """Return the picture of an LLMDeployment: what it waits for, its arms, its revisions and their answers, its cost, its conditions.
 
     Args:
         deployment: the object, with conditions.
@@ -48,6 +49,8 @@ def draw_status(deployment: Object, now: datetime, width: int) -> RenderableType
     parts: list[RenderableType] = [_draw_headline(deployment), _describe_wait(status)]
     parts += [_draw_arm(arm, now, width) for arm in arms]
     parts += [Text(), _draw_revisions(status, arms, now, width)]
+    in_use = {number for arm in arms for number in (arm.stable, arm.canary) if number is not None}
+    parts += draw_shares(status, in_use)
     parts += _draw_evaluations(status, arms)
     parts += draw_cost(status, width)
     parts += [Text(), _draw_conditions(status, now, width)]

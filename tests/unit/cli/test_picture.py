@@ -26,10 +26,12 @@ from tests.unit.cli.objects import (
 from llmdeployment_cli.history import list_entries, read_records
 from llmdeployment_cli.picture import draw_history, draw_status
 from llmdeployment_cli.terminal import print_lines
+from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.status import RevisionStatus, Status
 from llmdeployment_operator.api.status_document import dump_status
+from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.rollout.answers import read_answers
 from llmdeployment_operator.plan.rollout.canary import plan_step
 from llmdeployment_operator.plan.rollout.commands import Commands
@@ -37,6 +39,7 @@ from llmdeployment_operator.plan.rollout.evaluation_result import EvaluationResu
 from llmdeployment_operator.plan.rollout.golden_comparison import compare_results
 from llmdeployment_operator.plan.rollout.state import RolloutState
 from llmdeployment_operator.plan.rollout.types import RolloutInputs
+from llmdeployment_operator.plan.status.shares import build_shares
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -108,6 +111,14 @@ COMPARED = dump_status(
 """As the operator writes it."""
 BROKEN = {"golden": "set", "attempt": 1, "message": "key golden.jsonl, line 3: is not JSON"}
 
+
+def share(name: str, total: int, bad: int) -> Object:
+    """Return the row of a share as the operator writes it."""
+    counts = {3: {CountKey(name): Counts(total, bad)}}
+    (row,), _ = build_shares(ClusterState(recent=counts), 3, None, NOW)
+    return row.model_dump(mode="json", by_alias=True)
+
+
 STATUSES: dict[str, Object] = {
     "serving": deployment(),
     "canary": on_its_way(analysis=analysis()),
@@ -154,6 +165,12 @@ STATUSES: dict[str, Object] = {
     "cost-new": deployment(cost={"currency": "EUR", "month": "2026-11"}),
 }
 
+STATUSES["shares"] = on_its_way()
+STATUSES["shares"]["status"]["revisions"] = [
+    {**revision(2), "shares": [share("refusal", 9, 3)]},
+    {**revision(3, 75, 4, 4), "shares": [share("refusal", 1234, 15), share("invalidJson", 0, 0), share("pattern/brand", 1230, 1)]},
+    {**revision(4, 25, 1, 1), "shares": [share("refusal", 0, 0)]},
+]  # fmt: skip  # because a line each is easier to read
 STATUSES["evaluated"] = on_its_way()
 STATUSES["evaluated"]["status"]["revisions"] = [
     {**revision(2), "evaluation": {"score": 50, "passed": 1, "total": 2}},
@@ -183,7 +200,7 @@ def test_the_picture_of_a_status(name: str) -> None:
 
 
 @pytest.mark.parametrize("width", [50, 80])
-@pytest.mark.parametrize("name", ["arms", "canary", "cost", "rolled-back"])
+@pytest.mark.parametrize("name", ["arms", "canary", "cost", "rolled-back", "shares"])
 def test_the_picture_fits_a_narrow_terminal(name: str, width: int) -> None:
     text = printed(draw_status(STATUSES[name], NOW, width), width)
     assert max(map(len, text.splitlines())) <= width

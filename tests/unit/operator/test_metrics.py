@@ -269,7 +269,7 @@ async def test_the_last_score_of_a_revision_with_replicas_is_shown(
         {**row, "number": 3, "name": "c", "evaluation": first, "replicas": 0},
         {**row, "number": 4, "name": "d", "evaluation": {"golden": "g", "at": first["at"]}},
     ]
-    scores = reconcile._read_scores(read_status({"revisions": rows}))
+    scores = recheck.read_scores(read_status({"revisions": rows}))
     outcomes = iter([PassResult(None, "ready", scores=scores), PassResult(None, "ready")])
     metrics, passes = made(monkeypatch, outcomes)
     shown = []

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from llmdeployment_operator.analysis.counts import RevisionCounts
+from llmdeployment_operator.analysis.counts import CACHED, RevisionCounts
 from llmdeployment_operator.api.drift import OUTPUT_TOKENS, PROMPT_LENGTH, list_metrics
 from llmdeployment_operator.api.monitoring import MonitoringSpec
 from llmdeployment_operator.api.rollout import PATTERN, SHARES, MetricSpec
@@ -24,7 +24,7 @@ def read_drift_counts(stats: Mapping[str, Any], monitoring: MonitoringSpec) -> R
     if monitoring.drift is None:
         return {}
     names = list_metrics(monitoring.drift, [each.name for each in monitoring.output_patterns])
-    found = read_replica_counts(stats, _list_specs(names))
+    found = _read(stats, names)
     if PROMPT_LENGTH in names:
         for number, counts in read_prompt_lengths(stats, PROMPT_LENGTH).items():
             found.setdefault(number, {}).update(counts)
@@ -32,9 +32,22 @@ def read_drift_counts(stats: Mapping[str, Any], monitoring: MonitoringSpec) -> R
 
 
 def read_share_counts(stats: Mapping[str, Any], monitoring: MonitoringSpec) -> RevisionCounts:
-    """Return what a replica's `/stats` say of the built-in shares and of the patterns; nothing of one that is not what it should be."""
+    """Return what a replica's `/stats` say of the built-in shares and of the patterns, without groups of users.
+
+    Nothing of one that is not what it should be.
+    """
     names = (*SHARES, *(PATTERN + each.name for each in monitoring.output_patterns))
-    return read_replica_counts(stats, _list_specs(names))
+    return {
+        number: {key: counts for key, counts in row.items() if key.group is None}
+        for number, row in _read(stats, names).items()
+    }
+
+
+def _read(stats: Mapping[str, Any], names: Collection[str]) -> RevisionCounts:
+    return {
+        number: {key: counts for key, counts in row.items() if key.metric != CACHED}
+        for number, row in read_replica_counts(stats, _list_specs(names)).items()
+    }
 
 
 def _list_specs(names: Collection[str]) -> list[MetricSpec]:
