@@ -34,11 +34,14 @@ PATTERNS: int = _SPEC["spec"]["properties"]["monitoring"]["properties"]["outputP
 ]
 CONDITIONS = 10
 """Types of conditions, those of optional fields of the spec among them."""
+COMPARED = len(BUILT_IN) + PATTERNS + 4
+"""What is compared with a first window: shares, patterns, and two lengths each of prompts and answers."""
 CODES = 30
 """Status codes that occur; an API elsewhere could answer with others."""
 _UNITS = {
     "seconds": "seconds",
     "ratio": "share, 0 to 1",
+    "difference": "difference of shares, -1 to 1",
     "tokens": "tokens",
     "nats": "nats",
     "cost": "currency",
@@ -96,6 +99,11 @@ LABELS = {
         f"`spec.monitoring`. At most {len(BUILT_IN)} and {PATTERNS}.",
         len(BUILT_IN) + PATTERNS,
     ),
+    "metric": Label(
+        "What is compared with the [first window](../concepts/drift.md): a share, or a length with its bound such as `outputTokens>300`. "
+        f"At most {COMPARED}.",
+        COMPARED,
+    ),
 }
 """Every label of the code. A new one needs a row here, with its bound."""
 _TOGETHER = {
@@ -106,6 +114,8 @@ _TOGETHER = {
 }
 """Labels that depend on each other, so that the product of their bounds would be too many."""
 _UNLIKE = {
+    # Only of the revisions that serve.
+    "llmdeployment_drift_difference": f"{ARMS * COMPARED}",
     "llmdeployment_cost_per_hour": f"{MOST_REVISIONS + 1}",
     "llmdeployment_cost_total": "2, and 1 for each revision since the operator started",
 }

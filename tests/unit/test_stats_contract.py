@@ -12,8 +12,11 @@ from llmdeployment_gateway import routes, tally
 from llmdeployment_gateway.tally import Tally
 from llmdeployment_operator.analysis import counts as operator
 from llmdeployment_operator.analysis.counts import CACHED, GROUPS, CountKey
-from llmdeployment_operator.api.rollout import MetricSpec
+from llmdeployment_operator.api.drift import DEFAULT_METRICS
+from llmdeployment_operator.api.monitoring import MonitoringSpec
+from llmdeployment_operator.api.rollout import SHARES, MetricSpec
 from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
+from llmdeployment_operator.plan.observed import drift_counts
 from llmdeployment_operator.plan.observed import stats as reader
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_serving import stats as replica
@@ -257,3 +260,53 @@ def test_an_answer_that_is_not_of_its_form_says_nothing(kind: str, answer: Any) 
     else:
         assert reader.read_gateway_counts(answer, METRICS) == {}
         assert reader.read_gateway("a", answer) == GatewayState("a", routes_hash="", up={})
+
+
+def test_the_operator_reads_what_is_compared_with_a_first_window() -> None:
+    """Prompts of 0, 1,000, 2,000 ... 9,000 bytes, and as many tokens of an answer as seconds."""
+    monitoring = MonitoringSpec.model_validate(
+        {"outputPatterns": [{"name": "brand", "pattern": "acme"}], "drift": {}}
+    )
+    document = write_replica([float(each) for each in range(0, 100, 10)])
+    found = drift_counts.read_drift_counts(document, monitoring)[7]
+    whole = {
+        key.metric: counts
+        for key, counts in found.items()
+        if key.group is None and key.stratum == ""
+    }
+    assert whole["promptLength>=1024"] == operator.Counts(10, 8)
+    assert whole["promptLength>=8192"] == operator.Counts(10, 1)
+    longer = {
+        length: sum(
+            counts.bad
+            for key, counts in found.items()
+            if key.metric == f"outputTokens>{length}" and key.group is None
+        )
+        for length in (10, 50, 75, 100)
+    }
+    assert longer == {10: 8, 50: 4, 75: 2, 100: 0}
+    assert found[CountKey("pattern/brand", "1024")].bad == 2
+    assert {key.metric for key in found} == {
+        *drift_counts.PROMPT_METRICS,
+        *(f"outputTokens>{length}" for length in drift_counts.TOKENS),
+        *DEFAULT_METRICS[2:],
+        "pattern/brand",
+    }
+    shares = drift_counts.read_share_counts(document, monitoring)[7]
+    assert {key.metric for key in shares} == {*SHARES, "pattern/brand"}
+    assert {key.group for key in shares} == {None}
+
+
+def test_lengths_that_are_compared_are_bounds_of_the_replicas_histograms() -> None:
+    assert set(drift_counts.TOKENS) <= set(replica.TOKEN_BOUNDS)
+    assert drift_counts.PROMPT_BYTES == replica.PROMPT_BYTES
+
+
+@pytest.mark.parametrize(
+    "strata", [None, [], [[1024]], [[1024, [-1]]], [["x", [1]], ["+Inf", [1]]], [[1, [1]]] * 8]
+)
+def test_lengths_of_prompts_that_make_no_sense_are_none(strata: Any) -> None:
+    found = reader.read_prompt_lengths(
+        {"revisions": {"1": {"e2e": {"byPromptBytes": strata}}}}, "promptLength"
+    )
+    assert found in ({}, {1: {}})

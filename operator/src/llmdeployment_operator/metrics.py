@@ -94,7 +94,7 @@ class Metrics:
             registry=self.registry,
         )
         self.drift = Gauge(
-            "llmdeployment_drift_ratio",
+            "llmdeployment_drift_difference",
             "Share of a revision's requests in a metric, minus that of the same hours of its first window.",
             ["namespace", "name", "revision", "metric"],
             registry=self.registry,

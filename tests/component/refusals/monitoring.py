@@ -5,6 +5,10 @@ def _patterns(*patterns: str) -> str:
     return f"spec: {{monitoring: {{outputPatterns: [{', '.join(patterns)}]}}}}"
 
 
+def _drift(field: str) -> str:
+    return f"spec: {{monitoring: {{drift: {{{field}}}}}}}"
+
+
 def _canary(metric: str) -> str:
     analysis = f"analysis: {{metrics: [{metric}]}}"
     return f"rollout: {{strategy: Canary, steps: [{{weight: 5}}], {analysis}}}"
@@ -53,6 +57,38 @@ REFUSED = {
     "a metric of another pattern": (
         f"spec: {{monitoring: {{outputPatterns: [{{name: brands, pattern: a}}]}}, {_canary('{name: pattern/brand}')}}}",
         "spec.rollout.analysis.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of.",
+    ),
+    "a first window of half an hour": (
+        _drift("firstWindow: 30m"),
+        "must be a number of hours from 1h to 168h, such as 24h for a day or 168h for a week",
+    ),
+    "a first window of more than a week": (
+        _drift("firstWindow: 169h"),
+        "must be a number of hours from 1h to 168h",
+    ),
+    "a first window of 99 answers": (
+        _drift("minRequests: 99"),
+        "should be greater than or equal to 100",
+    ),
+    "a drift of any size": (
+        _drift("tolerancePercent: 0"),
+        "should be greater than or equal to 1",
+    ),
+    "a drift of what nobody counts": (
+        _drift("metrics: [ttft]"),
+        "must be one of promptLength, outputTokens, refusal,",
+    ),
+    "a drift of one metric twice": (
+        _drift("metrics: [refusal, refusal]"),
+        "Duplicate value",
+    ),
+    "a drift of no pattern": (
+        _drift("metrics: [pattern/brand]"),
+        "spec.monitoring.drift.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of.",
+    ),
+    "a drift of another pattern": (
+        "spec: {monitoring: {outputPatterns: [{name: brands, pattern: a}], drift: {metrics: [pattern/brand]}}}",
+        "spec.monitoring.drift.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of.",
     ),
     "a share in milliseconds": (
         f"spec: {{{_canary('{name: refusal, milliseconds: 5}')}}}",

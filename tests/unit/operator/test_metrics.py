@@ -15,6 +15,7 @@ from llmdeployment_operator.costs.figures import read_cost_figures
 from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount
 from llmdeployment_operator.handlers.run import REPORTED_FAILURES, Reconciler
 from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.plan.rollout import recheck
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult
 from llmdeployment_operator.status_metrics import (
     read_conditions,
@@ -303,3 +304,17 @@ async def test_counts_begin_at_zero_and_end_with_the_object(
     await passes.one(DeploymentKey("team", "chat"))
     assert count("chat") == ([], 0)
     assert count("idle") == ([0.0], 0)
+
+
+async def test_the_difference_to_the_first_window_is_shown_while_it_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown, drift = [], {("3", "refusal"): 0.29, ("3", "empty"): -0.01}
+    outcomes = iter([PassResult(None, "ready", drift=drift), PassResult(None, "ready")])
+    metrics, passes = made(monkeypatch, outcomes)
+    for _ in range(2):
+        await passes.one(DeploymentKey("team", "chat"))
+        (family,) = metrics.drift.collect()
+        shown.append({one.labels["metric"]: one.value for one in family.samples})
+    assert family.name == "llmdeployment_drift_difference"
+    assert shown == [{"refusal": 0.29, "empty": -0.01}, {}]

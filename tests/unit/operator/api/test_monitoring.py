@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from llmdeployment_operator.api import monitoring
+from llmdeployment_operator.api.drift import PATTERN_MISSING, TWICE
 from llmdeployment_operator.api.rollout import SHARES, MetricSpec
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan.base.revisions import extract_template
@@ -101,3 +102,45 @@ def test_a_metric_has_a_tolerance(name: str, given: int | None, tolerance: float
         tolerance_percent=given,
     )
     assert metric.tolerance == tolerance
+
+
+def drifting(drift: Object, *patterns: Object, **spec: Any) -> Object:
+    return build(monitoring={"outputPatterns": list(patterns), "drift": drift}, **spec)
+
+
+@pytest.mark.parametrize(
+    ("drift", "sentence"),
+    [
+        ({"firstWindow": "0h"}, "must be a number of hours from 1h to 168h"),
+        ({"firstWindow": "169h"}, "must be a number of hours from 1h to 168h"),
+        ({"firstWindow": "1d"}, "must be a number of hours from 1h to 168h"),
+        ({"minRequests": 99}, "greater than or equal to 100"),
+        ({"tolerancePercent": 0}, "greater than or equal to 1"),
+        ({"tolerancePercent": 51}, "less than or equal to 50"),
+        ({"metrics": ["errorRate"]}, "must be one of promptLength, outputTokens, refusal,"),
+        ({"metrics": ["refusal", "refusal"]}, TWICE),
+        ({"metrics": ["pattern/brands"]}, PATTERN_MISSING),
+        ({"window": "24h"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_a_bad_drift_is_refused(drift: Object, sentence: str) -> None:
+    assert sentence in refuse(drifting(drift, BRAND))
+
+
+def test_drift_is_a_policy_that_replicas_never_hear_of() -> None:
+    watched = parse(drifting({"metrics": ["pattern/brand"], "firstWindow": "168h"}, BRAND))
+    assert watched.spec.monitoring.drift is not None
+    assert watched.spec.monitoring.drift.window_seconds == 7 * 86400
+    assert extract_template(watched) == extract_template(parse(build()))
+    plain = parse(drifting({})).spec.monitoring.drift
+    assert plain is not None
+    assert (plain.window_seconds, plain.min_requests, plain.tolerance_percent) == (86400, 500, 3)
+
+
+def test_answers_of_an_api_elsewhere_can_drift() -> None:
+    elsewhere = {
+        "model": {"source": "external://gpt"},
+        "engine": {"name": "external", "external": {"baseURL": "https://api.example.com/v1"}},
+    }
+    assert parse(drifting({}, **elsewhere)).spec.monitoring.drift is not None
+    assert refuse(drifting({"metrics": ["pattern/brand"]}, **elsewhere)) == PATTERN_MISSING

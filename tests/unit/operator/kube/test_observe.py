@@ -5,6 +5,7 @@ import copy
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from llmdeployment_operator.analysis.counts import CountKey, Counts
 from llmdeployment_operator.kube import objects
 from llmdeployment_operator.kube.observe import Clients, observe
 from llmdeployment_operator.kube.poller import Answer, Target
+from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.kube.store import Store
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
@@ -148,6 +150,9 @@ async def test_a_gateway_is_asked_and_a_replica_only_where_somebody_uses_what_it
         "referenceFrom": "Transformers",
         "replicas": [{"pod": "worker-0", "score": "-2.901"}],
     }
+    deployed.set_self_test(said)
+    # For the shares in the status, once a minute.
+    assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
     deployed.set_self_test(said | {"replicas": []})
     assert (await deployed.targets()).keys() == {"gateway-0", "worker-0"}
     deployed.set_self_test(said)
@@ -197,6 +202,45 @@ def tell_users(*revisions: int, buckets: int, requests: int) -> Object:
         "users": base64.b64encode(buckets.to_bytes(1250, "little")).decode(),
     }
     return {"routes": [{**row, "revision": revision} for revision in revisions]}
+
+
+def tell_shares(total: int, bad: int) -> Object:
+    """Return what a replica says whose revision 1 gave these answers, all by users of group 6."""
+    rows = {"total": total, "bad": bad, "byPromptBytes": [[1024, total, bad], ["+Inf", 0, 0]]}
+    return {"revisions": {"1": {"shares": {"refusal": {**rows, "byUser": [[6, total, bad]]}}}}}
+
+
+async def test_shares_are_counted_once_a_minute_and_drift_until_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed, at = Deployed(monkeypatch), [0.0]
+    deployed.clients = replace(deployed.clients, recent=RecentCounts(lambda: at[0]))
+    deployed.add_pod("worker", "worker-0", None)
+    deployed.world.edit(monitoring={"drift": {"metrics": ["refusal"]}})
+    assert {target.path for target in (await deployed.targets()).values()} == {"/stats?users=true"}
+    deployed.poller.said = {"worker-0": tell_shares(10, 1)}
+    await deployed.observe()
+    at[0] += 60
+    deployed.poller.said = {"worker-0": tell_shares(10, 1)}
+    await deployed.observe()
+    deployed.poller.said = {"worker-0": tell_shares(15, 3)}
+    found = await deployed.observe()
+    assert found.recent == {}
+    at[0] += 60
+    for _ in range(2):
+        found = await deployed.observe()
+        # Nobody has written them yet, so they are not forgotten.
+        assert found.drift_fresh[1][CountKey("refusal", "1024")] == Counts(5, 2)
+        assert found.drift_fresh[1][CountKey("refusal", group=6)] == Counts(5, 2)
+        assert (found.fresh, found.experiment_fresh) == ({}, {})
+    at[0] += 60
+    deployed.poller.said = {"worker-0": tell_shares(16, 3)}
+    found = await deployed.observe()
+    assert found.recent == {
+        1: {CountKey("refusal", "1024"): Counts(6, 2), CountKey("refusal", "+Inf"): Counts()}
+    }
+    deployed.world.edit(monitoring={})
+    assert (await deployed.observe()).drift_fresh == {}
 
 
 async def test_users_are_united_over_gateways_while_somebody_compares(
