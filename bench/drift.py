@@ -1,6 +1,6 @@
 """How often a month has a false alarm of drift, and how long a change takes to be found.
 
-    python -m bench.drift [--months 60] [--changes 20] [--seed 1] [--only TEXT]
+    python -m bench.drift [--months 40] [--changes 30] [--seed 1] [--only TEXT]
 
 One share, days as windows, 31 days after the first one. 300 users have activities by Zipf's law (exponent 1/2), a random half of them
 sends requests on a day, and the traffic of an hour follows the time of day (1 to 5). A user's share of bad requests is drawn from a Beta
@@ -8,7 +8,7 @@ distribution, so that two requests of a user have the intraclass correlation `ic
 a clump with three times the share; and the share itself is 30 % lower at night and higher by day.
 
 Truth `same`: nothing changes; the tolerance is 1 point, the smallest. `edge`: every later day is higher by the whole of the default
-tolerance, 5 points. Reported are the months with an alarm: at most 1 % is promised. The test is given the probability of a single
+tolerance, 3 points. Reported are the months with an alarm: at most 1 % is promised. The test is given the probability of a single
 metric; with more of them each gets a part of it. `change`: from the middle of a later day on, the share is 12 % instead of 2 %; reported
 are the hours until it is found. The code that counts and decides is the operator's own. Last line: one JSON object.
 """
@@ -158,8 +158,8 @@ def measure_delay(cell: Cell, runs: int, source: np.random.Generator) -> dict[st
 def main() -> None:
     """Print a line for each cell, and all of them as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--months", type=int, default=60)
-    parser.add_argument("--changes", type=int, default=20)
+    parser.add_argument("--months", type=int, default=40)
+    parser.add_argument("--changes", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     asked = parser.parse_args()

@@ -11,6 +11,8 @@ MOST_SHARES, MOST_METRICS = 24, 64
 MOST_STATE = 8192
 """Characters of the counts of one metric. Half of them are of no use: what is longer is left out."""
 
+PERCENT = r"^[0-9]{1,3}\.[0-9]$"
+
 
 class ShareStatus(StatusPart):
     """How many of the recent answers were bad, of one share."""
@@ -19,7 +21,7 @@ class ShareStatus(StatusPart):
     """A built-in share, or `pattern/NAME` for one of spec.monitoring.outputPatterns."""
     answers: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Answers of about the last hour that were looked at for it."""
-    percent: str | None = Field(default=None, max_length=8)
+    percent: str | None = Field(default=None, max_length=5, pattern=PERCENT)
     """Percent of them that were bad, with one decimal. Absent without an answer."""
 
 
@@ -29,9 +31,9 @@ class DriftMetricStatus(StatusPart):
     name: str = Field(max_length=64)
     """The metric, with its length: `promptLength>=1024` are prompts of 1,024 bytes or more, `outputTokens>300` answers of more than 300
     tokens."""
-    first: str | None = Field(default=None, max_length=8)
+    first: str | None = Field(default=None, max_length=5, pattern=PERCENT)
     """Percent in the same hours of the first window."""
-    present: str | None = Field(default=None, max_length=8)
+    present: str | None = Field(default=None, max_length=5, pattern=PERCENT)
     """Percent in the window under way, or in the one before it while that is just beginning."""
     since: str | None = Field(default=None, json_schema_extra={"format": "date-time"})
     """When the window began in which it was found to drift. Absent while it does not drift."""

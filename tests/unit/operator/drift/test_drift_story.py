@@ -246,7 +246,7 @@ def test_an_annotation_takes_the_present_as_the_first_window() -> None:
     live(world, USUAL)
     live(world, {**USUAL, "refusal": 30})
     assert conditions(world)["Drifting"] == ("True", "DiffersFromFirst")
-    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/drift-reference": "2026-01-04"}
+    world.raw["metadata"]["annotations"] = {"llmdeployment.dev/baseline": "2026-01-04"}
     world.settle()
     assert conditions(world)["Drifting"] == ("Unknown", "FirstWindow")
     live(world, {**USUAL, "refusal": 30}, 2 * HOURS)
@@ -299,3 +299,26 @@ def test_a_fallen_score_and_a_drift_are_told_together() -> None:
     assert choose_worst([none, first]) == first
     assert choose_worst([none]) == none
     assert choose_worst([]) is None
+
+
+def test_a_second_arm_that_goes_takes_no_counts_with_it() -> None:
+    """Requests are new once, so all rows are written when one is: also when the row of another revision goes."""
+    world = serving_world()
+    weights = [{"name": name, "weight": 50} for name in ("a", "b")]
+    weights[1]["overrides"] = {"prompt": {"system": "Be brief."}}  # type: ignore[assignment]  # because JSON has all types
+    world.edit(arms=weights, monitoring={"drift": DRIFT})
+    for _ in range(12):
+        world.obey()
+        world.step()
+    numbers = [each["number"] for each in world.status["revisions"] if "drift" in each]
+    assert len(numbers) == 2
+    world.observe(drift_fresh={1: requests(100, USUAL)})
+    world.edit(arms=[{"name": "a", "weight": 100}])
+    for _ in range(12):
+        world.obey()
+        before = world.cluster.status
+        world.step()
+        if is_counted(before, world.cluster.status):
+            break
+    assert "drift" not in world.status["revisions"][1]
+    assert row(world)["requests"] == 100

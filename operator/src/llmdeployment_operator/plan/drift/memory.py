@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from llmdeployment_operator.analysis.counts import GROUPS, Counts
@@ -102,7 +103,17 @@ def _dump(metric: MetricState) -> str:
 
 
 def _read_metric(row: DriftMetricStatus) -> MetricState:
-    document = json.loads(row.state)
+    (window, found), since = _read_counts(row.state), read_time(row.since)
+    change = None
+    if row.first is not None and row.present is not None:
+        change = Change(float(row.first) / 100, float(row.present) / 100, found)
+    return MetricState(window, change, since, found)
+
+
+@lru_cache(maxsize=1024)
+def _read_counts(text: str) -> tuple[MetricWindow, bool]:
+    """Return the counts of a metric, and whether it was found to drift; the same text is read at every pass until it is written anew."""
+    document = json.loads(text)
     blocks = tuple(Counts(total, bad) for total, bad in document["blocks"])
     if len(blocks) != BLOCKS:
         raise ValueError(f"{len(blocks)} blocks are no window")
@@ -118,11 +129,7 @@ def _read_metric(row: DriftMetricStatus) -> MetricState:
         pairs=Minutes(int(number), *sums),
         current=Counts(*document["current"]),
     )
-    found, since = bool(document["found"]), read_time(row.since)
-    change = None
-    if row.first is not None and row.present is not None:
-        change = Change(float(row.first) / 100, float(row.present) / 100, found)
-    return MetricState(window, change, since, found)
+    return window, bool(document["found"])
 
 
 def _list_counts(counts: Counts) -> list[int]:

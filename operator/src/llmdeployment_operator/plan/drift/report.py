@@ -29,7 +29,7 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.drift_counts import PROMPT_METRICS, TOKENS
 from llmdeployment_operator.plan.rollout.arms import Arms
 
-REFERENCE = "llmdeployment.dev/drift-reference"
+REFERENCE = "llmdeployment.dev/baseline"
 """The annotation with which somebody takes the present as the new first window: any other value begins one."""
 DRIFT_SECONDS = 60.0
 """How often replicas are asked for their counts."""
@@ -67,23 +67,21 @@ def report_drift(
         _is_due(state, spec, cluster.drift_fresh.get(n, {}), now) for n, state in kept.items()
     )
     rows = {number: known[number] for number in kept}
-    if due or kept.keys() != set(numbers):
+    if due or not known.keys() == kept.keys() == set(numbers):
         # All of them, as requests are only new once.
-        rows = {
-            number: build_row(
-                advance(kept[number], spec, cluster.drift_fresh.get(number, {}), len(numbers), now)
-                if number in kept
-                else _begin(deployment, spec, design, now)
+        states = {
+            number: advance(
+                kept[number], spec, cluster.drift_fresh.get(number, {}), len(numbers), now
             )
+            if number in kept
+            else _begin(deployment, spec, design, now)
             for number in numbers
         }
+        rows = {number: build_row(state) for number, state in states.items()}
+        # As they are remembered: what is said must not change before the row does.
+        kept = {number: read_state(row) or states[number] for number, row in rows.items()}
     return DriftReport(
-        rows,
-        tuple(
-            describe_drift(number, state, spec)
-            for number, row in rows.items()
-            if (state := read_state(row)) is not None
-        ),
+        rows, tuple(describe_drift(number, state, spec) for number, state in kept.items())
     )
 
 
@@ -95,11 +93,12 @@ def is_counted(before: Status, after: Status) -> bool:
 def read_figures(status: Status) -> dict[tuple[str, str], float]:
     """Return by how much each metric differs from the first window, as a difference of shares, by revision and metric."""
     return {
-        (str(row.number), name): round((each.present - each.first), 4)
+        (str(row.number), metric.name): round(
+            (float(metric.present) - float(metric.first)) / 100, 3
+        )
         for row in status.revisions
-        if (state := read_state(row.drift)) is not None
-        for name, metric in state.metrics.items()
-        if (each := metric.change) is not None
+        for metric in (row.drift.metrics if row.drift is not None else ())
+        if metric.first is not None and metric.present is not None
     }
 
 

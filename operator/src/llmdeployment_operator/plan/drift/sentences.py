@@ -17,7 +17,7 @@ MOST_NAMED = 4
 """Metrics that the message names; the rest is counted."""
 ACT = (
     "Find out what changed: who sends requests, what they ask, or the model behind an API elsewhere. "
-    "To begin a new first window, set the annotation llmdeployment.dev/drift-reference to another value, such as today's date"
+    "To begin a new first window, set the annotation llmdeployment.dev/baseline to another value, such as today's date"
 )
 _NAMES = {
     "refusal": "refusals",
