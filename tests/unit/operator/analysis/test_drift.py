@@ -123,6 +123,12 @@ def test_bad_requests_of_a_few_users_are_less_evidence() -> None:
     assert not drifts(few)
 
 
+def test_requests_of_a_block_are_taken_to_be_alike_until_the_data_say() -> None:
+    """Of 500 requests each, 2 blocks that do not differ: 1 + (3 * 0.005 + 1 * 0) / (3 + 1) * 499."""
+    (design,) = estimate_designs({"x": played(Counts(500, 10), Counts(500, 60), 2)}).values()
+    assert design == pytest.approx((2.87125, 2.87125))
+
+
 def test_what_is_not_counted_by_user_is_as_much_alike_as_what_is_most() -> None:
     alike = played(Counts(640, 13), Counts(640, 77), groups=64, together=8)
     less = played(Counts(640, 13), Counts(640, 77), groups=64, together=16)
@@ -134,7 +140,8 @@ def test_what_is_not_counted_by_user_is_as_much_alike_as_what_is_most() -> None:
 
 
 def test_thresholds_are_nearest_to_median_and_90th_percentile() -> None:
-    firsts = {10: Counts(100, 99), 50: Counts(100, 55), 75: Counts(100, 46), 500: Counts(100, 9)}
+    longer = {10: 99, 50: 55, 75: 46, 300: 18, 500: 9, 750: 2}
+    firsts = {length: Counts(100, bad) for length, bad in longer.items()}
     assert choose_thresholds(firsts) == (75, 500)
     assert choose_thresholds({50: Counts(100, 30)}) == (50,)
     assert choose_thresholds({}) == ()
