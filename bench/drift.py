@@ -15,6 +15,7 @@ are the hours until it is found. The code that counts and decides is the operato
 
 import argparse
 import json
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -149,10 +150,21 @@ def measure_delay(cell: Cell, runs: int, source: np.random.Generator) -> dict[st
     shares[CHANGE_DAY + 1 :] = AFTER
     changed = (CHANGE_DAY - 1) * BLOCKS + BLOCKS // 2
     found = [find_alarm(draw_days(cell, shares, source), TOLERANCE) for _ in range(runs)]
-    hours = sorted(each - changed if each is not None else 10**6 for each in found)
-    return {"cell": cell.name, "truth": "change", "runs": runs,
-            "early": sum(each < 0 for each in hours), "missed": sum(each == 10**6 for each in hours),
-            "medianHours": statistics.median(hours), "ninetyPercentHours": hours[int(0.9 * (runs - 1))]}  # fmt: skip  # because it is a row
+    hours = sorted(each - changed if each is not None else math.inf for each in found)
+    ninety = hours[int(0.9 * (runs - 1))]
+    return {
+        "cell": cell.name,
+        "truth": "change",
+        "runs": runs,
+        "early": sum(each < 0 for each in hours),
+        "missed": sum(each == math.inf for each in hours),
+        "medianHours": _or_none(statistics.median(hours)),
+        "ninetyPercentHours": _or_none(ninety),
+    }
+
+
+def _or_none(hours: float) -> float | None:
+    return hours if math.isfinite(hours) else None
 
 
 def main() -> None:
