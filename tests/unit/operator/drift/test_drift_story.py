@@ -322,3 +322,22 @@ def test_a_second_arm_that_goes_takes_no_counts_with_it() -> None:
             break
     assert "drift" not in world.status["revisions"][1]
     assert row(world)["requests"] == 100
+
+
+def test_requests_after_a_block_of_silence_belong_to_the_block_of_now() -> None:
+    world = watched()
+    live(world, USUAL)
+    ask(world, 200, USUAL, 2 * 3600)
+    state = json.loads(metric(world, "refusal")["state"])
+    assert (state["current"], state["pair"][2]) == ([200, 4], 0)
+    assert row(world)["block"] == HOURS + 2
+
+
+def test_a_window_of_few_requests_ends_no_drift() -> None:
+    world = watched()
+    live(world, USUAL)
+    live(world, {**USUAL, "refusal": 30})
+    live(world, USUAL, HOURS, total=4)
+    assert conditions(world)["Drifting"] == ("True", "DiffersFromFirst")
+    live(world, USUAL, HOURS, total=5)
+    assert conditions(world)["Drifting"] == ("False", "NoDrift")
