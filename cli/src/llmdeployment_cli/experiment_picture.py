@@ -136,11 +136,20 @@ def _draw_end(deployment: Object, found: Mapping[str, Any]) -> Iterator[Renderab
         yield make_text(found.get("plan") or "")
     elif found.get("patch"):
         keeps, name = found.get("winner") or found.get("control"), get_name(deployment)
-        yield make_text(
-            f"`kubectl llm experiment {name} --patch` prints the command that gives {keeps} all users."
-        )
+        aim = f"gives {keeps} all users"
+        if _is_shifted(deployment, str(keeps)):
+            yield make_text(f"The operator sends all users to {keeps} (onEnd: ShiftToWinner).")
+            aim = f"writes {keeps} into the spec"
+        yield make_text(f"`kubectl llm experiment {name} --patch` prints the command that {aim}.")
     else:
         yield make_text("Raise spec.experiment.maxDuration to go on, or remove spec.experiment.")
+
+
+def _is_shifted(deployment: Object, winner: str) -> bool:
+    """Say whether the operator has given one of several arms of the spec all users."""
+    rows = (deployment.get("status") or {}).get("arms") or ()
+    weights = {row.get("name"): row.get("weight") for row in rows}
+    return len(deployment["spec"].get("arms") or ()) > 1 and weights.get(winner) == 100  # noqa: PLR2004  # because weights are percents
 
 
 def _format_size(arm: Mapping[str, Any], users: str, requests: str) -> str:

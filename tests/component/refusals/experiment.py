@@ -68,7 +68,7 @@ REFUSED = {
         "spec.experiment.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of.",
     ),
     "an end that nobody carries out": (
-        f"spec: {{{ARMS}, {_experiment(onEnd='ShiftToWinner')}}}",
-        'Unsupported value: "ShiftToWinner"',
+        f"spec: {{{ARMS}, {_experiment(onEnd='Promote')}}}",
+        'Unsupported value: "Promote"',
     ),
 }

@@ -17,7 +17,7 @@ from llmdeployment_operator.plan.experiment.counting import ArmCounts
 from llmdeployment_operator.plan.experiment.report import _build_row
 from llmdeployment_operator.plan.experiment.sentences import describe_plan
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "arms": [
         {"name": "control", "weight": 50},
         {"name": "terse", "weight": 25, "overrides": {"prompt": {"system": "One sentence."}}},
@@ -30,7 +30,7 @@ SPEC = {
         "maxDuration": "14d",
     },
 }
-ARMS = [
+ARMS: list[dict[str, Any]] = [
     {"name": "control", "weight": 50, "stable": 3},
     {"name": "terse", "weight": 25, "stable": 4},
     {"name": "kind", "weight": 25, "stable": 5},
@@ -90,6 +90,18 @@ def won() -> Object:
         counted("terse", 4, (3120, 31), (760, 14), 15000),
         counted("kind", 5, (3120, 31), (1620, 15), 15000),
     )
+
+
+def shifted() -> Object:
+    """Terse wins, and the operator has moved all users to it."""
+    found = won()
+    spec = {**SPEC, "experiment": {**SPEC["experiment"], "onEnd": "ShiftToWinner"}}
+    rows = [{**row, "weight": 100 if row["name"] == "terse" else 0} for row in ARMS]
+    rows = [{k: v for k, v in row.items() if row["weight"] or k != "stable"} for row in rows]
+    found["spec"] = {**found["spec"], **spec}
+    found["status"] = {**found["status"], "arms": sorted(rows, key=lambda row: -row["weight"])}
+    found["status"]["traffic"] = "terse rev4 100%"
+    return found
 
 
 def timed_out() -> Object:

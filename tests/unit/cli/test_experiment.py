@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.experiments import running, timed_out, won
+from tests.unit.cli.experiments import running, shifted, timed_out, won
 from tests.unit.cli.objects import NOW, Object, deployment
 from tests.unit.cli.scripted_cluster import serve
 from tests.unit.cli.test_picture import printed, same_as_golden
@@ -20,7 +20,12 @@ from llmdeployment_cli.experiment_picture import (
     summarize_experiment,
 )
 
-WORLDS: dict[str, Callable[[], Object]] = {"running": running, "won": won, "timed-out": timed_out}
+WORLDS: dict[str, Callable[[], Object]] = {
+    "running": running,
+    "won": won,
+    "shifted": shifted,
+    "timed-out": timed_out,
+}
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -39,6 +44,7 @@ def test_the_picture_fits_a_narrow_terminal(width: int) -> None:
 def test_the_patch_is_a_command_that_a_shell_reads_back() -> None:
     words = shlex.split(format_patch(won()))
     assert words[:-1] == ["kubectl", "patch", "llm", "chat", "-n", "shop", "--type", "json", "-p"]
+    assert format_patch(shifted()) == format_patch(won())
     assert json.loads(words[-1]) == [
         {"op": "test", "path": "/spec/arms/1/name", "value": "terse"},
         {"op": "replace", "path": "/spec/arms/1/weight", "value": 100},

@@ -15,6 +15,9 @@ _duration = Text(2, 6).must(
 )
 ExperimentDuration = Annotated[str, *_duration.annotations()]
 
+SHIFT = "ShiftToWinner"
+"""The `onEnd` that moves users."""
+
 WITHOUT_ARMS = "spec.experiment compares arms. Write two arms or more into spec.arms, or remove the experiment."
 UNKNOWN_CONTROL = "spec.experiment.control must be the name of an arm in spec.arms."
 WITH_HTTPROUTE = (
@@ -75,9 +78,10 @@ class ExperimentSpec(Model):
     min_users: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """How many users the control and an arm must have had before anything is said of the arm, if requests have keys
     (spec.gateway.assignment). Default: no limit."""
-    on_end: Literal["Hold"] = "Hold"
-    """What happens at the end: `Hold` leaves the weights as they are. The condition `Experimenting` then holds the patch that gives the
-    winner all users."""
+    on_end: Literal["Hold", "ShiftToWinner"] = "Hold"
+    """What happens at the end: `Hold` leaves the weights as they are. `ShiftToWinner` moves all users to the winner, or to the control if
+    no arm is better and one is worse, as soon as the replicas are ready; spec.arms stays as it is. With both, the condition
+    `Experimenting` holds the patch that writes the winner into the spec."""
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

@@ -35,6 +35,7 @@ from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.removal import plan_removals
 from llmdeployment_operator.plan.repair import find_empty_worker
 from llmdeployment_operator.plan.rollout.recheck import find_next_recheck
+from llmdeployment_operator.plan.rollout.weights import find_weights
 from llmdeployment_operator.plan.scaling.report import report_scaling
 from llmdeployment_operator.plan.status.drifting import (
     check_golden_set,
@@ -278,6 +279,9 @@ def _next_pass_after(
 ) -> float | None:
     """Return when to look again: those who send no events are asked until everything is as it should be, and what costs all the time."""
     if deployment.spec.scaling is not None and not deployment.spec.paused:
+        return POLL_SECONDS
+    if find_weights(deployment, status) != find_weights(deployment, cluster.status):
+        # An experiment ends with this pass, and the next one moves its users.
         return POLL_SECONDS
     costs = COST_SECONDS if deployment.spec.cost is not None else None
     silent = (

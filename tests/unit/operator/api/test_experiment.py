@@ -38,6 +38,7 @@ def test_what_the_api_server_refuses_the_operator_refuses(case: str) -> None:
 GOOD = (
     f"spec: {{{ARMS}, {_experiment()}}}",
     f"spec: {{{ARMS}, {_experiment(maxDuration='90d', minUsers='100', onEnd='Hold')}}}",
+    f"spec: {{{ARMS}, {_experiment(onEnd='ShiftToWinner')}}}",
     f"spec: {{{ARMS}, {_experiment(maxDuration='2160h', minimumEffectPercent='50')}}}",
     f"spec: {{{ARMS}, {_experiment(maxDuration='1m', control='terse', minimumEffectPercent='1')}}}",
     (

@@ -104,7 +104,9 @@ def decide_desired_state(
     if not deployment.spec.paused:
         # Until every gateway has the routes, one of them may send requests for any revision, within reason.
         limit = deployment.spec.revision_history_limit if applied else MOST_HISTORY
-        in_use = arms.in_use() | {route.revision for route in routes}
+        # What an arm without users asks for stays on record: it would be made anew at each pass.
+        in_use = arms.in_use() | {target.number for target in targets.values()}
+        in_use |= {route.revision for route in routes}
         gone = find_surplus(revisions, in_use, limit)
         kept = tuple(r for r in revisions if r not in gone)
     needs = count_needs(arms, kept, wanted)

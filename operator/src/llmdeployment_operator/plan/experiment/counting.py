@@ -5,12 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from llmdeployment_operator.analysis.comparison import Analysis, collect_counts
-from llmdeployment_operator.analysis.counts import CACHED, RevisionCounts, format_metric_key
+from llmdeployment_operator.analysis.counts import CACHED, RevisionCounts
 from llmdeployment_operator.analysis.power_plan import UserGrowth
 from llmdeployment_operator.api.experiment import ExperimentSpec
-from llmdeployment_operator.api.rollout import PATTERN, MetricSpec
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.routes import Route, sum_weights
 
 WRITE_SECONDS = 30.0
@@ -61,23 +59,6 @@ class ArmCounts:
         if now.pause:
             return not self.counting and self.message == now.pause
         return self.counting and (self.revision, self.control) == (now.revision, now.control)
-
-
-def describe_design(deployment: LLMDeployment, spec: ExperimentSpec) -> str:
-    """Return what begins the experiment anew when it changes."""
-    metrics = ",".join(_describe_metric(deployment, metric) for metric in spec.metrics)
-    weights = ",".join(f"{arm.name}:{arm.weight}" for arm in deployment.spec.arms)
-    salt = deployment.spec.gateway.assignment.salt or ""
-    return f"control={spec.control} metrics={metrics} arms={weights} salt={salt}"
-
-
-def _describe_metric(deployment: LLMDeployment, metric: MetricSpec) -> str:
-    """Return a metric's name with its threshold, or with a digest of its pattern: another pattern counts other answers."""
-    patterns = {
-        PATTERN + each.name: each.pattern for each in deployment.spec.monitoring.output_patterns
-    }
-    name = format_metric_key(metric)
-    return f"{name}:{digest([patterns[name]], 8)}" if name in patterns else name
 
 
 def find_situations(

@@ -23,25 +23,27 @@ from llmdeployment_operator.plan.base.conditions import Condition, format_time
 from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.pods import read_time
 from llmdeployment_operator.plan.base.reasons import Reason
-from llmdeployment_operator.plan.base.routes import read_routes
+from llmdeployment_operator.plan.base.routes import read_routes, sum_weights
 from llmdeployment_operator.plan.experiment.counting import (
     WRITE_SECONDS,
     ArmCounts,
     Situation,
     count,
-    describe_design,
     find_situations,
     has_requests,
 )
 from llmdeployment_operator.plan.experiment.experiment_status import build_arm, read_arm
 from llmdeployment_operator.plan.experiment.sentences import (
+    BACK,
     KNOWN,
     describe_end,
     describe_plan,
     describe_progress,
+    describe_shift,
     write_patch,
 )
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.rollout.weights import describe_design, find_shift, find_winner
 from llmdeployment_operator.plan.traffic import front_door
 
 PLAN_SECONDS = 600
@@ -68,18 +70,21 @@ def report_experiment(
     before = cluster.status.experiment
     design = describe_design(deployment, spec)
     if before is not None and before.design == design and _is_over(before, spec, now):
-        return ExperimentReport(_build_condition(deployment, before), before)
+        return ExperimentReport(_build_condition(deployment, before, cluster), before)
     began = (read_time(before.started_at) if before is not None else None) or now
     same = before if before is not None and before.design == design else None
     situations = _find_situations(deployment, spec, cluster)
     arms = _read_arms(same, situations, now)
     changed = _is_changed(deployment, cluster)
     if same is not None and not changed and not _is_due(same, spec, situations, arms, cluster, now):
-        return ExperimentReport(_build_condition(deployment, same), same)
+        return ExperimentReport(_build_condition(deployment, same, cluster), same)
     note = ""
     if before is not None and same is None:
         began = now
         note = f"The experiment began anew at {format_time(now)}, because its control, metrics, arms, weights or salt changed."
+        winner = find_winner(before)
+        if winner is not None and _has_all(deployment, cluster, winner):
+            note += BACK
     seconds = _count_seconds(same, now)
     counted = [
         count(arm, situations[arm.name], cluster.experiment_fresh, cluster.experiment_users, seconds, now)
@@ -87,7 +92,7 @@ def report_experiment(
     ]  # fmt: skip  # because a line each is easier to read
     plan = _plan(deployment, spec, counted, same, cluster)
     row = _build_row(deployment, spec, counted, began, now, note or _keep_note(same), plan)
-    return ExperimentReport(_build_condition(deployment, row), row)
+    return ExperimentReport(_build_condition(deployment, row, cluster), row)
 
 
 def find_next_look(row: ExperimentStatus | None) -> float | None:
@@ -157,7 +162,9 @@ def _is_due(
 def _keep_note(row: ExperimentStatus | None) -> str:
     """Return why the experiment began anew, if the last message says so."""
     start, _, _ = (row.message if row is not None else "").partition(" changed.")
-    return f"{start} changed." if start.startswith("The experiment began anew") else ""
+    if row is None or not start.startswith("The experiment began anew"):
+        return ""
+    return f"{start} changed." + (BACK if BACK in row.message else "")
 
 
 def _plan(
@@ -227,25 +234,37 @@ def _write_message(
     return f"{note} {describe_progress(comparisons, counted)}".strip()
 
 
-def _build_condition(deployment: LLMDeployment, row: ExperimentStatus) -> Condition:
+def _build_condition(
+    deployment: LLMDeployment, row: ExperimentStatus, cluster: ClusterState
+) -> Condition:
     if row.ended_at is not None:
         reason = _ENDED.get(row.outcome, Reason.EXPERIMENT_CONCLUDED)
         return Condition(
-            "Experimenting", False, reason, row.message + _explain_next(deployment, row)
+            "Experimenting", False, reason, row.message + _explain_end(deployment, row, cluster)
         )
     counts = any(arm.counting for arm in row.arms)
     reason = Reason.EXPERIMENT_RUNNING if counts else Reason.EXPERIMENT_WAITING
     return Condition("Experimenting", True, reason, f"{row.message} {row.plan}".strip())
 
 
-def _explain_next(deployment: LLMDeployment, row: ExperimentStatus) -> str:
-    """Return how to act on the end of an experiment; a patch that there is no room for is left to the command."""
+def _explain_end(deployment: LLMDeployment, row: ExperimentStatus, cluster: ClusterState) -> str:
+    """Return who has the users at the end, and how to act on it; a patch that there is no room for is left to the command."""
     meta = deployment.metadata
     if row.patch is None:
         return " Raise maxDuration to go on, or remove spec.experiment."
-    keeps = row.winner or row.control
+    keeps, shift = row.winner or row.control, find_shift(deployment, row)
+    moved, aim = "", f"give {keeps} all users"
+    if shift is not None:
+        moved = describe_shift(deployment, shift, done=_has_all(deployment, cluster, shift))
+        aim = f"write {keeps} into your spec"
     command = f"kubectl patch llm {meta.name} -n {meta.namespace} --type json -p '{row.patch}'"
-    text = f" To give {keeps} all users, run {command}"
+    text = f"{moved} To {aim}, run {command}"
     if len(row.message) + len(text) > MESSAGE:
-        return f" `kubectl llm experiment {meta.name} --patch` prints the patch that gives {keeps} all users."
+        return f"{moved} To {aim}, run the command that `kubectl llm experiment {meta.name} --patch` prints."
     return text
+
+
+def _has_all(deployment: LLMDeployment, cluster: ClusterState, arm: str) -> bool:
+    """Say whether an arm has all requests although the spec has others."""
+    live = cluster.children.get((Kind.CONFIG_MAP, names.routes_name(deployment.metadata.name)))
+    return len(deployment.spec.arms) > 1 and list(sum_weights(read_routes(live))) == [arm]

@@ -22,6 +22,10 @@ KNOWN = "At "
 """How a plan begins that is known."""
 
 
+BACK = " The arms have the weights of spec.arms again, so users that onEnd had moved go back."
+"""What a new design does after `onEnd: ShiftToWinner`."""
+
+
 def describe_progress(comparisons: Sequence[ArmComparison], counted: Sequence[ArmCounts]) -> str:
     """Return what is known of each arm so far, and why its counts pause or began anew."""
     told = [
@@ -57,6 +61,19 @@ def describe_end(
     if outcome is Outcome.NO_DIFFERENCE:
         return f"No arm differs from {spec.control} by {spec.minimum_effect_percent} points or more. {figures}"
     return f"There is no answer after {spec.max_duration}. {figures}"
+
+
+def describe_shift(
+    deployment: LLMDeployment,
+    winner: str,
+    done: bool,  # noqa: FBT001  # because it is a fact about the routes, not a choice of the caller
+) -> str:
+    """Return who has the users after `onEnd: ShiftToWinner`, and what the spec still says."""
+    weights = ", ".join(f"{arm.name} {arm.weight}" for arm in deployment.spec.arms)
+    because = "because spec.experiment.onEnd is ShiftToWinner"
+    if not done:
+        return f" The operator moves all users to {winner} when its replicas are ready, {because}."
+    return f" The operator sends all users to {winner}, {because}. spec.arms still has {weights}."
 
 
 def describe_metric(metric: MetricComparison) -> str:

@@ -8,7 +8,6 @@ from functools import cached_property
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.routes import (
-    ARM,
     Route,
     find_canary,
     find_stable,
@@ -17,6 +16,7 @@ from llmdeployment_operator.plan.base.routes import (
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.rollout.commands import Commands, read_commands
 from llmdeployment_operator.plan.rollout.state import RolloutState, read_rollout_state
+from llmdeployment_operator.plan.rollout.weights import find_weights
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Snapshot:
 
     @cached_property
     def desired_weights(self) -> Mapping[str, int]:
-        """The percent that the spec gives to each arm."""
-        return {arm.name: arm.weight for arm in self.deployment.spec.arms} or {ARM: 100}
+        """The percent that each arm is to have."""
+        return find_weights(self.deployment, self.cluster.status)
 
     def state_of(self, arm: str) -> RolloutState:
         """Return what is remembered of an arm's rollout; nothing for a new one."""

@@ -8,7 +8,7 @@ from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.drift_status import DriftStatus
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
 from llmdeployment_operator.api.experiment_status import ExperimentStatus
-from llmdeployment_operator.api.status import MOST_REVISIONS, RevisionStatus, Status
+from llmdeployment_operator.api.status import MOST_REVISIONS, ArmStatus, RevisionStatus, Status
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import (
@@ -27,7 +27,11 @@ from llmdeployment_operator.plan.observed.readiness import count_ready
 from llmdeployment_operator.plan.observed.self_test import Reference, build_self_test_status
 from llmdeployment_operator.plan.rollout.arms import Arms
 from llmdeployment_operator.plan.rollout.gate import build_evaluation_status
-from llmdeployment_operator.plan.rollout.state import build_arm_status
+from llmdeployment_operator.plan.rollout.state import (
+    RolloutState,
+    build_arm_status,
+    read_rollout_state,
+)
 from llmdeployment_operator.plan.scaling import report as scaling_report
 from llmdeployment_operator.plan.scaling.report import ScalingReport
 from llmdeployment_operator.plan.status.shares import build_shares
@@ -114,9 +118,7 @@ def build_status(
         ready=f"{ready}/{report.replicas}",
         selector=",".join(f"{key}={value}" for key, value in sorted(selector.items())),
         traffic="" if answered is False else _describe_traffic(deployment, report),
-        arms=tuple(
-            build_arm_status(arm.step.state, arm.name, arm.weight) for arm in report.arms.steps
-        ),
+        arms=_build_arms(deployment, report.arms, cluster.status),
         revisions=tuple(
             _build_revision(deployment, r, report, cluster, now)
             for r in report.revisions
@@ -126,6 +128,25 @@ def build_status(
         cost=report.cost,
         experiment=report.experiment,
     )
+
+
+def _build_arms(deployment: LLMDeployment, arms: Arms, previous: Status) -> tuple[ArmStatus, ...]:
+    """Return a row for each arm; arms of the spec whose users an experiment has moved follow with a weight of 0."""
+    rows = [build_arm_status(arm.step.state, arm.name, arm.weight) for arm in arms.steps]
+    known = {row.name for row in rows}
+    without = [arm.name for arm in deployment.spec.arms if arm.name not in known]
+    return (*rows, *(_build_arm_without_users(previous, name) for name in without))
+
+
+def _build_arm_without_users(previous: Status, name: str) -> ArmStatus:
+    """Return the row of an arm without users: of its rollout nothing but a revision that was rolled back, so that it stays so."""
+    state = read_rollout_state(previous, name)
+    kept = (
+        RolloutState()
+        if state.rejected is None
+        else RolloutState(stable=state.stable, rejected=state.rejected)
+    )
+    return build_arm_status(kept, name, 0)
 
 
 def build_refusal(generation: int, finding: Finding, previous: Status, now: datetime) -> Status:
