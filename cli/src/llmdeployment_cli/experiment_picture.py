@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from llmdeployment_cli.arms import Object, get_name
+from llmdeployment_cli.cost import format_amount
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.terminal import make_text
 from llmdeployment_cli.times import format_age
@@ -115,6 +116,8 @@ def _draw_arm(arm: Mapping[str, Any], control: str, width: int) -> Iterator[Rend
         told = str(message) if arm.get("counting") else f"Counting pauses. {message}"
         yield Padding(make_text(told, "yellow"), (0, 0, 0, 2))
     yield Padding(_draw_metrics(arm.get("metrics") or (), control, width), (0, 0, 0, 2))
+    if cost := arm.get("cost"):
+        yield Padding(_draw_cost(cost, control), (0, 0, 0, 2))
 
 
 def _draw_metrics(metrics: Any, control: str, width: int) -> Table:  # noqa: ANN401  # because it is what an operator wrote
@@ -128,6 +131,22 @@ def _draw_metrics(metrics: Any, control: str, width: int) -> Table:  # noqa: ANN
         cells += [_format_share(metric.get(key)) for key in ("arm", "control")[: len(shares)]]
         cells += [make_text(metric.get("difference") or "-"), _format_interval(metric)]
         table.add_row(*cells, make_text(result, _STYLES.get(result, "")))
+    return table
+
+
+def _draw_cost(cost: Mapping[str, Any], control: str) -> Table:
+    """Return what the arm and the control cost; the control's keys begin with `control`."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    table.add_column(make_text(f"COST {cost.get('currency', '')}"))
+    for name in ("ARM", control.upper(), "DIFFERENCE"):
+        table.add_column(name, no_wrap=True)
+    for words, price, difference in (
+        ("per 1K requests", "perThousandRequests", "requestsDifferencePercent"),
+        ("per 1M output tokens", "perMillionOutputTokens", "tokensDifferencePercent"),
+    ):
+        control_price = cost.get(f"control{price[0].upper()}{price[1:]}")
+        prices = (make_text(format_amount(each)) for each in (cost.get(price), control_price))
+        table.add_row(words, *prices, _format_share(cost.get(difference)))
     return table
 
 

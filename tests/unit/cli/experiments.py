@@ -1,6 +1,7 @@
 """LLMDeployments with an experiment, as the operator itself writes its status."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from tests.unit.cli.objects import NOW, Object, deployment, revision
@@ -13,6 +14,7 @@ from llmdeployment_operator.analysis.power_plan import UserGrowth, plan_power
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import dump_status
 from llmdeployment_operator.api.types import parse
+from llmdeployment_operator.costs.spending import PairSpending, Spending
 from llmdeployment_operator.plan.experiment.counting import ArmCounts
 from llmdeployment_operator.plan.experiment.report import _build_row
 from llmdeployment_operator.plan.experiment.sentences import describe_plan
@@ -90,6 +92,20 @@ def won() -> Object:
         counted("terse", 4, (3120, 31), (760, 14), 15000),
         counted("kind", 5, (3120, 31), (1620, 15), 15000),
     )
+
+
+def priced() -> Object:
+    """Terse wins and is cheaper, since its answers are shorter; nothing was spent on kind yet."""
+    control = Spending(Decimal("9.90"), 30_000, 6_600_000)
+    terse = Spending(Decimal("3.45"), 15_000, 2_300_000)
+    return experiment(
+        counted("terse", 4, (3120, 31), (760, 14), 15000, cost=_pair(terse, control)),
+        counted("kind", 5, (3120, 31), (1620, 15), 15000, cost=_pair(Spending(), control)),
+    )
+
+
+def _pair(arm: Spending, control: Spending) -> PairSpending:
+    return PairSpending("EUR", "2026-11", arm, control)
 
 
 def shifted() -> Object:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.experiments import running, shifted, timed_out, won
+from tests.unit.cli.experiments import priced, running, shifted, timed_out, won
 from tests.unit.cli.objects import NOW, Object, deployment
 from tests.unit.cli.scripted_cluster import serve
 from tests.unit.cli.test_picture import printed, same_as_golden
@@ -23,6 +23,7 @@ from llmdeployment_cli.experiment_picture import (
 WORLDS: dict[str, Callable[[], Object]] = {
     "running": running,
     "won": won,
+    "priced": priced,
     "shifted": shifted,
     "timed-out": timed_out,
 }
@@ -33,12 +34,13 @@ def test_the_picture_of_an_experiment(name: str) -> None:
     same_as_golden(f"experiment-{name}", printed(draw_experiment(WORLDS[name](), NOW, 100), 100))
 
 
+@pytest.mark.parametrize("name", ["won", "priced"])
 @pytest.mark.parametrize("width", [50, 80])
-def test_the_picture_fits_a_narrow_terminal(width: int) -> None:
-    text = printed(draw_experiment(won(), NOW, width), width)
+def test_the_picture_fits_a_narrow_terminal(width: int, name: str) -> None:
+    text = printed(draw_experiment(WORLDS[name](), NOW, width), width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
-    same_as_golden(f"experiment-won-{width}", text)
+    same_as_golden(f"experiment-{name}-{width}", text)
 
 
 def test_the_patch_is_a_command_that_a_shell_reads_back() -> None:

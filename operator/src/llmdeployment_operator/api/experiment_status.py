@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmdeployment_operator.api.analysis_status import AnalysisStatus
+from llmdeployment_operator.api.experiment_cost_status import ExperimentCostStatus
 from llmdeployment_operator.api.status_part import Message, StatusPart
 
 
@@ -65,6 +66,8 @@ class ExperimentArmStatus(StatusPart):
     """Better, Worse, NotDifferent or Undecided."""
     metrics: Annotated[tuple[ExperimentMetricStatus, ...], Field(max_length=5)] = ()
     """The comparison by metric."""
+    cost: ExperimentCostStatus | None = None
+    """What the arm and the control cost, with spec.cost."""
     growth: UserGrowthStatus | None = None
     """Whether users come back."""
     evidence: AnalysisStatus | None = None

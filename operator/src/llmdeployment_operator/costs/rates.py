@@ -10,6 +10,8 @@ from llmdeployment_operator.costs.types import ZERO, Price, RecentCost, TokenCou
 
 HOUR_SECONDS = 3600
 MILLION = 1_000_000
+DECIMALS = 6
+"""Of an amount that is written."""
 FADING_SECONDS = 600.0
 """Seconds after which what was counted weighs 1/e in what is said per hour: long enough to hold several answers, short enough to show a
 change."""
@@ -99,13 +101,22 @@ def start_of_month(at: float) -> float:
     return datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()
 
 
+def name_month(at: float) -> str:
+    """Return the calendar month (UTC) of a time.
+
+    >>> name_month(1_764_547_199.0), name_month(1_764_547_200.0)
+    ('2025-11', '2025-12')
+    """
+    return datetime.fromtimestamp(start_of_month(at), UTC).strftime("%Y-%m")
+
+
 def format_amount(amount: Decimal) -> str:
     """Return an amount as the status has it: rounded to 6 decimals, with at least 2.
 
     >>> [format_amount(Decimal(text)) for text in ("2.5", "0", "1234.5678915", "0.0000004")]
     ['2.50', '0.00', '1234.567892', '0.00']
     """
-    whole, _, decimals = f"{amount:.6f}".partition(".")
+    whole, _, decimals = f"{amount:.{DECIMALS}f}".partition(".")
     return f"{whole}.{decimals.rstrip('0'):0<2}"
 
 

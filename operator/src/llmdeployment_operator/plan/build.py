@@ -171,7 +171,7 @@ def _build_status(
         conditions = [*conditions, drift]
     if cost.condition is not None:
         conditions = [*conditions, cost.condition]
-    tested = report_experiment(deployment, cluster, now)
+    tested = report_experiment(deployment, cluster, cost.account, now)
     if tested.condition is not None:
         conditions = [*conditions, tested.condition]
     report = StatusReport(

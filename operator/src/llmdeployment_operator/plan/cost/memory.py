@@ -13,9 +13,9 @@ from llmdeployment_operator.costs.rates import (
     MILLION,
     cost_per,
     format_amount,
+    name_month,
     rate_per_hour,
     read_amount,
-    start_of_month,
     token_rate,
 )
 from llmdeployment_operator.costs.types import CostAccount, RevisionAccount, TokenCounts
@@ -98,15 +98,6 @@ def _build_revision(
         prompt_tokens=counts.prompt_tokens,
         output_tokens=counts.output_tokens,
     )
-
-
-def name_month(at: float) -> str:
-    """Return the calendar month (UTC) of a time.
-
-    >>> name_month(1_764_547_199.0), name_month(1_764_547_200.0)
-    ('2025-11', '2025-12')
-    """
-    return datetime.fromtimestamp(start_of_month(at), UTC).strftime("%Y-%m")
 
 
 def _format(at: float) -> str:

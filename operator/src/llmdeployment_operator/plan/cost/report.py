@@ -11,14 +11,14 @@ from decimal import Decimal
 from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.costs.rates import HOUR_SECONDS, read_amount, token_rate
+from llmdeployment_operator.costs.rates import HOUR_SECONDS, name_month, read_amount, token_rate
 from llmdeployment_operator.costs.types import CostAccount
 from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.durations import format_duration
 from llmdeployment_operator.plan.base.pods import read_time
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.routes import Route
-from llmdeployment_operator.plan.cost.memory import build_cost_status, name_month
+from llmdeployment_operator.plan.cost.memory import build_cost_status
 
 CONDITION = "BudgetExceeded"
 WRITTEN_SECONDS = 60.0

@@ -9,6 +9,8 @@ from llmdeployment_operator.analysis.counts import CACHED, RevisionCounts
 from llmdeployment_operator.analysis.power_plan import UserGrowth
 from llmdeployment_operator.api.experiment import ExperimentSpec
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.costs.spending import PairSpending, continue_spending
+from llmdeployment_operator.costs.types import CostAccount
 from llmdeployment_operator.plan.base.routes import Route, sum_weights
 
 WRITE_SECONDS = 30.0
@@ -43,6 +45,7 @@ class ArmCounts:
         message: why they do not, or why counting began anew.
         evidence: the counts.
         growth: whether users come back.
+        cost: what both spent meanwhile, with `spec.cost`.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ArmCounts:
     message: str = ""
     evidence: Analysis = field(default_factory=Analysis)
     growth: UserGrowth = field(default_factory=UserGrowth)
+    cost: PairSpending | None = None
 
     def is_in(self, now: Situation) -> bool:
         """Say whether these are counts of this situation, and nothing of it is new."""
@@ -150,6 +154,27 @@ def count(
     evidence = collect_counts(before.evidence, fresh, pair, users, elapsed, past={})
     growth = before.growth.extend(sum(evidence.users), elapsed)
     return replace(before, evidence=evidence, growth=growth)
+
+
+def count_cost(before: ArmCounts, counted: ArmCounts, account: CostAccount | None) -> ArmCounts:
+    """Return what was counted with what was spent meanwhile: of the time whose requests were counted, and of no other.
+
+    Args:
+        before: up to the last look.
+        counted: up to now.
+        account: up to now, None without `spec.cost`.
+    """
+    if account is None or counted.control is None or counted.revision is None:
+        return replace(counted, cost=None)
+    same = (before.control, before.revision) == (counted.control, counted.revision)
+    spent = continue_spending(
+        before.cost if same else None,
+        account,
+        counted.control,
+        counted.revision,
+        counts=before.counting and counted.counting,
+    )
+    return replace(counted, cost=spent)
 
 
 def has_requests(counts: ArmCounts, fresh: RevisionCounts) -> bool:

@@ -12,6 +12,7 @@ from llmdeployment_operator.api.experiment_status import (
 )
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.pods import read_time
+from llmdeployment_operator.plan.experiment.cost import build_cost, read_cost
 from llmdeployment_operator.plan.experiment.counting import ArmCounts
 from llmdeployment_operator.plan.rollout.analysis_status import build_analysis, read_analysis
 
@@ -35,6 +36,7 @@ def read_arm(row: ExperimentArmStatus | None, name: str, now: datetime) -> ArmCo
         message=row.message,
         evidence=evidence,
         growth=UserGrowth(growth.users, growth.seconds, growth.new_percent / 100),
+        cost=read_cost(row.cost),
     )
 
 
@@ -54,6 +56,7 @@ def build_arm(counts: ArmCounts, comparison: ArmComparison) -> ExperimentArmStat
         control_requests=comparison.control_requests,
         result=comparison.result.value,
         metrics=tuple(map(_build_metric, comparison.metrics)),
+        cost=build_cost(counts.cost),
         growth=UserGrowthStatus(
             users=growth.users, seconds=growth.seconds, new_percent=round(100 * growth.new)
         ),

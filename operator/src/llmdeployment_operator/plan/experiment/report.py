@@ -18,17 +18,20 @@ from llmdeployment_operator.api.experiment import ExperimentSpec, parse_duration
 from llmdeployment_operator.api.experiment_status import ExperimentStatus
 from llmdeployment_operator.api.status_part import MESSAGE
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.costs.types import CostAccount
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import Condition, format_time
 from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.pods import read_time
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.routes import read_routes, sum_weights
+from llmdeployment_operator.plan.experiment.cost import describe_cost
 from llmdeployment_operator.plan.experiment.counting import (
     WRITE_SECONDS,
     ArmCounts,
     Situation,
     count,
+    count_cost,
     find_situations,
     has_requests,
 )
@@ -61,9 +64,16 @@ class ExperimentReport:
 
 
 def report_experiment(
-    deployment: LLMDeployment, cluster: ClusterState, now: datetime
+    deployment: LLMDeployment, cluster: ClusterState, account: CostAccount | None, now: datetime
 ) -> ExperimentReport:
-    """Return what is said now, and what has to be remembered: what was, as long as nothing happened that is worth a write."""
+    """Return what is said now, and what has to be remembered: what was, as long as nothing happened that is worth a write.
+
+    Args:
+        deployment: has the experiment, if there is one.
+        cluster: the cluster.
+        account: what everything cost up to now, None without `spec.cost`.
+        now: the current time, UTC.
+    """
     spec = deployment.spec.experiment
     if spec is None:
         return ExperimentReport()
@@ -90,6 +100,7 @@ def report_experiment(
         count(arm, situations[arm.name], cluster.experiment_fresh, cluster.experiment_users, seconds, now)
         for arm in arms
     ]  # fmt: skip  # because a line each is easier to read
+    counted = [count_cost(*pair, account) for pair in zip(arms, counted, strict=True)]
     plan = _plan(deployment, spec, counted, same, cluster)
     row = _build_row(deployment, spec, counted, began, now, note or _keep_note(same), plan)
     return ExperimentReport(_build_condition(deployment, row, cluster), row)
@@ -230,7 +241,9 @@ def _write_message(
     note: str,
 ) -> str:
     if outcome is not Outcome.RUNNING:
-        return describe_end(spec, outcome, winner, comparisons)
+        end = describe_end(spec, outcome, winner, comparisons)
+        costs = (describe_cost(arm.name, arm.cost) for arm in counted if winner in {None, arm.name})
+        return " ".join([end, *(text for text in costs if text)])
     return f"{note} {describe_progress(comparisons, counted)}".strip()
 
 
