@@ -14,6 +14,7 @@ from prometheus_client.core import Metric
 from llmdeployment_gateway.metrics import AgentState
 from llmdeployment_gateway.metrics import list_families as list_gateway_families
 from llmdeployment_gateway.tally import GROUPS, Row
+from llmdeployment_operator.analysis.experiment import Outcome
 from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.costs.account import MOST_REVISIONS
 from llmdeployment_operator.metrics import STATES, Metrics
@@ -30,6 +31,9 @@ TEMPLATE = Path(__file__).with_name("metrics_reference.md")
 _SPEC = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 ARMS: int = _SPEC["spec"]["properties"]["arms"]["maxItems"]
 PATTERNS: int = _SPEC["spec"]["properties"]["monitoring"]["properties"]["outputPatterns"][
+    "maxItems"
+]
+EXPERIMENT_METRICS: int = _SPEC["spec"]["properties"]["experiment"]["properties"]["metrics"][
     "maxItems"
 ]
 CONDITIONS = 10
@@ -71,6 +75,18 @@ LABELS = {
         "`unattributed`.",
         2 * ARMS,
     ),
+    "outcome": Label(
+        "[Outcome](../concepts/experiments.md#the-end) of an experiment: "
+        f"{', '.join(f'`{each.value}`' for each in Outcome)}.",
+        len(Outcome),
+    ),
+    "metric": Label(
+        "Metric of an experiment with its threshold, such as `ttft>500ms`. The ratio of `cost` is a part of the control's cost.",
+        EXPERIMENT_METRICS,
+    ),
+    "bound": Label("`estimate`, and `lower` and `upper` for the ends of the interval.", 3),
+    "side": Label("`arm`, or `control` for the control beside that arm.", 2),
+    "per": Label("`requests` or `tokens`: the cost of which is compared.", 2),
     "verdict": Label("`Pass`, `Fail` or `NeedMoreData`.", 3),
     "condition": Label("Type of a [condition](api.md#status), such as `Ready`.", CONDITIONS),
     "status": Label("Status of a condition: `True`, `False` or `Unknown`.", 3),

@@ -123,6 +123,36 @@ class Metrics:
             ["namespace", "name", "revision", "currency"],
             registry=self.registry,
         )
+        self.experiment_state = Gauge(
+            "llmdeployment_experiment_state",
+            "1 for the outcome of an experiment that holds, 0 for each other.",
+            ["namespace", "name", "outcome"],
+            registry=self.registry,
+        )
+        self.experiment_difference = Gauge(
+            "llmdeployment_experiment_difference_ratio",
+            "An arm's share of bad requests minus the control's; bound is estimate, lower or upper.",
+            ["namespace", "name", "arm", "metric", "bound"],
+            registry=self.registry,
+        )
+        self.experiment_requests = Gauge(
+            "llmdeployment_experiment_requests",
+            "Requests that an experiment has counted of an arm, and of the control beside it; side is arm or control.",
+            ["namespace", "name", "arm", "side"],
+            registry=self.registry,
+        )
+        self.experiment_users = Gauge(
+            "llmdeployment_experiment_users",
+            "Users whose requests an experiment has counted of an arm, and of the control beside it; side is arm or control.",
+            ["namespace", "name", "arm", "side"],
+            registry=self.registry,
+        )
+        self.experiment_cost_difference = Gauge(
+            "llmdeployment_experiment_cost_difference_ratio",
+            "By how much of the control's cost an arm costs more during an experiment; per is requests or tokens.",
+            ["namespace", "name", "arm", "per"],
+            registry=self.registry,
+        )
         self.self_tests_failed = Counter(
             "llmdeployment_self_tests_failed",
             "Times that replicas of an LLMDeployment began to fail their self-test.",

@@ -33,10 +33,13 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.build import build_plan, plan_failure, refuse
 from llmdeployment_operator.plan.drift import report as drift
+from llmdeployment_operator.plan.experiment.figures import (
+    ExperimentFigures,
+    read_experiment_figures,
+)
 from llmdeployment_operator.plan.experiment.report import is_counted
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
-from llmdeployment_operator.plan.rollout.recheck import read_scores
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,7 @@ class PassResult:
         drift: differences to the first window, by revision and metric.
         cost_per_hour: by revision and currency.
         cost: since the operator started, likewise.
+        experiment: the numbers of an experiment.
     """
 
     requeue_after: float | None
@@ -93,6 +97,7 @@ class PassResult:
     scores: Mapping[tuple[str], float] = field(default_factory=dict)
     cost_per_hour: Mapping[Labels, float] = field(default_factory=dict)
     cost: Mapping[Labels, float] = field(default_factory=dict)
+    experiment: ExperimentFigures = field(default_factory=ExperimentFigures)
     drift: Mapping[Labels, float] = field(default_factory=dict)
 
 
@@ -298,9 +303,10 @@ async def _report(
         status_metrics.read_verdicts(status),
         status_metrics.read_conditions(status),
         status_metrics.read_reasons(status),
-        _read_desired(status),
-        read_scores(status),
+        status_metrics.read_desired(status),
+        status_metrics.read_scores(status),
         *read_cost_figures(plan.cost),
+        read_experiment_figures(status.experiment),
         drift.read_figures(status),
     )
 
@@ -367,11 +373,6 @@ def _plan_refusal(deployment: LLMDeployment, error: ApiRefused) -> Plan:
         deployment.metadata.generation, Finding(reason, str(error)), deployment.status, _now()
     )
     return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
-
-
-def _read_desired(status: Status) -> dict[tuple[str], float]:
-    scaled = status.scaling.runtimes if status.scaling is not None else ()
-    return {(each.runtime,): float(each.desired) for each in scaled}
 
 
 def _read_state(status: Status) -> str:

@@ -47,3 +47,19 @@ def read_conditions(status: Status) -> dict[tuple[str, str], float]:
 def read_reasons(status: Status) -> dict[tuple[str, str, str], float]:
     """Return 1 for each condition, by its type, status and reason."""
     return {(each.type, each.status, each.reason): 1.0 for each in status.conditions}
+
+
+def read_desired(status: Status) -> dict[tuple[str], float]:
+    """Return the replicas that autoscaling wants, by runtime."""
+    scaled = status.scaling.runtimes if status.scaling is not None else ()
+    return {(each.runtime,): float(each.desired) for each in scaled}
+
+
+def read_scores(status: Status) -> dict[tuple[str], float]:
+    """Return the last scores of the revisions that have replicas."""
+    found: dict[tuple[str], float] = {}
+    for row in status.revisions:
+        asked = row.recheck.result if row.recheck is not None else row.evaluation
+        if row.replicas and asked is not None and asked.passed is not None and asked.total:
+            found[str(row.number),] = asked.passed / asked.total
+    return found

@@ -8,18 +8,22 @@ from typing import Any, cast
 import pytest
 from prometheus_client import generate_latest
 
-from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.costs.figures import read_cost_figures
 from llmdeployment_operator.costs.types import CostAccount, RecentCost, RevisionAccount
 from llmdeployment_operator.handlers.run import REPORTED_FAILURES, Reconciler
 from llmdeployment_operator.metrics import Metrics
-from llmdeployment_operator.plan.rollout import recheck
+from llmdeployment_operator.plan.experiment.figures import (
+    ExperimentFigures,
+    read_experiment_figures,
+)
 from llmdeployment_operator.reconcile import DeploymentKey, Operator, PassResult
 from llmdeployment_operator.status_metrics import (
     read_conditions,
+    read_desired,
     read_reasons,
+    read_scores,
     read_traffic,
     read_verdicts,
 )
@@ -246,7 +250,7 @@ async def test_what_autoscaling_wants_is_shown_while_it_scales(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runtimes = [{"runtime": "a", "desired": 3}, {"runtime": "b", "desired": 0}]
-    wanted = reconcile._read_desired(read_status({"scaling": {"runtimes": runtimes}}))
+    wanted = read_desired(read_status({"scaling": {"runtimes": runtimes}}))
     outcomes = iter([PassResult(2.0, "ready", desired=wanted), PassResult(None, "ready")])
 
     metrics, passes = made(monkeypatch, outcomes)
@@ -270,7 +274,7 @@ async def test_the_last_score_of_a_revision_with_replicas_is_shown(
         {**row, "number": 3, "name": "c", "evaluation": first, "replicas": 0},
         {**row, "number": 4, "name": "d", "evaluation": {"golden": "g", "at": first["at"]}},
     ]
-    scores = recheck.read_scores(read_status({"revisions": rows}))
+    scores = read_scores(read_status({"revisions": rows}))
     outcomes = iter([PassResult(None, "ready", scores=scores), PassResult(None, "ready")])
     metrics, passes = made(monkeypatch, outcomes)
     shown = []
@@ -318,3 +322,87 @@ async def test_the_difference_to_the_first_window_is_shown_while_it_is_known(
         shown.append({one.labels["metric"]: one.value for one in family.samples})
     assert family.name == "llmdeployment_drift_difference"
     assert shown == [{"refusal": 0.29, "empty": -0.01}, {}]
+
+
+EXPERIMENT = {
+    "startedAt": "2026-01-02T03:04:05Z",
+    "writtenAt": "2026-01-02T03:04:05Z",
+    "outcome": "Winner",
+    "arms": [
+        {
+            "name": "terse",
+            "users": 318,
+            "controlUsers": 640,
+            "requests": 15000,
+            "controlRequests": 30000,
+            "metrics": [
+                {"name": "e2e>3000ms", "difference": "-5.3", "low": "-6.7", "high": "-3.9"},
+                {"name": "errorRate", "difference": "0.10"},
+            ],
+            "cost": {"requestsDifferencePercent": "-30.3", "tokensDifferencePercent": "+2.0"},
+        },
+        {"name": "kind"},
+    ],
+}
+
+
+def test_the_numbers_of_an_experiment() -> None:
+    figures = read_experiment_figures(read_status({"experiment": EXPERIMENT}).experiment)
+
+    assert figures == ExperimentFigures(
+        outcomes={
+            ("Running",): 0,
+            ("Winner",): 1,
+            ("ControlWins",): 0,
+            ("NoDifference",): 0,
+            ("TimedOut",): 0,
+        },
+        differences={
+            ("terse", "e2e>3000ms", "estimate"): -0.053,
+            ("terse", "e2e>3000ms", "lower"): -0.067,
+            ("terse", "e2e>3000ms", "upper"): -0.039,
+            ("terse", "errorRate", "estimate"): 0.001,
+        },
+        requests={
+            ("terse", "arm"): 15000,
+            ("terse", "control"): 30000,
+            ("kind", "arm"): 0,
+            ("kind", "control"): 0,
+        },
+        users={
+            ("terse", "arm"): 318,
+            ("terse", "control"): 640,
+            ("kind", "arm"): 0,
+            ("kind", "control"): 0,
+        },
+        costs={("terse", "requests"): -0.303, ("terse", "tokens"): 0.02},
+    )
+
+
+async def test_an_experiment_that_is_gone_is_shown_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    figures = read_experiment_figures(read_status({"experiment": EXPERIMENT}).experiment)
+    outcomes = iter([PassResult(30.0, "ready", experiment=figures), PassResult(30.0, "ready")])
+    metrics, passes = made(monkeypatch, outcomes)
+    shown = []
+    for _ in range(2):
+        await passes.one(DeploymentKey("team", "chat"))
+        shown.append(
+            {
+                family.name: len(family.samples)
+                for family in metrics.registry.collect()
+                if family.name.startswith("llmdeployment_experiment") and family.samples
+            }
+        )
+
+    assert shown == [
+        {
+            "llmdeployment_experiment_state": 5,
+            "llmdeployment_experiment_difference_ratio": 4,
+            "llmdeployment_experiment_requests": 4,
+            "llmdeployment_experiment_users": 4,
+            "llmdeployment_experiment_cost_difference_ratio": 2,
+        },
+        {},
+    ]

@@ -36,6 +36,7 @@ from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.experiment.figures import ExperimentFigures
 from llmdeployment_operator.reconcile import (
     DeploymentKey,
     Operator,
@@ -298,6 +299,7 @@ class Reconciler:
         self._show(metrics.score, key, outcome.scores)
         self._show(metrics.drift, key, outcome.drift)
         self._show(metrics.cost_per_hour, key, outcome.cost_per_hour)
+        self._show_experiment(key, outcome.experiment)
         if outcome.state is None:
             self._stop_counting(metrics.cost, key)
             metrics.forget(key.namespace, key.name)
@@ -332,6 +334,14 @@ class Reconciler:
     def _show_conditions(self, key: DeploymentKey, outcome: PassResult) -> None:
         self._show(self._operator.metrics.condition, key, outcome.conditions)
         self._show(self._operator.metrics.condition_reason, key, outcome.reasons)
+
+    def _show_experiment(self, key: DeploymentKey, figures: ExperimentFigures) -> None:
+        metrics = self._operator.metrics
+        self._show(metrics.experiment_state, key, figures.outcomes)
+        self._show(metrics.experiment_difference, key, figures.differences)
+        self._show(metrics.experiment_requests, key, figures.requests)
+        self._show(metrics.experiment_users, key, figures.users)
+        self._show(metrics.experiment_cost_difference, key, figures.costs)
 
     def _show(self, gauge: Gauge, key: DeploymentKey, values: Mapping[Any, float]) -> None:
         for labels in self._shown.pop((gauge, key), set()) - values.keys():

@@ -124,16 +124,6 @@ def find_drift(
     return is_drift(policy, before, read_row(recheck.result), alpha)
 
 
-def read_scores(status: Status) -> dict[tuple[str], float]:
-    """Return the last scores of the revisions that have replicas."""
-    found: dict[tuple[str], float] = {}
-    for row in status.revisions:
-        asked = row.recheck.result if row.recheck is not None else row.evaluation
-        if row.replicas and asked is not None and asked.passed is not None and asked.total:
-            found[str(row.number),] = asked.passed / asked.total
-    return found
-
-
 def format_due(due: int) -> str:
     """Return a time in seconds since 1970 as the API writes it.
 
