@@ -129,7 +129,7 @@ def _draw_metrics(metrics: Any, control: str, width: int) -> Table:  # noqa: ANN
         result = str(metric.get("result", "Undecided"))
         cells = [make_text(metric.get("name", "?"))]
         cells += [_format_share(metric.get(key)) for key in ("arm", "control")[: len(shares)]]
-        cells += [make_text(metric.get("difference") or "-"), _format_interval(metric)]
+        cells += [_format_difference(metric), _format_interval(metric)]
         table.add_row(*cells, make_text(result, _STYLES.get(result, "")))
     return table
 
@@ -180,6 +180,17 @@ def _format_share(share: Any) -> Text:  # noqa: ANN401  # because it is what an 
     return make_text(f"{share} %" if share is not None else "-")
 
 
+def _format_difference(metric: Mapping[str, Any]) -> Text:
+    """Return a difference in points, or of the cost in percent of the control's."""
+    found, unit = metric.get("difference"), _find_unit(metric)
+    return make_text(f"{found}{unit}" if found is not None else "-")
+
+
+def _find_unit(metric: Mapping[str, Any]) -> str:
+    return " %" if str(metric.get("name", "")).startswith("cost") else ""
+
+
 def _format_interval(metric: Mapping[str, Any]) -> Text:
     low, high = metric.get("low"), metric.get("high")
-    return make_text(f"{low} to {high}" if low is not None and high is not None else "-")
+    unit = _find_unit(metric)
+    return make_text(f"{low} to {high}{unit}" if low is not None and high is not None else "-")

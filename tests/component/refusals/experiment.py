@@ -67,6 +67,22 @@ REFUSED = {
         f"spec: {{{ARMS}, {_experiment(metrics='[{name: pattern/sorry}]')}}}",
         "spec.experiment.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of.",
     ),
+    "an experiment by a cost without prices": (
+        f"spec: {{{ARMS}, {_experiment(metrics='[{name: cost}]')}}}",
+        "spec.experiment.metrics contains cost, but there are no prices. Set spec.cost, or remove the metric.",
+    ),
+    "an experiment by a metric that is none": (
+        f"spec: {{{ARMS}, {_experiment(metrics='[{name: money}]')}}}",
+        "must be cost, one of errorRate",
+    ),
+    "an experiment by errors with tokens": (
+        f"spec: {{{ARMS}, {_experiment(metrics='[{name: errorRate, tokens: 5}]')}}}",
+        "outputTokens needs tokens, such as tokens: 500, and no other metric may have it.",
+    ),
+    "an experiment by cost with a time": (
+        f"spec: {{{ARMS}, cost: {{currency: EUR, perReplicaHour: '1'}}, {_experiment(metrics='[{name: cost, milliseconds: 5}]')}}}",
+        "ttft, itl and e2e need milliseconds, such as milliseconds: 500, and no other metric may have it.",
+    ),
     "an end that nobody carries out": (
         f"spec: {{{ARMS}, {_experiment(onEnd='Promote')}}}",
         'Unsupported value: "Promote"',

@@ -19,10 +19,13 @@ STRATA = 8
 BUCKETS, GROUPS = 10_000, 64
 """How many buckets users are assigned to, and how many groups of users are counted: a user's group is his bucket modulo GROUPS."""
 
-ERRORS, LENGTH, FEEDBACK = "errorRate", "outputTokens", "feedback"
+ERRORS, LENGTH, FEEDBACK, COST = "errorRate", "outputTokens", "feedback", "cost"
 
 FROM_GATEWAYS = frozenset({ERRORS, FEEDBACK})
 """Metrics that gateways count; replicas count all others."""
+
+COST_TOKENS = 1000
+"""As how many tokens a longer answer counts in a comparison of costs, unless the spec says."""
 
 CACHED = "cachedPromptTokens"
 """Not a metric, but counted like one: prompt tokens, and those of them that were in the prefix cache."""
@@ -76,6 +79,8 @@ def format_metric_key(metric: MetricSpec) -> str:
     >>> format_metric_key(MetricSpec(name="outputTokens", tokens=500))
     'outputTokens>500'
     """
+    if metric.name == COST:
+        return f"{COST}<={metric.tokens or COST_TOKENS}"
     if metric.tokens is not None:
         return f"{metric.name}>{metric.tokens}"
     return metric.name if metric.milliseconds is None else f"{metric.name}>{metric.milliseconds}ms"

@@ -16,8 +16,16 @@ of an arm follows from the intervals, so it is all true together with that proba
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from types import MappingProxyType
 
 from llmdeployment_operator.analysis.comparison import Analysis, select_metric
+from llmdeployment_operator.analysis.cost_ratio import (
+    LEAST,
+    MOST,
+    find_excess,
+    find_excess_interval,
+)
+from llmdeployment_operator.analysis.counts import COST
 from llmdeployment_operator.analysis.e_values import find_difference, find_interval
 from llmdeployment_operator.analysis.sequential_test import ComparedMetric
 from llmdeployment_operator.api.experiment import ExperimentSpec
@@ -54,9 +62,10 @@ class MetricComparison:
 
     Attributes:
         name: the metric with its threshold.
-        control: the control's share of bad requests, None without requests.
+        control: the control's share of bad requests, None without requests. Both are None of the cost.
         arm: the arm's.
         difference: the arm's minus the control's, averaged over prompt lengths as the arm's requests are; None without requests of both.
+            Of the cost it is a part of the control's, as low, high and margin are (`cost_ratio`).
         low: the lowest difference that the counts allow.
         high: the highest.
         margin: by how much the arm may be worse.
@@ -104,7 +113,13 @@ def find_alpha(spec: ExperimentSpec, others: int) -> float:
     return ALPHA / (2 * others * len(spec.metrics))
 
 
-def compare_arm(spec: ExperimentSpec, name: str, evidence: Analysis, others: int) -> ArmComparison:
+def compare_arm(
+    spec: ExperimentSpec,
+    name: str,
+    evidence: Analysis,
+    others: int,
+    price_ratio: float | None = None,
+) -> ArmComparison:
     """Return what is known of one arm.
 
     Args:
@@ -112,11 +127,17 @@ def compare_arm(spec: ExperimentSpec, name: str, evidence: Analysis, others: int
         name: of the arm.
         evidence: counts of the control (stable) and of the arm (canary).
         others: how many arms are compared with the control.
+        price_ratio: the price of the arm's tokens, divided by that of the control's; None while it is not known.
     """
     alpha = find_alpha(spec, others)
     selected = [select_metric(evidence, metric, expects_clumps=True) for metric in spec.metrics]
     early = _is_early(spec, evidence)
-    metrics = tuple(_compare_metric(spec, found, alpha, early) for found in selected)
+    metrics = tuple(
+        _compare_cost(spec, found, alpha, early, price_ratio)
+        if metric.name == COST
+        else _compare_metric(spec, found, alpha, early)
+        for metric, found in zip(spec.metrics, selected, strict=True)
+    )
     totals = [_count(found) for found in selected]
     return ArmComparison(
         name,
@@ -153,10 +174,15 @@ def conclude(
 
 
 def compare_arms(
-    spec: ExperimentSpec, evidence: Mapping[str, Analysis]
+    spec: ExperimentSpec,
+    evidence: Mapping[str, Analysis],
+    price_ratios: Mapping[str, float] = MappingProxyType({}),
 ) -> tuple[ArmComparison, ...]:
-    """Return what is known of every other arm, by their evidence."""
-    return tuple(compare_arm(spec, name, found, len(evidence)) for name, found in evidence.items())
+    """Return what is known of every other arm, by their evidence and the prices of their tokens."""
+    return tuple(
+        compare_arm(spec, name, found, len(evidence), price_ratios.get(name))
+        for name, found in evidence.items()
+    )
 
 
 def _is_early(spec: ExperimentSpec, evidence: Analysis) -> bool:
@@ -187,6 +213,26 @@ def _compare_metric(
         # Nothing is known yet: an interval of a design effect that is a guess would be one too.
         return replace(comparison, low=-1.0, high=1.0, result=ArmResult.UNDECIDED)
     return comparison
+
+
+def _compare_cost(
+    spec: ExperimentSpec,
+    found: ComparedMetric,
+    alpha: float,
+    early: bool,  # noqa: FBT001  # because it is a finding about the arm, not a choice of the caller
+    price_ratio: float | None,
+) -> MetricComparison:
+    comparison = MetricComparison(
+        found.name, None, None, None, LEAST, MOST, found.tolerance, ArmResult.UNDECIDED
+    )
+    if price_ratio is None:
+        return comparison
+    comparison = replace(comparison, difference=find_excess(found.strata, price_ratio))
+    if early or min(_count(found)) < MIN_REQUESTS:
+        return comparison
+    low, high = find_excess_interval(found.independent, price_ratio, alpha)
+    result = _decide_metric(low, high, spec.minimum_effect_percent / 100)
+    return replace(comparison, low=low, high=high, result=result)
 
 
 def _decide_metric(low: float, high: float, effect: float) -> ArmResult:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from llmdeployment_operator.analysis.comparison import Analysis, select_metric
-from llmdeployment_operator.analysis.counts import Counts, DesignEffect
+from llmdeployment_operator.analysis.counts import COST, Counts, DesignEffect
 from llmdeployment_operator.analysis.design_effect import PRIOR_MINUTES, Minutes
 from llmdeployment_operator.analysis.e_values import Stratum, log_e_within, log_e_worse
 from llmdeployment_operator.analysis.experiment import MIN_REQUESTS, MIN_SECONDS, find_alpha
@@ -114,6 +114,9 @@ def plan_differences(
         # Requests without a key are users of their own.
         new = growth.get(arm, UserGrowth()).new if any(counted.users) else 1.0
         for metric in spec.metrics:
+            if metric.name == COST:
+                # Its interval is not one of points: how long it takes is not estimated.
+                continue
             selected = select_metric(counted, metric, expects_clumps=True)
             totals = [(s.stable.total, s.canary.total) for s in selected.strata]
             if min(map(sum, zip(*totals, strict=True))) < MIN_REQUESTS or not counted.seconds:

@@ -3,21 +3,35 @@
 from collections.abc import Collection
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from llmdeployment_operator.api.arms import ArmName
-from llmdeployment_operator.api.fields import Model, Text
-from llmdeployment_operator.api.rollout import PATTERN, MetricSpec
+from llmdeployment_operator.api.fields import Model, Text, cel
+from llmdeployment_operator.api.rollout import (
+    METRIC_MILLISECONDS,
+    METRIC_NAME,
+    METRIC_NAMES,
+    METRIC_TOKENS,
+    PATTERN,
+    MetricSpec,
+)
 
 _duration = Text(2, 6).must(
     r"([1-9]|[1-8][0-9]|90)d|([1-9][0-9]{0,2}|1[0-9]{3}|20[0-9]{2}|21[0-5][0-9]|2160)h|[1-9][0-9]{0,4}m",
     "must be a number of days to 90d, of hours to 2160h or of minutes, such as 14d, 36h or 90m",
+)
+_metric_name = Text(1, 40).must(rf"cost|{METRIC_NAMES}", f"must be cost, {METRIC_NAME}")
+ExperimentMetricName = Annotated[str, *_metric_name.annotations()]
+_METRIC_RULES = cel(
+    ("(self.name in ['ttft', 'itl', 'e2e']) == has(self.milliseconds)", METRIC_MILLISECONDS),
+    ("self.name == 'cost' || (self.name == 'outputTokens') == has(self.tokens)", METRIC_TOKENS),
 )
 ExperimentDuration = Annotated[str, *_duration.annotations()]
 
 SHIFT = "ShiftToWinner"
 """The `onEnd` that moves users."""
 
+COST_WITHOUT_PRICES = "spec.experiment.metrics contains cost, but there are no prices. Set spec.cost, or remove the metric."
 WITHOUT_ARMS = "spec.experiment compares arms. Write two arms or more into spec.arms, or remove the experiment."
 UNKNOWN_CONTROL = "spec.experiment.control must be the name of an arm in spec.arms."
 WITH_HTTPROUTE = (
@@ -49,7 +63,24 @@ SPEC_RULES = (
         ),
         PATTERN_MISSING,
     ),
+    (
+        "!has(self.experiment) || has(self.cost) || self.experiment.metrics.all(m, m.name != 'cost')",
+        COST_WITHOUT_PRICES,
+    ),
 )
+
+
+class ExperimentMetric(MetricSpec):
+    """A metric that the arms are compared by: a share of bad requests, or the cost of a request."""
+
+    model_config = ConfigDict(json_schema_extra=_METRIC_RULES)
+
+    name: ExperimentMetricName
+    """As in spec.rollout.analysis.metrics, or `cost`, with spec.cost: what a request costs by the tokens of its answer, in percent of the
+    control's cost (docs/concepts/experiments.md)."""
+    tokens: Annotated[int, Field(ge=1, le=75_000)] | None = None
+    """For outputTokens, above how many tokens an answer is bad. For cost, as how many tokens a longer answer counts; default 1000. Rounded
+    up to 1, 1.5, 2, 3, 5 or 7.5 times a power of ten, from 10."""
 
 
 class ExperimentSpec(Model):
@@ -58,7 +89,7 @@ class ExperimentSpec(Model):
     control: ArmName
     """The arm that every other arm is compared with."""
     metrics: Annotated[
-        tuple[MetricSpec, ...],
+        tuple[ExperimentMetric, ...],
         Field(
             strict=False,
             min_length=1,
@@ -103,7 +134,12 @@ def parse_duration_seconds(duration: str) -> int:
 
 
 def check_experiment(
-    experiment: ExperimentSpec | None, arms: Collection[str], mode: str, patterns: Collection[str]
+    experiment: ExperimentSpec | None,
+    arms: Collection[str],
+    mode: str,
+    patterns: Collection[str],
+    *,
+    priced: bool,
 ) -> None:
     """Check an experiment against the rest of the spec.
 
@@ -112,6 +148,7 @@ def check_experiment(
         arms: names of the arms.
         mode: of the gateway.
         patterns: names of the patterns that answers are looked at for.
+        priced: whether there are prices.
 
     Raises:
         ValueError: a sentence with the field and the fix.
@@ -127,3 +164,5 @@ def check_experiment(
     known = {PATTERN + name for name in patterns}
     if {m.name for m in experiment.metrics if m.name.startswith(PATTERN)} - known:
         raise ValueError(PATTERN_MISSING)
+    if not priced and "cost" in {m.name for m in experiment.metrics}:
+        raise ValueError(COST_WITHOUT_PRICES)

@@ -346,7 +346,7 @@ class Spec(Model):
     def _experiment_fits(self) -> Self:
         arms, mode = [arm.name for arm in self.arms], self.gateway.mode
         patterns = [pattern.name for pattern in self.monitoring.output_patterns]
-        check_experiment(self.experiment, arms, mode, patterns)
+        check_experiment(self.experiment, arms, mode, patterns, priced=self.cost is not None)
         return self
 
     def of_arm(self, arm: ArmSpec) -> Self:

@@ -93,7 +93,7 @@ def continue_spending(
         _subtract(after, was)
         for after, was in zip((now.arm_seen, now.control_seen), seen, strict=True)
     ]
-    if any(min(each) < 0 for each in new):
+    if any(each.cost < 0 or each.requests < 0 or each.output_tokens < 0 for each in new):
         return kept
     return kept._replace(arm=kept.arm.plus(new[0]), control=kept.control.plus(new[1]))
 

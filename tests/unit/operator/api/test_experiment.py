@@ -15,6 +15,9 @@ OWN_WORDS = (
     experiment.UNKNOWN_CONTROL,
     experiment.WITH_HTTPROUTE,
     experiment.PATTERN_MISSING,
+    experiment.COST_WITHOUT_PRICES,
+    experiment.METRIC_TOKENS,
+    experiment.METRIC_MILLISECONDS,
 )
 
 
@@ -35,6 +38,7 @@ def test_what_the_api_server_refuses_the_operator_refuses(case: str) -> None:
         assert sentence in str(refused.value)
 
 
+PRICES = "cost: {currency: EUR, perReplicaHour: '1'}"
 GOOD = (
     f"spec: {{{ARMS}, {_experiment()}}}",
     f"spec: {{{ARMS}, {_experiment(maxDuration='90d', minUsers='100', onEnd='Hold')}}}",
@@ -45,6 +49,8 @@ GOOD = (
         "spec: {monitoring: {outputPatterns: [{name: sorry, pattern: Sorry}]}, "
         f"{ARMS}, {_experiment(metrics='[{name: pattern/sorry}, {name: refusal}]')}}}"
     ),
+    f"spec: {{{ARMS}, {PRICES}, {_experiment(metrics='[{name: cost, tokens: 500, tolerancePercent: 5}]')}}}",
+    f"spec: {{{ARMS}, {PRICES}, {_experiment(metrics='[{name: cost}, {name: outputTokens, tokens: 500}]')}}}",
     "spec: {}",
     f"spec: {{{ARMS}}}",
 )

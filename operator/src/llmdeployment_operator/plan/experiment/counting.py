@@ -1,6 +1,6 @@
 """Which requests of an experiment are compared: those of revisions that have an arm for themselves, under the weights of the spec."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -175,6 +175,17 @@ def count_cost(before: ArmCounts, counted: ArmCounts, account: CostAccount | Non
         counts=before.counting and counted.counting,
     )
     return replace(counted, cost=spent)
+
+
+def find_price_ratios(counted: Iterable[ArmCounts]) -> dict[str, float]:
+    """Return the price of each arm's tokens, divided by that of the control's, as both were while requests were counted."""
+    found = {}
+    for arm in counted:
+        own = arm.cost.arm.per_million_tokens if arm.cost is not None else None
+        other = arm.cost.control.per_million_tokens if arm.cost is not None else None
+        if own and other:
+            found[arm.name] = float(own / other)
+    return found
 
 
 def has_requests(counts: ArmCounts, fresh: RevisionCounts) -> bool:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from llmdeployment_operator.analysis.comparison import Analysis
+from llmdeployment_operator.analysis.cost_ratio import LEAST, MOST
 from llmdeployment_operator.analysis.experiment import ArmComparison, MetricComparison
 from llmdeployment_operator.analysis.power_plan import UserGrowth
 from llmdeployment_operator.api.experiment_status import (
@@ -77,7 +78,7 @@ def format_points(share: float | None) -> str | None:
 
 
 def _build_metric(metric: MetricComparison) -> ExperimentMetricStatus:
-    known = (metric.low, metric.high) != (-1.0, 1.0)
+    known = (metric.low, metric.high) not in {(-1.0, 1.0), (LEAST, MOST)}
     return ExperimentMetricStatus(
         name=metric.name,
         control=format_points(metric.control),

@@ -32,6 +32,7 @@ from llmdeployment_operator.plan.experiment.counting import (
     Situation,
     count,
     count_cost,
+    find_price_ratios,
     find_situations,
     has_requests,
 )
@@ -213,7 +214,7 @@ def _build_row(
     plan: str,
 ) -> ExperimentStatus:
     evidence = {arm.name: arm.evidence for arm in counted}
-    comparisons = compare_arms(spec, evidence)
+    comparisons = compare_arms(spec, evidence, find_price_ratios(counted))
     outcome, winner = conclude(comparisons, (now - began).total_seconds(), _find_limit(spec))
     keeps = winner or spec.control
     over = outcome is not Outcome.RUNNING

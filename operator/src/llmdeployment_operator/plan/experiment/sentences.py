@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from llmdeployment_operator.analysis.comparison import Analysis
-from llmdeployment_operator.analysis.counts import CACHED
+from llmdeployment_operator.analysis.counts import CACHED, COST
 from llmdeployment_operator.analysis.experiment import (
     ArmComparison,
     ArmResult,
@@ -78,6 +78,8 @@ def describe_shift(
 
 def describe_metric(metric: MetricComparison) -> str:
     """Return a metric's figures: `errorRate 1.2 % against 4.3 % (-4.0 to -2.1 points)`."""
+    if metric.name.startswith(COST):
+        return _describe_cost_metric(metric)
     shares = (
         f"{metric.name} {format_points(metric.arm)} % against {format_points(metric.control)} %"
     )
@@ -86,11 +88,20 @@ def describe_metric(metric: MetricComparison) -> str:
     return f"{shares} ({format_points(metric.low)} to {format_points(metric.high)} points)"
 
 
+def _describe_cost_metric(metric: MetricComparison) -> str:
+    if metric.difference is None:
+        return "cost has no tokens to compare"
+    of = f"cost of a request {format_points(metric.difference)} % of the control's"
+    return f"{of} ({format_points(metric.low)} to {format_points(metric.high)} %)"
+
+
 def describe_plan(
     spec: ExperimentSpec, evidence: Mapping[str, Analysis], plan: PowerPlan | None
 ) -> str:
     """Return about how long the experiment takes, of what is known of its traffic."""
     effect = f"a difference of {spec.minimum_effect_percent} points"
+    if {metric.name for metric in spec.metrics} == {COST}:
+        return "How long it takes until a difference in cost shows is not estimated."
     if plan is None:
         return f"How long it takes until {effect} shows is not known yet: too few requests were counted."
     counted = evidence[plan.arm]

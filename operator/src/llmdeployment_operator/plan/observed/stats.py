@@ -11,10 +11,10 @@ from typing import Any
 from llmdeployment_operator.analysis.counts import (
     BUCKETS,
     CACHED,
+    COST,
     ERRORS,
     FEEDBACK,
     FROM_GATEWAYS,
-    GROUPS,
     LENGTH,
     STRATA,
     UNKNOWN,
@@ -26,12 +26,20 @@ from llmdeployment_operator.analysis.counts import (
 from llmdeployment_operator.api.rollout import MetricSpec
 from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, ReplicaSample
 from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
+from llmdeployment_operator.plan.observed.answer_lengths import read_lengths
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState, SelfTestReport
+from llmdeployment_operator.plan.observed.stats_rows import (
+    THOUSANDTHS,
+    fill_groups,
+    name_groups,
+    name_stratum,
+    require_count,
+    require_group,
+    require_natural,
+    require_rows,
+)
 
 _HISTOGRAMS = (*METRICS, LENGTH)
-_MOST = 10**15
-"""More tokens than a replica makes in a lifetime."""
-_THOUSANDTHS = 1000
 _LOWEST_SCORE = 1e4
 """vLLM's lowest log-likelihood is -9,999."""
 
@@ -44,11 +52,11 @@ def read_sample(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
     try:
         return ReplicaSample(
             at=at,
-            running=_require_count(stats["running"]),
-            waiting=_require_count(stats["waiting"]),
+            running=require_count(stats["running"]),
+            waiting=require_count(stats["waiting"]),
             kv_usage=float(stats["kvCacheUsage"]),
-            prompt_tokens=_require_count(stats["promptTokens"]),
-            generation_tokens=_require_count(stats["generationTokens"]),
+            prompt_tokens=require_count(stats["promptTokens"]),
+            generation_tokens=require_count(stats["generationTokens"]),
             histograms={name: _sum_buckets(stats["revisions"].values(), name) for name in METRICS},
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
@@ -117,9 +125,9 @@ def read_usage(stats: Mapping[str, Any]) -> ReplicaUsage | None:
     """
     try:
         return ReplicaUsage(
-            in_flight=_require_natural(stats["inFlight"]),
-            engine_tokens=_require_natural(stats["promptTokens"])
-            + _require_natural(stats["generationTokens"]),
+            in_flight=require_natural(stats["inFlight"]),
+            engine_tokens=require_natural(stats["promptTokens"])
+            + require_natural(stats["generationTokens"]),
             revisions={
                 int(number): _read_tokens(row) for number, row in stats["revisions"].items()
             },
@@ -130,10 +138,10 @@ def read_usage(stats: Mapping[str, Any]) -> ReplicaUsage | None:
 
 def _read_tokens(row: Mapping[str, Any]) -> TokenCounts:
     answered = sum(
-        _require_natural(count) for code, count in row["requests"].items() if code.startswith("2")
+        require_natural(count) for code, count in row["requests"].items() if code.startswith("2")
     )
-    prompts = _require_natural(row["usage"]["promptTokens"]) if "usage" in row else 0
-    return TokenCounts(answered, prompts, _require_natural(int(row["outputTokens"]["sum"])))
+    prompts = require_natural(row["usage"]["promptTokens"]) if "usage" in row else 0
+    return TokenCounts(answered, prompts, require_natural(int(row["outputTokens"]["sum"])))
 
 
 def read_replica_counts(stats: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> RevisionCounts:
@@ -227,7 +235,7 @@ def _read_route(row: Mapping[str, Any], asked: Collection[str]) -> dict[CountKey
         requests = row["requests"]
         whole = Counts(sum(requests.values()), requests["5xx"])
         groups = _read_groups(row, whole) if "byUser" in row else {}
-        found |= {CountKey(ERRORS): whole} | _name_groups(ERRORS, groups)
+        found |= {CountKey(ERRORS): whole} | name_groups(ERRORS, groups)
     if FEEDBACK in asked and FEEDBACK in row:
         found |= _read_feedback(row[FEEDBACK])
     return found
@@ -238,22 +246,22 @@ def _read_feedback(row: Mapping[str, Any]) -> dict[CountKey, Counts]:
 
     Status has whole numbers. A sum that only grows, rounded down, is wrong by less than one vote at any time.
     """
-    votes, bad = _require_natural(row["votes"]), _require_natural(row["badThousandths"])
-    whole = Counts(_THOUSANDTHS * votes, bad)
-    groups = _read_groups(row, whole, _THOUSANDTHS) if "byUser" in row else {}
-    found = {CountKey(FEEDBACK): whole} | _name_groups(FEEDBACK, groups)
+    votes, bad = require_natural(row["votes"]), require_natural(row["badThousandths"])
+    whole = Counts(THOUSANDTHS * votes, bad)
+    groups = _read_groups(row, whole, THOUSANDTHS) if "byUser" in row else {}
+    found = {CountKey(FEEDBACK): whole} | name_groups(FEEDBACK, groups)
     return {
-        key: Counts(counts.total // _THOUSANDTHS, counts.bad // _THOUSANDTHS)
+        key: Counts(counts.total // THOUSANDTHS, counts.bad // THOUSANDTHS)
         for key, counts in found.items()
     }
 
 
 def _read_groups(row: Mapping[str, Any], whole: Counts, parts: int = 1) -> dict[int, Counts]:
     """Return a row's `[[group, total, bad], ...]`, of all groups; `parts` is by how much one request may be bad."""
-    return _fill_groups(
+    return fill_groups(
         {
-            _require_group(group): Counts(parts * _require_count(total), _require_count(bad))
-            for group, total, bad in _require_rows(row["byUser"])
+            require_group(group): Counts(parts * require_count(total), require_count(bad))
+            for group, total, bad in require_rows(row["byUser"])
         },
         whole,
     )
@@ -267,16 +275,14 @@ def _read_revision(row: Mapping[str, Any], metrics: Iterable[MetricSpec]) -> dic
             beyond = _find_threshold(histogram, metric)
             strata = _count_strata(histogram, beyond)
             found |= {CountKey(name, stratum): counts for stratum, counts in strata.items()}
-            found |= _name_groups(name, _count_groups(histogram, beyond))
+            found |= name_groups(name, _count_groups(histogram, beyond))
+        if metric.name == COST and LENGTH in row:
+            found |= read_lengths(row[LENGTH], metric)
         if metric.name in row.get("shares", ()):
             found |= _read_share(row["shares"][metric.name], metric.name)
     if CACHED in row:
         found[CountKey(CACHED)] = Counts(row["promptTokens"], row[CACHED])
     return found
-
-
-def _name_groups(metric: str, groups: Mapping[int, Counts]) -> dict[CountKey, Counts]:
-    return {CountKey(metric, UNKNOWN, group): counts for group, counts in groups.items()}
 
 
 def _find_threshold(histogram: Mapping[str, Any], metric: MetricSpec) -> int:
@@ -294,7 +300,7 @@ def _count_strata(histogram: Mapping[str, Any], beyond: int) -> dict[str, Counts
     if len(strata) >= STRATA or any(len(counts) != len(buckets) for _, counts in strata):
         raise ValueError("the strata do not fit the histogram")
     return {
-        _name_stratum(below): Counts(sum(counts), sum(counts[beyond:])) for below, counts in strata
+        name_stratum(below): Counts(sum(counts), sum(counts[beyond:])) for below, counts in strata
     }
 
 
@@ -303,36 +309,18 @@ def _count_groups(histogram: Mapping[str, Any], beyond: int) -> dict[int, Counts
     if "byUser" not in histogram:
         return {}
     found = {}
-    for group, counts in _require_rows(histogram["byUser"]):
+    for group, counts in require_rows(histogram["byUser"]):
         if len(counts) != len(histogram["buckets"]):
             raise ValueError("the groups do not fit the histogram")
         # Many thousand numbers at each look, so not one by one; True is no int here.
         if set(map(type, counts)) != {int} or min(counts) < 0:
             raise ValueError(f"group {group} has what is no count")
-        found[_require_group(group)] = Counts(sum(counts), sum(counts[beyond:]))
-    return _fill_groups(found, _count_all(histogram, beyond))
+        found[require_group(group)] = Counts(sum(counts), sum(counts[beyond:]))
+    return fill_groups(found, _count_all(histogram, beyond))
 
 
 def _count_all(histogram: Mapping[str, Any], beyond: int) -> Counts:
     return Counts(histogram["count"], histogram["count"] - histogram["buckets"][beyond - 1][1])
-
-
-def _require_rows(rows: object) -> list[Any]:
-    """Return the rows of `byUser` if there may be so many, each of another group."""
-    if not isinstance(rows, list) or len(rows) > GROUPS:
-        raise ValueError(f"byUser is no list of at most {GROUPS} groups of users")
-    if len({group for group, *_ in rows}) < len(rows):
-        raise ValueError("a group of users is there twice")
-    return rows
-
-
-def _fill_groups(groups: Mapping[int, Counts], whole: Counts) -> dict[int, Counts]:
-    """Return counts of all groups; they may leave out requests, and cannot have more than there were."""
-    total = sum(counts.total for counts in groups.values())
-    bad = sum(counts.bad for counts in groups.values())
-    if total > whole.total or bad > whole.bad:
-        raise ValueError("the groups of users have more requests than all together")
-    return {group: groups.get(group, Counts()) for group in range(GROUPS)}
 
 
 def _read_share(share: Mapping[str, Any], name: str) -> dict[CountKey, Counts]:
@@ -340,17 +328,11 @@ def _read_share(share: Mapping[str, Any], name: str) -> dict[CountKey, Counts]:
     if len(strata) >= STRATA:
         raise ValueError("there are more strata than the status has room for")
     found = {
-        CountKey(name, _name_stratum(below)): Counts(_require_count(total), _require_count(bad))
+        CountKey(name, name_stratum(below)): Counts(require_count(total), require_count(bad))
         for below, total, bad in strata
     }
-    whole = Counts(_require_count(share["total"]), _require_count(share["bad"]))
-    return found | (_name_groups(name, _read_groups(share, whole)) if "byUser" in share else {})
-
-
-def _name_stratum(below: object) -> str:
-    if below == "+Inf" or (isinstance(below, int) and 0 < below < 10**9):
-        return str(below)
-    raise ValueError(f"{below!r} is not a prompt's length")
+    whole = Counts(require_count(share["total"]), require_count(share["bad"]))
+    return found | (name_groups(name, _read_groups(share, whole)) if "byUser" in share else {})
 
 
 def _sum_buckets(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[int, ...]:
@@ -359,7 +341,7 @@ def _sum_buckets(rows: Iterable[Mapping[str, Any]], name: str) -> tuple[int, ...
         buckets = row[name]["buckets"]
         if [bound for bound, _ in buckets] != [*BOUNDS, "+Inf"]:
             raise ValueError(f"{name} has other buckets")
-        counts = [_require_count(count) for _, count in buckets]
+        counts = [require_count(count) for _, count in buckets]
         found = [before + count for before, count in zip(found, counts, strict=True)]
     return tuple(found)
 
@@ -368,22 +350,3 @@ def _require_score(value: object) -> float:
     if not isinstance(value, int | float) or not -_LOWEST_SCORE < value <= 0:
         raise ValueError(f"{value!r} is not a mean log-likelihood")
     return float(value)
-
-
-def _require_group(value: object) -> int:
-    if not 0 <= (group := _require_count(value)) < GROUPS:
-        raise ValueError(f"{value!r} is not a group of users")
-    return group
-
-
-def _require_natural(value: object) -> int:
-    found = _require_count(value)
-    if not 0 <= found < _MOST:
-        raise ValueError(f"{value!r} is not a number of requests or tokens")
-    return found
-
-
-def _require_count(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is not a count")
-    return value
