@@ -1,5 +1,6 @@
 """LLMDeployments with an experiment, as the operator itself writes its status."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -60,10 +61,10 @@ def _divide(whole: Stratum) -> Stratum:
     return Stratum(*sides)
 
 
-def experiment(*arms: Any, days: int = 4) -> Object:
+def experiment(*arms: Any, days: int = 4, **changes: Any) -> Object:
     """An LLMDeployment whose experiment has counted this."""
     found = deployment(*ARMS, revisions=REVISIONS, traffic="control rev3 50% terse rev4 25%")
-    found["spec"] = {"model": {"source": "pvc://models/chat"}, **SPEC}
+    found["spec"] = {"model": {"source": "pvc://models/chat"}, **SPEC, **changes}
     parsed = parse({**found, "metadata": {**found["metadata"], "uid": "u"}, "status": {}})
     assert parsed.spec.experiment is not None
     began = NOW - timedelta(days=days)
@@ -95,13 +96,30 @@ def won() -> Object:
 
 
 def priced() -> Object:
-    """Terse wins and is cheaper, since its answers are shorter; nothing was spent on kind yet."""
+    """Terse wins and is cheaper, since its answers are shorter; kind costs what the control does."""
     control = Spending(Decimal("9.90"), 30_000, 6_600_000)
+    kind = Spending(Decimal("4.95"), 15_000, 3_300_000)
     terse = Spending(Decimal("3.45"), 15_000, 2_300_000)
+    metrics = [{"name": "cost"}, *SPEC["experiment"]["metrics"]]
     return experiment(
-        counted("terse", 4, (3120, 31), (760, 14), 15000, cost=_pair(terse, control)),
-        counted("kind", 5, (3120, 31), (1620, 15), 15000, cost=_pair(Spending(), control)),
+        _add_lengths(
+            counted("terse", 4, (3120, 31), (1530, 14), 15000, cost=_pair(terse, control)), 2300
+        ),
+        _add_lengths(
+            counted("kind", 5, (3120, 31), (1620, 15), 15000, cost=_pair(kind, control)), 3300
+        ),
+        experiment={**SPEC["experiment"], "metrics": metrics, "minimumEffectPercent": 15},
+        cost={"currency": "EUR", "perReplicaHour": "2.50"},
     )
+
+
+def _add_lengths(arm: ArmCounts, longest: int) -> ArmCounts:
+    """Let an arm's answers have been worth so many of the longest, and the control's 6,600."""
+    whole = Stratum(Counts(30_000, 6_600), Counts(15_000, longest))
+    counts = dict(arm.evidence.counts)
+    counts[CountKey("cost<=1000", "8192")] = whole
+    counts |= {CountKey("cost<=1000", group=g): _divide(whole) for g in range(64)}
+    return replace(arm, evidence=replace(arm.evidence, counts=counts))
 
 
 def _pair(arm: Spending, control: Spending) -> PairSpending:

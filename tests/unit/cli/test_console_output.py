@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.experiments import priced as priced_experiment
 from tests.unit.cli.experiments import won
 from tests.unit.cli.objects import (
     NOW,
@@ -58,6 +59,7 @@ WORLDS: dict[str, Callable[[], tuple[Object, list[Object]]]] = {
     "canary": lambda: (on_its_way(analysis=analysis()), [operator()]),
     "priced": lambda: (priced(), [operator()]),
     "experiment": lambda: (won(), [operator()]),
+    "priced_experiment": lambda: (priced_experiment(), [operator()]),
     "serving": lambda: (serving(), [operator()]),
     "simulation": lambda: (deployment(), []),
     "unwatched": lambda: (unseen(), [operator(NAMESPACES="shop,lab")]),

@@ -124,7 +124,7 @@ def test_an_arm_wins_by_cost_alone() -> None:
     assert -100 < float(metric["low"]) < -50 < float(metric["high"]) < 0
     assert "control" not in metric
     assert message(world, "Experimenting").startswith(
-        "Arm terse wins: cost of a request -50.0 % of the control's ("
+        "Arm terse wins: a request costs 50.0 % less than the control's ("
     )
 
 

@@ -46,7 +46,7 @@ def describe_end(
     found = {each.name: each for each in comparisons}
     if winner is not None:
         best = found[winner]
-        text = f"Arm {winner} wins: {describe_metric(_find_telling(best))}."
+        text = f"Arm {winner} wins: {describe_metric(_find_telling(best))}{_describe_guards(best)}."
         others = [n for n, each in found.items() if each.result is ArmResult.BETTER and n != winner]
         if others:
             text += (
@@ -91,8 +91,9 @@ def describe_metric(metric: MetricComparison) -> str:
 def _describe_cost_metric(metric: MetricComparison) -> str:
     if metric.difference is None:
         return "cost has no tokens to compare"
-    of = f"cost of a request {format_points(metric.difference)} % of the control's"
-    return f"{of} ({format_points(metric.low)} to {format_points(metric.high)} %)"
+    size, than = format_points(abs(metric.difference)), "less" if metric.difference < 0 else "more"
+    ends = f"{format_points(metric.low)} to {format_points(metric.high)} %"
+    return f"a request costs {size} % {than} than the control's ({ends})"
 
 
 def describe_plan(
@@ -160,6 +161,24 @@ def _describe_note(arm: ArmCounts) -> str:
 def _find_telling(found: ArmComparison) -> MetricComparison:
     """Return the metric that decides: one of the arm's own result, else the first."""
     return next((m for m in found.metrics if m.result is found.result), found.metrics[0])
+
+
+def _describe_guards(best: ArmComparison) -> str:
+    """Return in what else a winner is shown not to be worse; begins with a comma where there is something."""
+    telling = _find_telling(best)
+    others = [metric for metric in best.metrics if metric is not telling]
+    if not others:
+        return ""
+    margins = (
+        f"{100 * metric.margin:g} {_name_unit(metric)} in {metric.name}" for metric in others
+    )
+    return f", and not worse by more than {', '.join(margins)}"
+
+
+def _name_unit(metric: MetricComparison) -> str:
+    if metric.name.startswith(COST):
+        return "%"
+    return "point" if round(100 * metric.margin) == 1 else "points"
 
 
 def _describe_rates(counted: Analysis) -> str:
