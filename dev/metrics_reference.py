@@ -81,8 +81,10 @@ LABELS = {
         len(Outcome),
     ),
     "metric": Label(
-        "Metric of an experiment with its threshold, such as `ttft>500ms`. The ratio of `cost` is a part of the control's cost.",
-        EXPERIMENT_METRICS,
+        "Metric of an experiment with its threshold, such as `ttft>500ms`; the ratio of `cost` is a part of the control's cost. "
+        "Or what is compared with the [first window](../concepts/drift.md): a share, or a length with its bound. "
+        f"At most {EXPERIMENT_METRICS} and {COMPARED}.",
+        max(EXPERIMENT_METRICS, COMPARED),
     ),
     "bound": Label("`estimate`, and `lower` and `upper` for the ends of the interval.", 3),
     "side": Label("`arm`, or `control` for the control beside that arm.", 2),
@@ -114,11 +116,6 @@ LABELS = {
         "A [share](../how-to/watch-answers.md#the-built-in-shares), or `pattern/NAME` with a pattern of "
         f"`spec.monitoring`. At most {len(BUILT_IN)} and {PATTERNS}.",
         len(BUILT_IN) + PATTERNS,
-    ),
-    "metric": Label(
-        "What is compared with the [first window](../concepts/drift.md): a share, or a length with its bound such as `outputTokens>300`. "
-        f"At most {COMPARED}.",
-        COMPARED,
     ),
 }
 """Every label of the code. A new one needs a row here, with its bound."""

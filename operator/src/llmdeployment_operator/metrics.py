@@ -130,7 +130,7 @@ class Metrics:
             registry=self.registry,
         )
         self.experiment_difference = Gauge(
-            "llmdeployment_experiment_difference_ratio",
+            "llmdeployment_experiment_difference",
             "An arm's share of bad requests minus the control's; bound is estimate, lower or upper.",
             ["namespace", "name", "arm", "metric", "bound"],
             registry=self.registry,
@@ -148,7 +148,7 @@ class Metrics:
             registry=self.registry,
         )
         self.experiment_cost_difference = Gauge(
-            "llmdeployment_experiment_cost_difference_ratio",
+            "llmdeployment_experiment_cost_difference",
             "By how much of the control's cost an arm costs more during an experiment; per is requests or tokens.",
             ["namespace", "name", "arm", "per"],
             registry=self.registry,

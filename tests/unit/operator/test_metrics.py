@@ -399,10 +399,10 @@ async def test_an_experiment_that_is_gone_is_shown_no_more(
     assert shown == [
         {
             "llmdeployment_experiment_state": 5,
-            "llmdeployment_experiment_difference_ratio": 4,
+            "llmdeployment_experiment_difference": 4,
             "llmdeployment_experiment_requests": 4,
             "llmdeployment_experiment_users": 4,
-            "llmdeployment_experiment_cost_difference_ratio": 2,
+            "llmdeployment_experiment_cost_difference": 2,
         },
         {},
     ]

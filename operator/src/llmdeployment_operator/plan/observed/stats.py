@@ -177,8 +177,8 @@ def read_prompt_lengths(stats: Mapping[str, Any], name: str) -> RevisionCounts:
 def _count_lengths(strata: list[Any], name: str) -> dict[CountKey, Counts]:
     if len(strata) >= STRATA:
         raise ValueError("there are more strata than the status has room for")
-    totals = [sum(map(_require_natural, counts)) for _, counts in strata]
-    bounds = [_name_stratum(below) for below, _ in strata[:-1]]
+    totals = [sum(map(require_natural, counts)) for _, counts in strata]
+    bounds = [name_stratum(below) for below, _ in strata[:-1]]
     return {
         CountKey(f"{name}>={below}"): Counts(sum(totals), sum(totals[i:]))
         for i, below in enumerate(bounds, 1)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from llmdeployment_operator.api import cron
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.evaluation_status import RecheckStatus
-from llmdeployment_operator.api.status import RevisionStatus, Status
+from llmdeployment_operator.api.status import RevisionStatus
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.conditions import format_time
