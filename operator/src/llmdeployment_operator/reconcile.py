@@ -151,6 +151,7 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     result = await _report(operator, raw, deployment.status, plan)
     # Not after a failure, whose status has no counts: the next pass that ends well reports them.
     clients.counts_cache.mark_reported(owner)
+    clients.shadow_cache.mark_reported(owner)
     if plan.status is not None and is_counted(deployment.status.experiment, plan.status.experiment):
         clients.experiment_cache.mark_reported(owner)
     if plan.status is not None and drift.is_counted(deployment.status, plan.status):

@@ -4,6 +4,7 @@ Pure ASGI, since Starlette's middleware classes buffer streams and hide disconne
 revision, size, JSON, prompt, adapter. On the way back it measures status, time to first chunk, gaps, duration and tokens.
 """
 
+import asyncio
 import json
 import os
 import time
@@ -15,7 +16,7 @@ from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_inter
 from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.bodies import Bodies
 from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
-from llmdeployment_serving.engine import ASGIApp, Engine, Receive, Scope, Send
+from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
 from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
 from llmdeployment_serving.metrics import read_owner, render_metrics
 from llmdeployment_serving.model_names import (
@@ -31,6 +32,8 @@ from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.serve_log import name_request
+from llmdeployment_serving.shadow import Reply, Shadows
+from llmdeployment_serving.shadow_request import build_scope
 from llmdeployment_serving.stats import (
     NOTHING,
     EngineSnapshot,
@@ -49,6 +52,11 @@ BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
+
+FEW_REQUESTS = 16
+"""Live requests under way, at most, while requests are shadowed."""
+LITTLE_CACHE = 0.5
+"""Share of the KV cache in use, at most, while requests are shadowed."""
 
 _no_revision = "0"
 
@@ -74,6 +82,7 @@ class ReplicaApp:
         """Whether requests are answered: not before a new replica has passed its self-test."""
         self.adapters = Adapters(engine)
         self.self_test = SelfTest(engine)
+        self.shadows = Shadows(self._ask, self._has_room)
 
     def take(self, config: UserConfig) -> None:
         """Take new revisions; requests in progress keep theirs."""
@@ -84,6 +93,7 @@ class ReplicaApp:
             row.shares.set_patterns(self._patterns)
         self.adapters.set_desired(config)
         self.self_test.take(config.self_test)
+        self.shadows.take(config.shadows, self._patterns)
 
     def pause(self) -> None:
         """Let requests wait for the next engine. This one must not be asked for its counts again: the next one's process resets them."""
@@ -165,7 +175,7 @@ class ReplicaApp:
             if adapters := self._list_adapters(number):
                 row = self._get_row(number)
                 row.adapters = {n: self.adapters.get_state(a) for n, a in adapters.items()}
-        return build_stats(
+        document = build_stats(
             self._config.engine.name,
             self._config.served_name,
             self._take_snapshot(),
@@ -174,6 +184,7 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
+        return document | self.shadows.describe()
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
@@ -221,10 +232,12 @@ class ReplicaApp:
             # Only now: a client that never sends the rest of its body must not keep others out.
             self._take_place()
             try:
-                scope, raw, send = self._prepare(scope, raw, number, probe)
-                await self._relay.answer(scope, raw, receive, send)
+                scope, prepared, send = self._prepare(scope, raw, number, probe)
+                await self._relay.answer(scope, prepared, receive, send)
             finally:
                 self._in_flight -= 1
+            if probe.is_answered:
+                self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
             raise
@@ -234,6 +247,34 @@ class ReplicaApp:
             )
         finally:
             probe.finish()
+
+    async def _ask(self, number: str, path: str, raw: bytes) -> Reply:
+        """Return the answer of a revision to a request that no client sent. Only the engine counts it."""
+        kept: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            kept.append(message)
+
+        async def wait() -> Message:
+            await asyncio.Event().wait()
+            return {"type": "http.disconnect"}
+
+        # A row and a probe that nobody reads.
+        probe = Probe(RevisionStats(), time.monotonic(), number, keep)
+        try:
+            scope, raw, send = self._prepare(build_scope(path), raw, number, probe)
+            await self._relay.answer(scope, raw, wait, send)
+        except RefusedError as refused:
+            return refused.status, b""
+        body = b"".join(message.get("body", b"") for message in kept)
+        return (kept[0]["status"] if kept else 0), body
+
+    def _has_room(self) -> bool:
+        """Say whether the engine can take a request that nobody waits for."""
+        if not self._has_engine or not self._relay.is_open or self._in_flight > FEW_REQUESTS:
+            return False
+        now = self._engine.take_snapshot()
+        return not now.waiting and now.kv_cache_usage <= LITTLE_CACHE
 
     def _take_place(self) -> None:
         limit = self._config.max_ongoing_requests

@@ -223,12 +223,31 @@ class MonitoringConfig(_Strict):
     output_patterns: tuple[OutputPatternConfig, ...] = Field(default=(), max_length=16)
 
 
+class ShadowConfig(_Strict):
+    """A revision without requests, which a sample of live requests is asked of too; see `shadow`."""
+
+    stable: RevisionNumber
+    """The revision whose requests are sampled."""
+    revision: RevisionNumber
+    """The canary."""
+    url: str = Field(pattern=r"^http://[a-z0-9.-]{1,400}:[0-9]{1,5}$")
+    """Base URL of the canary's replicas."""
+    percent: int = Field(ge=1, le=100)
+    """Percent of the requests that are sampled."""
+    max_tokens: int = Field(ge=1, le=4096)
+    """Limit of an answer's tokens."""
+    seconds: int = Field(ge=1, le=86_400)
+    """How long requests are sampled: an operator that is gone cannot end it."""
+
+
 class UserConfig(_Strict):
     """The configuration that may change while a replica runs."""
 
     revisions: dict[RevisionNumber, RevisionConfig] = Field(default_factory=dict)
     self_test: SelfTestConfig = SelfTestConfig()
     monitoring: MonitoringConfig = MonitoringConfig()
+    shadows: tuple[ShadowConfig, ...] = Field(default=(), max_length=8)
+    """One for each arm whose canary is shadowed."""
 
     def find_newest(self) -> str | None:
         """Return the highest revision number, or None if there is none."""

@@ -42,6 +42,11 @@ class Probe:
         self.watch: AnswerWatch | None = None
         self._ended = False
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the client has a whole answer with status 200."""
+        return self._ended and self._status == HTTPStatus.OK
+
     async def send(self, message: Message) -> None:
         """Forward one ASGI message."""
         if message["type"] == "http.response.start":

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.fields import Model, Text, cel
+from llmdeployment_operator.api.shadow import ROLLOUT_RULE, WITH_RECREATE, ShadowSpec
 
 _duration = Text(2, 16).must(
     r"([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?", "must be a duration such as 90s, 10m or 1h30m"
@@ -104,6 +105,7 @@ _RULES = cel(
         "!has(self.evaluation) || !has(self.strategy) || self.strategy != 'Recreate'",
         EVALUATION_WITH_RECREATE,
     ),
+    ROLLOUT_RULE,
 )
 
 
@@ -236,6 +238,9 @@ class RolloutSpec(Model):
     revision is not kept warm. Default: no limit."""
     evaluation: EvaluationSpec | None = None
     """Asks a new revision a golden set before its first request. A revision whose score is too low is rolled back."""
+    shadow: ShadowSpec | None = None
+    """Asks a new revision a sample of live requests before its first one, after the golden set. A revision whose answers are too
+    different is rolled back."""
     progress_deadline_seconds: Annotated[int, Field(ge=30, le=86400)] = 1800
     """After how many seconds without progress a new revision is rolled back. The revision that serves keeps serving."""
     rollback_window: Duration = "5m"
@@ -257,4 +262,6 @@ class RolloutSpec(Model):
             raise ValueError(ANALYSIS_WITHOUT_CANARY)
         if self.evaluation is not None and self.strategy == "Recreate":
             raise ValueError(EVALUATION_WITH_RECREATE)
+        if self.shadow is not None and self.strategy == "Recreate":
+            raise ValueError(WITH_RECREATE)
         return self

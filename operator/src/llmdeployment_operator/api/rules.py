@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import cost, experiment, external, monitoring, scaling
+from llmdeployment_operator.api import cost, experiment, external, monitoring, scaling, shadow
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import COUNTED_BY_GATEWAY
 
@@ -296,6 +296,7 @@ SPEC = cel(
     *scaling.SPEC_RULES,
     *cost.SPEC_RULES,
     *experiment.SPEC_RULES,
+    *shadow.SPEC_RULES,
 )
 
 

@@ -9,6 +9,7 @@ from llmdeployment_operator.api.cost_status import CostStatus
 from llmdeployment_operator.api.drift_status import MOST_SHARES, DriftStatus, ShareStatus
 from llmdeployment_operator.api.evaluation_status import EvaluationStatus, RecheckStatus
 from llmdeployment_operator.api.experiment_status import ExperimentStatus
+from llmdeployment_operator.api.shadow_status import ShadowStatus
 from llmdeployment_operator.api.status_part import Message, StatusPart
 
 MOST_REVISIONS = 128
@@ -146,6 +147,8 @@ class ArmStatus(StatusPart):
     """Revisions kept warm for spec.rollout.rollbackWindow."""
     analysis: AnalysisStatus | None = None
     """The comparison of canary and stable revision, while there is a canary."""
+    shadow: ShadowStatus | None = None
+    """What the canary answered to a sample of live requests before its first one, while there is a canary."""
 
 
 class ScaledRuntimeStatus(StatusPart):

@@ -22,19 +22,14 @@ from llmdeployment_operator.api.cost import CostSpec, check_cost
 from llmdeployment_operator.api.env import EnvVar
 from llmdeployment_operator.api.experiment import ExperimentSpec, check_experiment
 from llmdeployment_operator.api.external import ExternalSpec
-from llmdeployment_operator.api.fields import (
-    Image,
-    Model,
-    ObjectName,
-    Quantity,
-    describe_error,
-)
+from llmdeployment_operator.api.fields import Image, Model, ObjectName, Quantity, describe_error
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.monitoring import MonitoringSpec, check_monitoring
 from llmdeployment_operator.api.pod_template import PodTemplate
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.api.self_test import SelfTestSpec
+from llmdeployment_operator.api.shadow import check_shadow
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import read_status
 
@@ -295,8 +290,8 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _monitoring_fits(self) -> Self:
-        analysis = self.rollout.analysis
-        check_monitoring(self.monitoring, analysis, self.engine.name)
+        check_monitoring(self.monitoring, self.rollout.analysis, self.engine.name)
+        check_shadow(self.rollout.shadow, self.engine.name)
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.routes import has_canary, read_routes
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.drift_counts import read_drift_counts, read_share_counts
+from llmdeployment_operator.plan.observed.shadow_counts import read_shadow_counts
 from llmdeployment_operator.plan.observed.stats import (
     read_gateway_counts,
     read_gateway_users,
@@ -59,6 +60,13 @@ def unite_users(
     return cache.unite_users(owner, routed, map(read_gateway_users, gateways.values()))
 
 
+def is_shadowing(deployment: LLMDeployment) -> bool:
+    """Say whether replicas shadow a canary."""
+    rows = (arm.shadow for arm in deployment.status.arms)
+    asked = deployment.spec.rollout.shadow is not None
+    return asked and any(row is not None and row.result == "Running" for row in rows)
+
+
 def count_canary(
     cache: CountsCache,
     deployment: LLMDeployment,
@@ -83,6 +91,18 @@ def count_canary_users(
     if not has_compared_canary(deployment, cluster):
         return {}
     return unite_users(cache, deployment, cluster, gateways)
+
+
+def count_shadow(
+    cache: CountsCache, deployment: LLMDeployment, cluster: ClusterState, replicas: Answers
+) -> RevisionCounts:
+    """Return the requests that canaries were asked too since the last report, while a shadow runs."""
+    owner = (deployment.metadata.namespace, deployment.metadata.name)
+    if not is_shadowing(deployment):
+        cache.forget(owner)
+        return {}
+    looked = {uid: read_shadow_counts(stats) for uid, stats in replicas.items()}
+    return cache.add(owner, _list_uids(cluster), looked)
 
 
 def count_experiment(

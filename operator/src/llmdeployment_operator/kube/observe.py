@@ -67,6 +67,7 @@ class Clients:
         experiment_cache: the same for an experiment, whose counts are written less often.
         drift_cache: the same for revisions that are compared with their first windows.
         recent: answers of about the last hour.
+        shadow_cache: the same for a shadow.
         scaling_cache: what autoscaling remembers.
         capacity: what nodes have, of all LLMDeployments.
         cost_cache: the accounts of cost.
@@ -85,6 +86,7 @@ class Clients:
     experiment_cache: CountsCache = field(default_factory=CountsCache)
     drift_cache: CountsCache = field(default_factory=CountsCache)
     recent: RecentCounts = field(default_factory=RecentCounts)
+    shadow_cache: CountsCache = field(default_factory=CountsCache)
 
     def forget(self, owner: Owner) -> None:
         """Forget an LLMDeployment that is gone."""
@@ -92,6 +94,7 @@ class Clients:
         self.experiment_cache.forget(owner)
         self.drift_cache.forget(owner)
         self.recent.forget(owner)
+        self.shadow_cache.forget(owner)
         self.scaling_cache.forget(owner)
         self.cost_cache.forget(owner)
         self.poller.forget(owner)
@@ -234,8 +237,8 @@ def _list_targets(
 ) -> dict[str, Target]:
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
-    All replicas are asked for a comparison, for autoscaling, for cost and, in a pass that is made anyway, for the `shares` in the status;
-    else those whose adapters are awaited or whose self-test is not known.
+    All replicas are asked for a comparison, a shadow, for autoscaling, for cost and, in a pass that is made anyway, for the `shares` in
+    the status; else those whose adapters are awaited or whose self-test is not known.
     Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
@@ -250,6 +253,7 @@ def _list_targets(
     asked |= find_runtimes_to_test(deployment, cluster)
     scales = deployment.spec.scaling is not None
     everyone = scales or compares or shares or deployment.spec.cost is not None
+    everyone = everyone or comparisons.is_shadowing(deployment)
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
     found += [
         Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds, path=path)
@@ -293,6 +297,7 @@ async def _add_answers(
         fresh=comparisons.count_canary(clients.counts_cache, deployment, cluster, counted, routed),
         past=clients.counts_cache.sum_past((meta.namespace, meta.name)),
         users=comparisons.count_canary_users(clients.counts_cache, deployment, cluster, routed),
+        shadow_fresh=comparisons.count_shadow(clients.shadow_cache, deployment, cluster, counted),
         experiment_fresh=comparisons.count_experiment(
             clients.experiment_cache, deployment, cluster, counted, routed
         ),

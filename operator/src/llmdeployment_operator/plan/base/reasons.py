@@ -75,6 +75,8 @@ class Reason(StrEnum):
     """A new revision is taking over, step by step; the message says which step, and what is next."""
     EVALUATING = "Evaluating"
     """A new revision answers the golden set before its first request; the message says what that waits for, if anything."""
+    SHADOWING = "Shadowing"
+    """A new revision answers a sample of live requests before its first one; the message has the figures so far."""
     ANALYZING = "Analyzing"
     """Canary and stable revision are being compared; the message has the figures so far and about how many requests are needed."""
     ARMS_WAITING = "ArmsWaiting"
@@ -161,6 +163,7 @@ HEALS_BY_WAITING = frozenset(
         Reason.ACCELERATORS_PLANNED,
         Reason.CANARY,
         Reason.EVALUATING,
+        Reason.SHADOWING,
         Reason.ANALYZING,
         Reason.CANARY_PAUSED,
         Reason.ARMS_WAITING,

@@ -28,6 +28,11 @@ from llmdeployment_operator.plan.desired.children import (
 )
 from llmdeployment_operator.plan.desired.evaluation_job import plan_evaluations
 from llmdeployment_operator.plan.desired.recheck_job import plan_rechecks
+from llmdeployment_operator.plan.desired.shadowing import (
+    build_shadow_policies,
+    cast_shadows,
+    list_shadowed,
+)
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.ray_serve import build_serve_config, count_attempt
 from llmdeployment_operator.plan.observed.readiness import count_live_workers
@@ -116,6 +121,7 @@ def decide_desired_state(
         for runtime, need in needs.items()
         if not is_external(runtime)
     }
+    shadowed = list_shadowed(arms, kept)
     intents = {
         runtime: RuntimeIntent(
             born=next(r for r in reversed(kept) if r.runtime == runtime),
@@ -131,10 +137,18 @@ def decide_desired_state(
         choose_feedback_key(cluster.feedback_key, cluster.new_token),
         front_door.list_namespaces(deployment, cluster),
     )
-    objects = build_children(deployment, kept, intents, following, settings, door, [*made, *again])
+    more = [*made, *again, *build_shadow_policies(name, shadowed, settings)]
+    objects = build_children(deployment, kept, intents, following, settings, door, more)
     objects = [*objects, *left, *asked]
     return DesiredState(
-        arms, kept, following, objects, needs, puts, scaling.with_needs(needs), references
+        arms,
+        kept,
+        following,
+        objects,
+        needs,
+        cast_shadows(deployment, puts, shadowed),
+        scaling.with_needs(needs),
+        references,
     )
 
 

@@ -71,6 +71,7 @@ class ClusterState:
         past: requests counted before `fresh`, while an analysis wants them.
         users: distinct users by revision, over all gateways and since these began, while an analysis wants them; two users who share a
             bucket are one.
+        shadow_fresh: requests that canaries were asked too, counted since the last pass that was reported, while a shadow runs.
         experiment_fresh: requests counted since the last pass whose status had them, while an experiment wants them.
         experiment_users: as `users`, while an experiment wants them.
         drift_fresh: as `experiment_fresh`, for spec.monitoring.drift.
@@ -100,6 +101,7 @@ class ClusterState:
     fresh: RevisionCounts = field(default_factory=dict)
     past: RevisionCounts = field(default_factory=dict)
     users: Mapping[int, int] = field(default_factory=dict)
+    shadow_fresh: RevisionCounts = field(default_factory=dict)
     experiment_fresh: RevisionCounts = field(default_factory=dict)
     experiment_users: Mapping[int, int] = field(default_factory=dict)
     drift_fresh: RevisionCounts = field(default_factory=dict)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from llmdeployment_operator.analysis.comparison import fails_by_errors
 from llmdeployment_operator.analysis.sequential_test import Verdict
+from llmdeployment_operator.analysis.shadow import ShadowResult
 from llmdeployment_operator.api.rollout import RolloutSpec, parse_seconds
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.base.durations import format_duration
@@ -17,6 +18,11 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.sentences import begin_sentence, join_sentences
 from llmdeployment_operator.plan.rollout import rollback, surge
 from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.shadow import (
+    advance_shadow,
+    begin_shadow,
+    can_be_shadowed,
+)
 from llmdeployment_operator.plan.rollout.state import RolloutState, WarmRevision
 from llmdeployment_operator.plan.rollout.step_analysis import (
     analyze,
@@ -132,6 +138,7 @@ def _plan_canary(
     last = len(weights) - 1
     step = last if commands.promotes_fully(target) else min(max(state.step, reached), last)
     state = state.progressed(step, inputs.weight, inputs.ready.get(target, 0), now)
+    state = advance_shadow(policy, inputs, state, now)
     state, verdict = analyze(policy, inputs, state, now)
     if (why := explain_failure(policy, inputs, verdict, commands)) is not None:
         if verdict is not None and fails_by_errors(verdict):
@@ -184,7 +191,9 @@ def _move_towards(
     carried = weight if _has_replicas(inputs, need) else _count_carried(inputs, weight)
     if carried <= inputs.weight:
         return _await_replicas(policy, inputs, state, need, step, now)
-    if (held := _check_evaluation(policy, inputs, state, commands, now)) is not None:
+    held = _check_evaluation(policy, inputs, state, commands, now)
+    held = held or _check_shadow(policy, inputs, state, commands, now)
+    if held is not None:
         return held
     if carried < weight:
         text = f"{step}revision {target} gets {carried} % on the way to {weight} %."
@@ -230,6 +239,33 @@ def _check_evaluation(
     return _stay_at(inputs, _extend_deadline(policy, state, now), 0, need, verdict.pending)
 
 
+def _check_shadow(
+    policy: RolloutSpec,
+    inputs: RolloutInputs,
+    state: RolloutState,
+    commands: Commands,
+    now: datetime,
+) -> RolloutStep | None:
+    """Return the move of a canary that answers live requests beside the stable revision, or did not well; None when it did."""
+    target = inputs.target
+    skips = commands.promotes_fully(target) or not can_be_shadowed(inputs)
+    if inputs.weight or policy.shadow is None or skips:
+        return None
+    need = share_replicas(inputs.replicas, list_weights(policy)[state.step])
+    if not inputs.alive.get(target):
+        why = f"The shadow of revision {target} waits until one of its replicas is ready."
+        return _stay_at(inputs, state, 0, need, Finding(Reason.CANARY, why))
+    shadow = begin_shadow(policy.shadow, state, now)
+    if shadow.result is ShadowResult.REFUSED:
+        return rollback.reject(policy, inputs, state, now, shadow.message)
+    if shadow.result is not ShadowResult.RUNNING:
+        return None
+    text = f"Revision {target} answers a sample of live requests before its first one."
+    stage = Finding(Reason.SHADOWING, join_sentences(text, shadow.message))
+    state = _extend_deadline(policy, replace(state, shadow=shadow), now)
+    return _stay_at(inputs, state, 0, need, stage)
+
+
 def _extend_deadline(policy: RolloutSpec, state: RolloutState, now: datetime) -> RolloutState:
     """Return the memory with half of the progress deadline left at least; written now and then, not at every look."""
     half = timedelta(seconds=policy.progress_deadline_seconds // 2)
@@ -248,6 +284,8 @@ def _observe_step(
     """Return the move of a step whose traffic flows: to wait, or to go on to the next one."""
     number, target = state.step + 1, inputs.target
     here = f"Step {number} of {len(policy.steps) + 1}: revision {target} gets {inputs.weight} %."
+    if state.shadow is not None and not state.step:
+        here = join_sentences(here, state.shadow.message)
     need = share_replicas(inputs.replicas, inputs.weight)
     state = replace(state, since=state.since or now)
     pause = policy.steps[state.step].pause

@@ -45,6 +45,7 @@ def build_inputs(snapshot: Snapshot, arm: str, target: Revision, replicas: int) 
         fresh=cluster.fresh,
         past=cluster.past,
         users=cluster.users,
+        shadow_fresh=cluster.shadow_fresh,
         runtimes=snapshot.runtimes,
         lacking=lacking.message if lacking is not None else "",
         other=other,

@@ -16,6 +16,11 @@ from llmdeployment_operator.api.status import (
 )
 from llmdeployment_operator.plan.base.conditions import format_time
 from llmdeployment_operator.plan.rollout.analysis_status import build_analysis, read_analysis
+from llmdeployment_operator.plan.rollout.shadow_state import (
+    Shadow,
+    build_shadow_status,
+    read_shadow,
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class RolloutState:
         rejected: the last revision that was rolled back.
         warm: revisions kept warm.
         analysis: what was counted of stable and canary in this step.
+        shadow: what the canary answered before its first request.
     """
 
     stable: int | None = None
@@ -69,6 +75,7 @@ class RolloutState:
     rejected: Rejection | None = None
     warm: tuple[WarmRevision, ...] = ()
     analysis: Analysis | None = None
+    shadow: Shadow | None = None
 
     def of_canary(self, target: int, now: datetime) -> "RolloutState":
         """Return the memory of this canary's rollout: as it is, or a new one's."""
@@ -140,6 +147,7 @@ def read_rollout_state(status: Status, arm: str) -> RolloutState:
                 WarmRevision(warm.revision, _parse_instant(warm.until)) for warm in row.warm
             ),
             analysis=read_analysis(row.analysis) if row.analysis is not None else None,
+            shadow=read_shadow(row.shadow) if row.shadow is not None else None,
         )
     except ValueError:
         return RolloutState(stable=row.stable)
@@ -165,6 +173,7 @@ def build_arm_status(state: RolloutState, arm: str, percent: int = 100) -> ArmSt
             WarmStatus(revision=each.revision, until=format_time(each.until)) for each in state.warm
         ),
         analysis=build_analysis(state.analysis) if state.analysis is not None else None,
+        shadow=build_shadow_status(state.shadow) if state.shadow is not None else None,
     )
 
 

@@ -29,6 +29,7 @@ class RolloutInputs:
         fresh: requests counted since the last look, for the analysis.
         past: requests counted before those, for the analysis.
         users: how many users had requests so far, by revision, for the analysis.
+        shadow_fresh: requests that canaries were asked too, counted since the last look.
         gate: the evaluation before the target's first request, or None when the spec asks for none.
         lacking: what keeps the target's replicas from answering, for people.
         runtimes: whose pods a revision runs in, by revision: of those in the same pods none has to make room for another.
@@ -49,6 +50,7 @@ class RolloutInputs:
     fresh: RevisionCounts = field(default_factory=dict)
     past: RevisionCounts = field(default_factory=dict)
     users: Mapping[int, int] = field(default_factory=dict)
+    shadow_fresh: RevisionCounts = field(default_factory=dict)
     gate: Gate | None = None
     lacking: str = ""
     runtimes: Mapping[int, str] = field(default_factory=dict)
