@@ -73,7 +73,7 @@ class ShadowCounts:
     shares: Mapping[str, PairedShare] = field(default_factory=dict)
 
     @property
-    def asked(self) -> int:
+    def known(self) -> int:
         """Requests of which something is known."""
         return self.compared + self.failed
 
@@ -136,7 +136,7 @@ def name_counts(counts: ShadowCounts, stable: int) -> dict[CountKey, Counts]:
     """
     found = {
         COMPARED: Counts(counts.compared, counts.identical),
-        FAILED: Counts(counts.asked, counts.failed),
+        FAILED: Counts(counts.known, counts.failed),
         AGREEMENT: Counts(1000 * counts.compared, counts.agreement),
         SKIPPED: Counts(counts.skipped),
         EXCLUDED: Counts(counts.excluded),
@@ -160,9 +160,9 @@ def judge_shadow(
         seconds: how long it has run; after `timeoutSeconds`, what there is has to do.
     """
     told = describe_shadow(policy, counts)
-    if counts.asked < policy.requests and seconds < policy.timeout_seconds:
+    if counts.known < policy.requests and seconds < policy.timeout_seconds:
         return ShadowResult.RUNNING, told
-    if counts.asked < FEWEST:
+    if counts.known < FEWEST:
         return ShadowResult.TIMED_OUT, (
             f"{told} These are too few to say anything, and spec.rollout.shadow.timeoutSeconds are over."
         )
@@ -176,7 +176,7 @@ def describe_shadow(policy: ShadowSpec, counts: ShadowCounts) -> str:
     >>> describe_shadow(ShadowSpec(min_agreement_percent=80), ShadowCounts(compared=3, agreement=2790, identical=1, failed=1, skipped=20))
     'Shadow: 4 of 200 requests, agreement 93.0 % (1 identical), 1 failed, 20 skipped.'
     """
-    parts = [f"Shadow: {counts.asked} of {policy.requests} requests"]
+    parts = [f"Shadow: {counts.known} of {policy.requests} requests"]
     if counts.compared:
         same = f" ({counts.identical} identical)" if counts.identical else ""
         parts.append(f"agreement {counts.agreement_percent:.1f} %{same}")
@@ -188,10 +188,10 @@ def describe_shadow(policy: ShadowSpec, counts: ShadowCounts) -> str:
 def _explain_refusal(policy: ShadowSpec, counts: ShadowCounts, stable: int) -> str:
     """Return why a canary is not good enough, or nothing."""
     most = policy.max_failed_percent
-    if 100 * counts.failed > most * counts.asked:
-        share = 100 * counts.failed / counts.asked
+    if 100 * counts.failed > most * counts.known:
+        share = 100 * counts.failed / counts.known
         return (
-            f"It failed {counts.failed} of {counts.asked} live requests that it was asked too ({share:.1f} %), and revision {stable} "
+            f"It failed {counts.failed} of {counts.known} live requests that it was asked too ({share:.1f} %), and revision {stable} "
             f"did not. At most {most} % may fail (spec.rollout.shadow.maxFailedPercent)."
         )
     if counts.agreement < 10 * policy.min_agreement_percent * counts.compared:
@@ -204,7 +204,7 @@ def _explain_refusal(policy: ShadowSpec, counts: ShadowCounts, stable: int) -> s
     for name, row in sorted(counts.shares.items()):
         if log_e_fall(row.pairs, policy.tolerance_percent / 100) >= limit:
             return (
-                f"{name}: {row.canary_bad} of its answers to {row.total} live requests, and {row.stable_bad} of revision {stable}. "
+                f"Share {name}: {row.canary_bad} of its answers to {row.total} live requests, and {row.stable_bad} of revision {stable}. "
                 f"At most {policy.tolerance_percent} points more are allowed (spec.rollout.shadow.tolerancePercent)."
             )
     return ""
