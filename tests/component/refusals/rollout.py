@@ -122,6 +122,26 @@ REFUSED = {
         "spec: {rollout: {strategy: Recreate, evaluation: {golden: {pvc: 'pvc://a/b'}}}}",
         "spec.rollout.evaluation is for strategy Canary and BlueGreen only",
     ),
+    "a shadow with Recreate": (
+        "spec: {rollout: {strategy: Recreate, shadow: {minAgreementPercent: 80}}}",
+        "spec.rollout.shadow is for strategy Canary and BlueGreen only",
+    ),
+    "a shadow of nothing": (
+        "spec: {rollout: {shadow: {percent: 0, minAgreementPercent: 80}}}",
+        "spec.rollout.shadow.percent in body should be greater than or equal to 1",
+    ),
+    "a shadow of too few requests": (
+        "spec: {rollout: {shadow: {requests: 9, minAgreementPercent: 80}}}",
+        "spec.rollout.shadow.requests in body should be greater than or equal to 10",
+    ),
+    "a shadow of too many requests": (
+        "spec: {rollout: {shadow: {requests: 10001, minAgreementPercent: 80}}}",
+        "spec.rollout.shadow.requests in body should be less than or equal to 10000",
+    ),
+    "a shadow that decides nothing": (
+        "spec: {rollout: {shadow: {percent: 10}}}",
+        "spec.rollout.shadow.minAgreementPercent: Required value",
+    ),
     "a score above everything": (
         "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a/b'}, minScorePercent: 101}}}",
         "spec.rollout.evaluation.minScorePercent in body should be less than or equal to 100",

@@ -274,6 +274,49 @@ async def test_users_are_united_over_gateways_while_somebody_compares(
     assert (await deployed.observe()).users == {3: 0, 4: 0}
 
 
+def tell_shadow(compared: int) -> Object:
+    """Return what a replica says that compared so many requests."""
+    counts = ("failed", "skipped", "excluded", "identical", "agreementThousandths")
+    row = {"stable": 1, "revision": 2, "compared": compared, **dict.fromkeys(counts, 0)}
+    return {"revisions": {}, "shadows": [{**row, "shares": {}}]}
+
+
+async def test_replicas_are_asked_for_a_shadow_while_it_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = Deployed(monkeypatch)
+    deployed.add_pod("gateway", "gateway-0", None)
+    deployed.add_pod("worker", "worker-0", None)
+    score = {"reference": "-2.9", "referenceFrom": "Transformers"}
+    deployed.set_self_test(score | {"replicas": [{"pod": "worker-0", "score": "-2.9"}]})
+    deployed.world.edit(rollout={"shadow": {"minAgreementPercent": 80}})
+    assert deployed.world.raw["status"]["arms"]
+    deployed.poller.said = {"worker-0": tell_shadow(5)}
+
+    async def count(result: str) -> Object:
+        arms = copy.deepcopy(deployed.world.status["arms"])
+        arms[0]["shadow"] = {"startedAt": "2026-01-02T03:04:05Z", "result": result}
+        deployed.world.raw["status"]["arms"] = arms
+        return dict((await deployed.observe()).shadow_fresh)
+
+    assert await count("Passed") == {}
+    assert deployed.poller.targets.keys() == {"gateway-0"}
+    assert await count("Running") == {}
+    assert deployed.poller.targets.keys() == {"gateway-0", "worker-0"}
+    assert deployed.poller.targets["worker-0"].path == "/stats"
+    deployed.poller.said = {"worker-0": tell_shadow(8)}
+    compared = CountKey("shadow/compared", "1")
+    for _ in range(2):
+        assert (await count("Running"))[2][compared] == Counts(3, 0)
+    deployed.clients.shadow_cache.mark_reported(("team", "simulated"))
+    # A replica that began anew takes nothing back.
+    deployed.poller.said = {"worker-0": tell_shadow(2)}
+    assert (await count("Running"))[2][compared] == Counts(2, 0)
+    # The next shadow begins with nothing of this one.
+    assert await count("Refused") == {}
+    assert await count("Running") == {}
+
+
 EXPERIMENT = {
     "control": "a",
     "metrics": [{"name": "errorRate"}],

@@ -10,6 +10,7 @@ from tests.support.stories import GATEWAY, conditions, message, pods_of, serving
 from tests.support.world import World
 
 from llmdeployment_operator.analysis.shadow import PairedShare, ShadowCounts, name_counts
+from llmdeployment_serving.config import UserConfig, parse
 
 Object = dict[str, Any]
 
@@ -112,6 +113,10 @@ def test_the_same_pods_are_told_at_one_address_and_need_no_policy() -> None:
         ]
     }
     assert policies(world) == []
+    # Replicas take it, and refuse what they do not know.
+    (replica,) = (world.cluster.serve[runtime].config or {})["deployments"]
+    (taken,) = parse(UserConfig, replica["user_config"]).shadows
+    assert (taken.stable, taken.revision, taken.percent, taken.seconds) == ("1", "2", 20, 3600)
 
 
 def test_other_pods_are_reached_while_the_shadow_runs() -> None:
