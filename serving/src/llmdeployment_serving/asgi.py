@@ -32,7 +32,7 @@ from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.serve_log import name_request
-from llmdeployment_serving.shadow import Reply, Shadows
+from llmdeployment_serving.shadow import SHADOW_HEADER, Reply, Shadows
 from llmdeployment_serving.shadow_request import build_scope
 from llmdeployment_serving.stats import (
     NOTHING,
@@ -230,7 +230,7 @@ class ReplicaApp:
         try:
             raw = await self._bodies.read(scope["headers"], receive)
             # Only now: a client that never sends the rest of its body must not keep others out.
-            self._take_place()
+            self._take_place(scope)
             try:
                 scope, prepared, send = self._prepare(scope, raw, number, probe)
                 await self._relay.answer(scope, prepared, receive, send)
@@ -276,7 +276,10 @@ class ReplicaApp:
         now = self._engine.take_snapshot()
         return not now.waiting and now.kv_cache_usage <= LITTLE_CACHE
 
-    def _take_place(self) -> None:
+    def _take_place(self, scope: Scope) -> None:
+        if SHADOW_HEADER.encode() in dict(scope["headers"]) and not self._has_room():
+            message = "this replica has no room for a request that nobody waits for"
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, message)
         limit = self._config.max_ongoing_requests
         if self._in_flight >= limit:
             message = f"this replica is at its limit of {limit} requests"

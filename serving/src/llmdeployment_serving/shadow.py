@@ -43,6 +43,8 @@ LOOK_SECONDS = 0.5
 ASK_SECONDS = 60.0
 """Seconds that an answer may take before the request is dropped."""
 MOST_ANSWER_BYTES = 1024 * 1024
+SHADOW_HEADER = "x-llm-shadow"
+"""Marks a request that nobody waits for: a replica without room refuses it. One of an older image answers it as any other."""
 
 _BUSY = frozenset(
     {
@@ -114,7 +116,7 @@ class ShadowCounts:
 @dataclass
 class _Shadow:
     config: ShadowConfig
-    ends_at: float
+    began_at: float
     counts: ShadowCounts = field(default_factory=ShadowCounts)
 
 
@@ -160,7 +162,7 @@ class Shadows:
         self._shadows = {}
         for config in configs:
             key = config.stable, config.revision
-            shadow = before.get(key) or _Shadow(config, self._clock() + config.seconds)
+            shadow = before.get(key) or _Shadow(config, self._clock())
             shadow.config = config
             shares = shadow.counts.shares.items()
             shadow.counts.shares = {s: row for s, row in shares if s in BUILT_IN or s in same}
@@ -176,7 +178,8 @@ class Shadows:
             raw: the client's own body.
         """
         for shadow in self._shadows.values():
-            if shadow.config.stable != number or self._clock() >= shadow.ends_at:
+            lasts = self._clock() - shadow.began_at
+            if shadow.config.stable != number or lasts >= shadow.config.seconds:
                 continue
             if self._draw() * 100 >= shadow.config.percent:
                 continue
@@ -276,7 +279,11 @@ async def _ask_canary(
 ) -> Reply | None:
     """Return a canary's answer, or None if it is busy, cannot be reached, or is not ready in time."""
     # None of the client's headers: its key is for the gateway.
-    headers = {"content-type": "application/json", "x-llm-revision": config.revision}
+    headers = {
+        "content-type": "application/json",
+        "x-llm-revision": config.revision,
+        SHADOW_HEADER: "1",
+    }
     try:
         async with session.post(
             config.url + path, data=raw, headers=headers, allow_redirects=False

@@ -106,7 +106,9 @@ class Stable:
             await work
         return status
 
-    async def send(self, revision: str = "1", **body: Any) -> int:
+    async def send(
+        self, revision: str = "1", more: dict[str, str] | None = None, **body: Any
+    ) -> int:
         sent: list[Message] = []
         messages = [{"role": "user", "content": "What is the capital of France?"}]
         raw = json.dumps({"messages": messages, **body}).encode()
@@ -117,7 +119,8 @@ class Stable:
         async def send(message: Message) -> None:
             sent.append(message)
 
-        headers = [(b"x-llm-revision", revision.encode()), (b"authorization", b"Bearer secret")]
+        sent_along = {"x-llm-revision": revision, "authorization": "Bearer secret", **(more or {})}
+        headers = [(name.encode(), value.encode()) for name, value in sent_along.items()]
         scope = {"type": "http", "path": CHAT, "method": "POST", "headers": headers}
         await self.app(scope, receive, send)
         status: int = sent[0]["status"]
@@ -141,7 +144,7 @@ async def test_both_revisions_are_asked_the_same_greedily_after_the_client_has_i
     greedy = {"temperature": 0, "n": 1, "stream": False, "max_tokens": 64, "model": "chat"}
     question = [{"role": "user", "content": "What is the capital of France?"}]
     assert asked == {"messages": question, **greedy}
-    assert headers["x-llm-revision"] == "2"
+    assert (headers["x-llm-revision"], headers["x-llm-shadow"]) == ("2", "1")
     assert "authorization" not in headers
     # The stable revision's own prompt is added here, the canary's there.
     assert stable.asked[1] == {
@@ -278,6 +281,7 @@ async def test_a_replica_that_is_full_asks_nobody(
 
     monkeypatch.setattr(shadow.asyncio, "sleep", sleep)
     stable.app.shadows._clock = lambda: clock
+    stable.kv_usage, stable.app._in_flight = 0.5, FEW_REQUESTS
     assert stable.app._has_room()
     stable.waiting, stable.kv_usage, stable.app._in_flight = waiting, kv_usage, in_flight
     assert not stable.app._has_room()
@@ -285,6 +289,23 @@ async def test_a_replica_that_is_full_asks_nobody(
     assert stable.counts() == (0, 0, 1, 0)
     assert clock == PATIENCE_SECONDS
     assert canary.asked == []
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "headers", "status"),
+    [
+        (FEW_REQUESTS, {"x-llm-shadow": "1"}, 200),
+        (FEW_REQUESTS + 1, {"x-llm-shadow": "1"}, 503),
+        (FEW_REQUESTS + 1, {}, 200),
+    ],
+)
+async def test_a_replica_that_is_full_answers_no_other_ones_shadow(
+    in_flight: int, headers: dict[str, str], status: int, canary: Canary
+) -> None:
+    stable = Stable(canary)
+    stable.app._in_flight = in_flight
+    assert await stable.send("3", headers) == status
+    assert stable.app._in_flight == in_flight
 
 
 async def test_load_that_comes_meanwhile_spares_the_stable_replica(canary: Canary) -> None:
@@ -328,10 +349,13 @@ async def test_it_ends_by_itself(canary: Canary) -> None:
     for now in (159.9, 160.0):  # noqa: B007  # because the clock reads it
         shadows.offer("1", CHAT, b"{}")
     assert len(shadows._waiting) == 1
-    # The same again does not begin it anew.
+    # The same again does not begin it anew, and a longer one goes on.
     shadows.take(config, ())
     shadows.offer("1", CHAT, b"{}")
     assert len(shadows._waiting) == 1
+    shadows.take([config[0].model_copy(update={"seconds": 61})], ())
+    shadows.offer("1", CHAT, b"{}")
+    assert len(shadows._waiting) == 2
 
 
 async def test_whatever_goes_wrong_the_next_one_is_asked(

@@ -11,8 +11,10 @@ from tests.support.world import SETTINGS
 
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.plan.base.names import COMPONENT, OWNER, RUNTIME
+from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.desired.evaluation_job import build_evaluation_policies
+from llmdeployment_operator.plan.desired.shadowing import build_shadow_policies
 from llmdeployment_operator.plan.resources.network_policies import (
     build_gateway_policy,
     build_runtime_policies,
@@ -284,3 +286,35 @@ def test_an_administrator_opens_more_or_everything() -> None:
 def test_an_api_elsewhere_has_no_head() -> None:
     assert "chat-xaaa" in [p["metadata"]["name"] for p in POLICIES]
     assert "chat-xaaa-head" not in [p["metadata"]["name"] for p in POLICIES]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "port", "before", "expected"),
+    [
+        (WORKER, OTHER_RUNTIME, 30000, False, True),
+        (WORKER, OTHER_RUNTIME, 10002, False, False),
+        (OTHER_RUNTIME, WORKER, 30000, False, False),
+        (HEAD, OTHER_RUNTIME, 30000, False, False),
+        (ROUTED, OTHER_RUNTIME, 30000, False, False),
+        # What was open stays open.
+        (GATEWAY, OTHER_RUNTIME, 30000, True, True),
+        (WORKER, WORKER, 10002, True, True),
+    ],
+)
+def test_a_shadow_lets_the_stable_replicas_ask_the_canary_s(
+    source: Pod,
+    target: Pod,
+    port: int,
+    *,
+    before: bool,
+    expected: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def flows() -> bool:
+        return calls(source, target, port) and allowed(source, target, port)
+
+    assert flows() is before
+    stable, canary = (Revision(n, "", runtime, {}, {}) for n, runtime in ((1, "aaaa"), (2, "bbbb")))
+    more = build_shadow_policies("chat", [(stable, canary)], SETTINGS)
+    monkeypatch.setitem(globals(), "POLICIES", [*POLICIES, *more])
+    assert flows() is expected
