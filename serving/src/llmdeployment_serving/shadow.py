@@ -236,8 +236,6 @@ class Shadows:
             counts.skipped += 1
             return
         stable = await self._ask_stable(config.stable, sample.path, raw)
-        if not self._is_on(sample.shadow):
-            return
         answered, own = _read_choice(canary), _read_choice(stable)
         if own is None:
             # Whatever the canary said: nobody knows what is right.

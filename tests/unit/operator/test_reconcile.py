@@ -96,6 +96,7 @@ async def test_counts_are_kept_until_a_pass_that_ends_well_has_reported_them(
         await reconcile.report_failure(operator, key, error)
 
     assert counted.mark_reported.called is reported
+    assert clients.shadow_cache.mark_reported.called is reported
 
 
 _STARTED = {"started_at": "2026-01-02T03:04:05Z", "written_at": "2026-01-02T03:04:05Z"}

@@ -312,8 +312,12 @@ async def test_replicas_are_asked_for_a_shadow_while_it_runs(
     # A replica that began anew takes nothing back.
     deployed.poller.said = {"worker-0": tell_shadow(2)}
     assert (await count("Running"))[2][compared] == Counts(2, 0)
-    # The next shadow begins with nothing of this one.
+    # The next shadow begins with nothing of this one, and so does another LLMDeployment of this name.
     assert await count("Refused") == {}
+    assert await count("Running") == {}
+    deployed.poller.forget = lambda _: None
+    deployed.clients.forget(("team", "simulated"))
+    deployed.poller.said = {"worker-0": tell_shadow(9)}
     assert await count("Running") == {}
 
 

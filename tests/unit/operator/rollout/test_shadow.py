@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 from tests.support.evaluations import EVALUATION, SHOUT, answers, scored_world
 from tests.support.stories import GATEWAY, conditions, message, pods_of, serving_world, split
-from tests.support.world import World
+from tests.support.world import NOW, World
 
 from llmdeployment_operator.analysis.shadow import PairedShare, ShadowCounts, name_counts
+from llmdeployment_operator.api.rollout import RolloutSpec
+from llmdeployment_operator.plan.rollout.canary import plan_step
+from llmdeployment_operator.plan.rollout.commands import Commands
+from llmdeployment_operator.plan.rollout.shadow import casts_shadow
+from llmdeployment_operator.plan.rollout.state import RolloutState
+from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
 from llmdeployment_serving.config import UserConfig, parse
 
 Object = dict[str, Any]
@@ -308,6 +314,55 @@ def test_arms_have_shadows_of_their_own() -> None:
     world.step()
     (rows,) = (rows for rows in shadows(world).values() if rows)
     assert [row["stable"] for row in rows] == [str(numbers["one"])]
+
+
+def test_a_shadow_outlives_the_progress_deadline() -> None:
+    world = shadowed_world()
+    (runtime,) = world.runtimes()
+    for _ in range(3):
+        world.now += timedelta(seconds=1000)
+        world.step()
+    # Half an hour without a step is no lack of progress while answers are compared.
+    world.serve(runtime, status="DEPLOYING")
+    world.step()
+    assert conditions(world)["Progressing"] == ("True", "Canary")
+    assert conditions(world)["Degraded"] == ("False", "AsExpected")
+
+
+def plan(**changed: Any) -> RolloutStep:
+    """Return the move of a canary whose replicas are ready, unless something is changed."""
+    runtimes = {1: "0a0a0a0a", 2: "0b0b0b0b"}
+    inputs = RolloutInputs(
+        1, 2, 0, {1: 4, 2: 4}, {1: 4, 2: 4}, {1}, True, 4, runtimes=runtimes
+    )  # because it is a field
+    state = RolloutState(stable=1, canary=2, progress_at=NOW)
+    policy = RolloutSpec.model_validate(CANARY)
+    return plan_step(policy, replace(inputs, **changed), state, Commands(), NOW)
+
+
+def test_replicas_of_an_api_elsewhere_cast_no_shadow() -> None:
+    assert casts_shadow(plan(), 2)
+    assert plan().weight == 0
+    step = plan(runtimes={1: "x1a2b3c4", 2: "0b0b0b0b"})
+    assert not casts_shadow(step, 2)
+    assert (step.weight, step.state.shadow) == (10, None)
+
+
+def test_a_canary_of_no_replicas_is_awaited() -> None:
+    step = plan(replicas=0, ready={1: 0, 2: 0}, alive={1: 0, 2: 0})
+    assert step.stage is not None
+    assert (
+        step.stage.message == "The shadow of revision 2 waits until one of its replicas is ready."
+    )
+    assert step.state.shadow is None
+    assert not casts_shadow(step, 2)
+
+
+def test_a_canary_that_has_requests_is_not_shadowed() -> None:
+    step = plan()
+    assert not casts_shadow(replace(step, weight=1), 2)
+    assert not casts_shadow(step, 3)
+    assert not casts_shadow(replace(step, canary=None), 2)
 
 
 def test_a_status_that_was_lost_costs_the_counts_and_no_request() -> None:
