@@ -132,6 +132,7 @@ BY_ROUTE = {"mode": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": "g"}]}}
     ("more", "note"),
     [
         ({"rollout": {**ROLLOUT, "evaluation": {"golden": {"pvc": "pvc://a/b.jsonl"}}}}, "golden"),
+        ({"rollout": {**ROLLOUT, "shadow": {"minAgreementPercent": 80}}}, "The shadow is taken"),
         (
             {"gateway": BY_ROUTE, "rollout": {"strategy": "BlueGreen"}},
             "HTTPRoute",

@@ -166,8 +166,9 @@ def _write_limits(found: Rehearsal) -> Iterator[str]:
         yield "A step that waits for a person is promoted as soon as its analysis passes, or at once without one."
     if not world.change.keeps_users:
         yield "With an HTTPRoute users do not stay with a revision. They are rehearsed as if they did."
-    if policy.evaluation is not None:
-        yield "The golden set is taken for passed at once."
+    gates = {"golden set": policy.evaluation, "shadow": policy.shadow}
+    for gate in (name for name, asked in gates.items() if asked is not None):
+        yield f"The {gate} is taken for passed at once."
     if any(case.count(Outcome.UNDECIDED) for case in found.cases):
         yield f"A rollout that has no end after {format_span(world.limit)} counts as undecided."
     window = world.change.warm_window

@@ -120,7 +120,8 @@ class _Rollout:
 
     def __init__(self, world: World, canary: Mapping[str, float], source: random.Random) -> None:
         self._world = world
-        self._policy = world.change.policy
+        # Like the golden set, it is taken for passed: nobody knows what the answers would be.
+        self._policy = world.change.policy.model_copy(update={"shadow": None})
         people = Users(world.users, world.correlation, source)
         self._tally = Tally(people, {STABLE: world.stable, CANARY: canary})
         self._fleet = Fleet({STABLE: world.change.replicas}, world.warm_up)
