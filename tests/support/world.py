@@ -170,7 +170,8 @@ class World:
 
     def gateway_applies(self, up: int = 1) -> None:
         """Let every gateway pod apply the routes as they are now."""
-        config_map = next(o for (k, _), o in self.cluster.children.items() if k == "ConfigMap")
+        routes = names.routes_name(self.raw["metadata"]["name"])
+        config_map = self.cluster.children["ConfigMap", routes]
         services = {f"{self.raw['metadata']['name']}-{runtime}": up for runtime in self.runtimes()}
         ready = (
             p for p in self.cluster.pods if p["metadata"]["labels"][names.COMPONENT] == "gateway"

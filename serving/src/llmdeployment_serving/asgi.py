@@ -15,7 +15,12 @@ from typing import Any
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.bodies import Bodies
-from llmdeployment_serving.config import AdapterConfig, ServingConfig, UserConfig
+from llmdeployment_serving.config import (
+    AdapterConfig,
+    MonitoringConfig,
+    ServingConfig,
+    UserConfig,
+)
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
 from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
 from llmdeployment_serving.metrics import read_owner, render_metrics
@@ -87,13 +92,17 @@ class ReplicaApp:
     def take(self, config: UserConfig) -> None:
         """Take new revisions; requests in progress keep theirs."""
         self.user_config = config
-        wanted = config.monitoring.output_patterns
-        self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
-        for row in self._revisions.values():
-            row.shares.set_patterns(self._patterns)
+        self.watch_for(config.monitoring)
         self.adapters.set_desired(config)
         self.self_test.take(config.self_test)
         self.shadows.take(config.shadows, self._patterns)
+
+    def watch_for(self, monitoring: MonitoringConfig) -> None:
+        """Look at the next answers for these patterns."""
+        wanted = monitoring.output_patterns
+        self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
+        for row in self._revisions.values():
+            row.shares.set_patterns(self._patterns)
 
     def pause(self) -> None:
         """Let requests wait for the next engine. This one must not be asked for its counts again: the next one's process resets them."""

@@ -254,7 +254,7 @@ class UserConfig(_Strict):
         return max(self.revisions, key=int, default=None)
 
 
-_Config = TypeVar("_Config", ServingConfig, UserConfig)
+_Config = TypeVar("_Config", ServingConfig, UserConfig, MonitoringConfig)
 
 
 def parse(kind: type[_Config], document: Any) -> _Config:  # noqa: ANN401  # because JSON from outside may be anything

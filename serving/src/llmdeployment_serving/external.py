@@ -1,20 +1,26 @@
 """The command `llmdeployment-serving external`: a replica without Ray and without an engine, whose answers come from an external API.
 
-Its whole configuration is in its environment at the start, with the prompt. Such a pod loads no model, so another prompt is another pod.
+Its configuration is in its environment at the start, with the prompt. Such a pod loads no model, so another prompt is another pod.
+What answers are looked at for is in a mounted file, because it must not take other pods (`monitoring_file`).
 """
 
+import asyncio
 import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from pathlib import Path
 
 import uvicorn
 
 from llmdeployment_serving.asgi import ReplicaApp
-from llmdeployment_serving.config import RevisionConfig, ServingConfig, UserConfig
+from llmdeployment_serving.config import MonitoringConfig, RevisionConfig, ServingConfig, UserConfig
 from llmdeployment_serving.engine import Receive, Scope, Send
 from llmdeployment_serving.engine_external import start_external
 from llmdeployment_serving.errors import AnswerCutError, ConfigError
 from llmdeployment_serving.metrics_port import read_port, serve_metrics
+from llmdeployment_serving.monitoring_file import MonitoringFile
 from llmdeployment_serving.probe import REVISION_HEADER
 
 logger = logging.getLogger(__name__)
@@ -23,14 +29,25 @@ CONFIG = "LLMD_SERVING_CONFIG"
 """Environment variable with the `ServingConfig` (JSON)."""
 API_KEY = "LLMD_EXTERNAL_API_KEY"
 """Environment variable with the API's key; unset for an API without keys."""
+MONITORING = "LLMD_MONITORING"
+"""Environment variable with the path of the file that holds the `MonitoringConfig` (JSON); unset: nobody mounted one."""
 MAX_REVISIONS = 64
 """Revisions that requests are counted for, at most."""
 
 _number = re.compile(rb"[1-9][0-9]{0,9}")
 
 
-async def serve_external(config: ServingConfig, key: str, host: str, port: int) -> None:
+async def serve_external(
+    config: ServingConfig, key: str, host: str, port: int, monitoring: Path | None = None
+) -> None:
     """Serve until SIGTERM, then finish the answers in progress.
+
+    Args:
+        config: what the pod was started with.
+        key: the API's key; empty for an API without keys.
+        host: the address to listen on.
+        port: the port to listen on.
+        monitoring: the file with what answers are looked at for; it may change, appear and go.
 
     Raises:
         ConfigError: the configuration or the key is not valid.
@@ -39,11 +56,28 @@ async def serve_external(config: ServingConfig, key: str, host: str, port: int) 
     settings = uvicorn.Config(
         app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
     )
-    async with serve_metrics(app.render_metrics, host, read_port()):
+    async with serve_metrics(app.render_metrics, host, read_port()), _follow(monitoring, app):
         await uvicorn.Server(settings).serve()
 
 
-async def build_external_app(config: ServingConfig, key: str) -> "_ExternalReplica":
+@asynccontextmanager
+async def _follow(path: Path | None, app: "ExternalReplica") -> AsyncIterator[None]:
+    """Take what the file says for as long as the block runs; without a file do nothing."""
+    if path is None:
+        yield
+        return
+    file = MonitoringFile(path, app.watch_for)
+    file.look()
+    task = asyncio.create_task(file.follow(), name="monitoring")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def build_external_app(config: ServingConfig, key: str) -> "ExternalReplica":
     """Return the ASGI application of a replica."""
     if config.engine.name != "external":
         raise ConfigError(
@@ -51,10 +85,10 @@ async def build_external_app(config: ServingConfig, key: str) -> "_ExternalRepli
         )
     engine = await start_external(config, key)
     front = ReplicaApp(config, engine, await engine.build_app())
-    return _ExternalReplica(front)
+    return ExternalReplica(front)
 
 
-class _ExternalReplica:
+class ExternalReplica:
     """Does what Ray Serve does for other replicas: answers the probe's path, and adds revisions.
 
     All revisions of these pods have one prompt, which the engine applies. So their numbers only count requests; they come from the
@@ -65,6 +99,7 @@ class _ExternalReplica:
         self._replica_app = front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI has it."""
         if scope["type"] == "http":
             if scope["path"] == "/-/healthz":
                 await _send_healthy(send)
@@ -79,6 +114,10 @@ class _ExternalReplica:
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus."""
         return self._replica_app.render_metrics()
+
+    def watch_for(self, monitoring: MonitoringConfig) -> None:
+        """Look at the next answers for these patterns."""
+        self._replica_app.watch_for(monitoring)
 
     def _add_revision(self, number: bytes) -> None:
         known = self._replica_app.user_config.revisions

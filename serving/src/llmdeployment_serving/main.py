@@ -118,7 +118,9 @@ def _run_external(options: argparse.Namespace) -> None:
 
     config = _read_config(os.environ.get(external.CONFIG, ""))
     key = os.environ.pop(external.API_KEY, "")
-    asyncio.run(external.serve_external(config, key, options.host, options.port))
+    path = os.environ.get(external.MONITORING)
+    monitoring = Path(path) if path else None
+    asyncio.run(external.serve_external(config, key, options.host, options.port, monitoring))
 
 
 def _fetch(options: argparse.Namespace) -> None:

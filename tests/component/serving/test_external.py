@@ -100,6 +100,7 @@ def process(
         "LLMD_NAMESPACE": "team",
         "LLMD_NAME": "shop",
         "LLMD_METRICS_PORT": str(metrics_port or free_port()),
+        "LLMD_MONITORING": str(log.parent / "monitoring.json"),
     }
     command = [sys.executable, "-m", "llmdeployment_serving.main", "external"]
     with log.open("wb") as out:
@@ -165,6 +166,30 @@ async def test_a_request_goes_there_with_the_prompt_and_without_the_clients_head
     assert headers["Authorization"] == f"Bearer {KEY}"
     assert "of-the-gateway" not in str(headers)
     assert not {"x-user", "x-llm-revision", "Cookie"} & headers.keys()
+
+
+async def test_patterns_come_while_it_runs(proxy: Replica) -> None:
+    async with proxy.ask() as answer:
+        assert answer.status == 200
+    assert "pattern/stand-in" not in (await proxy.counted())["shares"]
+    patterns = [
+        {"name": "stand-in", "pattern": "(?i)STAND-IN"},
+        {"name": "no", "pattern": "nobody"},
+    ]
+    path = proxy.log.parent / "monitoring.json"
+    path.write_text(json.dumps({"outputPatterns": patterns}))
+
+    async def told() -> bool:
+        return "pattern/stand-in" in (await proxy.counted())["shares"]
+
+    await eventually(told, "a replica that has read its patterns")
+    async with proxy.ask() as answer:
+        assert answer.status == 200
+    shares = (await proxy.counted())["shares"]
+    found = {name: (shares[name]["bad"], shares[name]["total"]) for name in shares}
+    assert found["pattern/stand-in"] == (1, 1)
+    assert found["pattern/no"] == (0, 1)
+    assert found["refusal"][1] == 2
 
 
 async def test_completions_go_there_too(api: Upstream, proxy: Replica) -> None:

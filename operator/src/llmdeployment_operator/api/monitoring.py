@@ -21,10 +21,6 @@ PATTERN_MISSING = (
     "spec.rollout.analysis.metrics contains a pattern/NAME that spec.monitoring.outputPatterns has no NAME of. "
     "Add the pattern there, or remove the metric."
 )
-PATTERNS_WITH_EXTERNAL = (
-    "spec.monitoring.outputPatterns cannot be used with the external engine, whose pods learn their settings at the start only. "
-    "Remove the patterns; the built-in shares work there too."
-)
 
 _name = Text(1, 32).must(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
@@ -59,13 +55,7 @@ _METRICS_HAVE_PATTERNS = (
     f"!m.name.startsWith('{PATTERN}') || {_PATTERNS} && "
     f"self.monitoring.outputPatterns.exists(p, '{PATTERN}' + p.name == m.name))"
 )
-_REPLICAS_LEARN = (
-    f"!({_PATTERNS} && self.monitoring.outputPatterns.size() > 0) || self.engine.name != 'external'"
-)
-SPEC_RULES = (
-    (_METRICS_HAVE_PATTERNS, PATTERN_MISSING),
-    (_REPLICAS_LEARN, PATTERNS_WITH_EXTERNAL),
-)
+SPEC_RULES = ((_METRICS_HAVE_PATTERNS, PATTERN_MISSING),)
 """Rules of `spec`: they look at two of its fields."""
 
 
@@ -113,10 +103,8 @@ class MonitoringSpec(Model):
         return self
 
 
-def check_monitoring(
-    monitoring: MonitoringSpec, analysis: AnalysisSpec | None, engine: str
-) -> None:
-    """Refuse a metric without its pattern, and patterns that no replica would learn of.
+def check_monitoring(monitoring: MonitoringSpec, analysis: AnalysisSpec | None) -> None:
+    """Refuse a metric without its pattern.
 
     Raises:
         ValueError: what to do instead.
@@ -125,5 +113,3 @@ def check_monitoring(
     compared = {metric.name for metric in analysis.metrics} if analysis is not None else set()
     if {name for name in compared if name.startswith(PATTERN)} - known:
         raise ValueError(PATTERN_MISSING)
-    if known and engine == "external":
-        raise ValueError(PATTERNS_WITH_EXTERNAL)

@@ -290,7 +290,7 @@ class Spec(Model):
 
     @model_validator(mode="after")
     def _monitoring_fits(self) -> Self:
-        check_monitoring(self.monitoring, self.rollout.analysis, self.engine.name)
+        check_monitoring(self.monitoring, self.rollout.analysis)
         check_shadow(self.rollout.shadow, self.engine.name)
         return self
 

@@ -71,16 +71,15 @@ def test_a_metric_needs_its_pattern() -> None:
     assert "must be one of errorRate, ttft," in refuse(build(BRAND, metrics=("pattern/",)))
 
 
-def test_an_external_engine_has_the_built_in_shares_only() -> None:
+def test_an_external_engine_takes_patterns_too() -> None:
     elsewhere = {
         "model": {"source": "external://gpt"},
         "engine": {"name": "external", "external": {"baseURL": "https://api.example.com/v1"}},
     }
-    assert parse(build(metrics=("refusal",), **elsewhere)).spec.rollout.analysis is not None
-    assert refuse(build(BRAND, **elsewhere)) == monitoring.PATTERNS_WITH_EXTERNAL
+    metrics = ("refusal", "pattern/brand")
+    assert parse(build(BRAND, metrics=metrics, **elsewhere)).spec.rollout.analysis is not None
     arms = [{"name": "own", "weight": 50}, {"name": "theirs", "weight": 50, "overrides": elsewhere}]
-    said = refuse(build(BRAND, arms=arms))
-    assert said == f"spec: With the overrides of arm theirs, {monitoring.PATTERNS_WITH_EXTERNAL}"
+    assert len(parse(build(BRAND, arms=arms)).spec.arms) == 2
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.external import build_proxy_container, is_external
 from llmdeployment_operator.plan.base.revisions import extract_template, hash_runtime
 from llmdeployment_operator.plan.observed.readiness import check_runtime
-from llmdeployment_serving.config import ServingConfig
+from llmdeployment_serving.config import MonitoringConfig, ServingConfig
 from llmdeployment_serving.config import parse as parse_serving
 
 API = {"baseURL": "https://api.example.com/v1", "apiKeySecretRef": {"name": "k"}}
@@ -131,6 +131,56 @@ def test_without_a_key_and_with_resources_of_ones_own() -> None:
 def test_every_template_field_takes_other_pods(change: dict[str, Any]) -> None:
     assert runtime(external()) != runtime(external(**change))
     assert runtime(external(replicas=7)) == runtime(external())
+
+
+BRAND = {"name": "brand", "pattern": "(?i)acme $(HOME) \N{EURO SIGN}"}
+
+
+def patterns_of(world: World) -> dict[str, Any] | None:
+    """Return what the pods' ConfigMap says, or None if there is none."""
+    found = world.cluster.children.get(("ConfigMap", "external-patterns"))
+    return None if found is None else dict(json.loads(found["data"]["monitoring.json"]))
+
+
+def test_patterns_come_change_and_go_without_other_pods() -> None:
+    world = World(external())
+    settled(world)
+    pods = world.cluster.children["Deployment", f"external-{world.runtimes()[0]}"]
+    assert patterns_of(world) is None
+    for patterns in ([BRAND], [BRAND, {"name": "b", "pattern": "x"}], []):
+        world.edit(monitoring={"outputPatterns": patterns})
+        settled(world)
+        wanted = {"outputPatterns": patterns} if patterns else None
+        assert patterns_of(world) == wanted
+        assert parse_serving(MonitoringConfig, wanted or {}) is not None
+        (made,) = world.runtimes()
+        assert world.cluster.children["Deployment", f"external-{made}"]["spec"] == pods["spec"]
+        assert world.status["traffic"] == "rev1 100%"
+
+
+def test_the_pod_reads_the_patterns_where_the_config_map_is_mounted() -> None:
+    world = World(external(monitoring={"outputPatterns": [BRAND]}))
+    world.step()
+    (made,) = world.runtimes()
+    template = world.cluster.children["Deployment", f"external-{made}"]["spec"]["template"]
+    (volume,) = (v for v in template["spec"]["volumes"] if "configMap" in v)
+    made_of = volume["configMap"]
+    assert (made_of, world.cluster.children["ConfigMap", made_of["name"]]["data"].keys()) == (
+        {"name": "external-patterns", "optional": True},
+        {"monitoring.json"},
+    )
+    (mount,) = (m for m in worker(world)["volumeMounts"] if m["name"] == volume["name"])
+    (path,) = (e["value"] for e in worker(world)["env"] if e["name"] == "LLMD_MONITORING")
+    assert path == f"{mount['mountPath']}/monitoring.json"
+
+
+def test_replicas_under_ray_have_no_such_config_map() -> None:
+    raw = sample("simulated")
+    raw["spec"]["monitoring"] = {"outputPatterns": [BRAND]}
+    world = World(raw)
+    world.step()
+    maps = [name for kind, name in world.cluster.children if kind == "ConfigMap"]
+    assert maps == ["simulated-routes"]
 
 
 def test_another_prompt_is_rolled_out_like_another_model() -> None:

@@ -65,6 +65,11 @@ def routes_name(deployment: str) -> str:
     return f"{deployment}-routes"
 
 
+def patterns_name(deployment: str) -> str:
+    """Return the name of the ConfigMap with the patterns that pods of an API elsewhere look for."""
+    return f"{deployment}-patterns"
+
+
 def labels(deployment: str, **more: str) -> dict[str, str]:
     """Return the labels of a child; `runtime` and `component` may be given by keyword.
 

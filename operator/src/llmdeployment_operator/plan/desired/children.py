@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 from llmdeployment_operator.api.types import API_VERSION, KIND, LLMDeployment
 from llmdeployment_operator.plan.base.drift import seal
+from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.output_patterns import build_patterns_config_map
 from llmdeployment_operator.plan.base.revisions import Revision, build_controller_revision
 from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
@@ -54,6 +56,9 @@ def build_children(
     name = deployment.metadata.name
     found = [build_controller_revision(deployment, revision) for revision in revisions]
     found += front_door.build_before_routes(deployment, settings, door.feedback_key)
+    patterns = build_patterns_config_map(deployment)
+    if patterns is not None and any(is_external(runtime) for runtime in runtimes):
+        found.append(patterns)
     for runtime, intent in runtimes.items():
         found += build_runtime_policies(
             name, runtime, intent.born.template, settings, door.gateways

@@ -8,7 +8,7 @@ from typing import Any
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.external import is_external
-from llmdeployment_operator.plan.base.names import routes_name
+from llmdeployment_operator.plan.base.names import OWNER, routes_name
 from llmdeployment_operator.plan.base.objects import Kind, Object
 from llmdeployment_operator.plan.base.revisions import (
     MOST_HISTORY,
@@ -86,7 +86,13 @@ class DesiredState:
     @property
     def routes_map(self) -> Object:
         """The routes ConfigMap as decided."""
-        return next(obj for obj in self.objects if obj["kind"] == Kind.CONFIG_MAP)
+        return next(obj for obj in self.objects if _is_routes_map(obj))
+
+
+def _is_routes_map(obj: Object) -> bool:
+    metadata = obj["metadata"]
+    named = routes_name(metadata["labels"][OWNER])
+    return obj["kind"] == Kind.CONFIG_MAP and metadata["name"] == named
 
 
 def decide_desired_state(

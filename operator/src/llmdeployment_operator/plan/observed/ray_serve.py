@@ -15,6 +15,7 @@ from llmdeployment_operator.plan.base.model_files import (
     locate_adapter,
     locate_model,
 )
+from llmdeployment_operator.plan.base.output_patterns import render_monitoring
 from llmdeployment_operator.plan.base.revisions import Revision
 
 APPLICATION = "llm"
@@ -110,10 +111,8 @@ def build_serve_config(
     }
     if self_test:
         user_config["selfTest"] = dict(self_test)
-    if patterns := deployment.spec.monitoring.output_patterns:
-        # Said only when it is so: replicas of an older image refuse a field that they do not know.
-        listed = [{"name": each.name, "pattern": each.pattern} for each in patterns]
-        user_config["monitoring"] = {"outputPatterns": listed}
+    if monitoring := render_monitoring(deployment):
+        user_config["monitoring"] = monitoring
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,
         # Serve takes no 0: without a pod to be in, the one stays an intention.

@@ -10,6 +10,7 @@ from llmdeployment_operator.plan.base.accelerators import NVIDIA, count_accelera
 from llmdeployment_operator.plan.base.external import build_proxy_container, is_external
 from llmdeployment_operator.plan.base.model_files import ModelFiles, locate_model, mount_adapters
 from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.output_patterns import mount_patterns
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
@@ -206,12 +207,15 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         **build_proxy_container(deployment),
         **_build_replica_port(),
     }
-    container["env"] = [*container["env"], *_name_deployment(deployment), _METRICS]
+    volume, mount, variable = mount_patterns(deployment.metadata.name)
+    container["volumeMounts"] = [*container["volumeMounts"], mount]
+    container["env"] = [variable, *container["env"], *_name_deployment(deployment), _METRICS]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
+    pod["volumes"] = [*pod["volumes"], volume]
     return _build_workers(deployment, runtime, pod, settings)
 
 

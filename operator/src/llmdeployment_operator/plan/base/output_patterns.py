@@ -1,0 +1,49 @@
+"""How replicas learn of spec.monitoring.outputPatterns.
+
+Replicas under Ray get them with their user config. Pods of an API elsewhere have no Ray: they read a ConfigMap, which is mounted and
+optional, so that a change needs no other pods.
+"""
+
+import json
+from typing import Any
+
+from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.objects import Object
+
+_VOLUME = "monitoring"
+_FOLDER = "/etc/llmdeployment/monitoring"
+_FILE = "monitoring.json"
+
+
+def render_monitoring(deployment: LLMDeployment) -> dict[str, Any]:
+    """Return the serving side's `MonitoringConfig`; nothing without patterns, since replicas of an older image refuse the field."""
+    patterns = deployment.spec.monitoring.output_patterns
+    if not patterns:
+        return {}
+    return {"outputPatterns": [{"name": each.name, "pattern": each.pattern} for each in patterns]}
+
+
+def build_patterns_config_map(deployment: LLMDeployment) -> Object | None:
+    """Return the ConfigMap that pods of an API elsewhere read, or None without patterns."""
+    monitoring = render_monitoring(deployment)
+    if not monitoring:
+        return None
+    name = deployment.metadata.name
+    labels = names.labels(name, component="worker")
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": names.patterns_name(name), "labels": labels},
+        "data": {_FILE: json.dumps(monitoring, ensure_ascii=False, sort_keys=True)},
+    }
+
+
+def mount_patterns(deployment: str) -> tuple[Object, Object, Object]:
+    """Return the volume, its mount and the variable with the file's path, for pods of an API elsewhere."""
+    source = {"name": names.patterns_name(deployment), "optional": True}
+    return (
+        {"name": _VOLUME, "configMap": source},
+        {"name": _VOLUME, "mountPath": _FOLDER, "readOnly": True},
+        {"name": "LLMD_MONITORING", "value": f"{_FOLDER}/{_FILE}"},
+    )
