@@ -81,6 +81,10 @@ RELEASED = (*OWN, *SERVING.values())
 SMALL = (*OWN, SERVING["simulated"])
 MOUNTED = Image("serving", "serving-cpu.txt", ("ENGINE=none",), "-mounted")
 """The serving image without packages: a local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB."""
+EVALUATING = Image("serving", "serving-lm-eval.txt", ("ENGINE=lm-eval",), "-lm-eval")
+"""The simulated flavor with lm-evaluation-harness, for the Jobs of evaluations. It is not released: few golden sets need it."""
+EXTRA = {"cpu": SERVING["cpu"], "gpu": SERVING["gpu"], "lm-eval": EVALUATING}
+"""What is built only when it is asked for."""
 
 
 def main() -> int:
@@ -88,13 +92,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m dev.images", description=__doc__)
     parser.add_argument("--no-load", action="store_true", help="build the archives only")
     parser.add_argument(
-        "--engine", choices=("cpu", "gpu"), help="a serving image with vLLM too (gigabytes)"
+        "--engine",
+        choices=tuple(EXTRA),
+        help="a serving image with vLLM too (gigabytes), or with lm-evaluation-harness (0.9 GB)",
     )
     parser.add_argument(
         "--registry", help="push the images there, such as registry.example.com/team"
     )
     arguments = parser.parse_args()
-    wanted = [*SMALL, *([SERVING[arguments.engine]] if arguments.engine else [])]
+    wanted = [*SMALL, *([EXTRA[arguments.engine]] if arguments.engine else [])]
     try:
         if arguments.registry:
             for image in wanted:

@@ -19,6 +19,8 @@ if [ "${1:-}" != --upgrade ]; then
   pins=$(sed -nE 's/^([A-Za-z0-9._-]+)==([^ ;]+).*/\1 \2/p' requirements/{dev,operator,cli,gateway,serving-*}.txt | sort -k1,1 -k2,2V | awk '{ newest[$1] = $2 } END { for (name in newest) printf "\"%s<=%s\", ", name, newest[name] }')
   sed -i "s|^\[tool.uv\]|[tool.uv]\nconstraint-dependencies = [$pins]|" "$scratch/pyproject.toml"
 fi
+# Its needs would lower versions of the development environment, the operator and the CLI: it is resolved below.
+sed -i '/^lm-eval = /d' "$scratch/serving/pyproject.toml"
 uv lock --directory "$scratch"
 cp "$scratch/uv.lock" .
 export_to() {
@@ -33,6 +35,10 @@ export_to gateway.txt --package llmdeployment-gateway --no-default-groups
 export_to serving-cpu.txt --package llmdeployment-serving --no-default-groups --extra cpu
 export_to serving-simulated.txt --package llmdeployment-serving --no-default-groups
 export_to serving-gpu.txt --package llmdeployment-serving --no-default-groups --extra gpu
+# The simulated flavor and lm-evaluation-harness. Existing pins stay, as with the others.
+uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal --python-version 3.11 --exclude-newer "7 days" \
+  --no-emit-package llmdeployment-serving --constraints requirements/serving-simulated.txt --extra lm-eval ${1:+"$1"} \
+  --output-file requirements/serving-lm-eval.txt serving/pyproject.toml
 # Tools with dependencies of their own, which run beside the project and not in its environment: checkov for the tests of the chart, and
 # Zensical for the site (`make docs`).
 compile_tool() {

@@ -100,7 +100,8 @@ async def evaluate(examination: Evaluation, questions: Sequence[Question]) -> st
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(session, question)) for question in questions]
-        except* EvaluationError as errors:
+        except ExceptionGroup as errors:
+            # Not `except*`: Python 3.11.2 wraps what is raised there into a group again.
             raise errors.exceptions[0] from None
     found = enumerate(((q, t.result()) for q, t in zip(questions, tasks, strict=True)), 1)
     failures = [Failure(number, q.id, why) for number, (q, why) in found if why is not None]
@@ -124,10 +125,10 @@ async def _check_question(
     url = f"{examination.url}/v1/chat/completions"
     headers = {"x-llm-revision": examination.revision}
     who = f"revision {examination.revision} at {examination.url}"
-    status, text = await _ask(session, examination, who, url, body, headers)
+    status, text = await ask(session, examination, who, url, body, headers)
     if status != HTTPStatus.OK:
         return f"answered {int(status)}: {quote(text)}"
-    answer = _extract_content(text)
+    answer = extract_content(text)
     if answer is None:
         return f"answered no text: {quote(text)}"
     if (why := check_answer(question.expect, answer)) is not None:
@@ -147,11 +148,11 @@ async def _judge(
     body = {"model": judge.model, "temperature": 0, "messages": messages}
     url, who = f"{judge.url.rstrip('/')}/chat/completions", f"the judge at {judge.url}"
     headers = {"authorization": f"Bearer {judge.key}"} if judge.key else {}
-    status, text = await _ask(session, examination, who, url, body, headers)
+    status, text = await ask(session, examination, who, url, body, headers)
     if status != HTTPStatus.OK:
         # Without the body, because a provider's refusal may quote the key.
         raise EvaluationError(f"{who} answered {int(status)}: check its url, model and API key")
-    reply = (_extract_content(text) or "").strip()
+    reply = (extract_content(text) or "").strip()
     match reply[:3].upper():
         case "YES":
             return None
@@ -161,7 +162,7 @@ async def _judge(
             return f"the judge answered neither YES nor NO: {quote(reply)}"
 
 
-async def _ask(
+async def ask(
     session: aiohttp.ClientSession,
     examination: Evaluation,
     who: str,
@@ -193,7 +194,8 @@ async def _ask(
     raise EvaluationError(f"{who} cannot be reached after {TRIES} tries: {last}")
 
 
-def _extract_content(text: str) -> str | None:
+def extract_content(text: str) -> str | None:
+    """Return the text of a chat API's answer, or None if there is none."""
     try:
         content = json.loads(text)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError):

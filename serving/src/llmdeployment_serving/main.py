@@ -70,8 +70,24 @@ def _add_evaluate(command: argparse.ArgumentParser) -> None:
     command.add_argument("--url", required=True, help="base URL of the runtime, without a path")
     command.add_argument("--revision", required=True, help="number of the revision")
     command.add_argument("--model", required=True, help="value of the field `model`")
-    command.add_argument("--golden", required=True, type=Path, help="file with the golden set")
+    command.add_argument(
+        "--golden",
+        required=True,
+        type=Path,
+        help="file with the golden set; with --lm-eval, folder with the tasks",
+    )
     command.add_argument("--golden-name", help="its name in messages (default: its path)")
+    command.add_argument(
+        "--lm-eval",
+        metavar="TASK,...",
+        help="ask these tasks of lm-evaluation-harness, which needs the extra lm-eval",
+    )
+    command.add_argument(
+        "--limit", type=int, help="with --lm-eval: questions of each task (default: all)"
+    )
+    command.add_argument(
+        "--num-fewshot", type=int, help="with --lm-eval: examples (default: the task's)"
+    )
     command.add_argument("--concurrency", type=int, default=4)
     command.add_argument("--max-tokens", type=int)
     command.add_argument(
@@ -147,8 +163,17 @@ def _evaluate(options: argparse.Namespace) -> None:
         judge=judge,
         baseline=os.environ.get("LLMD_BASELINE", ""),
     )
-    questions = read_golden(options.golden, options.golden_name or str(options.golden))
-    result = asyncio.run(evaluate.evaluate(examination, questions))
+    name = options.golden_name or str(options.golden)
+    if options.lm_eval is None:
+        questions = read_golden(options.golden, name)
+        result = asyncio.run(evaluate.evaluate(examination, questions))
+    else:
+        from llmdeployment_serving.lm_eval_tasks import evaluate_tasks  # noqa: PLC0415  # because few golden sets need it
+        from llmdeployment_serving.tasks import TaskSet  # noqa: PLC0415  # because few golden sets need it
+
+        names, folder = tuple(options.lm_eval.split(",")), options.golden.resolve()
+        wanted = TaskSet(names, folder, name, options.limit, options.num_fewshot)
+        result = evaluate_tasks(examination, wanted)
     print(result)  # noqa: T201  # because this is the command's output
     write_termination_log(result)
 

@@ -108,11 +108,39 @@ REFUSED = {
     ),
     "an evaluation that does not say where its questions are": (
         "spec: {rollout: {evaluation: {golden: {}}}}",
-        "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef, pvc and lmEval",
     ),
     "an evaluation with two sets of questions": (
         "spec: {rollout: {evaluation: {golden: {configMapRef: {name: a}, pvc: 'pvc://a/b'}}}}",
-        "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef, pvc and lmEval",
+    ),
+    "tasks and a file of questions": (
+        "spec: {rollout: {evaluation: {image: i, golden: {pvc: 'pvc://a/b', lmEval: {tasks: [t], pvc: 'pvc://a'}}}}}",
+        "spec.rollout.evaluation.golden must have exactly one of configMapRef, pvc and lmEval",
+    ),
+    "tasks without an image that has lm-eval": (
+        "spec: {rollout: {evaluation: {golden: {lmEval: {tasks: [t], pvc: 'pvc://a'}}}}}",
+        "spec.rollout.evaluation.golden.lmEval needs spec.rollout.evaluation.image",
+    ),
+    "tasks with a judge": (
+        "spec: {rollout: {evaluation: {image: i, judge: {url: 'https://a/v1', model: b}, golden: {lmEval: {tasks: [t], pvc: 'pvc://a'}}}}}",
+        "spec.rollout.evaluation.judge cannot be set with golden.lmEval",
+    ),
+    "no tasks": (
+        "spec: {rollout: {evaluation: {image: i, golden: {lmEval: {tasks: [], pvc: 'pvc://a'}}}}}",
+        "spec.rollout.evaluation.golden.lmEval.tasks: Invalid value: 0",
+    ),
+    "a task twice": (
+        "spec: {rollout: {evaluation: {image: i, golden: {lmEval: {tasks: [t, t], pvc: 'pvc://a'}}}}}",
+        "spec.rollout.evaluation.golden.lmEval.tasks[1]: Duplicate value",
+    ),
+    "a task that is a path": (
+        "spec: {rollout: {evaluation: {image: i, golden: {lmEval: {tasks: ['../t'], pvc: 'pvc://a'}}}}}",
+        "spec.rollout.evaluation.golden.lmEval.tasks must have names of tasks",
+    ),
+    "tasks in a path that leads out": (
+        "spec: {rollout: {evaluation: {image: i, golden: {lmEval: {tasks: [t], pvc: 'pvc://a/../b'}}}}}",
+        "spec.rollout.evaluation.golden.lmEval.pvc must be pvc://claim",
     ),
     "questions in a claim without a file": (
         "spec: {rollout: {evaluation: {golden: {pvc: 'pvc://a'}}}}",

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from llmdeployment_operator.api import cron
-from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, Text, cel
+from llmdeployment_operator.api import cron, lm_eval
+from llmdeployment_operator.api.fields import Image, KeyName, Model, ObjectName, Text, cel
+from llmdeployment_operator.api.lm_eval import LmEvalSpec
 from llmdeployment_operator.api.urls import (
     ORIGIN,
     build_key_rule,
@@ -15,10 +16,12 @@ from llmdeployment_operator.api.urls import (
 )
 
 ONE_GOLDEN_SET = (
-    "spec.rollout.evaluation.golden must have exactly one of configMapRef and pvc, "
+    "spec.rollout.evaluation.golden must have exactly one of configMapRef, pvc and lmEval, "
     "which say where the questions are."
 )
-_ONE_GOLDEN_SET = "has(self.configMapRef) != has(self.pvc)"
+_ONE_GOLDEN_SET = (
+    "[has(self.configMapRef), has(self.pvc), has(self.lmEval)].filter(given, given).size() == 1"
+)
 _GOLDEN = cel((_ONE_GOLDEN_SET, ONE_GOLDEN_SET))
 
 _claim_file = Text(1, 1024).must(
@@ -54,7 +57,8 @@ _zone = Text(1, 64).must(
 )
 NEVER = "spec.rollout.evaluation.schedule never fires, because no month that it names has such a day. Correct the day or the month."
 _EVALUATION = cel(
-    (f"!has(self.schedule) || !self.schedule.matches(r'''^(?:{cron.NEVER})$''')", NEVER)
+    (f"!has(self.schedule) || !self.schedule.matches(r'''^(?:{cron.NEVER})$''')", NEVER),
+    *lm_eval.RULES,
 )
 
 
@@ -76,10 +80,13 @@ class GoldenSpec(Model):
     """A key of a ConfigMap. The content must not change. Give a changed set another name."""
     pvc: ClaimFile | None = None
     """A file of a PersistentVolumeClaim, `pvc://claim/path/file.jsonl`; mounted read-only."""
+    lm_eval: LmEvalSpec | None = None
+    """Tasks of lm-evaluation-harness. They need an image that has it: see `image`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.config_map_ref is None) == (self.pvc is None):
+        given = (self.config_map_ref, self.pvc, self.lm_eval)
+        if sum(source is not None for source in given) != 1:
             raise ValueError(ONE_GOLDEN_SET)
         return self
 
@@ -140,11 +147,22 @@ class EvaluationSpec(Model):
     """Limit of an answer's tokens, for questions that set none. Default: that of the revision."""
     judge: JudgeSpec | None = None
     """The model that judges answers which no rule can."""
+    image: Image | None = None
+    """Image of the program that asks. Default: spec.image, else the small serving image that the operator was installed with. Neither
+    has lm-evaluation-harness, which golden.lmEval needs."""
     schedule: Annotated[str, *_cron.annotations()] | None = None
     """When the revision that serves is asked again: five cron fields (minute, hour, day of the month, month, day of the week), at most
     once an hour. Default: never. The condition Drifting says whether its answers became worse (docs/concepts/golden-sets.md)."""
     time_zone: Annotated[str, *_zone.annotations()] = "UTC"
     """Time zone of the schedule, such as Europe/Berlin."""
+
+    @model_validator(mode="after")
+    def _tasks_can_be_asked(self) -> Self:
+        if self.golden.lm_eval is not None and self.image is None:
+            raise ValueError(lm_eval.NEEDS_IMAGE)
+        if self.golden.lm_eval is not None and self.judge is not None:
+            raise ValueError(lm_eval.NO_JUDGE)
+        return self
 
     @model_validator(mode="after")
     def _fires(self) -> Self:

@@ -53,7 +53,7 @@ def test_an_unknown_time_zone_is_refused() -> None:
 def test_the_api_server_refuses_what_never_fires_too() -> None:
     schema = build_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     found = schema["spec"]["properties"]["rollout"]["properties"]["evaluation"]
-    (rule,) = found["x-kubernetes-validations"]
+    rule = found["x-kubernetes-validations"][0]
     assert rule["message"] == NEVER
     assert cron.NEVER in rule["rule"]
 

@@ -92,7 +92,7 @@ class DesiredState:
 def _is_routes_map(obj: Object) -> bool:
     metadata = obj["metadata"]
     named = routes_name(metadata["labels"][OWNER])
-    return obj["kind"] == Kind.CONFIG_MAP and metadata["name"] == named
+    return bool(obj["kind"] == Kind.CONFIG_MAP and metadata["name"] == named)
 
 
 def decide_desired_state(

@@ -9,13 +9,19 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from llmdeployment_operator.api.evaluation import EvaluationSpec, GoldenSpec
+from llmdeployment_operator.api.evaluation import EvaluationSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.revisions import Revision
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.desired.golden_source import (
+    GOLDEN_DIR,
+    build_options,
+    build_volume,
+    choose_resources,
+)
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.readiness import count_ready
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
@@ -35,7 +41,6 @@ from llmdeployment_operator.plan.rollout.evaluation_result import (
 )
 from llmdeployment_operator.plan.rollout.gate import build_gate
 
-_DIR = "/golden"
 _DNS = 53
 _OF_RAY = ("env", "volumeMounts")
 _SHARED = ("volumes", "imagePullSecrets", "nodeSelector", "tolerations")
@@ -180,7 +185,7 @@ def build_job(
         "containers": [_build_container(deployment, policy, ask, settings)],
         "volumes": [
             {"name": "tmp", "emptyDir": {}},
-            {"name": "golden", **_build_volume(policy.golden)},
+            {"name": "golden", **build_volume(policy.golden)},
         ],
     }
     if settings.image_pull_secrets:
@@ -203,13 +208,11 @@ def _build_container(
     target, baseline = ask.target, ask.baseline
     meta = deployment.metadata
     service = names.runtime_names(meta.name, target.runtime).name
-    path, name = _locate_file(policy.golden)
     options = {
         "--url": f"http://{service}.{meta.namespace}.svc:{names.REPLICA_PORT}",
         "--revision": str(target.number),
         "--model": target.template["model"].get("servedName") or meta.name,
-        "--golden": path,
-        "--golden-name": name,
+        **build_options(policy.golden),
         "--concurrency": str(policy.concurrency),
     }
     if policy.max_tokens is not None:
@@ -226,44 +229,19 @@ def _build_container(
             env.append({"name": "LLMD_JUDGE_API_KEY", "valueFrom": source})
     return {
         "name": CONTAINER,
-        "image": deployment.spec.image or settings.serving_images.simulated,
+        "image": policy.image or deployment.spec.image or settings.serving_images.simulated,
         "imagePullPolicy": settings.image_pull_policy,
         "command": ["llmdeployment-serving"],
         "args": ["evaluate", *(_format_argument(*option) for option in options.items())],
         "env": env,
-        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
+        "resources": choose_resources(policy.golden),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": [
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
-            {"name": "golden", "mountPath": _DIR, "readOnly": True},
+            {"name": "golden", "mountPath": GOLDEN_DIR, "readOnly": True},
         ],
     }
-
-
-def _build_volume(golden: GoldenSpec) -> dict[str, Any]:
-    if (ref := golden.config_map_ref) is not None:
-        # Optional: a key that is missing is named by the program, where kubelet would wait for it without a word in the pod.
-        return {"configMap": {"name": ref.name, "optional": True}}
-    claim, _ = _split_claim(golden)
-    return {"persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-
-
-def _locate_file(golden: GoldenSpec) -> tuple[str, str]:
-    """Return the path of the golden set in the pod, and what people call it.
-
-    >>> _locate_file(GoldenSpec(pvc="pvc://sets/chat/1.jsonl"))
-    ('/golden/chat/1.jsonl', 'pvc://sets/chat/1.jsonl')
-    """
-    if (ref := golden.config_map_ref) is not None:
-        return f"{_DIR}/{ref.key}", f"key {ref.key} of ConfigMap {ref.name}"
-    _, path = _split_claim(golden)
-    return f"{_DIR}/{path}", str(golden.pvc)
-
-
-def _split_claim(golden: GoldenSpec) -> tuple[str, str]:
-    claim, _, path = str(golden.pvc).removeprefix("pvc://").partition("/")
-    return claim, path
 
 
 def _format_argument(option: str, value: str) -> str:

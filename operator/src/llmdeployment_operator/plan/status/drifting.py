@@ -10,6 +10,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.conditions import Condition, format_time
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.sentences import begin_sentence, join_sentences
+from llmdeployment_operator.plan.desired.golden_source import describe_source
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.rollout.arms import Arms
 from llmdeployment_operator.plan.rollout.evaluation_result import (
@@ -126,7 +127,7 @@ def _describe_first(number: int, before: EvaluationResult) -> str:
 
 def _describe_again(policy: EvaluationSpec) -> str:
     where = policy.golden.config_map_ref
-    what = f"ConfigMap {where.name}" if where is not None else str(policy.golden.pvc)
+    what = f"ConfigMap {where.name}" if where is not None else describe_source(policy.golden)
     return f"Correct {what} under another name"
 
 
