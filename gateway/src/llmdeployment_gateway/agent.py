@@ -14,12 +14,14 @@ from aiohttp import web
 from typing_extensions import override
 
 from llmdeployment_gateway import rundir
-from llmdeployment_gateway.endpoints import find_ready
+from llmdeployment_gateway.endpoints import find_pods, find_ready
 from llmdeployment_gateway.feedback import FeedbackServer, serve_feedback
+from llmdeployment_gateway.forwarding import Forwarder
 from llmdeployment_gateway.keys import KeysError, read_keys
-from llmdeployment_gateway.kube import Kube
+from llmdeployment_gateway.kube import Kube, Snapshot
 from llmdeployment_gateway.logs import AccessLog, FeedbackLog
 from llmdeployment_gateway.metrics import MetricsPage
+from llmdeployment_gateway.peers import Peers
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
@@ -47,6 +49,7 @@ class Agent:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self.tally = Tally()
         self.steering = Steering(settings)
+        self.peers = Peers(settings.pod)
 
     async def run(self, keys: dict[str, str], stop: asyncio.Event) -> None:
         """Work until `stop` is set, and then until HAProxy has ended."""
@@ -56,6 +59,8 @@ class Agent:
                 group.create_task(self.steering.run()),
                 group.create_task(self._follow_routes(group)),
             ]
+            if self._settings.feedback_key is not None:
+                jobs.append(group.create_task(self._follow_peers()))
             if self._settings.auth == "apikey":
                 jobs.append(group.create_task(self._follow_keys()))
             await stop.wait()
@@ -90,12 +95,20 @@ class Agent:
             self._watches.pop(service).cancel()
             self.steering.inputs.endpoints.pop(service, None)
 
+    async def _follow_peers(self) -> None:
+        """Follow the pods of the gateway's own Service, which has the LLMDeployment's name."""
+        async for found in self._watch_slices(self._settings.name):
+            self.peers.see(find_pods(found.values()), time.time())
+
     async def _follow_endpoints(self, service: str) -> None:
-        path = f"/apis/discovery.k8s.io/v1/{self._root}/endpointslices"
-        selector = {"labelSelector": f"kubernetes.io/service-name={service}"}
-        async for found in self._kube.watch(path, selector):
+        async for found in self._watch_slices(service):
             self.steering.inputs.endpoints[service] = find_ready(found.values())
             self.steering.wake()
+
+    def _watch_slices(self, service: str) -> AsyncIterator[Snapshot]:
+        path = f"/apis/discovery.k8s.io/v1/{self._root}/endpointslices"
+        selector = {"labelSelector": f"kubernetes.io/service-name={service}"}
+        return self._kube.watch(path, selector)
 
     async def _follow_keys(self) -> None:
         while True:
@@ -145,27 +158,31 @@ async def run_agent(settings: Settings, access: KubeAccess, stop: asyncio.Event)
     async with aiohttp.ClientSession(read_bufsize=_LONGEST_LINE) as session:
         kube = Kube(access, session)
         agent = Agent(settings, kube)
-        async with _serve(settings, agent, kube):
+        async with _serve(settings, agent, kube, session):
             await agent.run(keys, stop)
 
 
 @contextlib.asynccontextmanager
-async def _serve(settings: Settings, agent: Agent, kube: Kube) -> AsyncIterator[None]:
+async def _serve(
+    settings: Settings, agent: Agent, kube: Kube, session: aiohttp.ClientSession
+) -> AsyncIterator[None]:
     """Answer kubelet, operator and Prometheus, and take votes if there is a key to check them by."""
     async with contextlib.AsyncExitStack() as stack:
         page = MetricsPage(settings.namespace, settings.name)
-        server = AgentServer(agent.steering, agent.tally, kube, page)
-        runner = web.AppRunner(server.build_app(), access_log=None)
-        await runner.setup()
-        stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, settings.agent_host, settings.agent_port).start()
-        if settings.feedback_key is not None:
+        app = AgentServer(agent.steering, agent.tally, kube, page).build_app()
+        if (key := settings.feedback_key) is not None:
+            forwarder = Forwarder(session, settings.agent_port, key)
             votes = FeedbackServer(
-                settings.feedback_key, agent.tally, time.time, FeedbackLog(time.monotonic)
+                key, agent.tally, time.time, FeedbackLog(time.monotonic), agent.peers, forwarder
             )
+            votes.add_forwarded(app)
             stack.push_async_callback(
                 (await serve_feedback(votes, settings.run_dir / SOCKET)).cleanup
             )
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, settings.agent_host, settings.agent_port).start()
         yield
 
 

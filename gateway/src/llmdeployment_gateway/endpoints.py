@@ -34,11 +34,27 @@ def find_ready(slices: Iterable[dict[str, Any]]) -> frozenset[Address]:
         if port is None or piece.get("addressType") == "FQDN":
             continue
         for endpoint in piece.get("endpoints") or ():
-            conditions = endpoint.get("conditions") or {}
-            if conditions.get("ready") is not False and not conditions.get("terminating"):
+            if _is_ready(endpoint):
                 # All addresses of an endpoint belong to the same pod, so the first is enough.
                 found.update(Address(host, port) for host in endpoint.get("addresses", ())[:1])
     return frozenset(found)
+
+
+def find_pods(slices: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the address of each ready pod in all slices of one Service, by its name."""
+    found: dict[str, str] = {}
+    for piece in slices:
+        for endpoint in piece.get("endpoints") or ():
+            addresses = endpoint.get("addresses") or ()
+            if addresses and _is_ready(endpoint):
+                name = (endpoint.get("targetRef") or {}).get("name") or addresses[0]
+                found[str(name)] = min(addresses[0], found.get(str(name), addresses[0]))
+    return found
+
+
+def _is_ready(endpoint: dict[str, Any]) -> bool:
+    conditions = endpoint.get("conditions") or {}
+    return conditions.get("ready") is not False and not conditions.get("terminating")
 
 
 def _find_port(piece: dict[str, Any]) -> int | None:

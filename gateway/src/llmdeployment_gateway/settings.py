@@ -65,6 +65,7 @@ class Settings:
         key_requests: requests that one API key may have at once; None: any number.
         feedback_key: what ids for feedback are signed with; None: no feedback. HAProxy reads it from its own environment.
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
+        pod: name of this pod, as EndpointSlices have it.
     """
 
     namespace: str
@@ -85,6 +86,7 @@ class Settings:
     key_requests: int | None = None
     feedback_key: bytes | None = field(default=None, repr=False)
     grace_seconds: int = 5
+    pod: str = ""
 
 
 def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
@@ -124,6 +126,8 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             key_requests=int(env["LLMD_KEY_REQUESTS"]) if env.get("LLMD_KEY_REQUESTS") else None,
             feedback_key=_read_feedback_key(env),
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
+            # Kubernetes sets it to the pod's name.
+            pod=env.get("HOSTNAME", ""),
         )
     except ValueError as error:
         raise SettingsError(

@@ -142,6 +142,22 @@ class Pod:
         group = "/apis/discovery.k8s.io/v1"
         self._put("EndpointSlice", group, "endpointslices", f"{service}-x", body, labels)
 
+    def write_peers(self, **hosts: str) -> None:
+        """Write the EndpointSlice of the gateway's own Service: pods and their addresses of 127.0.0.0/8."""
+        endpoints = [
+            {
+                "addresses": [host.replace("127.", "198.", 1)],
+                "conditions": {"ready": True},
+                "targetRef": {"kind": "Pod", "name": name},
+            }
+            for name, host in hosts.items()
+        ]
+        ports = [{"name": "http", "port": 8080, "protocol": "TCP"}]
+        body = {"addressType": "IPv4", "ports": ports, "endpoints": endpoints}
+        labels = {"kubernetes.io/service-name": "chat"}
+        group = "/apis/discovery.k8s.io/v1"
+        self._put("EndpointSlice", group, "endpointslices", "chat-x", body, labels)
+
     def _put(
         self,
         kind: str,
@@ -168,7 +184,7 @@ class Pod:
     async def agent(self, path: str) -> tuple[int, str]:
         try:
             async with aiohttp.ClientSession() as session:
-                url = f"http://127.0.0.1:{self.agent_port}{path}"
+                url = f"http://{self.env['LLMD_AGENT_HOST']}:{self.agent_port}{path}"
                 async with session.get(url) as answer:
                     return answer.status, await answer.text()
         except aiohttp.ClientConnectionError:

@@ -25,8 +25,10 @@ from tests.support.ports import free_port
 from llmdeployment_gateway import changes, maps, rundir
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.feedback import FeedbackServer, serve_feedback
+from llmdeployment_gateway.forwarding import Forwarder
 from llmdeployment_gateway.keys import read_keys
 from llmdeployment_gateway.logs import FeedbackLog
+from llmdeployment_gateway.peers import Peers
 from llmdeployment_gateway.routes import Routes
 from llmdeployment_gateway.settings import Settings
 from llmdeployment_gateway.signed_ids import read_id
@@ -77,7 +79,17 @@ class Gateway:
     async def agent(self) -> AsyncIterator[None]:
         """Take votes. As an agent does: what the one before counted and remembered is gone."""
         self.tally = Tally()
-        server = FeedbackServer(KEY, self.tally, time.time, FeedbackLog(time.monotonic))
+        peers = Peers("gateway-0")
+        peers.see({"gateway-0": "127.0.0.1"}, time.time())
+        log = FeedbackLog(time.monotonic)
+        async with aiohttp.ClientSession() as session:
+            forwarder = Forwarder(session, 9090, KEY)
+            server = FeedbackServer(KEY, self.tally, time.time, log, peers, forwarder)
+            async with self._count_refusals(server):
+                yield
+
+    @asynccontextmanager
+    async def _count_refusals(self, server: FeedbackServer) -> AsyncIterator[None]:
         take = server.take
 
         def count(body: bytes, owner: str) -> Vote:

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_gateway.endpoints import Address, find_ready
+from llmdeployment_gateway.endpoints import Address, find_pods, find_ready
 
 HTTP = [{"name": "http", "port": 30000}]
 
@@ -54,3 +54,30 @@ def test_the_port_named_http_is_taken() -> None:
 )
 def test_addresses_as_haproxy_reads_them(address: Address, text: str, name: str) -> None:
     assert (address.text, address.server) == (text, name)
+
+
+@pytest.mark.parametrize(
+    ("slices", "pods"),
+    [
+        ([], {}),
+        ([piece(READY)], {"198.18.0.1": "198.18.0.1"}),
+        ([piece({**READY, "targetRef": {"kind": "Pod", "name": "a"}})], {"a": "198.18.0.1"}),
+        ([piece({**endpoint("198.18.0.1", ready=False), "targetRef": {"name": "a"}})], {}),
+        ([piece({**endpoint("198.18.0.1", terminating=True), "targetRef": {"name": "a"}})], {}),
+        ([piece({"addresses": [], "targetRef": {"name": "a"}})], {}),
+        (
+            [
+                piece({"addresses": ["fd00::1"], "targetRef": {"name": "a"}}, kind="IPv6"),
+                piece({"addresses": ["10.0.0.1"], "targetRef": {"name": "a"}}),
+                piece({"addresses": ["10.0.0.2"], "targetRef": {"name": "b"}}),
+            ],
+            {"a": "10.0.0.1", "b": "10.0.0.2"},
+        ),
+        ([{"addressType": "IPv4", "ports": HTTP, "endpoints": None}], {}),
+    ],
+)
+def test_ready_pods_have_a_name_and_one_address(
+    slices: list[dict[str, Any]], pods: dict[str, str]
+) -> None:
+    assert find_pods(slices) == pods
+    assert find_pods(reversed(slices)) == pods

@@ -129,6 +129,9 @@ def allowed(source: Pod, target: Pod, port: int) -> bool:
         (FALSE_OPERATOR, GATEWAY, 8080, True),
         (OPERATOR, GATEWAY, 9090, True),
         (STRANGER, GATEWAY, 9090, False),
+        # votes that another of its pods counts
+        (GATEWAY, GATEWAY, 9090, True),
+        (OTHER_GATEWAY, GATEWAY, 9090, False),
         (WORKER, GATEWAY, 9090, False),
         (EVALUATION, WORKER, 30000, True),
         (EVALUATION, WORKER, 10002, False),

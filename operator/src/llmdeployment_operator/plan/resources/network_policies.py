@@ -69,13 +69,15 @@ def build_runtime_policies(
 
 
 def build_gateway_policy(deployment: str, settings: Settings) -> Object:
-    """Return the policy of the gateway: its front door is open to every pod, its agent's port to the operator and to scrapers."""
+    """Return the policy of the gateway: its front door is open to every pod, its agent's port to operator, its own pods and scrapers."""
+    selector = names.selector(deployment, component="gateway")
+    # Its pods send each other the votes that another one counts.
+    peers = {"podSelector": {"matchLabels": selector}}
     rules = [
         {"ports": [_tcp(names.GATEWAY_PORT)]},
-        {"from": [_select_operator(settings)], "ports": [_tcp(names.AGENT_PORT)]},
+        {"from": [_select_operator(settings), peers], "ports": [_tcp(names.AGENT_PORT)]},
         *_admit_scrapers(settings, names.AGENT_PORT),
     ]
-    selector = names.selector(deployment, component="gateway")
     return _build_policy(names.gateway_name(deployment), names.labels(deployment), selector, rules)
 
 
