@@ -62,9 +62,8 @@ class Peers:
     def see(self, hosts: Mapping[str, str], now: float) -> None:
         """Take the gateway's pods and their addresses as they are from `now` on, in seconds since 1970."""
         before = None if self._hosts is None else frozenset(self._hosts)
-        # A pod that is alone when it starts is the only one that takes votes.
-        began_alone = before is None and hosts.keys() <= {self._own}
-        if before != frozenset(hosts) and not began_alone:
+        # Also at first: a pod that is alone may follow one that has just gone.
+        if before != frozenset(hosts):
             self._past.append(_Period(now, before))
         if len(self._past) > MOST_PERIODS:
             self._past[:2] = [_Period(self._past[1].until, None)]
