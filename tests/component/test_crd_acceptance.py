@@ -90,6 +90,14 @@ ACCEPTED = {
         "{name: errorRate}, {name: ttft, milliseconds: 500}, {name: itl, milliseconds: 75}, "
         "{name: e2e, milliseconds: 5000, tolerancePercent: 3}, {name: outputTokens, tokens: 500}, {name: feedback}]}}}"
     ),
+    "tasks of lm-evaluation-harness": (
+        "spec: {rollout: {evaluation: {image: 'mine:lm-eval', golden: {lmEval: {tasks: [gsm8k, our.own+1], pvc: 'pvc://sets', "
+        "limit: 1, numFewshot: 0}}}}}"
+    ),
+    "patterns with an API elsewhere": (
+        "spec: {model: {source: 'external://m'}, engine: {name: external, external: {baseURL: 'https://api.example.com/v1'}}, "
+        "monitoring: {outputPatterns: [{name: brand, pattern: '(?i)acme'}]}}"
+    ),
     "adapters, and arms with others": (
         "spec: {model: {adapters: [{name: legal, source: 'pvc://team/legal/3'}, {name: Org/x.y:1, source: 'file:///x'}]}, "
         "arms: [{name: a, weight: 50}, "
