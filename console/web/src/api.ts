@@ -1,0 +1,119 @@
+/** The requests to the console's server. */
+
+import type { ChatEnd, Deployment, Fleet, History, Point, Preview } from "./contract";
+import { createEventParser } from "./sse";
+
+/** An answer of the server that is an error; the message is for people. */
+export class ServerError extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+const SESSION_ENDED = "This session has ended. Run `kubectl llm console` again.";
+
+function locate(namespace: string, name: string): string {
+  return `api/llmdeployments/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+}
+
+async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, { cache: "no-store", ...init });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new ServerError(0, "The console's server does not answer. Does `kubectl llm console` still run?");
+  }
+  if (!response.ok) throw new ServerError(response.status, await readError(response));
+  return response;
+}
+
+async function readError(response: Response): Promise<string> {
+  if (response.status === 401) return SESSION_ENDED;
+  try {
+    const { error } = (await response.json()) as { error?: { message?: unknown } };
+    if (typeof error?.message === "string") return error.message;
+  } catch {
+    // Not JSON: the status says what there is to say.
+  }
+  return `The console's server answered ${response.status}.`;
+}
+
+function post(path: string, body: unknown, signal?: AbortSignal): Promise<Response> {
+  const headers = { "content-type": "application/json", "x-llm-console": "1" };
+  const init: RequestInit = { method: "POST", headers, body: JSON.stringify(body) };
+  return request(path, signal === undefined ? init : { ...init, signal });
+}
+
+export async function fetchFleet(): Promise<Fleet> {
+  return (await request("api/fleet")).json() as Promise<Fleet>;
+}
+
+export async function fetchDeployment(namespace: string, name: string): Promise<Deployment> {
+  return (await request(locate(namespace, name))).json() as Promise<Deployment>;
+}
+
+export async function previewAction(namespace: string, name: string, action: string): Promise<Preview> {
+  const response = await post(`${locate(namespace, name)}/actions`, { action, preview: true });
+  return response.json() as Promise<Preview>;
+}
+
+export async function applyAction(namespace: string, name: string, action: string): Promise<void> {
+  await post(`${locate(namespace, name)}/actions`, { action, preview: false });
+}
+
+export interface LiveListener {
+  onHistory: (history: History) => void;
+  onPoint: (point: Point) => void;
+  onDeployment: (deployment: Deployment) => void;
+  /** Called with false when the stream breaks, and with true when it is back. The browser connects again by itself. */
+  onConnection: (connected: boolean) => void;
+}
+
+/** Follow one LLMDeployment, and return the function that ends it. */
+export function followDeployment(namespace: string, name: string, listener: LiveListener): () => void {
+  const source = new EventSource(`${locate(namespace, name)}/live`);
+  const on = (event: string, handle: (data: never) => void): void => {
+    source.addEventListener(event, (message) => handle(JSON.parse((message as MessageEvent<string>).data) as never));
+  };
+  on("history", listener.onHistory);
+  on("point", listener.onPoint);
+  on("deployment", listener.onDeployment);
+  source.onopen = () => listener.onConnection(true);
+  source.onerror = () => listener.onConnection(false);
+  return () => source.close();
+}
+
+export interface ChatRequest {
+  revision: number;
+  prompt: string;
+  maxTokens: number;
+}
+
+/** Ask one revision, hand over each piece of its answer, and return the figures of its end. */
+export async function streamChat(
+  namespace: string,
+  name: string,
+  chat: ChatRequest,
+  onText: (text: string) => void,
+  signal: AbortSignal,
+): Promise<ChatEnd> {
+  const messages = [{ role: "user", content: chat.prompt }];
+  const body = { revision: chat.revision, messages, maxTokens: chat.maxTokens };
+  const response = await post(`${locate(namespace, name)}/chat`, body, signal);
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  const parse = createEventParser();
+  for (;;) {
+    const piece = await reader?.read();
+    if (piece === undefined || piece.done) throw new ServerError(0, "The answer ended before it was complete.");
+    for (const { event, data } of parse(piece.value)) {
+      const value = JSON.parse(data) as { text?: string; message?: string };
+      if (event === "text") onText(value.text ?? "");
+      if (event === "error") throw new ServerError(0, value.message ?? "The revision failed.");
+      if (event === "end") return value as unknown as ChatEnd;
+    }
+  }
+}

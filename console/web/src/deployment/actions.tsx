@@ -1,0 +1,113 @@
+/** The buttons, and the dialog that shows command and patch before anything is sent. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { applyAction, previewAction } from "../api";
+import type { Action, Preview } from "../contract";
+
+interface ActionsProps {
+  namespace: string;
+  name: string;
+  actions: Action[];
+}
+
+export function Actions({ namespace, name, actions }: ActionsProps) {
+  const [asked, setAsked] = useState<Action | null>(null);
+  const [said, setSaid] = useState("");
+  const choose = (action: Action): void => {
+    if (action.possible) {
+      setSaid("");
+      setAsked(action);
+    } else {
+      setSaid(`${action.label} is not possible: ${action.why ?? "the server gives no reason."}`);
+    }
+  };
+  return (
+    <div class="actions">
+      <div class="buttons" role="group" aria-label="Actions">
+        {actions.map((each) => (
+          <button
+            key={each.name}
+            type="button"
+            aria-disabled={!each.possible}
+            title={each.possible ? undefined : (each.why ?? undefined)}
+            onClick={() => choose(each)}
+          >
+            {each.label}
+          </button>
+        ))}
+      </div>
+      <p class="said" role="status">
+        {said}
+      </p>
+      {asked !== null && (
+        <ActionDialog
+          namespace={namespace}
+          name={name}
+          action={asked}
+          onEnd={(message) => {
+            setAsked(null);
+            setSaid(message);
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+interface DialogProps {
+  namespace: string;
+  name: string;
+  action: Action;
+  onEnd: (message: string) => void;
+}
+
+function ActionDialog({ namespace, name, action, onEnd }: DialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [preview, setPreview] = useState<Preview | null>(null);
+  const [failure, setFailure] = useState("");
+  const [sending, setSending] = useState(false);
+  useEffect(() => {
+    // A modal dialog keeps the focus, and gives it back to the button when it closes.
+    dialog.current?.showModal();
+    previewAction(namespace, name, action.name).then(setPreview, (error: Error) => setFailure(error.message));
+  }, [namespace, name, action.name]);
+  const send = async (): Promise<void> => {
+    setSending(true);
+    try {
+      await applyAction(namespace, name, action.name);
+      dialog.current?.close(`${action.label}: sent.`);
+    } catch (error) {
+      setFailure((error as Error).message);
+      setSending(false);
+    }
+  };
+  return (
+    <dialog ref={dialog} aria-labelledby="dialog-title" onClose={() => onEnd(dialog.current?.returnValue ?? "")}>
+      <h2 id="dialog-title">
+        {action.label}: {namespace}/{name}
+      </h2>
+      {preview === null && failure === "" && <p>Asks the server what it would send …</p>}
+      {preview !== null && (
+        <>
+          <p>The same as this command:</p>
+          <pre tabIndex={0}>{preview.command}</pre>
+          <p>It sends this patch:</p>
+          <pre tabIndex={0}>{JSON.stringify(preview.patch, null, 2)}</pre>
+        </>
+      )}
+      {failure !== "" && (
+        <p role="alert" class="failure">
+          {failure}
+        </p>
+      )}
+      <div class="buttons">
+        <button type="button" onClick={() => dialog.current?.close("")}>
+          Cancel
+        </button>
+        <button type="button" class="primary" disabled={preview === null || sending} onClick={() => void send()}>
+          {sending ? "Sends …" : "Send"}
+        </button>
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,40 @@
+/** The addresses of the pages: what stands behind `#`. */
+
+export type Route =
+  | { page: "fleet" }
+  | { page: "deployment"; namespace: string; name: string }
+  | { page: "chat"; namespace: string; name: string }
+  | { page: "unknown" };
+
+/** The route of an address such as `#/llmdeployments/shop/chat`. */
+export function parseRoute(hash: string): Route {
+  const parts = hash.replace(/^#?\/?/, "").split("/").map(decode);
+  if (parts.length === 1 && parts[0] === "") return { page: "fleet" };
+  const [kind, namespace, name, rest] = parts;
+  if (kind !== "llmdeployments" || !namespace || !name || parts.length > 4) return { page: "unknown" };
+  if (rest === undefined || rest === "") return { page: "deployment", namespace, name };
+  return rest === "chat" ? { page: "chat", namespace, name } : { page: "unknown" };
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+export function linkToDeployment(namespace: string, name: string): string {
+  return `#/llmdeployments/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+}
+
+export function linkToChat(namespace: string, name: string): string {
+  return `${linkToDeployment(namespace, name)}/chat`;
+}
+
+/** An address from outside that may become a link: https and http alone, never `javascript:`. */
+export function checkLink(address: string | null): string | null {
+  if (address === null || !URL.canParse(address)) return null;
+  const { protocol } = new URL(address);
+  return protocol === "https:" || protocol === "http:" ? address : null;
+}
