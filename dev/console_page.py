@@ -1,4 +1,4 @@
-"""Builds the console's page: `python3 -m dev.console_page` makes console/src/llmdeployment_console/page/ from console/web and prints its path.
+"""Builds the console's page from console/web: `python3 -m dev.console_page` prints the folder, which is in the console's package.
 
 The page is built by Vite on Node.js and is not committed. It is built again only if a file of console/web changed. Node.js with npm is
 the machine's, if it is new enough for Vite; else it comes from the Python package index into the cache (Debian 12 has an older one).
@@ -53,7 +53,9 @@ class Node:
 def main() -> int:
     """Build the page and print its folder."""
     parser = argparse.ArgumentParser(description="Build the console's page.")
-    parser.add_argument("--check", action="store_true", help="check its types and run its unit tests")
+    parser.add_argument(
+        "--check", action="store_true", help="check its types and run its unit tests"
+    )
     options = parser.parse_args()
     try:
         if options.check:

@@ -13,6 +13,7 @@ export class ServerError extends Error {
   }
 }
 
+const RETRY_MILLISECONDS = 5000;
 const SESSION_ENDED = "This session has ended. Run `kubectl llm console` again.";
 
 function locate(namespace: string, name: string): string {
@@ -69,22 +70,34 @@ export interface LiveListener {
   onHistory: (history: History) => void;
   onPoint: (point: Point) => void;
   onDeployment: (deployment: Deployment) => void;
-  /** Called with false when the stream breaks, and with true when it is back. The browser connects again by itself. */
+  /** Called with false when the stream breaks or is refused, and with true when it is back. It is asked for again by itself. */
   onConnection: (connected: boolean) => void;
 }
 
 /** Follow one LLMDeployment, and return the function that ends it. */
 export function followDeployment(namespace: string, name: string, listener: LiveListener): () => void {
-  const source = new EventSource(`${locate(namespace, name)}/live`);
-  const on = (event: string, handle: (data: never) => void): void => {
-    source.addEventListener(event, (message) => handle(JSON.parse((message as MessageEvent<string>).data) as never));
+  let source: EventSource;
+  let timer = 0;
+  const connect = (): void => {
+    source = new EventSource(`${locate(namespace, name)}/live`);
+    const on = (event: string, handle: (data: never) => void): void => {
+      source.addEventListener(event, (message) => handle(JSON.parse((message as MessageEvent<string>).data) as never));
+    };
+    on("history", listener.onHistory);
+    on("point", listener.onPoint);
+    on("deployment", listener.onDeployment);
+    source.onopen = () => listener.onConnection(true);
+    source.onerror = () => {
+      listener.onConnection(false);
+      // The browser connects again to a stream that broke, and gives up on one that was refused.
+      if (source.readyState === EventSource.CLOSED) timer = window.setTimeout(connect, RETRY_MILLISECONDS);
+    };
   };
-  on("history", listener.onHistory);
-  on("point", listener.onPoint);
-  on("deployment", listener.onDeployment);
-  source.onopen = () => listener.onConnection(true);
-  source.onerror = () => listener.onConnection(false);
-  return () => source.close();
+  connect();
+  return () => {
+    clearTimeout(timer);
+    source.close();
+  };
 }
 
 export interface ChatRequest {

@@ -2,7 +2,7 @@
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { fetchDeployment, streamChat } from "./api";
-import type { ChatEnd, Deployment } from "./contract";
+import type { ChatEnd, Deployment, Revision } from "./contract";
 import { type Piece, compareWords } from "./diff";
 import { formatLatency, formatNumber } from "./format";
 import { useHeading } from "./hooks";
@@ -42,13 +42,20 @@ export function ChatPage({ namespace, name }: { namespace: string; name: string 
   );
 }
 
+/** The revisions that have replicas to ask, newest first. */
+function listRevisions(deployment: Deployment): Revision[] {
+  return deployment.revisions.filter((each) => each.chat !== false).sort((a, b) => b.number - a.number);
+}
+
 /** The revisions to ask first: stable on the left, canary on the right, else the newest ones. */
 export function chooseRevisions(deployment: Deployment): [number, number] | null {
-  const numbers = deployment.revisions.map((each) => each.number).sort((a, b) => b - a);
+  const numbers = listRevisions(deployment).map((each) => each.number);
   const arm = deployment.rollout.find((each) => each.canary !== null) ?? deployment.rollout[0];
-  const left = arm?.stable ?? numbers[0];
+  const pick = (...wanted: (number | null | undefined)[]): number | undefined =>
+    wanted.find((each): each is number => typeof each === "number" && numbers.includes(each));
+  const left = pick(arm?.stable, numbers[0]);
   if (left === undefined) return null;
-  return [left, arm?.canary ?? numbers.find((each) => each !== left) ?? left];
+  return [left, pick(arm?.canary, numbers.find((each) => each !== left)) ?? left];
 }
 
 function Conversation({ deployment }: { deployment: Deployment }) {
@@ -57,7 +64,7 @@ function Conversation({ deployment }: { deployment: Deployment }) {
   const [prompt, setPrompt] = useState("");
   const [maxTokens, setMaxTokens] = useState(DEFAULT_TOKENS);
   const { answers, busy, ask, stop } = useAnswers(namespace, name);
-  if (chosen === null) return <p>There is no revision to ask yet.</p>;
+  if (chosen === null) return <p>No revision has a replica that could answer.</p>;
   const submit = (event: Event): void => {
     event.preventDefault();
     if (!busy && prompt.trim() !== "") ask(chosen, prompt, maxTokens);
@@ -80,34 +87,35 @@ function Conversation({ deployment }: { deployment: Deployment }) {
         />
         <div class="buttons">
           {SIDES.map((side, index) => (
-            <label key={side}>
-              {index === 0 ? "Left" : "Right"}{" "}
-              <select value={chosen[index]} onChange={(event) => pick(index, Number(event.currentTarget.value))}>
-                {deployment.revisions.map((each) => (
+            <span key={side} class="field">
+              <label for={side}>{index === 0 ? "Left" : "Right"}</label>
+              <select id={side} value={chosen[index]} onChange={(event) => pick(index, Number(event.currentTarget.value))}>
+                {listRevisions(deployment).map((each) => (
                   <option key={each.number} value={each.number}>
                     {`r${each.number}${each.change ? ` (${each.change})` : ""}`}
                   </option>
                 ))}
               </select>
-            </label>
+            </span>
           ))}
-          <label>
-            At most{" "}
+          <span class="field">
+            <label for="tokens">Tokens at most</label>
             <input
+              id="tokens"
               type="number"
               min={1}
               max={MOST_TOKENS}
               value={maxTokens}
               onInput={(event) => setMaxTokens(Number(event.currentTarget.value) || DEFAULT_TOKENS)}
-            />{" "}
-            tokens
-          </label>
+            />
+          </span>
+          {/* With keys they are two elements: one that turned from Stop into Ask both during a click would ask again. */}
           {busy ? (
-            <button type="button" onClick={stop}>
+            <button key="stop" type="button" onClick={stop}>
               Stop
             </button>
           ) : (
-            <button type="submit" class="primary" disabled={prompt.trim() === ""}>
+            <button key="ask" type="submit" class="primary" disabled={prompt.trim() === ""}>
               Ask both
             </button>
           )}

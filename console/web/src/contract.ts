@@ -46,9 +46,12 @@ export interface Revision {
   number: number;
   age: number | null;
   replicas: number;
+  ready?: number;
   state: string;
   change: string | null;
   serves: boolean;
+  /** Whether it has replicas that a chat can ask. */
+  chat?: boolean;
   ttftP50: number | null;
   ttftP90: number | null;
   errorRatio: number | null;

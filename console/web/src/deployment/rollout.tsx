@@ -53,7 +53,9 @@ function Steps({ arm }: { arm: RolloutArm }) {
 }
 
 function describeStep(step: Step): string {
-  const parts = [step.pause ? `for ${step.pause}` : "", step.analysis ? "analysis" : ""].filter(Boolean);
+  // A pause is a duration such as 10m, or a sentence such as "until promoted".
+  const pause = step.pause && /^\d/.test(step.pause) ? `for ${step.pause}` : step.pause;
+  const parts = [pause, step.analysis ? "analysis" : ""].filter(Boolean);
   return parts.join(", ") || "no pause";
 }
 
@@ -80,7 +82,7 @@ function Revisions({ revisions }: { revisions: Revision[] }) {
               <td>
                 {each.serves ? <b>serves</b> : null} {each.state}
               </td>
-              <td>{each.replicas}</td>
+              <td>{each.ready === undefined ? each.replicas : `${each.ready}/${each.replicas}`}</td>
               <td>{formatLatency(each.ttftP50)}</td>
               <td>{formatLatency(each.ttftP90)}</td>
               <td>{formatShare(each.errorRatio)}</td>

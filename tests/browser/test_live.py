@@ -1,0 +1,103 @@
+"""A canary watched from 0 to 100 percent, and a chat streamed side by side."""
+
+from playwright.sync_api import expect
+from tests.browser.conftest import Visit
+from tests.support.console_story import END, PAST, STEPS
+
+DEPLOYMENT = "#/llmdeployments/shop/chat"
+
+RECORD = """() => {
+  window.seen = {sentences: [], steps: [], verdicts: []};
+  const note = (list, text) => { if (text && list.at(-1) !== text) list.push(text); };
+  const look = () => {
+    note(seen.sentences, document.querySelector(".sentence")?.textContent);
+    note(seen.steps, document.querySelector(".steps [aria-current=step] b")?.textContent);
+    note(seen.verdicts, document.querySelector(".metric .plot")?.getAttribute("aria-label"));
+  };
+  new MutationObserver(look).observe(document.body, {subtree: true, childList: true, characterData: true, attributes: true});
+}"""
+
+
+def test_a_canary_is_watched_from_0_to_100_percent(visit: Visit) -> None:
+    visit.server.story.tick = PAST - 5
+    page = visit.open(DEPLOYMENT)
+    expect(page.locator(".sentence")).to_have_text("Serves with revision r4.")
+    expect(page.get_by_role("region", name="Verdict")).to_have_count(0)
+    page.evaluate(RECORD)
+    visit.server.playing.set()
+    expect(page.locator(".sentence")).to_have_text(
+        "Serves with revision r5, which was promoted.", timeout=60_000
+    )
+    expect(page.locator(".bar-words")).to_have_text("r5 100 %")
+    seen = page.evaluate("seen")
+    shares = [
+        int(each.split(" has ")[1].split(" %")[0]) for each in seen["sentences"] if "Canary" in each
+    ]
+    assert sorted(set(shares)) == list(STEPS)
+    assert shares == sorted(shares)
+    assert seen["steps"] == [f"{each} %" for each in STEPS]
+    assert "not decided" in seen["verdicts"][0]
+    assert "within the tolerance" in seen["verdicts"][-1]
+
+
+def test_the_verdict_is_drawn_anew_with_each_point(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(DEPLOYMENT)
+    canvas = page.locator(".metric canvas").first
+    expect(canvas).to_be_visible()
+    before = canvas.evaluate("each => each.toDataURL()")
+    label = page.locator(".metric .plot").first.get_attribute("aria-label")
+    visit.server.playing.set()
+    expect(page.locator(".metric .plot").first).not_to_have_attribute("aria-label", label)
+    assert canvas.evaluate("each => each.toDataURL()") != before
+
+
+def test_a_stream_that_breaks_is_followed_again(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(DEPLOYMENT)
+    expect(page.locator(".plot canvas")).to_have_count(4)
+    # The stream ends; the browser connects again by itself.
+    visit.server.ended.set()
+    with page.expect_response(lambda each: each.url.endswith("/live"), timeout=20_000):
+        pass
+    visit.server.ended.clear()
+    visit.server.story.tick = END
+    expect(page.locator(".sentence")).to_have_text("Serves with revision r5, which was promoted.")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_two_answers_are_streamed_side_by_side(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    expect(page.get_by_label("Left")).to_have_value("4")
+    expect(page.get_by_label("Right")).to_have_value("5")
+    page.get_by_role("textbox", name="Prompt").fill("What is a canary?")
+    page.keyboard.press("Control+Enter")
+    left = page.get_by_role("article", name="Answer of revision 4")
+    right = page.get_by_role("article", name="Answer of revision 5")
+    # The second half of each answer waits: both are shown before one has ended.
+    expect(left.locator(".words")).to_have_text("A canary is a small part of")
+    expect(right.locator(".words")).to_have_text("A canary is a small share of")
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    visit.server.gate.set()
+    for side in (left, right):
+        expect(side.locator("dl")).to_have_text(
+            "TTFT210 mstokens/s24.8tokens57in all2.3 sended bystop"
+        )
+    expect(left.locator("del").first).to_have_text("part")
+    expect(right.locator("ins").first).to_have_text("share")
+    expect(left.locator("ins")).to_have_count(0)
+    messages = [{"role": "user", "content": "What is a canary?"}]
+    asked = sorted(visit.server.chats, key=lambda each: each["revision"])
+    assert asked == [{"revision": each, "messages": messages, "maxTokens": 200} for each in (4, 5)]
+
+
+def test_a_chat_can_be_stopped(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    page.get_by_role("textbox", name="Prompt").fill("What is a canary?")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.locator(".words").first).to_contain_text("A canary")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("alert")).to_have_text(["Stopped.", "Stopped."])
+    expect(page.get_by_role("button", name="Ask both")).to_be_enabled()
