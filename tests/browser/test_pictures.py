@@ -11,7 +11,7 @@ from tests.support.console_story import PAST
 
 PICTURES = Path(__file__).resolve().parents[2] / "docs" / "pictures"
 MOST_BYTES = 150_000
-COLORS = 128
+COLORS = 256
 DEPLOYMENT = "#/llmdeployments/shop/chat"
 MIDDLE = PAST + 75
 
@@ -39,7 +39,7 @@ def show_chat(visit: Visit) -> Page:
 
 @pytest.mark.parametrize(
     ("name", "show", "height"),
-    [("fleet", show_fleet, 560), ("deployment", show_deployment, 1250), ("chat", show_chat, 560)],
+    [("fleet", show_fleet, 620), ("deployment", show_deployment, 1360), ("chat", show_chat, 560)],
 )
 def test_a_picture_is_small(visit: Visit, name: str, show, height: int) -> None:  # noqa: ANN001  # because it is one of three above
     visit.server.story.tick = MIDDLE

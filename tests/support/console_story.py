@@ -23,6 +23,8 @@ END = PAST + len(STEPS) * STEP_TICKS
 """The tick of the promotion."""
 REQUESTS_PER_SECOND = 12.0
 TOLERANCE = 0.05
+BAD_SHARE = 0.02
+"""Share of bad requests of the stable revision, in each metric."""
 METRICS = ("error", "ttft>500ms")
 HOSTILE = "<img src=x onerror=alert(1)>\"'><script>alert(2)</script>"
 """Text that is harmless only if it is put in as text."""
@@ -56,9 +58,9 @@ def count_requests(tick: int) -> int:
 
 def compare_metric(name: str, requests: int) -> Document:
     """Return the difference of a metric with an interval that narrows as 1/sqrt(requests)."""
-    settled = {"error": 0.001, "ttft>500ms": 0.012}[name]
+    settled, wide = {"error": (0.001, 0.9), "ttft>500ms": (0.012, 1.5)}[name]
     difference = settled + 0.02 * math.sin(requests / 40) / math.sqrt(1 + requests / 20)
-    half = 0.9 / math.sqrt(1 + requests)
+    half = wide / math.sqrt(1 + requests)
     return {
         "tolerance": TOLERANCE,
         "difference": round(difference, 4),
@@ -215,7 +217,10 @@ def tell_fleet(story: Story, size: int | None) -> Document:
     for namespace, name, state, sentence, ready, desired, latency, rate in _NEIGHBOURS:
         serves = latency is not None
         arm = {"name": "main", "weight": 100, "stable": 2, "canary": None, "canaryWeight": None}
-        spark = [latency * (1 + 0.1 * math.sin(each)) if serves else None for each in range(60)]
+        spark = [
+            latency * (1 + 0.1 * math.sin(each / 9 + len(name))) if serves else None
+            for each in range(60)
+        ]
         items.append(
             {
                 "namespace": namespace,
@@ -279,15 +284,19 @@ def tell_analysis(story: Story) -> list[Document]:
     requests = count_requests(story.tick)
     if not story.arms[0]["canary"]:
         return []
-    metrics = [
-        {
-            "name": name,
-            **compare_metric(name, requests),
-            "stable": {"total": 6 * requests + 1648, "bad": 18},
-            "canary": {"total": requests, "bad": requests // 40},
-        }
-        for name in METRICS
-    ]
+    metrics = []
+    for name in METRICS:
+        compared = compare_metric(name, requests)
+        bad = round(requests * (BAD_SHARE + compared["difference"]))
+        stable = 6 * requests + 1648
+        metrics.append(
+            {
+                "name": name,
+                **compared,
+                "stable": {"total": stable, "bad": round(stable * BAD_SHARE)},
+                "canary": {"total": requests, "bad": bad},
+            }
+        )
     return [
         {
             "arm": "main",

@@ -63,9 +63,9 @@ function Sections({ deployment, points, now }: { deployment: Deployment; points:
       <div class="sections">
         <Rollout arms={deployment.rollout} revisions={deployment.revisions} />
         <Verdict analysis={deployment.analysis} points={points} />
-        {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
         <Latency points={points} arms={deployment.rollout} />
         <Scaling points={points} decisions={deployment.scaling} now={now} />
+        {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
         {deployment.evaluation && <GoldenSet evaluations={deployment.evaluation} now={now} />}
         {deployment.cost && <Costs cost={deployment.cost} />}
         <Conditions conditions={deployment.conditions} now={now} />

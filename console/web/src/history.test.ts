@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Point } from "./contract";
 import { placeDecisions } from "./deployment/scaling";
-import { MOST_POINTS, addPoint, findNearest, listRevisions, traceVerdict } from "./history";
+import { MOST_POINTS, addPoint, findNearest, limitVerdict, listRevisions, traceVerdict } from "./history";
 
 function makePoint(second: number, part: Partial<Point> = {}): Point {
   const at = new Date(second * 1000).toISOString();
@@ -46,6 +46,19 @@ test("another canary begins a new picture", () => {
   const series = traceVerdict([measure(0, 10, 0.01), measure(5, 90, 0.02), measure(10, 4, 0.03)], "error");
   expect(series.requests).toEqual([4]);
   expect(series.difference).toEqual([3]);
+});
+
+test.each([
+  [[], [-1, 1]],
+  // Twice the tolerance of 5 points.
+  [[measure(0, 100, 0.01, 0.02)], [-10, 10]],
+  // 30 points and a twentieth; the interval of ±90 points at 14 of 100 requests is cut, and one at 15 is not.
+  [[measure(0, 14, 0, 0.9), measure(5, 100, 0, 0.3)], [-31.5, 31.5]],
+  [[measure(0, 15, 0, 0.9), measure(5, 100, 0, 0.3)], [-94.5, 94.5]],
+])("the range of the verdict, case %#", (points, range) => {
+  const [low, high] = limitVerdict(traceVerdict(points, "error"));
+  expect(low).toBeCloseTo(range[0] ?? 0);
+  expect(high).toBeCloseTo(range[1] ?? 0);
 });
 
 test("the nearest time is found", () => {

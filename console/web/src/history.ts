@@ -61,6 +61,23 @@ function clear(series: VerdictSeries, length: number): void {
   for (const column of Object.values(series) as Column[]) column.length = length;
 }
 
+/** Of the requests so far, the part whose intervals are too wide to be drawn whole. */
+const WIDE_SHARE = 0.15;
+
+/**
+ * The lowest and highest difference to draw, in percentage points: no less than twice the tolerance, and the intervals but for those
+ * of the first requests, which are so wide that beside them nothing could be read.
+ */
+export function limitVerdict(series: VerdictSeries): [number, number] {
+  const from = (series.requests.at(-1) ?? 0) * WIDE_SHARE;
+  let most = 2 * Math.max(0, ...series.tolerance.map((each) => each ?? 0));
+  series.requests.forEach((requests, index) => {
+    if (requests < from) return;
+    for (const column of [series.low, series.high]) most = Math.max(most, 1.05 * Math.abs(column[index] ?? 0));
+  });
+  return most > 0 ? [-most, most] : [-1, 1];
+}
+
 /** A share of 0 to 1 in percentage points: 0.05 is 5. */
 function toPoints(share: number | null): number | null {
   return share === null ? null : share * 100;

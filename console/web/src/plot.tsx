@@ -51,7 +51,7 @@ const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit"
 
 /** The axis of time: hours and minutes where the reader is. */
 export function describeTimeAxis(colors: Colors): uPlot.Axis {
-  return describeAxis(colors, { values: (_, ticks) => ticks.map((each) => CLOCK.format(each * 1000)), space: 60 });
+  return describeAxis(colors, { values: (_, ticks) => ticks.map((each) => CLOCK.format(each * 1000)), space: 60, size: 30 });
 }
 
 /** A legend below a plot: a sample of each line with its name. */

@@ -108,7 +108,7 @@ export function ExperimentTable({ experiment, now }: { experiment: Experiment; n
         <table>
           <thead>
             <tr>
-              {["Arm", "Metric", `Control ${experiment.control ?? ""}`, "Arm's", "Difference", "Interval", "Result", "Requests", "Users"].map(
+              {["Arm", "Metric", `Control ${experiment.control ?? ""}`, "Arm's", "Difference", "Interval", "Result", "Requests (control)", "Users (control)"].map(
                 (title) => (
                   <th key={title} scope="col">
                     {title}
@@ -130,10 +130,10 @@ export function ExperimentTable({ experiment, now }: { experiment: Experiment; n
                 </td>
                 <td>{metric.result ?? "Undecided"}</td>
                 <td>
-                  {formatNumber(arm.requests, 0)} to {formatNumber(arm.controlRequests, 0)}
+                  {formatNumber(arm.requests, 0)} ({formatNumber(arm.controlRequests, 0)})
                 </td>
                 <td>
-                  {formatNumber(arm.users, 0)} to {formatNumber(arm.controlUsers, 0)}
+                  {formatNumber(arm.users, 0)} ({formatNumber(arm.controlUsers, 0)})
                 </td>
               </tr>
             ))}

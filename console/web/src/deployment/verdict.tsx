@@ -1,9 +1,9 @@
 /** The verdict as a picture: the difference between canary and stable revision with its interval, which narrows with each request. */
 
-import { useMemo } from "preact/hooks";
+import { useCallback, useMemo, useRef } from "preact/hooks";
 import type { Analysis, Metric, Point } from "../contract";
 import { formatCount, formatNumber, formatPoints, formatShare } from "../format";
-import { traceVerdict } from "../history";
+import { limitVerdict, traceVerdict } from "../history";
 import type { Colors } from "../colors";
 import { Legend, Plot, describeAxis } from "../plot";
 
@@ -70,6 +70,10 @@ function MetricPlot({ metric, points }: { metric: Metric; points: Point[] }) {
     () => [series.requests, series.high, series.low, series.zero, series.tolerance, series.difference],
     [series],
   );
+  // The plot lives longer than one series, so it asks for the newest when it draws.
+  const newest = useRef(series);
+  newest.current = series;
+  const describe = useCallback((colors: Colors) => describePlot(colors, () => limitVerdict(newest.current)), []);
   const said = describeMetric(metric);
   return (
     <figure class="metric">
@@ -77,7 +81,7 @@ function MetricPlot({ metric, points }: { metric: Metric; points: Point[] }) {
         <b>{metric.name}</b> {said}
       </figcaption>
       {series.requests.length > 1 ? (
-        <Plot label={`Verdict on ${metric.name}: ${said}`} data={data as never} describe={describePlot} />
+        <Plot label={`Verdict on ${metric.name}: ${said}`} data={data as never} describe={describe} />
       ) : (
         <p class="muted nothing">The picture begins with the second count of requests.</p>
       )}
@@ -104,14 +108,16 @@ function formatRatio(count: { total: number; bad: number }): string {
   return `${formatShare(share)} (${formatNumber(count.bad, 0)} of ${formatNumber(count.total, 0)})`;
 }
 
-function describePlot(colors: Colors) {
+const AXIS_LABEL = { size: 30, labelSize: 18, labelGap: -2, labelFont: "12px system-ui, sans-serif" };
+
+function describePlot(colors: Colors, range: () => [number, number]) {
   const plain = { points: { show: false }, spanGaps: true };
   return {
     legend: { show: false },
     cursor: { show: true, y: false, drag: { x: false, y: false } },
-    scales: { x: { time: false } },
+    scales: { x: { time: false }, y: { range } },
     axes: [
-      describeAxis(colors, { label: "requests of the canary", labelSize: 18, labelFont: "12px system-ui, sans-serif" }),
+      describeAxis(colors, { ...AXIS_LABEL, label: "requests of the canary" }),
       describeAxis(colors, { size: 44, values: (_: unknown, ticks: number[]) => ticks.map((each) => formatNumber(each)) }),
     ],
     bands: [{ series: [1, 2] as [number, number], fill: colors.band }],
