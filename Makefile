@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help lint check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-down changelog cli docs release
+.PHONY: help lint check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-down console-page changelog cli docs release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,7 +22,7 @@ format: .venv/.synced ## Rewrite the code in the project's format
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-test: .venv/.synced ## Every test this machine can run: unit, component, chart, end-to-end
+test: .venv/.synced ## Every test this machine can run: unit, browser, component, chart, end-to-end
 	$(PY) -m dev.test
 
 test-unit: .venv/.synced ## Unit tests alone
@@ -68,6 +68,9 @@ demo-experiment: .venv/.synced ## Compare two prompts beside the running demo un
 
 demo-down: ## Remove the demo (the cluster stays)
 	@$(PY) -m dev.demo down
+
+console-page: ## Build the console's page into its package, if its source changed
+	@python3 -m dev.console_page
 
 changelog: .venv/.synced ## Show what the changelog fragments will say
 	@.venv/bin/towncrier build --draft --version next

@@ -1,6 +1,6 @@
 """Runs every test that this machine can run: `python -m dev.test`, in the project's environment.
 
-There are four stages, each a run of pytest. Tests that cannot run here are skipped and counted with their reason; they are no failures.
+There are five stages, each a run of pytest. Tests that cannot run here are skipped and counted with their reason; they are no failures.
 LLMD_TEST_STAGES chooses stages (comma-separated). Arguments are passed to pytest.
 """
 
@@ -18,7 +18,7 @@ from dev.cluster.choose import NoClusterError, choose_here
 from dev.cluster.embedded import node
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-STAGES = ("unit", "component", "chart", "e2e")
+STAGES = ("unit", "browser", "component", "chart", "e2e")
 OPTIONS = {"unit": ("-n", "auto")}
 """Options of a stage. Unit tests share nothing, so each CPU runs some."""
 NO_TESTS = 5

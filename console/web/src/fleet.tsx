@@ -4,7 +4,7 @@ import { memo } from "preact/compat";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { ServerError, fetchFleet } from "./api";
 import type { Fleet, FleetItem } from "./contract";
-import { formatCount, formatLatency, formatMoney, formatNumber } from "./format";
+import { formatCount, formatLatency, formatMoney, formatNumber, formatRate } from "./format";
 import { useHeading, usePolling } from "./hooks";
 import { linkToDeployment } from "./route";
 import { drawSpark } from "./spark";
@@ -176,12 +176,10 @@ const FleetRow = memo(({ item }: { item: FleetItem }) => (
       </svg>
     </td>
     <td role="cell" data-label="Requests">
-      {formatNumber(item.requestsPerSecond)}
-      <span class="muted">/s</span>
+      {formatRate(formatNumber(item.requestsPerSecond), "s")}
     </td>
     <td role="cell" data-label="Cost">
-      {formatMoney(item.costPerHour?.amount, item.costPerHour?.currency)}
-      <span class="muted">/h</span>
+      {formatRate(formatMoney(item.costPerHour?.amount, item.costPerHour?.currency), "h")}
     </td>
   </tr>
 ));

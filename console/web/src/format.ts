@@ -37,8 +37,10 @@ export function formatPoints(difference: Maybe): string {
 export function formatMoney(amount: number | string | null | undefined, currency: string | undefined): string {
   const value = typeof amount === "string" ? Number(amount) : amount;
   if (isMissing(value)) return MISSING;
+  // Less than ten cents are shown to a hundredth of a cent: a thousand requests may cost that little.
+  const digits = Math.abs(value) < 0.1 && value !== 0 ? { maximumFractionDigits: 4 } : {};
   try {
-    return value.toLocaleString("en", { style: "currency", currency: currency ?? "" });
+    return value.toLocaleString("en", { style: "currency", currency: currency ?? "", ...digits });
   } catch {
     return `${formatNumber(value, 2)} ${currency ?? ""}`.trim();
   }
@@ -65,6 +67,11 @@ export function formatAgo(at: string | undefined, now: number): string {
   const then = at === undefined ? Number.NaN : Date.parse(at);
   if (Number.isNaN(then)) return MISSING;
   return `${formatSpan(Math.max(0, (now - then) / 1000))} ago`;
+}
+
+/** A value of something per second or hour: 12.1 is "12.1/s". */
+export function formatRate(value: string, unit: string): string {
+  return value === MISSING ? MISSING : `${value}/${unit}`;
 }
 
 /** A count with its noun: 1 "replica", 2 "replicas". */

@@ -1,7 +1,7 @@
 /** The rollout of each arm: its revisions, their weights, and the steps with the current one. */
 
 import type { Revision, RolloutArm, Step } from "../contract";
-import { formatLatency, formatNumber, formatShare, formatSpan } from "../format";
+import { formatLatency, formatNumber, formatRate, formatShare, formatSpan } from "../format";
 import { TrafficBar } from "../traffic";
 
 export function Rollout({ arms, revisions }: { arms: RolloutArm[]; revisions: Revision[] }) {
@@ -61,7 +61,7 @@ function describeStep(step: Step): string {
 
 function Revisions({ revisions }: { revisions: Revision[] }) {
   if (revisions.length === 0) return <p class="muted">There is no revision yet.</p>;
-  const titles = ["Revision", "Change", "State", "Replicas", "TTFT p50", "TTFT p90", "Errors", "Output", "Age"];
+  const titles = ["Revision", "Change", "State", "Replicas", "TTFT p50", "TTFT p90", "Errors", "Output tokens", "Age"];
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label="Revisions">
       <table>
@@ -87,7 +87,7 @@ function Revisions({ revisions }: { revisions: Revision[] }) {
               <td>{formatLatency(each.ttftP90)}</td>
               <td>{formatShare(each.errorRatio)}</td>
               <td>
-                {formatNumber(each.outputTokensPerSecond, 0)} <span class="muted">tokens/s</span>
+                {formatRate(formatNumber(each.outputTokensPerSecond, 0), "s")}
               </td>
               <td>{formatSpan(each.age)}</td>
             </tr>

@@ -32,7 +32,7 @@ export function Verdict({ analysis, points }: { analysis: Analysis[]; points: Po
 }
 
 function ArmVerdict({ analysis, points, named }: { analysis: Analysis; points: Point[]; named: boolean }) {
-  const { users, requestsLeft } = analysis;
+  const { users } = analysis;
   return (
     <div class="arm">
       <h3>
@@ -41,7 +41,6 @@ function ArmVerdict({ analysis, points, named }: { analysis: Analysis; points: P
       </h3>
       <p>
         {analysis.message}{" "}
-        {requestsLeft !== null && `About ${formatCount(requestsLeft, "request")} until a verdict. `}
         {users !== null && `${formatCount(users.canary, "user")} of the canary, ${formatNumber(users.stable)} of the stable.`}
       </p>
       <div class="plots">
