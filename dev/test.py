@@ -19,8 +19,8 @@ from dev.cluster.embedded import node
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STAGES = ("unit", "browser", "component", "chart", "e2e")
-OPTIONS = {"unit": ("-n", "auto")}
-"""Options of a stage. Unit tests share nothing, so each CPU runs some."""
+OPTIONS = {"unit": ("-n", "auto"), "browser": ("-n", "auto")}
+"""Options of a stage. Tests of these share nothing, so each CPU runs some."""
 NO_TESTS = 5
 """pytest's exit code if it found no tests, as with `-k`."""
 PREPARATIONS = (

@@ -9,8 +9,10 @@ import pytest
 from dev import console_page
 from dev.browser import ensure_chromium
 from dev.cluster.stages import StageError
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from tests.support.console_server import ConsoleServer, serve_console
+
+expect.set_options(timeout=20_000)
 
 WIDTHS = (360, 768, 1440)
 

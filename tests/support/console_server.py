@@ -45,6 +45,7 @@ class ConsoleServer(ThreadingHTTPServer):
         size: rows of the fleet, or None for those of the story.
         playing: set while the story goes on; a test clears it to hold the time.
         interval: seconds of the clock on the wall between two ticks.
+        last: the tick at which the story stops.
         ended: set when the server stops.
         gate: the second half of each answer of the chat waits until it is set.
         chats: the chat requests that came.
@@ -60,10 +61,16 @@ class ConsoleServer(ThreadingHTTPServer):
         self.size: int | None = None
         self.playing = threading.Event()
         self.interval = 0.02
+        self.last = END + 1
         self.ended = threading.Event()
         self.gate = threading.Event()
         self.chats: list[Document] = []
         self.refusal: tuple[int, str] | None = None
+
+    def break_streams(self) -> None:
+        """End the live streams that are open; new ones last."""
+        broken, self.ended = self.ended, threading.Event()
+        broken.set()
 
     @property
     def url(self) -> str:
@@ -165,8 +172,9 @@ class Handler(BaseHTTPRequestHandler):
             "history", {"points": [tell_point(each) for each in range(first, story.tick + 1)]}
         )
         self._send_event("deployment", tell_deployment(story))
-        while not self.server.ended.wait(self.server.interval):
-            if not self.server.playing.is_set() or story.tick > END:
+        ended = self.server.ended
+        while not ended.wait(self.server.interval):
+            if not self.server.playing.is_set() or story.tick >= self.server.last:
                 continue
             story.tick += 1
             self._send_event("point", tell_point(story.tick))
