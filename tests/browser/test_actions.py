@@ -69,3 +69,23 @@ def test_an_action_that_is_refused_says_why(visit: Visit) -> None:
     visit.faults[:] = [
         each for each in visit.faults if not each.startswith("Failed to load resource")
     ]
+
+
+def test_with_several_arms_the_dialog_asks_which(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    visit.server.story.second = True
+    page = visit.open(DEPLOYMENT)
+    expect(page.locator(".bar-words")).to_have_text(
+        ["r4 95 % · r5 (canary) 5 %", "r6 60 % · r7 (canary) 40 %"]
+    )
+    page.get_by_role("button", name="Pause").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("kubectl llm pause chat -n shop --arm main")
+    dialog.get_by_label("Arm").select_option("terse")
+    expect(dialog).to_contain_text("kubectl llm pause chat -n shop --arm terse")
+    dialog.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("status")).to_have_text("Pause: sent.")
+    page.get_by_role("button", name="Undo").click()
+    expect(dialog).to_contain_text("kubectl llm undo chat -n shop")
+    expect(dialog.get_by_label("Arm")).to_have_count(0)
+    assert visit.server.story.applied == ("pause terse",)

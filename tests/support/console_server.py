@@ -138,13 +138,14 @@ class Handler(BaseHTTPRequestHandler):
         return True
 
     def _act(self, body: Document) -> None:
-        action = body["action"]
+        action, arm = body["action"], body.get("arm")
         if body["preview"]:
             patch = {"metadata": {"annotations": {f"llmdeployment.dev/{action}": "5"}}}
-            command = self.server.story.say(f"kubectl llm {action} chat -n shop")
+            option = f" --arm {arm}" if arm else ""
+            command = self.server.story.say(f"kubectl llm {action} chat -n shop{option}")
             self._send_json({"action": action, "command": command, "patch": patch})
         else:
-            self.server.story.applied += (action,)
+            self.server.story.applied += (action if arm is None else f"{action} {arm}",)
             self._send_json({"applied": True})
 
     def _chat(self, body: Document) -> None:

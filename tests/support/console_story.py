@@ -109,11 +109,13 @@ class Story:
         tick: the time of the story, in ticks.
         hostile: whether names and texts are attacks on the page.
         applied: the actions that were sent, in order.
+        second: whether there is a second arm, terse, with a canary too.
     """
 
     tick: int = PAST
     hostile: bool = False
     applied: tuple[str, ...] = ()
+    second: bool = False
 
     def say(self, text: str) -> str:
         """Return a text from outside, or an attack in its place."""
@@ -132,18 +134,18 @@ class Story:
 
     @property
     def arms(self) -> list[Document]:
-        """The traffic of the only arm."""
+        """The traffic of the arms."""
         weight = weigh_canary(self.tick)
         ended = weight in {0, 100}
-        return [
-            {
-                "name": "main",
-                "weight": 100,
-                "stable": 5 if weight == 100 else 4,
-                "canary": None if ended else 5,
-                "canaryWeight": None if ended else weight,
-            }
-        ]
+        main = {
+            "name": "main",
+            "weight": 75 if self.second else 100,
+            "stable": 5 if weight == 100 else 4,
+            "canary": None if ended else 5,
+            "canaryWeight": None if ended else weight,
+        }
+        terse = {"name": "terse", "weight": 25, "stable": 6, "canary": 7, "canaryWeight": 40}
+        return [main, terse] if self.second else [main]
 
 
 def tell_item(story: Story) -> Document:
@@ -347,7 +349,7 @@ def tell_deployment(story: Story) -> Document:
             },
         },
     }
-    row = tell_item(story)
+    row, said = tell_item(story), story.say("The canary goes on by itself.")
     return {
         "namespace": "shop",
         "name": "chat",
@@ -357,12 +359,7 @@ def tell_deployment(story: Story) -> Document:
         "conditions": tell_conditions(story),
         "revisions": tell_revisions(story),
         "rollout": [
-            {
-                **arm,
-                "step": step,
-                "steps": steps,
-                "sentence": story.say("The canary goes on by itself."),
-            }
+            {**each, "step": step, "steps": steps, "sentence": said} for each in story.arms
         ],
         "analysis": tell_analysis(story),
         "evaluation": evaluation,

@@ -57,13 +57,19 @@ export async function fetchDeployment(namespace: string, name: string): Promise<
   return (await request(locate(namespace, name))).json() as Promise<Deployment>;
 }
 
-export async function previewAction(namespace: string, name: string, action: string): Promise<Preview> {
-  const response = await post(`${locate(namespace, name)}/actions`, { action, preview: true });
+/** What an action acts on: the arm is named only where there are several. */
+export interface Order {
+  action: string;
+  arm?: string;
+}
+
+export async function previewAction(namespace: string, name: string, order: Order): Promise<Preview> {
+  const response = await post(`${locate(namespace, name)}/actions`, { ...order, preview: true });
   return response.json() as Promise<Preview>;
 }
 
-export async function applyAction(namespace: string, name: string, action: string): Promise<void> {
-  await post(`${locate(namespace, name)}/actions`, { action, preview: false });
+export async function applyAction(namespace: string, name: string, order: Order): Promise<void> {
+  await post(`${locate(namespace, name)}/actions`, { ...order, preview: false });
 }
 
 export interface LiveListener {

@@ -59,7 +59,7 @@ function Sections({ deployment, points, now }: { deployment: Deployment; points:
   const { namespace, name } = deployment;
   return (
     <>
-      <Actions namespace={namespace} name={name} actions={deployment.actions} />
+      <Actions namespace={namespace} name={name} actions={deployment.actions} arms={deployment.rollout} />
       <div class="sections">
         <Rollout arms={deployment.rollout} revisions={deployment.revisions} />
         <Verdict analysis={deployment.analysis} points={points} />

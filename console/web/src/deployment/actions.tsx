@@ -1,16 +1,20 @@
 /** The buttons, and the dialog that shows command and patch before anything is sent. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { applyAction, previewAction } from "../api";
-import type { Action, Preview } from "../contract";
+import { type Order, applyAction, previewAction } from "../api";
+import type { Action, ArmTraffic, Preview } from "../contract";
 
 interface ActionsProps {
   namespace: string;
   name: string;
   actions: Action[];
+  arms: ArmTraffic[];
 }
 
-export function Actions({ namespace, name, actions }: ActionsProps) {
+/** The action that acts on the whole LLMDeployment: the others act on one arm. */
+const UNDO = "undo";
+
+export function Actions({ namespace, name, actions, arms }: ActionsProps) {
   const [asked, setAsked] = useState<Action | null>(null);
   const [said, setSaid] = useState("");
   const choose = (action: Action): void => {
@@ -44,6 +48,7 @@ export function Actions({ namespace, name, actions }: ActionsProps) {
           namespace={namespace}
           name={name}
           action={asked}
+          arms={asked.name === UNDO || arms.length < 2 ? [] : arms}
           onEnd={(message) => {
             setAsked(null);
             setSaid(message);
@@ -58,23 +63,39 @@ interface DialogProps {
   namespace: string;
   name: string;
   action: Action;
+  /** The arms to choose from, if there are several. */
+  arms: ArmTraffic[];
   onEnd: (message: string) => void;
 }
 
-function ActionDialog({ namespace, name, action, onEnd }: DialogProps) {
+function ActionDialog({ namespace, name, action, arms, onEnd }: DialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const [preview, setPreview] = useState<Preview | null>(null);
   const [failure, setFailure] = useState("");
   const [sending, setSending] = useState(false);
+  const [arm, setArm] = useState(() => (arms.find((each) => each.canary !== null) ?? arms[0])?.name);
+  const order: Order = arm === undefined ? { action: action.name } : { action: action.name, arm };
+  // A modal dialog keeps the focus, and gives it back to the button when it closes.
+  useEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {
-    // A modal dialog keeps the focus, and gives it back to the button when it closes.
-    dialog.current?.showModal();
-    previewAction(namespace, name, action.name).then(setPreview, (error: Error) => setFailure(error.message));
-  }, [namespace, name, action.name]);
+    let current = true;
+    const tell = <T,>(set: (value: T) => void) => (value: T) => {
+      if (current) set(value);
+    };
+    setPreview(null);
+    setFailure("");
+    previewAction(namespace, name, order).then(
+      tell(setPreview),
+      tell((error: Error) => setFailure(error.message)),
+    );
+    return () => {
+      current = false;
+    };
+  }, [namespace, name, order.action, order.arm]);
   const send = async (): Promise<void> => {
     setSending(true);
     try {
-      await applyAction(namespace, name, action.name);
+      await applyAction(namespace, name, order);
       dialog.current?.close(`${action.label}: sent.`);
     } catch (error) {
       setFailure((error as Error).message);
@@ -86,6 +107,18 @@ function ActionDialog({ namespace, name, action, onEnd }: DialogProps) {
       <h2 id="dialog-title">
         {action.label}: {namespace}/{name}
       </h2>
+      {arms.length > 0 && (
+        <span class="field">
+          <label for="arm">Arm</label>
+          <select id="arm" value={arm} onChange={(event) => setArm(event.currentTarget.value)}>
+            {arms.map((each) => (
+              <option key={each.name} value={each.name}>
+                {each.name}
+              </option>
+            ))}
+          </select>
+        </span>
+      )}
       {preview === null && failure === "" && <p>Asks the server what it would send …</p>}
       {preview !== null && (
         <>
