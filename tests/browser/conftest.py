@@ -102,5 +102,23 @@ def watch(page: Page, server: ConsoleServer) -> Visit:
     return visit
 
 
+DRAWN_ANEW = """([selector, before]) => new Promise((done) => {
+  let frames = 600;
+  const look = () => {
+    const now = document.querySelector(selector)?.toDataURL();
+    if (now !== undefined && now !== before) done(true);
+    else if (--frames === 0) done(false);
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def is_drawn_anew(page: Page, selector: str, before: str) -> bool:
+    """Whether the first canvas of a selector gets another picture within 600 frames."""
+    drawn: bool = page.evaluate(DRAWN_ANEW, [selector, before])
+    return drawn
+
+
 def takes_pictures() -> bool:
     return os.environ.get("LLMD_UPDATE_GOLDEN") == "1"

@@ -1,7 +1,7 @@
 """A canary watched from 0 to 100 percent, and a chat streamed side by side."""
 
 from playwright.sync_api import expect
-from tests.browser.conftest import Visit
+from tests.browser.conftest import Visit, is_drawn_anew
 from tests.support.console_story import END, PAST, STEP_TICKS, STEPS
 
 DEPLOYMENT = "#/llmdeployments/shop/chat"
@@ -57,7 +57,7 @@ def test_the_verdict_is_drawn_anew_with_each_point(visit: Visit) -> None:
     visit.server.last = PAST + 40
     visit.server.playing.set()
     expect(page.locator(".metric .plot").first).not_to_have_attribute("aria-label", label)
-    assert canvas.evaluate("each => each.toDataURL()") != before
+    assert is_drawn_anew(page, ".metric canvas", before)
 
 
 def test_a_stream_that_breaks_is_followed_again(visit: Visit) -> None:

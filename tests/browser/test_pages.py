@@ -1,12 +1,13 @@
 """Every page at three widths: it shows what it should, fits, breaks no policy, and axe-core finds nothing."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from dev.console_page import WEB
 from playwright.sync_api import Browser, expect
-from tests.browser.conftest import WIDTHS, Visit, watch
+from tests.browser.conftest import WIDTHS, Visit, is_drawn_anew, watch
 from tests.support.console_server import ConsoleServer
 from tests.support.console_story import END, PAST
 
@@ -90,6 +91,32 @@ def test_axe_finds_a_fault_where_there_is_one(browser: Browser, server: ConsoleS
     )
     assert any(each.startswith("image-alt") for each in run_axe(visit))
     context.close()
+
+
+def test_plots_follow_the_width_and_the_colours(visit: Visit) -> None:
+    visit.server.story.tick = MIDDLE
+    page = visit.open(DEPLOYMENT)
+    canvas = page.locator(".plot canvas").first
+    expect(canvas).to_be_visible()
+    light = canvas.evaluate("each => each.toDataURL()")
+    page.emulate_media(color_scheme="dark")
+    assert is_drawn_anew(page, ".plot canvas", light)
+    expect(page.locator(".plot canvas")).to_have_count(4)
+    page.set_viewport_size({"width": 360, "height": 800})
+    expect(canvas).to_have_css("width", re.compile(r"^(2\d\d|3[0-3]\d)(\.\d+)?px$"))
+
+
+def test_a_sentence_that_changes_often_is_announced_seldom(visit: Visit) -> None:
+    visit.server.story.tick = MIDDLE
+    visit.page.clock.install()
+    page = visit.open(DEPLOYMENT)
+    sentence = page.locator(".sentence")
+    expect(sentence).to_contain_text("Canary r5 has 20 %")
+    expect(sentence).to_have_attribute("aria-live", "polite")
+    page.clock.run_for(2000)
+    expect(sentence).to_have_attribute("aria-live", "off")
+    page.clock.run_for(21_000)
+    expect(sentence).to_have_attribute("aria-live", "polite")
 
 
 def test_an_empty_fleet_says_what_to_do(visit: Visit) -> None:

@@ -11,7 +11,7 @@ import { Rollout } from "./deployment/rollout";
 import { Scaling } from "./deployment/scaling";
 import { Verdict } from "./deployment/verdict";
 import { MOST_POINTS, addPoint } from "./history";
-import { useHeading } from "./hooks";
+import { useCalm, useHeading } from "./hooks";
 import { linkToChat } from "./route";
 import { State } from "./state";
 
@@ -26,6 +26,7 @@ interface Live {
 export function DeploymentPage({ namespace, name }: { namespace: string; name: string }) {
   const heading = useHeading<HTMLHeadingElement>(`${namespace}/${name}`);
   const { deployment, points, note, failure } = useLive(namespace, name);
+  const announce = useCalm(deployment?.sentence);
   // Ages are of the server's clock: the newest point has its time.
   const newest = points.at(-1);
   const now = newest === undefined ? Date.now() : Date.parse(newest.at);
@@ -41,7 +42,7 @@ export function DeploymentPage({ namespace, name }: { namespace: string; name: s
           Chat side by side
         </a>
       </div>
-      <p class="sentence" aria-live="polite">
+      <p class="sentence" aria-live={announce}>
         {deployment?.sentence ?? (failure === "" ? "Loads …" : "")}
       </p>
       {failure !== "" && (

@@ -26,6 +26,27 @@ export function useDark(): boolean {
   return dark;
 }
 
+/** A screen reader may begin to read a sentence for that long, and then has its peace for QUIET_MILLISECONDS. */
+const READ_MILLISECONDS = 1000;
+const QUIET_MILLISECONDS = 20_000;
+
+/** The value of `aria-live` for a sentence that may change every few seconds: one change is announced, and the next ones only later. */
+export function useCalm(sentence: string | undefined): "polite" | "off" {
+  const [quiet, setQuiet] = useState(false);
+  useEffect(() => {
+    if (quiet || sentence === undefined) return;
+    const timer = setTimeout(() => setQuiet(true), READ_MILLISECONDS);
+    return () => clearTimeout(timer);
+    // Its end is no reason to begin anew, only another sentence is.
+  }, [sentence]);
+  useEffect(() => {
+    if (!quiet) return;
+    const timer = setTimeout(() => setQuiet(false), QUIET_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [quiet]);
+  return quiet ? "off" : "polite";
+}
+
 /** Sets the title of the tab, and moves the focus to the heading of a page that was opened by a link. */
 export function useHeading<T extends HTMLElement>(title: string): { current: T | null } {
   const heading = useRef<T>(null);

@@ -1,6 +1,6 @@
 /** Conditions, events, cost and experiment: what the status says, as tables. */
 
-import type { Condition, Cost, Experiment, KubeEvent } from "../contract";
+import type { Condition, Cost, Experiment, ExperimentMetric, KubeEvent } from "../contract";
 import { formatAgo, formatMoney, formatNumber } from "../format";
 import { checkLink } from "../route";
 
@@ -94,6 +94,7 @@ export function Costs({ cost }: { cost: Cost }) {
 }
 
 export function ExperimentTable({ experiment, now }: { experiment: Experiment; now: number }) {
+  const widest = findWidest(experiment);
   const rows = (experiment.arms ?? []).flatMap((arm) => (arm.metrics ?? []).map((metric) => ({ arm, metric })));
   return (
     <section class="card wide" aria-labelledby="experiment-title">
@@ -126,7 +127,7 @@ export function ExperimentTable({ experiment, now }: { experiment: Experiment; n
                 <td>{metric.arm ?? "–"}</td>
                 <td>{metric.difference ?? "–"}</td>
                 <td>
-                  {metric.low ?? "–"} to {metric.high ?? "–"}
+                  {metric.low ?? "–"} to {metric.high ?? "–"} <Interval metric={metric} widest={widest} />
                 </td>
                 <td>{metric.result ?? "Undecided"}</td>
                 <td>
@@ -141,5 +142,26 @@ export function ExperimentTable({ experiment, now }: { experiment: Experiment; n
         </table>
       </div>
     </section>
+  );
+}
+
+/** The largest distance of any interval's end from zero. */
+function findWidest(experiment: Experiment): number {
+  const metrics = (experiment.arms ?? []).flatMap((arm) => arm.metrics ?? []);
+  const ends = metrics.flatMap((each) => [Number(each.low), Number(each.high)]).filter(Number.isFinite);
+  return Math.max(1, ...ends.map(Math.abs));
+}
+
+/** An interval as a bar around a line at zero; its numbers stand beside it. */
+function Interval({ metric, widest }: { metric: ExperimentMetric; widest: number }) {
+  const place = (value: string | null | undefined): number => 50 + (48 * Number(value ?? Number.NaN)) / widest;
+  const [low, high, middle] = [place(metric.low), place(metric.high), place(metric.difference)];
+  if (![low, high, middle].every(Number.isFinite)) return null;
+  return (
+    <svg class="interval" viewBox="0 0 100 16" aria-hidden="true">
+      <path class="zero" d="M50 0V16" />
+      <path d={`M${low} 8H${high}`} />
+      <circle cx={middle} cy="8" r="4" />
+    </svg>
   );
 }
