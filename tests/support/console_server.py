@@ -9,14 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.console_story import (
-    END,
-    Document,
-    Story,
-    tell_deployment,
-    tell_fleet,
-    tell_point,
-)
+from tests.support.console_documents import tell_deployment, tell_fleet
+from tests.support.console_story import END, Document, Story, tell_point
 from typing_extensions import override
 
 POLICY = (
