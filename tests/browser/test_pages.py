@@ -130,7 +130,7 @@ def test_the_fleet_is_summed_up_in_a_sentence_that_is_announced(visit: Visit) ->
     visit.server.story.tick = MIDDLE
     page = visit.open()
     sentence = page.locator(".sentence")
-    expect(sentence).to_have_text("6 models. 1 ready, 2 in progress, 2 in need of help.")
+    expect(sentence).to_have_text("6 models. 1 ready, 2 in progress, 1 paused, 2 in need of help.")
     expect(sentence).to_have_attribute("aria-live", "polite")
     row = page.get_by_role("row").filter(has_text="shop/chat")
     expect(row).to_contain_text("Canary r5 has 20 %")

@@ -82,6 +82,7 @@ function summarize(items: FleetItem[]): string {
     `${formatCount(items.length, "model")}.`,
     `${count("Ready")} ready`,
     `${count("Progressing")} in progress`,
+    `${count("Paused")} paused`,
     `${count("Degraded", "Refused")} in need of help`,
   ];
   return `${said[0]} ${said.slice(1).join(", ")}.`;
