@@ -7,7 +7,7 @@ PY := .venv/bin/python
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.synced: requirements/dev.txt operator/pyproject.toml gateway/pyproject.toml serving/pyproject.toml cli/pyproject.toml
+.venv/.synced: requirements/dev.txt operator/pyproject.toml gateway/pyproject.toml serving/pyproject.toml cli/pyproject.toml console/pyproject.toml
 	@dev/bootstrap.sh
 
 lint: .venv/.synced ## Style, types and layers

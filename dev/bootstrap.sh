@@ -15,5 +15,5 @@ if [ ! -x "$uv" ]; then
 fi
 [ -x .venv/bin/python ] || "$uv" venv --quiet --python 3.11 .venv
 "$uv" pip sync --quiet --python .venv --require-hashes requirements/dev.txt
-"$uv" pip install --quiet --python .venv --no-deps -e operator -e gateway -e serving -e cli
+"$uv" pip install --quiet --python .venv --no-deps -e operator -e gateway -e serving -e cli -e console
 touch .venv/.synced

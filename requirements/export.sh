@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 for folder in "${LLMD_CACHE:-$HOME/.cache/llmdeployment}"/uv-*/bin; do PATH=$folder:$PATH; done # dev/bootstrap.sh put it there
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-for project in . operator gateway serving cli; do
+for project in . operator gateway serving cli console; do
   mkdir -p "$scratch/$project"
   cp "$project/pyproject.toml" "$scratch/$project/"
 done

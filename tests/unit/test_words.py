@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("operator/src", "gateway/src", "serving/src", "cli/src", "bench", "dev")
+SOURCES = ("operator/src", "gateway/src", "serving/src", "cli/src", "console/src", "bench", "dev")
 
 BANNED = {
     "eyes": "clients",

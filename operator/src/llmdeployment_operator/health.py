@@ -1,6 +1,6 @@
 """`/healthz`, `/readyz` and `/metrics` of the operator."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -14,9 +14,13 @@ STUCK_SECONDS = 300.0
 
 @asynccontextmanager
 async def serve_health(
-    port: int, metrics: Metrics, stuck_for: Callable[[], float], ready: Callable[[], str | None]
+    port: int,
+    metrics: Metrics,
+    stuck_for: Callable[[], float],
+    ready: Callable[[], str | None],
+    more: Iterable[web.AbstractRouteDef] = (),
 ) -> AsyncIterator[None]:
-    """Serve the three paths on all addresses for as long as the context lasts.
+    """Serve these paths on all addresses for as long as the context lasts.
 
     Args:
         port: TCP port.
@@ -24,6 +28,7 @@ async def serve_health(
         stuck_for: seconds the oldest waiting or running pass has made no progress.
         ready: what `/readyz` says, or None while the operator cannot do its part. An operator that stands by is ready: a
             rollout of the operator's own Deployment goes on, and the PodDisruptionBudget counts it.
+        more: further routes.
     """
 
     async def healthz(_: web.Request) -> web.Response:
@@ -50,6 +55,7 @@ async def serve_health(
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.get("/metrics", show_metrics),
+            *more,
         ]
     )
     runner = web.AppRunner(app, access_log=None)

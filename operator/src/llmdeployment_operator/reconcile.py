@@ -26,6 +26,7 @@ from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
 from llmdeployment_operator.logs import name_object
 from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.plan.base.conditions import read_state
 from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.objects import Object
@@ -38,6 +39,7 @@ from llmdeployment_operator.plan.experiment.figures import (
     read_experiment_figures,
 )
 from llmdeployment_operator.plan.experiment.report import is_counted
+from llmdeployment_operator.plan.live.ring import LiveHistory
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
@@ -108,6 +110,7 @@ class Operator:
     clients: Clients
     settings: Settings
     metrics: Metrics
+    live: LiveHistory = field(default_factory=LiveHistory)
 
 
 async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
@@ -128,6 +131,7 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     raw = clients.store.get(KIND, key.namespace, key.name)
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         clients.forget(owner)
+        operator.live.forget(owner)
         return PassResult(None, None)
     try:
         deployment = parse(raw)
@@ -156,6 +160,10 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
         clients.experiment_cache.mark_reported(owner)
     if plan.status is not None and drift.is_counted(deployment.status, plan.status):
         clients.drift_cache.mark_reported(owner)
+    status, rollout = plan.status or deployment.status, deployment.spec.rollout
+    operator.live.record(
+        owner, deployment.metadata.uid, cluster.live, _now().timestamp(), rollout, status
+    )
     return result
 
 
@@ -299,7 +307,7 @@ async def _report(
         metrics.scaling_decisions.labels(*owner, record.reason).inc()
     return PassResult(
         plan.requeue_after,
-        _read_state(status),
+        read_state(status.conditions),
         status_metrics.read_traffic(status),
         status_metrics.read_verdicts(status),
         status_metrics.read_conditions(status),
@@ -374,18 +382,6 @@ def _plan_refusal(deployment: LLMDeployment, error: ApiRefused) -> Plan:
         deployment.metadata.generation, Finding(reason, str(error)), deployment.status, _now()
     )
     return Plan(status=plan.status, events=plan.events, requeue_after=60.0)
-
-
-def _read_state(status: Status) -> str:
-    found = {each.type: each for each in status.conditions}
-    holds = {kind: each.status == "True" for kind, each in found.items()}
-    if not holds.get("Accepted", True):
-        return "refused"
-    if "Progressing" in found and found["Progressing"].reason == Reason.PAUSED:
-        return "paused"
-    if holds.get("Degraded"):
-        return "degraded"
-    return "ready" if holds.get("Ready") else "progressing"
 
 
 def _count_write(operator: Operator, verb: str, kind: str) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -33,6 +34,7 @@ from llmdeployment_operator.kube.poller import Poller
 from llmdeployment_operator.kube.reflector import Reflector, wait_until_synced
 from llmdeployment_operator.kube.resources import CHILDREN, LLMDEPLOYMENT, POD
 from llmdeployment_operator.kube.store import Owner, Store
+from llmdeployment_operator.live_api import build_live_routes
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
@@ -98,7 +100,8 @@ async def run(
         poller = Poller(session, changed)
         everywhere = not settings.namespaces
         clients = Clients(client, store, poller, runtime.cluster_read, everywhere)
-        passes = Reconciler(Operator(clients, settings, metrics))
+        operator = Operator(clients, settings, metrics)
+        passes = Reconciler(operator)
         queue = WorkQueue(passes.one, passes.failed)
         reflectors = _build_reflectors(client, settings.namespaces, store, changed, edited)
         watching = asyncio.Event()
@@ -117,7 +120,8 @@ async def run(
         metrics.store_objects.set_function(lambda: len(store))
         metrics.watches_broken.set_function(lambda: sum(bool(each.broken) for each in reflectors))
         metrics.leader.set_function(lambda: float(leadership.leads))
-        async with serve_health(runtime.port, metrics, queue.stuck_for, readiness):
+        live = build_live_routes(operator.live, time.time)
+        async with serve_health(runtime.port, metrics, queue.stuck_for, readiness, live):
             if not await leadership.acquire(stop):
                 return
             watch = asyncio.create_task(

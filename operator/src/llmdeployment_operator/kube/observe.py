@@ -39,6 +39,7 @@ from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity, is_ready, waits_for_room
 from llmdeployment_operator.plan.observed import adapters
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.live_stats import count_live
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
@@ -285,6 +286,7 @@ async def _add_answers(
         cluster,
         samples=samples,
         usage=_read_usage(deployment, counted),
+        live=count_live(counted, routed),
         serve=_read_serve(cluster, answers),
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
         capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),

@@ -173,6 +173,23 @@ def find_transitions(
     return [c for c in conditions if (c.status, c.reason) != before.get(c.type)]
 
 
+def read_state(conditions: Iterable[ConditionStatus]) -> str:
+    """Return the state of an LLMDeployment in one word: ready, progressing, degraded, refused or paused.
+
+    >>> read_state([])
+    'progressing'
+    """
+    found = {each.type: each for each in conditions}
+    holds = {kind: each.status == "True" for kind, each in found.items()}
+    if not holds.get("Accepted", True):
+        return "refused"
+    if "Progressing" in found and found["Progressing"].reason == Reason.PAUSED:
+        return "paused"
+    if holds.get("Degraded"):
+        return "degraded"
+    return "ready" if holds.get("Ready") else "progressing"
+
+
 def format_time(now: datetime) -> str:
     """Return a time as the API writes it."""
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,6 +9,7 @@ from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
+from llmdeployment_operator.plan.observed.live_counters import LiveCounters
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 
@@ -80,6 +81,7 @@ class ClusterState:
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
         usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
         cost: the account of cost; None after a start, when the status is what there is.
+        live: what those who were asked count, for the points of the last hour.
         default_storage_class: whether the cluster makes volumes by itself.
     """
 
@@ -110,4 +112,5 @@ class ClusterState:
     scaling: ScalingState | None = None
     usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)
     cost: CostAccount | None = None
+    live: LiveCounters = field(default_factory=LiveCounters)
     default_storage_class: bool = False

@@ -28,6 +28,7 @@ from llmdeployment_operator.autoscaler.types import BOUNDS, METRICS, ReplicaSamp
 from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
 from llmdeployment_operator.plan.observed.answer_lengths import read_lengths
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState, SelfTestReport
+from llmdeployment_operator.plan.observed.live_counters import RevisionCounters
 from llmdeployment_operator.plan.observed.stats_rows import (
     THOUSANDTHS,
     fill_groups,
@@ -133,6 +134,41 @@ def read_usage(stats: Mapping[str, Any]) -> ReplicaUsage | None:
             },
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return None
+
+
+def read_replica_counters(stats: Mapping[str, Any]) -> dict[int, RevisionCounters]:
+    """Return what a replica's `/stats` say of latencies and tokens, by revision; nothing of one that is not what it should be."""
+    try:
+        return {
+            int(number): RevisionCounters(
+                ttft=_sum_buckets([row], "ttft"),
+                output_tokens=require_natural(int(row["outputTokens"]["sum"])),
+            )
+            for number, row in stats["revisions"].items()
+        }
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+        return {}
+
+
+def read_gateway_counters(stats: Mapping[str, Any]) -> dict[int, RevisionCounters]:
+    """Return what a gateway's `/stats` say of requests, by revision; nothing of one that is not what it should be."""
+    found = {
+        number: counts[CountKey(ERRORS)]
+        for number, counts in read_gateway_counts(stats, [MetricSpec(name=ERRORS)]).items()
+    }
+    return {n: RevisionCounters(int(each.total), int(each.bad)) for n, each in found.items()}
+
+
+def read_waiting(stats: Mapping[str, Any], key: str) -> int | None:
+    """Return how many requests wait in a replica (`waiting`) or in a gateway (`held`); None of one that does not say.
+
+    >>> read_waiting({"held": 3}, "held"), read_waiting({"held": "x"}, "held")
+    (3, None)
+    """
+    try:
+        return require_natural(stats[key])
+    except (KeyError, TypeError, ValueError):
         return None
 
 
