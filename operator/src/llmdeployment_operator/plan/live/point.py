@@ -23,7 +23,7 @@ Point = dict[str, Any]
 REVISIONS, METRICS = 8, 16
 """How many revisions and metrics a point has at most: of more revisions, the newest."""
 
-_MOST_SECONDS = 60.0
+_MOST_SECONDS = 900.0
 """A rate over a longer time says little of now."""
 
 
