@@ -140,14 +140,14 @@ def read_key(file: Path | None) -> str | None:
 
 
 @contextmanager
-def forward_port(name: str, namespace: str, flags: Flags) -> Iterator[str]:
-    """Forward a free port of 127.0.0.1 to the gateway's Service, and yield the base URL.
+def forward_port(target: str, port: int, namespace: str, flags: Flags) -> Iterator[str]:
+    """Forward a free port of 127.0.0.1 to a port of a Service or Deployment (`svc/chat`), and yield the base URL.
 
     Raises:
         Refusal: kubectl is missing, or cannot forward.
     """
     chosen = [*list_kubectl_flags(flags), "-n", namespace]
-    command = ["kubectl", *chosen, "port-forward", f"svc/{name}", ":80"]
+    command = ["kubectl", *chosen, "port-forward", target, f":{port}"]
     try:
         child = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -161,9 +161,9 @@ def forward_port(name: str, namespace: str, flags: Flags) -> Iterator[str]:
         # kubectl prints a line for each connection, and blocks once the pipe is full.
         drain = threading.Thread(target=deque, args=(lines, 0), daemon=True)
         try:
-            port = _read_port(lines)
+            local = _read_port(lines)
             drain.start()
-            yield f"http://127.0.0.1:{port}"
+            yield f"http://127.0.0.1:{local}"
         finally:
             child.terminate()
             if drain.is_alive():

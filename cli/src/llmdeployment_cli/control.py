@@ -9,13 +9,10 @@ from llmdeployment_cli import history as past
 from llmdeployment_cli import kube, patches, times
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.candidates import complete_revisions
-from llmdeployment_cli.errors import Conflict
 from llmdeployment_cli.flags import Flags
 from llmdeployment_cli.gitops import find_caveat
 from llmdeployment_cli.options import ArmName, Name
-
-_TRIES = 5
-"""How often a change is computed at most, when somebody else writes at the same time."""
+from llmdeployment_cli.rollout_changes import apply_change, apply_undo
 
 
 def undo(
@@ -33,7 +30,7 @@ def undo(
     ] = None,
 ) -> None:
     """Restore an earlier revision's fields in the spec."""
-    before, after, record = _undo(kube.connect(flags), name, to)
+    before, after, record = apply_undo(kube.connect(flags), name, to)
     if after["metadata"]["generation"] == before["metadata"]["generation"]:
         typer.echo(
             f"The spec of {name} already asks for revision {record.number}. Nothing changed."
@@ -93,31 +90,5 @@ def retry(flags: Flags, name: Name, *, arm: ArmName = None) -> None:
     _annotate(flags, name, lambda found: patches.retry(found, arm))
 
 
-def _undo(cluster: kube.Cluster, name: str, to: int | None) -> tuple[Object, Object, past.Record]:
-    """Write the undo, and return the object before and after it and the record that was restored."""
-    for left in reversed(range(_TRIES)):
-        before = kube.get_deployment(cluster, name)
-        records = past.read_records(kube.list_revisions(cluster, name))
-        record = past.find_undo_record(before, records, to)
-        try:
-            after = kube.patch(cluster, name, patches.build_undo(before, record.template))
-        except Conflict:
-            if not left:
-                raise
-        else:
-            return before, after, record
-    raise AssertionError("unreachable")
-
-
-def _annotate(flags: Flags, name: str, change: Callable[[Object], patches.Change]) -> None:
-    cluster = kube.connect(flags)
-    for left in reversed(range(_TRIES)):
-        wanted = change(kube.get_deployment(cluster, name))
-        try:
-            kube.patch(cluster, name, wanted.patch)
-        except Conflict:
-            if not left:
-                raise
-        else:
-            typer.echo(wanted.sentence)
-            return
+def _annotate(flags: Flags, name: str, build: Callable[[Object], patches.Change]) -> None:
+    typer.echo(apply_change(kube.connect(flags), name, build).sentence)

@@ -45,7 +45,9 @@ def converse(
     found = kube.get_deployment(cluster, name)
     model = (found.get("status") or {}).get("model") or name
     key = chat.read_key(key_file)
-    way = nullcontext(url) if url else chat.forward_port(name, cluster.namespace, flags)
+    way = (
+        nullcontext(url) if url else chat.forward_port(f"svc/{name}", 80, cluster.namespace, flags)
+    )
     with way as base:
         endpoint = chat.Endpoint(base, model, key, user)
         if once is not None:

@@ -26,6 +26,8 @@ from llmdeployment_cli.flags import Flags
 from llmdeployment_cli.gitops import MANAGER
 
 GROUP, VERSION, PLURAL = "llmdeployment.dev", "v1alpha1", "llmdeployments"
+KIND = "LLMDeployment"
+_MOST_EVENTS = 500
 OPERATOR = "llmdeployment-operator"
 """The value of the label app.kubernetes.io/name of every operator, and the name of its Helm chart."""
 JSON = "application/json"
@@ -184,6 +186,36 @@ def list_revisions(cluster: Cluster, name: str) -> list[Object]:
             _request_timeout=cluster.seconds,
         )
     items: list[Object] = _require_object(answer)["items"]
+    return items
+
+
+def list_events(cluster: Cluster, namespace: str | None) -> list[Object]:
+    """Return the last Events about LLMDeployments of a namespace, of all of them for None, as JSON.
+
+    Raises:
+        Forbidden: the user may not list Events.
+        Refusal: the API server does not answer.
+    """
+    place = f"/namespaces/{namespace}" if namespace is not None else ""
+    # Not through CoreV1Api, whose types rename fields.
+    with _explain_errors(cluster):
+        answer = cluster.api.call_api(
+            *cluster.api.param_serialize(
+                "GET",
+                f"/api/v1{place}/events",
+                query_params=[
+                    ("fieldSelector", f"involvedObject.kind={KIND}"),
+                    ("limit", str(_MOST_EVENTS)),
+                ],
+                header_params={"Accept": JSON},
+                auth_settings=["BearerToken"],
+            ),
+            _request_timeout=cluster.seconds,
+        )
+        body = answer.read()
+        if not HTTPStatus(answer.status).is_success:
+            raise ApiException(status=answer.status, reason=answer.reason, body=body.decode())
+    items: list[Object] = _require_object(json.loads(body)).get("items") or []
     return items
 
 
