@@ -8,6 +8,7 @@ from typer._completion_classes import completion_init
 from typer._completion_shared import get_completion_script
 
 from llmdeployment_cli import control, listing, show
+from llmdeployment_cli.console import console
 from llmdeployment_cli.converse import converse
 from llmdeployment_cli.experiment import experiment
 from llmdeployment_cli.flags import Flags
@@ -58,6 +59,7 @@ for command, panel in (
     (show.history, _LOOK),
     (show.diff, _LOOK),
     (experiment, _LOOK),
+    (console, _LOOK),
     (control.promote, _CONTROL),
     (control.pause, _CONTROL),
     (control.resume, _CONTROL),

@@ -1,0 +1,302 @@
+"""The console's routes: the page, its API, and the streams."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from llmdeployment_cli.arms import Object
+from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.times import read_clock
+from llmdeployment_console import chat, documents
+from llmdeployment_console.actions import preview_action
+from llmdeployment_console.cache import ReadCache
+from llmdeployment_console.cluster import Cluster, Owner
+from llmdeployment_console.events import KEEP_ALIVE, EventStream, Places, format_event
+from llmdeployment_console.forwards import Ways
+from llmdeployment_console.guard import BODY_BYTES, Guard, explain_size
+from llmdeployment_console.history import Histories
+from llmdeployment_console.operator_points import OperatorPoints
+from llmdeployment_console.refusals import RequestRefused, build_refusal
+from llmdeployment_console.sessions import Sessions
+
+PAGE = Path(__file__).parent / "page"
+
+_BODY_SECONDS = 10.0
+_LOOK_SECONDS = 1.0
+_SILENT_LOOKS = 15
+
+
+@dataclass
+class Console:
+    """What the routes need.
+
+    Attributes:
+        cluster: what is read and written.
+        cache: its last read.
+        points: of the operators.
+        histories: points of those who are looked at.
+        ways: to replicas.
+        session: for requests to replicas.
+        sessions: who may use the console.
+        page: the folder of the page.
+        clock: the time.
+        look_seconds: how often a stream looks for news.
+        places: of streams.
+    """
+
+    cluster: Cluster
+    cache: ReadCache
+    points: OperatorPoints
+    histories: Histories
+    ways: Ways
+    session: aiohttp.ClientSession
+    sessions: Sessions
+    page: Path = PAGE
+    clock: Callable[[], datetime] = read_clock
+    look_seconds: float = _LOOK_SECONDS
+    places: Places = field(default_factory=Places)
+
+
+_Body = TypeVar("_Body", bound=BaseModel)
+
+
+class ActionRequest(BaseModel):
+    """What the page asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["promote", "pause", "resume", "abort", "retry", "undo"]
+    preview: bool
+    arm: str | None = None
+
+
+def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
+    """Return the console.
+
+    Args:
+        console: what the routes need.
+        hosts: values of `Host` that are this console's.
+    """
+    one = "/api/llmdeployments/{namespace}/{name}"
+    routes = [
+        Route("/", _bind(show_page, console)),
+        Route("/api/fleet", _bind(show_fleet, console)),
+        Route(one, _bind(show_deployment, console)),
+        Route(f"{one}/live", _bind(stream_live, console)),
+        Route(f"{one}/actions", _bind(act, console), methods=["POST"]),
+        Route(f"{one}/chat", _bind(talk, console), methods=["POST"]),
+        # Nothing of it is secret, and a page may load before its cookie is known.
+        Mount("/", StaticFiles(directory=console.page, check_dir=False)),
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            RequestRefused: _answer_refused,
+            Refusal: _answer_refusal,
+            HTTPException: _answer_http,
+        },
+    )
+    return Guard(app, console.sessions, hosts)
+
+
+async def show_page(console: Console, request: Request) -> Response:
+    """Answer with the page; a one-time token becomes a cookie first."""
+    sessions = console.sessions
+    known = sessions.knows(request.cookies.get(sessions.cookie, ""))
+    if (token := request.query_params.get("token")) is not None:
+        if known:
+            return RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
+        if (value := sessions.exchange_token(token)) is None:
+            return _answer_stranger()
+        moved = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
+        moved.set_cookie(sessions.cookie, value, path="/", httponly=True, samesite="strict")
+        return moved
+    if not known:
+        return _answer_stranger()
+    index = console.page / "index.html"
+    if not index.is_file():
+        text = "The console's page is not part of this installation. Build it: console/README.md says how.\n"
+        return Response(text, HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
+    return FileResponse(index, media_type="text/html")
+
+
+async def show_fleet(console: Console, _: Request) -> Response:
+    """Answer with one line for each LLMDeployment."""
+    fleet, live = await console.cache.read(), await console.points.read_fleet()
+    now = console.clock()
+    items = [
+        documents.build_fleet_item(
+            each,
+            (live.get(owner) or {}).get("point"),
+            (live.get(owner) or {}).get("ttftP90ByMinute") or documents.NO_MINUTES,
+            now,
+        )
+        for owner, each in sorted(fleet.deployments.items())
+    ]
+    return JSONResponse({"items": items, "now": now.isoformat()})
+
+
+async def show_deployment(console: Console, request: Request) -> Response:
+    """Answer with all of one LLMDeployment."""
+    return JSONResponse(await _build_document(console, _get_owner(request)))
+
+
+async def stream_live(console: Console, request: Request) -> Response:
+    """Stream the points of one LLMDeployment, and its document when it changes."""
+    owner = _get_owner(request)
+    await _find(console, owner)
+    return EventStream(_watch(console, owner), console.places)
+
+
+async def act(console: Console, request: Request) -> Response:
+    """Show what an action writes, or do it."""
+    owner = _get_owner(request)
+    asked = _parse(ActionRequest, await read_body(request))
+    deployment = await _find(console, owner)
+    if asked.preview:
+        records = await console.cache.read_records(owner, deployment)
+        return JSONResponse(preview_action(deployment, records, asked.action, asked.arm))
+    await asyncio.to_thread(console.cluster.apply, owner, asked.action, asked.arm)
+    console.cache.drop()
+    return JSONResponse({"applied": True})
+
+
+async def talk(console: Console, request: Request) -> Response:
+    """Stream one answer of one revision."""
+    owner = _get_owner(request)
+    asked = _parse(chat.ChatRequest, await read_body(request))
+    deployment = await _find(console, owner)
+    chat.find_replicas(deployment, asked.revision)
+    events = chat.stream_answer(console.session, console.ways, deployment, asked)
+    return EventStream((format_event(e.name, e.data) async for e in events), console.places)
+
+
+async def read_body(request: Request) -> bytes:
+    """Return a body of at most 1 MiB that arrives within 10 s.
+
+    Raises:
+        RequestRefused: it is larger or slower.
+    """
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES:
+                    raise explain_size()
+    except TimeoutError:
+        message = "The request did not arrive within 10 s. Send it again."
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "too_slow", message) from None
+    return bytes(body)
+
+
+async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
+    """Yield the points so far, and then whatever is new until the LLMDeployment is gone."""
+    last: str | None = None
+    seen: object = None
+    begun, silent = False, 0
+    while True:
+        with contextlib.suppress(Refusal):
+            # One that is not answered now may be a moment later.
+            fleet = await console.cache.read()
+            deployment = fleet.deployments.get(owner)
+            if deployment is None:
+                return
+            history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
+            await history.refresh(deployment, console.clock())
+            fresh, silent = history.list_points(last), silent + 1
+            if not begun:
+                begun, silent = True, 0
+                yield format_event("history", {"points": fresh, "note": history.note})
+            else:
+                for point in fresh:
+                    silent = 0
+                    yield format_event("point", point)
+            last = fresh[-1]["at"] if fresh else last
+            mark = deployment["metadata"].get("resourceVersion"), fleet.events.get(owner)
+            if mark != seen:
+                seen, silent = mark, 0
+                yield format_event("deployment", await _build_document(console, owner))
+        if silent >= _SILENT_LOOKS:
+            silent = 0
+            yield KEEP_ALIVE
+        await asyncio.sleep(console.look_seconds)  # why: nothing tells of news
+
+
+async def _build_document(console: Console, owner: Owner) -> dict[str, Any]:
+    deployment = await _find(console, owner)
+    fleet = await console.cache.read()
+    records = await console.cache.read_records(owner, deployment)
+    live = await console.points.read_fleet()
+    point = (live.get(owner) or {}).get("point")
+    events = fleet.events.get(owner, ())
+    return documents.build_deployment(deployment, records, events, point, console.clock())
+
+
+async def _find(console: Console, owner: Owner) -> Object:
+    found = (await console.cache.read()).deployments.get(owner)
+    if found is None:
+        message = f"There is no LLMDeployment {owner[1]} in namespace {owner[0]}. It may have been deleted."
+        raise RequestRefused(HTTPStatus.NOT_FOUND, "not_found", message)
+    return found
+
+
+def _get_owner(request: Request) -> Owner:
+    return request.path_params["namespace"], request.path_params["name"]
+
+
+def _parse(kind: type[_Body], raw: bytes) -> _Body:
+    try:
+        return kind.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the body"
+        message = f"{where}: {first['msg']}. Reload the page."
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", message) from None
+
+
+def _bind(answer: Callable[[Console, Request], Any], console: Console) -> Callable[[Request], Any]:
+    async def route(request: Request) -> Response:
+        found: Response = await answer(console, request)
+        return found
+
+    return route
+
+
+def _answer_stranger() -> Response:
+    text = (
+        "This address was used already, or is not the one that was printed.\n"
+        "Run `kubectl llm console` again and open the address that it prints.\n"
+    )
+    return Response(text, HTTPStatus.UNAUTHORIZED, media_type="text/plain")
+
+
+async def _answer_refused(_: Request, refused: Exception) -> Response:
+    assert isinstance(refused, RequestRefused)  # noqa: S101  # because Starlette's type is wider
+    return build_refusal(refused)
+
+
+async def _answer_refusal(request: Request, refusal: Exception) -> Response:
+    """Answer what the API server or a patch refused: the fault is not the page's when it only reads."""
+    status = HTTPStatus.CONFLICT if request.method == "POST" else HTTPStatus.BAD_GATEWAY
+    return build_refusal(RequestRefused(status, "refused", str(refusal)))
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    message = f"{HTTPStatus(status).phrase}. Open the console's first page."
+    return build_refusal(RequestRefused(HTTPStatus(status), "http_error", message))
