@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
@@ -92,16 +92,17 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
         hosts: values of `Host` that are this console's.
     """
     one = "/api/llmdeployments/{namespace}/{name}"
-    routes = [
+    routes: list[BaseRoute] = [
         Route("/", _bind(show_page, console)),
         Route("/api/fleet", _bind(show_fleet, console)),
         Route(one, _bind(show_deployment, console)),
         Route(f"{one}/live", _bind(stream_live, console)),
         Route(f"{one}/actions", _bind(act, console), methods=["POST"]),
         Route(f"{one}/chat", _bind(talk, console), methods=["POST"]),
-        # Nothing of it is secret, and a page may load before its cookie is known.
-        Mount("/", StaticFiles(directory=console.page, check_dir=False)),
     ]
+    if console.page.is_dir():
+        # Nothing of it is secret, and all installations have the same.
+        routes.append(Mount("/", StaticFiles(directory=console.page)))
     app = Starlette(
         routes=routes,
         exception_handlers={
@@ -221,7 +222,7 @@ async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
             fresh, silent = history.list_points(last), silent + 1
             if not begun:
                 begun, silent = True, 0
-                yield format_event("history", {"points": fresh, "note": history.note})
+                yield format_event("history", {"points": fresh, "message": history.message})
             else:
                 for point in fresh:
                     silent = 0

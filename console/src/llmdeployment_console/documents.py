@@ -11,6 +11,7 @@ from llmdeployment_cli.times import parse_time
 from llmdeployment_console.actions import list_actions
 from llmdeployment_console.cache import read_event_time
 from llmdeployment_console.sentences import describe_deployment, describe_rollout
+from llmdeployment_operator.api.analysis_status import MetricStatus
 from llmdeployment_operator.api.rollout import RolloutSpec, Step
 from llmdeployment_operator.api.status import ArmStatus, RevisionStatus, Status
 from llmdeployment_operator.api.status_document import dump_status, read_status
@@ -83,7 +84,7 @@ def build_deployment(
             _describe_arm(arm, rollout, several=len(status.arms) > 1) for arm in status.arms
         ],
         "analysis": [found for arm in status.arms if (found := _describe_analysis(arm, rollout))],
-        "evaluation": _read_evaluations(document),
+        "evaluation": _read_evaluations(document, status.arms),
         "experiment": document.get("experiment"),
         "cost": document.get("cost"),
         "scaling": [
@@ -157,7 +158,8 @@ def _list_revisions(
             {
                 "number": row.number,
                 "age": _measure_age(row.created_at, now),
-                "replicas": {"ready": row.ready, "desired": row.replicas},
+                "replicas": row.replicas,
+                "ready": row.ready,
                 "state": (entry.role if entry is not None else "") or _guess_role(row),
                 "change": ", ".join(changed) if changed is not None else None,
                 "serves": row.traffic_percent > 0,
@@ -201,7 +203,7 @@ def _describe_analysis(arm: ArmStatus, rollout: RolloutSpec) -> dict[str, Any] |
     counts = {row.name: row for row in found.metrics}
     metrics = []
     for finding, tolerance in find_differences(rollout, arm):
-        row = counts.get(finding.name)
+        row = counts.get(finding.name, MetricStatus(name=finding.name))
         metrics.append(
             {
                 "name": finding.name,
@@ -210,8 +212,8 @@ def _describe_analysis(arm: ArmStatus, rollout: RolloutSpec) -> dict[str, Any] |
                 "low": finding.low,
                 "high": finding.high,
                 "result": finding.result.value,
-                "stable": {"total": row.stable, "bad": row.stable_bad} if row else None,
-                "canary": {"total": row.canary, "bad": row.canary_bad} if row else None,
+                "stable": {"total": row.stable, "bad": row.stable_bad},
+                "canary": {"total": row.canary, "bad": row.canary_bad},
             }
         )
     return {
@@ -224,16 +226,19 @@ def _describe_analysis(arm: ArmStatus, rollout: RolloutSpec) -> dict[str, Any] |
     }
 
 
-def _read_evaluations(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the evaluations of stable revisions and canaries, by number."""
-    arms = document.get("arms") or ()
-    shown = {arm.get(key) for arm in arms for key in ("stable", "canary")}
+def _read_evaluations(
+    document: Mapping[str, Any], arms: Sequence[ArmStatus]
+) -> dict[str, Any] | None:
+    """Return the evaluations of the stable revision and the canary of the arm that has one, else of the first arm."""
+    arm = next((arm for arm in arms if arm.canary is not None), arms[0] if arms else None)
+    if arm is None:
+        return None
+    rows = {row["number"]: row.get("evaluation") for row in document.get("revisions") or ()}
     found = {
-        str(row["number"]): row["evaluation"]
-        for row in document.get("revisions") or ()
-        if "evaluation" in row and row["number"] in shown
+        role: {"revision": number, **rows[number]} if rows.get(number) else None
+        for role, number in (("stable", arm.stable), ("canary", arm.canary))
     }
-    return found or None
+    return found if any(found.values()) else None
 
 
 def _describe_event(event: Object) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from llmdeployment_operator.plan.live.point import Point, build_point
 from llmdeployment_operator.plan.live.ring import POINTS
 from llmdeployment_operator.plan.observed.live_counters import LiveCounters
 
-NOTE = (
+MESSAGE = (
     "The operator does not give its points of the last hour, so the curves begin now and have no latencies. "
     "It is older, cannot be reached, or you may not forward ports to it."
 )
@@ -29,12 +29,12 @@ class History:
 
     Attributes:
         points: oldest first.
-        note: what a person should know of them, or None.
+        message: what a person should know of them, or None.
     """
 
     def __init__(self, owner: Owner, source: OperatorPoints, clock: Callable[[], float]) -> None:
         self.points: deque[Point] = deque(maxlen=POINTS)
-        self.note: str | None = None
+        self.message: str | None = None
         self._owner = owner
         self._source = source
         self._clock = clock
@@ -49,10 +49,10 @@ class History:
                 return
             found = await self._source.read_points(self._owner, self._told)
             if found is None:
-                self.note = NOTE
+                self.message = MESSAGE
                 self.points.append(build_point_of_status(deployment, now))
             else:
-                self.note = None
+                self.message = None
                 self.points.extend(found)
                 self._told = found[-1]["at"] if found else self._told
             self._read = self._clock()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,29 @@ EVIDENCE = {
     "seconds": 310,
 }
 
+EVALUATIONS = {
+    3: {"golden": "5ee", "score": 97, "passed": 97, "total": 100, "at": "2026-11-23T09:20:00Z"},
+    4: {
+        "golden": "5ee",
+        "score": 95,
+        "passed": 95,
+        "total": 100,
+        "at": "2026-11-24T11:46:00Z",
+        "message": "5 of 100 questions failed.",
+        "wrong": [{"number": 7, "id": "capital-of-france"}],
+        "comparison": {
+            "revision": 3,
+            "lost": 3,
+            "won": 1,
+            "difference": "-2.0",
+            "low": "-6.1",
+            "high": "2.2",
+            "questions": ["capital-of-france"],
+            "message": "3 questions were lost and 1 was won. This may be noise.",
+        },
+    },
+}
+
 
 def moving(**metadata: Any) -> Object:
     """Return an LLMDeployment whose revision 4 is compared with revision 3."""
@@ -60,6 +84,13 @@ def moving(**metadata: Any) -> Object:
     rows = [
         {**row, "url": f"http://chat-{row['runtime']}.shop:30000/v1"} if row["replicas"] else row
         for row in status["revisions"]
+    ]
+    rows = [
+        {
+            **row,
+            **({"evaluation": EVALUATIONS[row["number"]]} if row["number"] in EVALUATIONS else {}),
+        }
+        for row in rows
     ]
     decision = {
         "at": "2026-11-24T11:58:00Z",
@@ -198,7 +229,7 @@ async def open_console(
                 session,
                 Sessions(8001),
                 page=page or Path("/nowhere"),
-                clock=lambda: NOW,
+                clock=lambda: NOW + timedelta(seconds=clock.now - 1000),
                 look_seconds=0.001,
             ),
             clock,

@@ -38,7 +38,7 @@ DOCUMENTS = {
     "point": point,
     "history": lambda: {
         "points": [point(60), {**point(90), "at": "2026-11-24T12:00:05.000Z"}],
-        "note": None,
+        "message": None,
     },
 }
 

@@ -1,0 +1,489 @@
+"""The console as a browser meets it: who is let in, what is read and written, and what is streamed."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from tests.unit.console.fakes import (
+    HOST,
+    ONE,
+    OPERATOR,
+    WRITE,
+    FakeCluster,
+    FakeWays,
+    browse,
+    moving,
+    open_console,
+    point,
+)
+
+from llmdeployment_console.app import Console, _watch, build_app
+from llmdeployment_console.cache import SECONDS
+from llmdeployment_console.events import MOST, EventStream
+from llmdeployment_console.guard import BODY_BYTES, HEADERS
+
+PROMOTE = {"action": "promote", "preview": True}
+OWNER = ("shop", "chat")
+
+
+def act(browser: TestClient, body: Any = PROMOTE, **headers: str | None) -> Any:
+    """Send an action with the page's headers, some of them changed or left out."""
+    sent = {**WRITE, **headers}
+    kept = {name: value for name, value in sent.items() if value is not None}
+    return browser.post(f"{ONE}/actions", content=json.dumps(body), headers=kept)
+
+
+async def test_a_token_works_once_and_leaves_a_cookie_that_pages_cannot_read() -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        token = console.sessions.issue_token()
+        browser = browse(console, known=False)
+        assert browser.get("/", params={"token": "wrong"}).status_code == 401
+        first = browser.get("/", params={"token": token})
+        assert (first.status_code, first.headers["location"]) == (303, "/")
+        cookie = first.headers["set-cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert token not in cookie
+        stranger = browse(console, known=False)
+        used = stranger.get("/", params={"token": token})
+        assert used.status_code == 401
+        assert "kubectl llm console" in used.text
+        # The browser that has the cookie may open the address again.
+        assert browser.get("/", params={"token": token}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "localhost:8001", "origin": "http://localhost:8001"}, 200),
+        ({"host": "evil.example:8001"}, 421),
+        ({"host": "127.0.0.1:9999"}, 421),
+        ({"host": "127.0.0.1"}, 421),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "http://localhost:8001"}, 403),
+        ({"origin": None}, 403),
+        ({"origin": "null"}, 403),
+        ({"x-llm-console": None}, 403),
+        ({"x-llm-console": "0"}, 403),
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": None}, 415),
+        ({"cookie": "llm-console-8001=guessed"}, 401),
+        ({"content-length": "many"}, 413),
+        ({"content-length": str(BODY_BYTES + 1)}, 413),
+    ],
+)
+async def test_only_the_consoles_own_page_may_write(headers: dict[str, Any], status: int) -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        browser = browse(console)
+        if "cookie" in headers:
+            browser.cookies.clear()
+        answer = act(browser, **headers)
+        assert answer.status_code == status
+        if status != 200:
+            assert set(answer.json()["error"]) == {"message", "code"}
+
+
+@pytest.mark.parametrize("path", ["/api/fleet", ONE, f"{ONE}/live"])
+async def test_nothing_is_read_without_the_cookie(path: str) -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, _):
+        answer = browse(console, known=False).get(path)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (401, "no_session")
+        assert cluster.reads == 0
+
+
+@pytest.mark.parametrize("path", ["/", "/api/fleet", "/api/nothing", "/nothing.js", "/../secret"])
+async def test_every_answer_forbids_what_the_page_does_not_need(path: str) -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        for browser in (browse(console), browse(console, known=False)):
+            answer = browser.get(path)
+            assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    policy = HEADERS["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+async def test_a_body_without_a_length_is_measured_while_it_arrives() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield from (b" " * (BODY_BYTES // 2) for _ in range(3))
+
+    async with open_console(FakeCluster(moving())) as (console, _):
+        answer = browse(console).post(f"{ONE}/actions", content=pieces(), headers=WRITE)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"action": "delete", "preview": True},
+        {"action": "promote"},
+        {"action": "promote", "preview": True, "patch": {}},
+        [],
+    ],
+)
+async def test_a_body_that_is_not_of_the_contract_is_refused(body: Any) -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        answer = act(browse(console), body)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "bad_request")
+
+
+async def test_the_page_is_served_with_its_files_and_no_others(tmp_path: Path) -> None:
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page/index.html").write_text("<p>page</p>")
+    (tmp_path / "page/main.js").write_text("1")
+    (tmp_path / "secret").write_text("s")
+    async with open_console(FakeCluster(moving()), page=tmp_path / "page") as (console, _):
+        browser = browse(console)
+        assert browser.get("/").text == "<p>page</p>"
+        assert browser.get("/main.js").text == "1"
+        for path in ("/%2e%2e/secret", "/..%2fsecret", "/main.css"):
+            assert browser.get(path).status_code == 404
+        assert browse(console, known=False).get("/").status_code == 401
+
+
+async def test_without_its_files_the_page_says_so() -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        answer = browse(console).get("/")
+        assert (answer.status_code, "README" in answer.text) == (503, True)
+
+
+async def test_texts_of_users_are_data_and_never_html() -> None:
+    evil = moving()
+    evil["status"]["conditions"][1]["message"] = "<script>alert(1)</script>"
+    async with open_console(FakeCluster(evil)) as (console, _):
+        for path in ("/api/fleet", ONE, "/api/llmdeployments/<b>/<i>"):
+            answer = browse(console).get(path)
+            assert answer.headers["content-type"] == "application/json"
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_all_browsers_share_one_read_in_two_seconds() -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, clock):
+        one, other = browse(console), browse(console)
+        assert one.get("/api/fleet").json() == other.get("/api/fleet").json()
+        assert one.get(ONE).json()["name"] == "chat"
+        assert cluster.reads == 1
+        clock.now += SECONDS
+        one.get("/api/fleet")
+        assert cluster.reads == 2
+
+
+async def test_an_api_server_that_starts_again_is_waited_for_and_then_named() -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, clock):
+        browser = browse(console)
+        assert browser.get("/api/fleet").status_code == 200
+        cluster.answers = False
+        clock.now += 10
+        assert browser.get("/api/fleet").status_code == 200
+        clock.now += 60
+        gone = browser.get("/api/fleet")
+        assert (gone.status_code, gone.json()["error"]["message"]) == (
+            502,
+            "the API server does not answer",
+        )
+
+
+async def test_an_unknown_deployment_is_named() -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        answer = browse(console).get("/api/llmdeployments/shop/other")
+        assert answer.status_code == 404
+        assert "no LLMDeployment other in namespace shop" in answer.json()["error"]["message"]
+
+
+async def test_an_action_is_shown_first_and_then_done() -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, _):
+        browser = browse(console)
+        shown = act(browser).json()
+        assert shown["command"] == "kubectl llm promote chat -n shop"
+        assert shown["patch"]["metadata"]["annotations"] == {"llmdeployment.dev/promote": "4/2"}
+        assert cluster.applied == []
+        assert act(browser, {"action": "promote", "preview": False}).json() == {"applied": True}
+        assert cluster.applied == [(OWNER, "promote", None)]
+        # What was written is read at once.
+        browser.get("/api/fleet")
+        assert cluster.reads == 2
+
+
+async def test_an_action_that_is_not_possible_says_why() -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, _):
+        for preview in (True, False):
+            answer = act(browse(console), {"action": "resume", "preview": preview})
+            assert answer.status_code == 409
+            assert "is not paused" in answer.json()["error"]["message"]
+        assert cluster.applied == []
+
+
+async def read_events(console: Console, count: int) -> list[tuple[str, Any]]:
+    """Return the first events of a stream."""
+    found: list[tuple[str, Any]] = []
+    async with asyncio.timeout(10):
+        async for raw in _watch(console, OWNER):
+            name, _, data = raw.decode().partition("\n")
+            if not name.startswith(":"):
+                found.append(
+                    (name.removeprefix("event: "), json.loads(data.removeprefix("data: ")))
+                )
+            if len(found) == count:
+                break
+    return found
+
+
+async def test_a_stream_has_the_past_then_the_document_and_then_each_point() -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, clock):
+
+        async def let_time_pass() -> None:
+            for _ in range(400):
+                clock.now += 0.1
+                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
+
+        passing = asyncio.create_task(let_time_pass())
+        one, other = await asyncio.gather(read_events(console, 3), read_events(console, 3))
+        passing.cancel()
+        for events in (one, other):
+            assert [name for name, _ in events] == ["history", "deployment", "point"]
+        ((_, past), (_, document), (_, later)) = one
+        assert later["at"] > past["points"][-1]["at"]
+        assert later == other[2][1]
+        assert "does not give its points" in past["message"]
+        assert past["points"][0]["replicas"] == {"ready": 4, "desired": 5}
+        assert past["points"][0]["analysis"]["ttft>500ms"]["requests"] == 412
+        assert document["name"] == "chat"
+
+
+async def test_a_stream_sends_the_document_again_when_it_changes_and_ends_with_the_object() -> None:
+    cluster = FakeCluster(moving())
+    async with open_console(cluster) as (console, clock):
+        names = []
+        async with asyncio.timeout(10):
+            async for raw in _watch(console, OWNER):
+                names.append(raw.decode().partition("\n")[0])
+                if names == ["event: history", "event: deployment"]:
+                    cluster.deployments = [moving(resourceVersion="78")]
+                    clock.now += SECONDS
+                elif names[-1] == "event: deployment":
+                    cluster.deployments = []
+                    clock.now += SECONDS
+        assert names == ["event: history", "event: deployment", "event: deployment"]
+
+
+async def test_too_many_streams_are_refused() -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+        console.places.open = MOST
+        answer = browse(console).get(f"{ONE}/live")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "too_many_streams")
+        assert console.places.open == MOST
+
+
+async def test_a_stream_gives_its_place_back_however_it_ends() -> None:
+    async with open_console(FakeCluster(moving())) as (console, _):
+
+        async def break_off() -> Any:
+            yield b"one"
+            raise ConnectionResetError
+
+        async def receive() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(_: Any) -> None:
+            assert console.places.open == 1
+
+        scope: Any = {"type": "http", "asgi": {"spec_version": "2.3"}}
+        with pytest.raises(ConnectionResetError):
+            await EventStream(break_off(), console.places)(scope, receive, send)
+        assert console.places.open == 0
+
+
+class Pod(BaseHTTPRequestHandler):
+    """A replica and an operator in one; `documents` are by path, and `events` is the answer to a chat."""
+
+    documents: dict[str, Any]
+    events: bytes
+    requests: list[tuple[str, dict[str, str], Any]]
+
+    def do_GET(self) -> None:
+        self.requests.append((self.path, dict(self.headers), None))
+        found = self.documents.get(self.path.partition("?")[0])
+        self.send(json.dumps(found).encode(), "application/json", 404 if found is None else 200)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.requests.append((self.path, headers, body))
+        self.send(self.events, "text/event-stream", 503 if self.events.startswith(b"{") else 200)
+
+    def send(self, body: bytes, kind: str, status: int) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def run_pod(events: bytes = b"", **documents: Any) -> Iterator[tuple[str, type[Pod]]]:
+    """Serve, and yield the base URL and what the requests were."""
+
+    class Served(Pod):
+        pass
+
+    Served.events, Served.documents, Served.requests = events, documents, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Served)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", Served
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def chunk(**event: Any) -> bytes:
+    return f"data: {json.dumps(event)}\n\n".encode()
+
+
+ANSWER = (
+    chunk(choices=[{"delta": {"role": "assistant", "content": ""}}])
+    + chunk(choices=[{"delta": {"content": "<b>Par"}}])
+    + chunk(choices=[{"delta": {"content": "is</b>"}, "finish_reason": "stop"}])
+    + chunk(choices=[], usage={"completion_tokens": 7})
+    + b"data: [DONE]\n\n"
+)
+QUESTION = {"revision": 4, "messages": [{"role": "user", "content": "?"}], "maxTokens": 20}
+
+
+async def ask(console: Console, body: Any = None) -> list[tuple[str, Any]]:
+    """Return the events of a chat, in a browser in another thread; the console's own loop runs on here."""
+    from httpx2 import ASGITransport, AsyncClient  # noqa: PLC0415  # because Starlette's client has a loop of its own
+
+    app: Any = build_app(console, frozenset({HOST}))
+    value = console.sessions.exchange_token(console.sessions.issue_token())
+    headers = {**WRITE, "cookie": f"{console.sessions.cookie}={value}"}
+    async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{HOST}") as browser:
+        answer = await browser.post(f"{ONE}/chat", json=body or QUESTION, headers=headers)
+    if answer.headers["content-type"] == "application/json":
+        return [(str(answer.status_code), answer.json()["error"])]
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    blocks = [block.split("\n") for block in answer.text.strip().split("\n\n")]
+    return [(a.removeprefix("event: "), json.loads(b.removeprefix("data: "))) for a, b in blocks]
+
+
+async def test_a_chat_streams_one_revisions_answer_past_the_gateway() -> None:
+    with run_pod(ANSWER) as (base, pod):
+        ways = FakeWays(base)
+        async with open_console(FakeCluster(moving()), ways) as (console, _):
+            events = await ask(console)
+    assert events[:2] == [("text", {"text": "<b>Par"}), ("text", {"text": "is</b>"})]
+    name, end = events[2]
+    assert (name, end["tokens"], end["finishReason"]) == ("end", 7, "stop")
+    assert 0 <= end["ttft"] <= end["seconds"]
+    assert ways.places == [("shop", "svc/chat-0000001c", 30000)]
+    ((path, headers, body),) = pod.requests
+    assert path == "/v1/chat/completions"
+    assert (headers["x-llm-revision"], headers["x-llm-uncounted"]) == ("4", "true")
+    assert (body["model"], body["max_tokens"], body["stream"]) == ("chat", 20, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b'{"error": {"message": "no place"}}', "The replica answered 503: no place"),
+        (ANSWER.split(b"is</b>")[0], "cut off"),
+        (chunk(error={"message": "out of memory"}), "The model's server failed: out of memory"),
+        (b"data: nonsense\n\n", "cut off"),
+        (b"", "cut off"),
+    ],
+)
+async def test_a_chat_that_fails_says_why(answer: bytes, message: str) -> None:
+    with run_pod(answer) as (base, _):
+        async with open_console(FakeCluster(moving()), FakeWays(base)) as (console, _clock):
+            *_, (name, data) = await ask(console)
+    assert name == "error"
+    assert message in data["message"]
+
+
+async def test_a_chat_with_a_pod_that_is_gone_is_sent_once_more() -> None:
+    with run_pod() as (base, _):
+        pass
+    ways = FakeWays(base)
+    async with open_console(FakeCluster(moving()), ways) as (console, _clock):
+        ((name, _data),) = await ask(console)
+    assert name == "error"
+    assert ways.dropped == [("shop", "svc/chat-0000001c", 30000)]
+    assert len(ways.places) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"revision": 2}, "409"),
+        ({"revision": 0}, "400"),
+        ({"messages": []}, "400"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "400"),
+        ({"maxTokens": 10**6}, "400"),
+        ({"url": "http://evil.example"}, "400"),
+    ],
+)
+async def test_a_chat_that_cannot_be_is_refused(change: Any, status: str) -> None:
+    ways = FakeWays("http://127.0.0.1:1")
+    async with open_console(FakeCluster(moving()), ways) as (console, _):
+        assert [name for name, _ in await ask(console, {**QUESTION, **change})] == [status]
+    assert ways.places == []
+
+
+async def test_points_come_from_the_operator_and_only_those_that_are_new() -> None:
+    past = [point(), {**point(), "at": "2026-11-24T12:00:05.000Z"}]
+    fleet = {
+        "items": [
+            {"namespace": "shop", "name": "chat", "point": past[1], "ttftP90ByMinute": [0.4] * 60}
+        ]
+    }
+    documents = {"/live/shop/chat": {"points": past}, "/live": fleet}
+    with run_pod(**documents) as (base, pod):
+        ways = FakeWays(base)
+        async with open_console(FakeCluster(moving(), operators=[OPERATOR]), ways) as (
+            console,
+            clock,
+        ):
+            events = await read_events(console, 2)
+            pod.documents = {"/live/shop/chat": {"points": []}, "/live": fleet}
+            clock.now += 5
+            history = console.histories.find(OWNER, "u-1")
+            await history.refresh(moving(), console.clock())
+            item = (await console.points.read_fleet())[OWNER]
+    assert events[0] == ("history", {"points": past, "message": None})
+    assert events[1][1]["revisions"][0]["ttftP90"] == past[1]["revisions"]["4"]["ttftP90"]
+    assert item["ttftP90ByMinute"][0] == 0.4
+    asked = [path for path, _, _ in pod.requests if path.startswith("/live/")]
+    assert asked == ["/live/shop/chat", "/live/shop/chat?after=2026-11-24T12:00:05.000Z"]
+    assert set(ways.places) == {("llm-system", "deploy/llm", 8080)}
+
+
+async def test_an_operator_that_is_older_is_not_asked_again_at_once() -> None:
+    with run_pod() as (base, pod):
+        async with open_console(FakeCluster(moving(), operators=[OPERATOR]), FakeWays(base)) as (
+            console,
+            clock,
+        ):
+            await read_events(console, 2)
+            assert len(pod.requests) == 1
+            clock.now += 31
+            await console.points.read_fleet()
+            assert len(pod.requests) == 2
