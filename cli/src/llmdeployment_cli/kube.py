@@ -212,8 +212,8 @@ def list_events(cluster: Cluster, namespace: str | None) -> list[Object]:
             ),
             _request_timeout=cluster.seconds,
         )
-        body = answer.read()
-        if not HTTPStatus(answer.status).is_success:
+        body = answer.read()  # type: ignore[no-untyped-call]  # because the client has no types here
+        if answer.status >= HTTPStatus.BAD_REQUEST:
             raise ApiException(status=answer.status, reason=answer.reason, body=body.decode())
     items: list[Object] = _require_object(json.loads(body)).get("items") or []
     return items

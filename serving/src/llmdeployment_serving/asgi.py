@@ -55,6 +55,8 @@ MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
+UNCOUNTED_HEADER = b"x-llm-uncounted"
+"""The console sets it to `true` for its chats, so that no verdict sees them. Gateways remove it from what clients send."""
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
@@ -215,9 +217,13 @@ class ReplicaApp:
 
     def _get_row(self, number: str) -> RevisionStats:
         if number not in self._revisions:
-            row = self._revisions[number] = RevisionStats()
-            row.shares.set_patterns(self._patterns)
+            self._revisions[number] = self._make_row()
         return self._revisions[number]
+
+    def _make_row(self) -> RevisionStats:
+        row = RevisionStats()
+        row.shares.set_patterns(self._patterns)
+        return row
 
     def _take_snapshot(self) -> EngineSnapshot:
         now = self._engine.take_snapshot() if self._has_engine else NOTHING
@@ -227,8 +233,9 @@ class ReplicaApp:
     async def _generate(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.monotonic()
         number = self._find_revision(scope)
-        stats = self._get_row(number)
         headers = dict(scope["headers"])
+        counted = headers.get(UNCOUNTED_HEADER) != b"true"
+        stats = self._get_row(number) if counted else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")

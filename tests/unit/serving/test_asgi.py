@@ -124,6 +124,24 @@ CHAT = "/v1/chat/completions"
 HELLO = json.dumps({"messages": [{"role": "user", "content": "hi"}]}).encode()
 
 
+@pytest.mark.parametrize(
+    ("header", "requests"),
+    [({}, 1), ({"x_llm_uncounted": "yes"}, 1), ({"x_llm_uncounted": "true"}, 0)],
+)
+async def test_a_request_of_the_console_is_answered_and_not_counted(
+    header: dict[str, str], requests: int
+) -> None:
+    app = front(
+        answering(b'{"choices": [{"message": {"content": "no"}}]}', kind=b"application/json")
+    )
+    for _ in range(2):
+        status, headers, _ = await call(app, CHAT, HELLO, x_llm_revision="2", **header)
+        assert (status, headers["x-llm-revision"]) == (200, "2")
+    row = app.stats()["revisions"].get("2", {})
+    assert sum(row.get("requests", {}).values()) == 2 * requests
+    assert row.get("e2e", {}).get("count", 0) == 2 * requests
+
+
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/health"])
 async def test_before_its_self_test_a_replica_answers_nobody(path: str) -> None:
     app = front()

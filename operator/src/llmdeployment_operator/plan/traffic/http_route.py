@@ -147,7 +147,9 @@ def _build_parent(parent: ParentReference) -> dict[str, str]:
 
 def _build_backend(route: Route, weight: int) -> dict[str, Any]:
     header = {"name": "x-llm-revision", "value": str(route.revision)}
-    modifier = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [header]}}
+    # A client must not keep its requests out of the counts: the console's header is for the console.
+    change = {"set": [header], "remove": ["x-llm-uncounted"]}
+    modifier = {"type": "RequestHeaderModifier", "requestHeaderModifier": change}
     return {
         "kind": "Service",
         "name": route.service,
