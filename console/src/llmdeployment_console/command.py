@@ -60,6 +60,8 @@ def bind_port(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((HOST, port))
+        # From here on a browser that is faster than the server waits for it.
+        listener.listen(_CONNECTIONS)
     except OSError as error:
         listener.close()
         raise Refusal(
@@ -96,11 +98,12 @@ async def _serve(
         server = build_server(build_app(console, list_hosts(port)))
         address = f"http://{HOST}:{port}/?token={sessions.issue_token()}"
         report(f"{address}\nThe address works once. Ctrl-C ends the console.")
-        if opens:
-            await asyncio.to_thread(_open_browser, address)
+        opening = asyncio.create_task(asyncio.to_thread(_open_browser, address)) if opens else None
         try:
             await server.serve([listener])
         finally:
+            if opening is not None:
+                opening.cancel()
             await ways.close()
 
 

@@ -19,6 +19,15 @@ from llmdeployment_operator.api.crd import build_crd
 Request = tuple[str, list[tuple[str, str]]]
 """The path and the headers of a request."""
 
+EVENTS = [
+    {
+        "involvedObject": {"kind": "LLMDeployment", "namespace": "shop", "name": "chat"},
+        "type": "Normal",
+        "reason": "RevisionCreated",
+        "message": "revision 4: prompt differs from revision 3",
+        "lastTimestamp": "2026-11-24T11:45:00Z",
+    }
+]
 ANSWER = "The capital of France is Paris."
 
 GROUPS = {
@@ -91,6 +100,8 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "controllerrevisions":
             ours = f"name%3D{self.deployment['metadata']['name']}%2C" in self.path
             self.reply({"items": RECORDS if ours else []})
+        elif path.endswith("/events"):
+            self.reply({"items": EVENTS})
         elif name == "llmdeployments":
             self.reply(tabulate([self.deployment]) if table else {"items": [self.deployment]})
         elif (kind, name) == ("llmdeployments", self.deployment["metadata"]["name"]):
