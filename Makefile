@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help lint check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-down console-page changelog cli docs release
+.PHONY: help lint check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-console demo-down console-page changelog cli docs release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ demo-autoscale: .venv/.synced ## Let the running demo scale by a load that comes
 
 demo-experiment: .venv/.synced ## Compare two prompts beside the running demo until one wins, about 12 minutes
 	@$(PY) -m dev.demo experiment
+
+demo-console: .venv/.synced ## Serve the console on the running demo and print its address, until Ctrl-C
+	@$(PY) -m dev.demo console
 
 demo-down: ## Remove the demo (the cluster stays)
 	@$(PY) -m dev.demo down

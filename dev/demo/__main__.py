@@ -1,6 +1,7 @@
 """`python -m dev.demo up` starts a model from nothing, and `down` removes everything.
 
-Between the two, `canary` changes and `autoscale` scales it under load, and `experiment` compares two prompts beside it.
+Between the two, `canary` changes and `autoscale` scales it under load, `experiment` compares two prompts beside it, and `console` serves
+the web page on it.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from dev.demo import progress, volumes
 from dev.demo.ask import Answer, ask, connect_gateway
 from dev.demo.autoscale import demonstrate_autoscale
 from dev.demo.canary import demonstrate_canary
+from dev.demo.console import demonstrate_console
 from dev.demo.experiment import demonstrate_experiment
 from dev.demo.kube import Kube, KubeError
 
@@ -199,6 +201,11 @@ def run_experiment() -> None:
     run_story(lambda kube, _name, _sample, say: demonstrate_experiment(kube, say))
 
 
+def run_console() -> None:
+    """Serve the console on the running demo."""
+    run_story(lambda kube, _name, _sample, _say: demonstrate_console(kube))
+
+
 def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
     """Run a story on the demo; start the demo first if it does not run."""
     if not is_up():
@@ -248,6 +255,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "canary": run_canary,
     "autoscale": run_autoscale,
     "experiment": run_experiment,
+    "console": run_console,
     "down": down,
 }
 

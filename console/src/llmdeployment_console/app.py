@@ -122,12 +122,12 @@ async def show_page(console: Console, request: Request) -> Response:
         if known:
             return RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
         if (value := sessions.exchange_token(token)) is None:
-            return _answer_stranger()
+            return _answer_unknown()
         moved = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
         moved.set_cookie(sessions.cookie, value, path="/", httponly=True, samesite="strict")
         return moved
     if not known:
-        return _answer_stranger()
+        return _answer_unknown()
     index = console.page / "index.html"
     if not index.is_file():
         text = "The console's page is not part of this installation. Build it: console/README.md says how.\n"
@@ -278,7 +278,7 @@ def _bind(answer: Callable[[Console, Request], Any], console: Console) -> Callab
     return route
 
 
-def _answer_stranger() -> Response:
+def _answer_unknown() -> Response:
     text = (
         "This address was used already, or is not the one that was printed.\n"
         "Run `kubectl llm console` again and open the address that it prints.\n"
