@@ -56,7 +56,8 @@ ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
 UNCOUNTED_HEADER = b"x-llm-uncounted"
-"""The console sets it to `true` for its chats, so that no verdict sees them. Gateways remove it from what clients send."""
+"""The console sets it to `true` for its chats: no verdict sees them and no shadow repeats them. Gateways remove it from what clients
+send."""
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
@@ -234,8 +235,7 @@ class ReplicaApp:
         started = time.monotonic()
         number = self._find_revision(scope)
         headers = dict(scope["headers"])
-        counted = headers.get(UNCOUNTED_HEADER) != b"true"
-        stats = self._get_row(number) if counted else self._make_row()
+        stats = self._get_row(number) if _is_counted(scope) else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
@@ -252,7 +252,7 @@ class ReplicaApp:
                 await self._relay.answer(scope, prepared, receive, send)
             finally:
                 self._in_flight -= 1
-            if probe.is_answered:
+            if probe.is_answered and _is_counted(scope):
                 self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
@@ -367,6 +367,10 @@ class ReplicaApp:
             f"the adapter {model} of revision {number} is {state}",
             retry,
         )
+
+
+def _is_counted(scope: Scope) -> bool:
+    return dict(scope["headers"]).get(UNCOUNTED_HEADER) != b"true"
 
 
 def _parse_body(raw: bytes) -> dict[str, Any]:

@@ -256,6 +256,13 @@ async def test_only_answered_requests_of_the_stable_revision_are_sampled(canary:
     assert canary.asked == []
 
 
+async def test_a_chat_of_the_console_is_not_repeated(canary: Canary) -> None:
+    stable = Stable(canary)
+    assert await stable.send(more={"x-llm-uncounted": "true"}) == 200
+    assert stable.app.shadows._work is None
+    assert stable.app.stats()["revisions"] == {}
+
+
 @pytest.mark.parametrize(("draw", "sampled"), [(0.1999, 1), (0.2, 0), (0.9, 0)])
 async def test_the_percent(draw: float, sampled: int, canary: Canary) -> None:
     stable = Stable(canary, percent=20)
