@@ -19,7 +19,7 @@ from dev.cluster.stages import StageError, stage
 from dev.release_chart import CHART, IMAGES, package_chart, run, write_checksums
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PROJECTS = (".", "operator", "gateway", "serving", "cli")
+PROJECTS = (".", "operator", "gateway", "serving", "cli", "console")
 SBOMS = {
     "operator": ("operator", "operator"),
     "gateway": ("gateway", "gateway"),

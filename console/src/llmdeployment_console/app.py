@@ -130,7 +130,7 @@ async def show_page(console: Console, request: Request) -> Response:
         return _answer_unknown()
     index = console.page / "index.html"
     if not index.is_file():
-        text = "The console's page is not part of this installation. Build it: console/README.md says how.\n"
+        text = "The console's page is not part of this installation. In a clone, `python3 -m dev.console_page` builds it.\n"
         return Response(text, HTTPStatus.SERVICE_UNAVAILABLE, media_type="text/plain")
     return FileResponse(index, media_type="text/html")
 

@@ -14,6 +14,7 @@ from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.operators import Operator
 from llmdeployment_console.cluster import Cluster, Owner
 from llmdeployment_console.forwards import Place, Ways
+from llmdeployment_console.point_checks import read_fleet, read_points
 from llmdeployment_operator.plan.live.point import Point
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ PORT = 8080
 SECONDS = 5.0
 _TIMEOUT = aiohttp.ClientTimeout(total=3)
 _MOST_BYTES = 4 << 20
+_PATIENCE = 0.3
+"""The fleet waits so many seconds for points at most: the first port-forward takes longer, and the next look has them."""
 _RETRY_SECONDS = 30.0
 """An operator that was not reached is not tried again for so long: each try starts a kubectl."""
 
@@ -53,18 +56,27 @@ class OperatorPoints:
         self._failed: dict[Place, float] = {}
         self._fleet: dict[Owner, dict[str, Any]] = {}
         self._read = float("-inf")
+        self._reading: asyncio.Task[None] | None = None
 
     async def read_fleet(self) -> Mapping[Owner, Mapping[str, Any]]:
         """Return `point` and `ttftP90ByMinute` of each LLMDeployment that an operator knows."""
+        if self._reading is not None and self._reading.done():
+            self._reading = None
+        if self._reading is None and self._clock() - self._read >= SECONDS:
+            self._reading = asyncio.create_task(self._read_fleet())
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=_PATIENCE)
+        return self._fleet
+
+    async def _read_fleet(self) -> None:
         async with self._lock:
-            if self._clock() - self._read >= SECONDS:
-                self._fleet = {
-                    (str(row["namespace"]), str(row["name"])): row
-                    for operator in await self._list_operators()
-                    for row in (await self._get(operator, "/live")).get("items") or ()
-                }
-                self._read = self._clock()
-            return self._fleet
+            operators = await self._list_operators()
+        found: dict[Owner, dict[str, Any]] = {}
+        for operator in operators:
+            rows = read_fleet(await self._get(operator, "/live"))
+            found |= {owner: row for owner, row in rows.items() if operator.watches(owner[0])}
+        self._fleet = found
+        self._read = self._clock()
 
     async def read_points(self, owner: Owner, after: str | None) -> list[Point] | None:
         """Return the points of one that are later than a time; None if no operator says."""
@@ -73,11 +85,10 @@ class OperatorPoints:
         async with self._lock:
             operators = await self._list_operators()
         for operator in operators:
-            if operator.watches(owner[0]) and "points" in (
-                found := await self._get(operator, path)
-            ):
-                points: list[Point] = found["points"]
-                return points
+            if operator.watches(owner[0]):
+                points = read_points(await self._get(operator, path))
+                if points is not None:
+                    return points
         return None
 
     async def _list_operators(self) -> Sequence[Operator]:

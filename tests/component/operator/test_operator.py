@@ -1,6 +1,7 @@
 """The whole operator, kopf and queue included, against the real API server; faults come from a proxy in between."""
 
 import itertools
+import json
 import random
 import urllib.request
 from collections.abc import Callable
@@ -46,6 +47,10 @@ def test_an_object_becomes_children_and_drift_does_not_last(
     assert b'llmdeployment_operator_reconciles_total{result="success"}' in shown
     assert b'llmdeployment_operator_objects{state="progressing"} 1.0' in shown
     assert b'llmdeployment_revision_traffic_ratio{arm="main",name="chat",' in shown
+    live = json.load(urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/live", timeout=5))
+    assert [(item["name"], item["point"]["replicas"]["ready"]) for item in live["items"]] == [
+        ("chat", 0)
+    ]
     assert (
         urllib.request.urlopen(f"http://127.0.0.1:{operator.port}/healthz", timeout=5).status == 200
     )

@@ -24,6 +24,7 @@ from tests.unit.console.fakes import (
     point,
 )
 
+from llmdeployment_console import operator_points
 from llmdeployment_console.app import Console, _watch, build_app
 from llmdeployment_console.cache import SECONDS
 from llmdeployment_console.events import MOST, EventStream
@@ -154,7 +155,7 @@ async def test_the_page_is_served_with_its_files_and_no_others(tmp_path: Path) -
 async def test_without_its_files_the_page_says_so() -> None:
     async with open_console(FakeCluster(moving())) as (console, _):
         answer = browse(console).get("/")
-        assert (answer.status_code, "README" in answer.text) == (503, True)
+        assert (answer.status_code, "dev.console_page" in answer.text) == (503, True)
 
 
 async def test_texts_of_users_are_data_and_never_html() -> None:
@@ -487,3 +488,26 @@ async def test_an_operator_that_is_older_is_not_asked_again_at_once() -> None:
             clock.now += 31
             await console.points.read_fleet()
             assert len(pod.requests) == 2
+
+
+async def test_the_fleet_does_not_wait_for_an_operator_that_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(operator_points, "_PATIENCE", 0)
+    opened = asyncio.Event()
+
+    class SlowWays(FakeWays):
+        async def find(self, place: Any) -> str:
+            await opened.wait()
+            return await super().find(place)
+
+    fleet = {"items": [{"namespace": "shop", "name": "chat", "point": point()}]}
+    with run_pod(**{"/live": fleet}) as (base, _pod):
+        cluster = FakeCluster(moving(), operators=[OPERATOR])
+        async with open_console(cluster, SlowWays(base)) as (console, _), asyncio.timeout(10):
+            assert await console.points.read_fleet() == {}
+            opened.set()
+            assert console.points._reading is not None
+            await console.points._reading
+            found = await console.points.read_fleet()
+    assert found[OWNER]["point"] == point()

@@ -10,7 +10,7 @@ from llmdeployment_operator.plan.base import names
 REPOSITORY = Path(__file__).resolve().parents[3]
 REFERENCE = REPOSITORY / "docs" / "reference"
 GATEWAY = REPOSITORY / "gateway" / "src" / "llmdeployment_gateway"
-SOURCES = ("operator/src", "gateway/src", "serving/src", "cli/src")
+SOURCES = ("operator/src", "gateway/src", "serving/src", "cli/src", "console/src")
 
 
 def read(page: str) -> str:

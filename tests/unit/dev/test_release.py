@@ -53,7 +53,7 @@ def test_every_place_states_one_version() -> None:
         "Chart.yaml version",
         "Chart.yaml appVersion",
     }
-    assert len(found) == 7
+    assert len(found) == 8
 
 
 def test_another_version_is_refused_with_the_places_that_differ() -> None:
