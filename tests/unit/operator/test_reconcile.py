@@ -97,6 +97,12 @@ async def test_counts_are_kept_until_a_pass_that_ends_well_has_reported_them(
 
     assert counted.mark_reported.called is reported
     assert clients.shadow_cache.mark_reported.called is reported
+    # The point of the last hour is made of what such a pass reports.
+    points = operator.live.list_points((key.namespace, key.name))
+    assert len(points) == reported
+    raw["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    await reconcile.reconcile(operator, key)
+    assert operator.live.list_owners() == []
 
 
 _STARTED = {"started_at": "2026-01-02T03:04:05Z", "written_at": "2026-01-02T03:04:05Z"}
