@@ -6,10 +6,12 @@ import logging
 import socket
 import webbrowser
 from collections.abc import Callable
+from types import FrameType
 
 import aiohttp
 import uvicorn
 from starlette.types import ASGIApp
+from typing_extensions import override
 
 from llmdeployment_cli import kube
 from llmdeployment_cli.errors import Refusal
@@ -95,7 +97,7 @@ async def _serve(
         console = Console(
             cluster, ReadCache(cluster), points, Histories(points), ways, session, sessions
         )
-        server = build_server(build_app(console, list_hosts(port)))
+        server = build_server(build_app(console, list_hosts(port)), console.places.ending)
         address = f"http://{HOST}:{port}/?token={sessions.issue_token()}"
         report(f"{address}\nThe address works once. Ctrl-C ends the console.")
         opening = asyncio.create_task(asyncio.to_thread(_open_browser, address)) if opens else None
@@ -107,20 +109,34 @@ async def _serve(
             await ways.close()
 
 
-def build_server(app: ASGIApp) -> uvicorn.Server:
-    """Return the server. It logs no requests: the address of the first has the token."""
+class _Server(uvicorn.Server):
+    """A server that ends its streams at Ctrl-C: they would never end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
+        super().__init__(config)
+        self._loop = asyncio.get_running_loop()
+        self._ending = ending
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._loop.call_soon_threadsafe(self._ending.set)
+
+
+def build_server(app: ASGIApp, ending: asyncio.Event) -> uvicorn.Server:
+    """Return the server, which sets `ending` at Ctrl-C. It logs no requests: the address of the first has the token."""
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            lifespan="off",
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-        )
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_STOP_SECONDS,
     )
+    return _Server(config, ending)
 
 
 def _open_browser(address: str) -> None:

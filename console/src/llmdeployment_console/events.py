@@ -1,8 +1,9 @@
 """Server-sent events, and how many streams there may be."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from starlette.responses import StreamingResponse
@@ -28,9 +29,10 @@ def format_event(name: str, data: object) -> bytes:
 
 @dataclass
 class Places:
-    """How many streams are open."""
+    """How many streams are open, and whether they are to end."""
 
     open: int = 0
+    ending: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class EventStream(StreamingResponse):
@@ -53,7 +55,23 @@ class EventStream(StreamingResponse):
             await build_refusal(refused)(scope, receive, send)
             return
         self._places.open += 1
+        streaming = asyncio.ensure_future(super().__call__(scope, receive, send))
+        ending = asyncio.ensure_future(self._places.ending.wait())
         try:
-            await super().__call__(scope, receive, send)
+            await asyncio.wait({streaming, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if streaming.done():
+                streaming.result()
+            else:
+                await _cancel(streaming)
+                # The answer is complete, so that the server has nothing to complain of.
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
+            await _cancel(streaming)
+            ending.cancel()
             self._places.open -= 1
+
+
+async def _cancel(task: asyncio.Future[None]) -> None:
+    if not task.done():
+        task.cancel()
+        await asyncio.wait({task})

@@ -71,7 +71,15 @@ def test_the_address_that_is_printed_opens_the_console_once(tmp_path: Path) -> N
             assert document["revisions"][0]["change"]
             assert get(address, "/api/fleet")[0] == 401
             assert get(address, "/api/fleet", cookie=cookie, host="evil.example")[0] == 421
+            # A page that is open does not hold it up, and is told that this was all.
+            parts = urlsplit(address)
+            page = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+            page.request("GET", f"{one}/live", headers={"cookie": cookie})
+            stream = page.getresponse()
+            assert stream.readline() == b"event: history\n"
             child.send_signal(signal.SIGINT)
+            assert b"event: deployment" in stream.read()
+            page.close()
             printed, errors = child.communicate(timeout=20)
         # The address was logged nowhere, and Ctrl-C is no error.
         assert (child.returncode, errors) == (130, "")
