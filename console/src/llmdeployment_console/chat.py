@@ -127,11 +127,13 @@ async def _read(
     if answer.status != HTTPStatus.OK:
         body = await answer.content.read(_ERROR_BYTES)
         raise Refusal(f"The replica answered {answer.status}: {_read_message(body)}")
-    first, chunks, tokens, reason = None, 0, None, None
+    first, chunks, tokens, reason, done = None, 0, None, None, False
     async for line in answer.content:
         text = line.decode("utf-8", "replace").strip()
         data = text.removeprefix("data:").strip()
-        if not text.startswith("data:") or data == "[DONE]":
+        if data == "[DONE]":
+            done = True
+        if done or not text.startswith("data:"):
             continue
         event = _parse_event(data)
         tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
@@ -141,13 +143,13 @@ async def _read(
                 first = clock() if first is None else first
                 chunks += 1
                 yield Event("text", {"text": str(content)})
-    if reason is None:
+    if reason is None and not done:
         raise Refusal("The answer was cut off: the replica or the connection ended. Ask again.")
     yield Event("end", summarize(started, first, clock(), tokens or chunks, reason))
 
 
 def summarize(
-    started: float, first: float | None, ended: float, tokens: int, reason: str
+    started: float, first: float | None, ended: float, tokens: int, reason: str | None
 ) -> dict[str, Any]:
     """Return how an answer went. The first token is not among those per second: it is what was waited for.
 
@@ -156,7 +158,7 @@ def summarize(
         first: when its first text came; None if it has none.
         ended: when it ended.
         tokens: how many it has.
-        reason: why it ended.
+        reason: why it ended; None if the engine does not say.
 
     >>> summarize(10.0, 10.5, 12.5, 41, "stop")
     {'ttft': 0.5, 'seconds': 2.5, 'tokens': 41, 'tokensPerSecond': 20.0, 'finishReason': 'stop'}

@@ -106,7 +106,7 @@ async def _serve(
         finally:
             if opening is not None:
                 opening.cancel()
-            await ways.close()
+            ways.close()
 
 
 class _Server(uvicorn.Server):

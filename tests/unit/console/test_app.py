@@ -402,6 +402,14 @@ async def test_a_chat_streams_one_revisions_answer_past_the_gateway() -> None:
     assert (body["model"], body["max_tokens"], body["stream"]) == ("chat", 20, True)
 
 
+async def test_an_answer_without_a_reason_or_usage_is_complete_all_the_same() -> None:
+    pieces = [chunk(choices=[{"delta": {"content": text}}]) for text in "ab"]
+    with run_pod(b"".join([*pieces, b"data: [DONE]\n\n"])) as (base, _):
+        async with open_console(FakeCluster(moving()), FakeWays(base)) as (console, _clock):
+            *_, (name, end) = await ask(console)
+    assert (name, end["tokens"], end["finishReason"]) == ("end", 2, None)
+
+
 @pytest.mark.parametrize(
     ("answer", "message"),
     [

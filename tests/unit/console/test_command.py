@@ -52,6 +52,22 @@ def get(address: str, path: str, **headers: str) -> tuple[int, dict[str, str], b
     return found
 
 
+def ask(address: str, path: str, cookie: str) -> bytes:
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    body = {"revision": 4, "messages": [{"role": "user", "content": "?"}], "maxTokens": 9}
+    headers = {
+        "cookie": cookie,
+        "origin": f"http://{parts.netloc}",
+        "x-llm-console": "1",
+        "content-type": "application/json",
+    }
+    connection.request("POST", path, json.dumps(body), headers)
+    found = connection.getresponse().read()
+    connection.close()
+    return found
+
+
 def test_the_address_that_is_printed_opens_the_console_once(tmp_path: Path) -> None:
     with serve(moving(), tmp_path) as environment:
         with start(environment) as child:
@@ -71,6 +87,7 @@ def test_the_address_that_is_printed_opens_the_console_once(tmp_path: Path) -> N
             assert document["revisions"][0]["change"]
             assert get(address, "/api/fleet")[0] == 401
             assert get(address, "/api/fleet", cookie=cookie, host="evil.example")[0] == 421
+            assert b"event: end" in ask(address, f"{one}/chat", cookie)
             # A page that is open does not hold it up, and is told that this was all.
             parts = urlsplit(address)
             page = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)

@@ -55,7 +55,7 @@ async def test_all_who_go_to_one_place_take_one_way(kubectl: Path) -> None:
     assert not runs(call)
     await ways.find(CHAT)
     assert len(calls(kubectl)) == 2
-    await ways.close()
+    ways.close()
     assert not any(map(runs, calls(kubectl)))
 
 
@@ -66,7 +66,7 @@ async def test_the_way_that_was_not_used_for_longest_ends_first(kubectl: Path) -
     await ways.find(("shop", "svc/chat", 1))
     await ways.find(("shop", "svc/chat", MOST + 1))
     assert [call.rpartition(":")[2] for call in calls(kubectl) if not runs(call)] == ["2"]
-    await ways.close()
+    ways.close()
 
 
 async def test_a_kubectl_that_fails_or_hangs_is_explained_and_keeps_nobody_else(
@@ -89,5 +89,5 @@ async def test_a_kubectl_that_fails_or_hangs_is_explained_and_keeps_nobody_else(
     waiting = asyncio.create_task(ways.find(CHAT))
     await asyncio.to_thread(fifo.write_text, "")
     assert await waiting == "http://127.0.0.1:5"
-    await ways.close()
+    ways.close()
     assert not any(map(runs, calls(kubectl)))
