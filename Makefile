@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help lint check format test test-unit crds lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-console demo-down console-page changelog cli docs release
+.PHONY: help lint check format test test-unit crds dashboards lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-console demo-down console-page changelog cli docs release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ crds: .venv/.synced ## Write the CRD into manifests/ and the chart, and the page
 	$(PY) -m llmdeployment_operator.api.crd
 	$(PY) -m dev.api_reference
 	$(PY) -m dev.metrics_reference
+
+dashboards: .venv/.synced ## Write alert rules, the list of runbooks and Grafana's dashboards, into manifests/, the chart and docs/
+	$(PY) -m dev.monitoring
 
 lock: .venv/.synced ## Resolve all dependencies again and write requirements/
 	requirements/export.sh --upgrade
