@@ -40,7 +40,7 @@ FLEET = Board(
                 Panel("Requests", ask(f"namespace_name:llmdeployment_gateway_requests:rate5m{{{NAMESPACE}}}", "{{namespace}}/{{name}}"), "reqps", Kind.STACK),
                 Panel("Share of server errors", ask(f"namespace_name:llmdeployment_gateway_errors:ratio_rate5m{{{NAMESPACE}}}", "{{namespace}}/{{name}}"), "percentunit"),
                 Panel("Output tokens", ask(f"sum by (namespace, name) (rate(llmdeployment_generation_tokens_total{{{NAMESPACE}}}{RATE}))", "{{namespace}}/{{name}}"), kind=Kind.STACK),
-                Panel("Cost per hour", ask(f"sum by (namespace, name, currency) (llmdeployment_cost_per_hour{{{NAMESPACE}}})", "{{namespace}}/{{name}} {{currency}}"), kind=Kind.STACK),
+                Panel("Cost per hour of each", ask(f"sum by (namespace, name, currency) (llmdeployment_cost_per_hour{{{NAMESPACE}}})", "{{namespace}}/{{name}} {{currency}}"), kind=Kind.STACK),
                 Panel("Requests that wait", ask(f"sum by (namespace, name) (llmdeployment_requests_waiting{{{NAMESPACE}}})", "{{namespace}}/{{name}}")),
                 Panel("Replicas that get requests", ask(f"sum by (namespace, name) (max by (namespace, name, service) (llmdeployment_gateway_servers_up{{{NAMESPACE}}}))", "{{namespace}}/{{name}}")),
             ),
