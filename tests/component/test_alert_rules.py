@@ -1,0 +1,111 @@
+"""promtool runs every alert: it fires after its time and not before, and stays silent where nothing is wrong."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from dev import prometheus
+from dev.cluster.stages import StageError
+from dev.monitoring.alert import Alert, build_rule
+from dev.monitoring.files import MANIFESTS
+from dev.monitoring.rules import list_alerts
+from tests.component.alert_cases import LONG, Case, list_cases
+
+pytestmark = pytest.mark.component
+
+RULES = MANIFESTS / "monitoring" / "rules.yaml"
+ALERTS = list_alerts()
+WARM_UP = {"EngineRestarts": 90}
+"""Minutes until what an alert looks back at is full, where 20 are not enough."""
+
+
+@pytest.fixture(scope="module")
+def promtool() -> Path:
+    try:
+        return prometheus.ensure() / "promtool"
+    except StageError as error:
+        pytest.skip(reason=f"Prometheus cannot be had here: {error.explain()}")
+
+
+def run(promtool: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [str(promtool), *arguments], capture_output=True, text=True, timeout=100, check=False
+    )
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def write_alert(alert: Alert, labels: dict[str, str]) -> dict[str, Any]:
+    """What Prometheus sends: the rule's labels and those of the series, and its texts with them filled in."""
+    rule: dict[str, Any] = build_rule(alert)
+    fill = {
+        key: re.sub(r"\{\{ \$labels\.(\w+) \}\}", lambda match: labels[match[1]], text)
+        for key, text in rule["annotations"].items()
+    }
+    return {"exp_labels": {**rule["labels"], **labels}, "exp_annotations": fill}
+
+
+def build_test(alert: Alert, case: Case) -> dict[str, Any]:
+    """A case as promtool reads it."""
+    late = alert.minutes + WARM_UP.get(alert.page, 20)
+    fired = [write_alert(alert, case.labels)] if case.labels is not None else []
+    looks = [
+        # What lasts less than `for` is silent.
+        {"eval_time": f"{alert.minutes - 1}m", "alertname": alert.name, "exp_alerts": []},
+        {"eval_time": f"{late}m", "alertname": alert.name, "exp_alerts": fired},
+    ]
+    # Series that are no longer than needed: promtool reads them all.
+    values = [(name, text.replace(f"x{LONG}", f"x{late + 1}")) for name, text in case.series]
+    return {
+        "interval": "1m",
+        "name": f"{alert.page}: {case.says}",
+        "input_series": [{"series": name, "values": text} for name, text in values],
+        "alert_rule_test": looks,
+    }
+
+
+def write_tests(folder: Path, alert: Alert, rules: str) -> Path:
+    """Write the file with an alert's cases, beside one with its rule and the recordings that it reads: all rules take a minute."""
+    groups = yaml.safe_load(rules)["groups"]
+    kept = [
+        {**group, "rules": [rule for rule in group["rules"] if rule.get("alert") == alert.name or rule.get("record", "-") in alert.expression]}
+        for group in groups
+    ]  # fmt: skip
+    (folder / f"{alert.page}.rules.yaml").write_text(yaml.safe_dump({"groups": kept}), "utf-8")
+    path = folder / f"{alert.page}.yaml"
+    document = {
+        "rule_files": [f"{alert.page}.rules.yaml"],
+        "evaluation_interval": "1m",
+        "tests": [build_test(alert, case) for case in list_cases(alert)],
+    }
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+    for alert in ALERTS:
+        cases = list_cases(alert)
+        assert {case.labels is None for case in cases} == {True, False}, alert.page
+        names = [case.says for case in cases]
+        assert len(names) == len(set(names)), alert.page
+        assert alert.minutes + 20 < LONG
+
+
+def test_promtool_accepts_the_rules(promtool: Path) -> None:
+    assert run(promtool, "check", "rules", "--lint-fatal", str(RULES)) == ""
+
+
+def test_alerts_fire_and_are_silent(promtool: Path, tmp_path: Path) -> None:
+    rules = RULES.read_text(encoding="utf-8")
+    paths = [write_tests(tmp_path, alert, rules) for alert in ALERTS]
+
+    assert run(promtool, "test", "rules", *map(str, paths)) == ""
+
+
+def test_an_alert_that_never_fires_is_found(promtool: Path, tmp_path: Path) -> None:
+    (alert,) = [each for each in ALERTS if each.page == "CrashLoop"]
+    rules = RULES.read_text(encoding="utf-8").replace('reason="CrashLoop"', 'reason="Crash"')
+
+    assert "CrashLoop" in run(promtool, "test", "rules", str(write_tests(tmp_path, alert, rules)))
