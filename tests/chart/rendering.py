@@ -13,6 +13,7 @@ CHART = HERE.parents[1] / "charts/llmdeployment-operator"
 RENDER = ("template", "op", str(CHART), "-n", "llm-system", "--kube-version", "1.34.0")
 # As of a cluster with the Prometheus operator.
 MONITORS = ("--api-versions", "monitoring.coreos.com/v1/PodMonitor")
+RULES = ("--api-versions", "monitoring.coreos.com/v1/PrometheusRule")
 NO_CRD = ("--set", "crds.install=false")
 CASES = ("default", "own-namespace", "confined", "everything")
 """The files in values/ and golden/."""

@@ -268,6 +268,8 @@ REFUSED = {
     "a scraper that is everybody": ("monitoring.from={}", "from"),
     "no interval": ("monitoring.interval=0s", "interval"),
     "a monitor's label with a space": ("monitoring.labels.release=a b", "labels"),
+    "one runbook for all alerts": ("monitoring.runbookURL=https://x.example/runbook", "runbookURL"),
+    "a runbook's address with a space": ("monitoring.runbookURL=a NAME", "runbookURL"),
     "two ways to scrape": (
         "monitoring.enabled=true,monitoring.annotations=true",
         "would have everything scraped twice: set one of them",

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.chart.rendering import MONITORS, NO_CRD, Helm, Object, find_container, render_release
+from tests.chart.rendering import (
+    MONITORS,
+    NO_CRD,
+    RULES,
+    Helm,
+    Object,
+    find_container,
+    render_release,
+)
 from tests.chart.test_second_release import render_notes
 
 from llmdeployment_operator.settings import plan_settings
@@ -106,10 +114,17 @@ def test_nothing_is_made_unasked_or_where_the_kind_is_missing(helm: Helm) -> Non
     [
         ((), ()),
         (FROM, ()),
-        (("--set", "monitoring.enabled=true", *FROM), ("made no PodMonitor",)),
-        (("--set", "monitoring.enabled=true"), ("made no PodMonitor", "let nobody scrape")),
-        ((*MONITORS, "--set", "monitoring.enabled=true"), ("let nobody scrape",)),
-        ((*MONITORS, "--set", "monitoring.enabled=true", *FROM), ()),
+        (
+            ("--set", "monitoring.enabled=true", *FROM),
+            ("made no PodMonitor", "made no PrometheusRule"),
+        ),
+        (
+            ("--set", "monitoring.enabled=true,monitoring.rules=false"),
+            ("made no PodMonitor", "let nobody scrape"),
+        ),
+        ((*MONITORS, *RULES, "--set", "monitoring.enabled=true"), ("let nobody scrape",)),
+        ((*MONITORS, "--set", "monitoring.enabled=true", *FROM), ("made no PrometheusRule",)),
+        ((*MONITORS, *RULES, "--set", "monitoring.enabled=true", *FROM), ()),
         (("--set", "monitoring.annotations=true"), ("let nobody scrape",)),
     ],
 )

@@ -58,6 +58,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PodMonitor" }}true{{ end -}}
 {{- end -}}
 
+{{- define "llmd.hasRules" -}}
+{{- if .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/PrometheusRule" }}true{{ end -}}
+{{- end -}}
+
 {{/* The pods of models, wherever this release makes some. */}}
 {{- define "llmd.watchedNamespaces" -}}
 {{- if .Values.watch.namespaces -}}
