@@ -1,4 +1,7 @@
-"""Which files are made, and where they are. The chart has a copy of rules and dashboards, because a chart cannot read outside its folder."""
+"""Which files are made, and where they are.
+
+The chart has a copy of rules and dashboards, because a chart cannot read outside its folder.
+"""
 
 from pathlib import Path
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 
-from dev.monitoring.panels import Board, Kind, Mark, Panel, Query
 from grafana_foundation_sdk.builders import common as common_builders
 from grafana_foundation_sdk.builders import dashboard as boards
 from grafana_foundation_sdk.builders import prometheus, stat, statetimeline, table, timeseries
@@ -17,6 +16,8 @@ from grafana_foundation_sdk.models.common import (
 )
 from grafana_foundation_sdk.models.dashboard import VariableRefresh, VariableSort
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+from dev.monitoring.panels import Board, Kind, Mark, Panel, Query
 
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 TAG = "llmdeployment"
@@ -36,7 +37,9 @@ def draw_board(board: Board) -> str:
         .time("now-3h", "now")
         .timezone("browser")
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
-        .with_variable(boards.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+        .with_variable(
+            boards.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+        )
         .link(
             boards.DashboardLink("LLMDeployment")
             .type(models.DashboardLinkType.DASHBOARDS)

@@ -93,6 +93,8 @@ class Board:
 
 CHOSEN = 'namespace="$namespace", name="$name"'
 NAMESPACE = 'namespace=~"$namespace"'
+RATE = "[$__rate_interval]"
+"""Grafana's window for a rate: at least four scrapes."""
 ONE = (("namespace", "llmdeployment_condition"), ("name", "llmdeployment_condition"))
 DECISIONS = Mark(
     "Decisions of autoscaling",
@@ -121,4 +123,15 @@ def ask_percentiles(metric: str) -> tuple[Query, ...]:
             f"p{percent} r{{{{revision}}}}",
         )
         for percent in PERCENTILES
+    )
+
+
+def divide_rates(top: str, bottom: str, labels: str) -> str:
+    """Return a query for the rate of one counter divided by that of another, for each value of the labels.
+
+    >>> divide_rates("a", "b", "arm").replace(CHOSEN, "").replace(RATE, "[1m]")
+    'sum by (arm) (rate(a{}[1m])) / sum by (arm) (rate(b{}[1m]))'
+    """
+    return " / ".join(
+        f"sum by ({labels}) (rate({each}{{{CHOSEN}}}{RATE}))" for each in (top, bottom)
     )

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-_METRIC = re.compile(r"(?<![\w:$\"])([a-z]+(?:_[a-z0-9]+)*:[a-z0-9_:]+|(?:llmdeployment|process|vllm)_\w+)(\{[^}]*\})?")
+_METRIC = re.compile(
+    r"(?<![\w:$\"])([a-z]+(?:_[a-z0-9]+)*:[a-z0-9_:]+|(?:llmdeployment|process|vllm)_\w+)(\{[^}]*\})?"
+)
 _MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)\s*\"")
 _STRING = re.compile(r"\"[^\"]*\"")
 OF_TARGETS = frozenset({"namespace", "name", "job", "instance", "le"})

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from dev.monitoring.alert import Alert, Severity
-
 from llmdeployment_operator.plan.base.reasons import Reason
 
 INFO, WARNING = Severity.INFO, Severity.WARNING
@@ -121,7 +120,9 @@ def _build_alert(reason: Reason, row: ReasonRow) -> Alert:
     )
     if reason is Reason.SELF_TEST_FAILED:
         # why: a replica that was replaced computes well, and its node may still not.
-        failed = "sum by (namespace, name) (increase(llmdeployment_self_tests_failed_total[1h])) > 0"
+        failed = (
+            "sum by (namespace, name) (increase(llmdeployment_self_tests_failed_total[1h])) > 0"
+        )
         expression = f"({expression}) or ({failed})"
     return Alert(
         reason.value,

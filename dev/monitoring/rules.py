@@ -3,6 +3,7 @@
 from itertools import chain
 
 import yaml
+
 from dev.monitoring import state_alerts
 from dev.monitoring.alert import Alert, Severity, build_rule
 from dev.monitoring.reason_alerts import list_reason_alerts

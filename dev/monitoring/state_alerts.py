@@ -1,7 +1,6 @@
 """Alerts on the operator, gateways and replicas, which no reason of a condition tells."""
 
 from dev.monitoring.alert import Alert, Severity
-
 from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Reason
 
 CRITICAL, WARNING = Severity.CRITICAL, Severity.WARNING

@@ -41,7 +41,7 @@ def grow(series: str, step: float) -> tuple[str, str]:
     return series, f"0+{step}x{LONG}"
 
 
-def list_reason_cases(alert: Alert, reason: Reason) -> list[Case]:
+def list_reason_cases(reason: Reason) -> list[Case]:
     """Return the cases of a reason: it in its condition, another reason there, and it in a condition that does not count."""
     row = ROWS[reason]
     condition, status = {TROUBLE: ("Degraded", "True"), AVAILABLE: ("Available", "Unknown")}.get(
@@ -207,7 +207,7 @@ def list_cases(alert: Alert) -> list[Case]:
     found = STATES.get(alert.page)
     if found is not None:
         return found
-    cases = list_reason_cases(alert, Reason(alert.page))
+    cases = list_reason_cases(Reason(alert.page))
     if alert.page == Reason.SELF_TEST_FAILED:
         failed = f"llmdeployment_self_tests_failed_total{{{OWNER}}}"
         cases.append(Case((grow(failed, 1),), CHAT, "fires though the replica was replaced"))

@@ -68,11 +68,14 @@ def build_test(alert: Alert, case: Case) -> dict[str, Any]:
 
 def write_tests(folder: Path, alert: Alert, rules: str) -> Path:
     """Write the file with an alert's cases, beside one with its rule and the recordings that it reads: all rules take a minute."""
-    groups = yaml.safe_load(rules)["groups"]
+
+    def is_needed(rule: dict[str, str]) -> bool:
+        return rule.get("alert") == alert.name or rule.get("record", "-") in alert.expression
+
     kept = [
-        {**group, "rules": [rule for rule in group["rules"] if rule.get("alert") == alert.name or rule.get("record", "-") in alert.expression]}
-        for group in groups
-    ]  # fmt: skip
+        {**group, "rules": [rule for rule in group["rules"] if is_needed(rule)]}
+        for group in yaml.safe_load(rules)["groups"]
+    ]
     (folder / f"{alert.page}.rules.yaml").write_text(yaml.safe_dump({"groups": kept}), "utf-8")
     path = folder / f"{alert.page}.yaml"
     document = {

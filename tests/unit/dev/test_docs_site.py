@@ -42,7 +42,9 @@ def test_the_map_links_every_page() -> None:
         docs_site.DOCS / "README.md",
     }
 
-    listed = {page for room in ("design", "runbooks") for page in docs_site.DOCS.rglob(f"{room}/*.md")}
+    listed = {
+        page for room in ("design", "runbooks") for page in docs_site.DOCS.rglob(f"{room}/*.md")
+    }
     there = set(docs_site.DOCS.rglob("*.md")) - {page for page in listed if page.stem != "README"}
     assert there - linked == set()
 

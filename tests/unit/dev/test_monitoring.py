@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 from dev import metrics_reference
-from dev.metrics_reference import MetricRow
 from dev.monitoring import files
 from dev.monitoring.alert import PREFIX, Alert, Severity
 from dev.monitoring.boards import BOARDS
@@ -31,14 +30,16 @@ PAGES = sorted(page for page in files.RUNBOOKS.glob("*.md") if page.stem != "REA
 
 def list_known() -> dict[str, frozenset[str]]:
     """The labels of every series: of metrics, their parts, and what the recording rules make."""
-    rows: list[MetricRow] = [
+    rows = [
         *metrics_reference.list_operator_rows(),
         *metrics_reference.list_gateway_rows(),
         *metrics_reference.list_replica_rows(),
     ]
     ends = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}
     known = {
-        f"{row.name}{end}": frozenset(row.labels) for row in rows for end in ends.get(row.kind, ("",))
+        f"{row.name}{end}": frozenset(row.labels)
+        for row in rows
+        for end in ends.get(row.kind, ("",))
     }
     known |= {name: frozenset() for name in OF_PROCESSES}
     # The labels stand at the start of a recording's name.
@@ -127,7 +128,7 @@ def test_an_alert_says_whom_it_is_about(alert: Alert) -> None:
     assert used <= grouped
     assert alert.summary.endswith(".")
     assert alert.minutes > 0
-    assert alert.page in {"OperatorAbsent"} or "namespace" in used
+    assert alert.page == "OperatorAbsent" or "namespace" in used
 
 
 def test_an_information_is_no_page_and_users_are() -> None:
@@ -188,7 +189,7 @@ def test_recordings_carry_the_labels_of_their_names() -> None:
     for each in list_records():
         labels = each.name.partition(":")[0].split("_")
         assert f"({', '.join(labels)}" in each.expression, each.name
-    assert OF_TARGETS >= {"namespace", "name"}
+    assert {"namespace", "name"} <= OF_TARGETS
 
 
 def test_every_metric_that_a_dashboard_can_show_is_on_one() -> None:
