@@ -1,16 +1,18 @@
 """Alert rules, dashboards and runbooks agree with the code: with its reasons, its metrics, and with each other."""
 
+import doctest
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from dev import metrics_reference
-from dev.monitoring import files
+from dev.monitoring import files, panels, promql
 from dev.monitoring.alert import PREFIX, Alert, Severity
 from dev.monitoring.boards import BOARDS
 from dev.monitoring.grafana import list_variable_queries
@@ -178,6 +180,13 @@ def test_a_metric_or_a_label_that_is_gone_is_found(query: str, problems: list[st
         "llmdeployment_z": frozenset({"arm"}),
     }
     assert find_unknown(query, known) == problems
+
+
+@pytest.mark.parametrize("module", [panels, promql], ids=lambda module: module.__name__)
+def test_examples(module: ModuleType) -> None:
+    failed, tried = doctest.testmod(module)
+    assert tried
+    assert failed == 0
 
 
 def test_a_renamed_metric_breaks_queries() -> None:
