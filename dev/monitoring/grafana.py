@@ -14,7 +14,11 @@ from grafana_foundation_sdk.models.common import (
     LegendPlacement,
     StackingMode,
 )
-from grafana_foundation_sdk.models.dashboard import VariableRefresh, VariableSort
+from grafana_foundation_sdk.models.dashboard import (
+    ValueMappingResult,
+    VariableRefresh,
+    VariableSort,
+)
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dev.monitoring.panels import Board, Kind, Mark, Panel, Query
@@ -140,10 +144,22 @@ def _paint_stack() -> timeseries.Panel:
     return _paint_lines().fill_opacity(30).stacking(stacking)
 
 
+def _paint_states() -> statetimeline.Panel:
+    # No red and green: True is good of some conditions and bad of others.
+    words = {"0": ValueMappingResult("no", "transparent"), "1": ValueMappingResult("yes", "blue")}
+    return statetimeline.Panel().mappings([models.ValueMap(words)])
+
+
+def _paint_table() -> table.Panel:
+    # Each row is 1, and of now.
+    hidden = {"excludeByName": {"Time": True, "Value": True}}
+    return table.Panel().with_transformation(models.DataTransformerConfig("organize", options=hidden))  # fmt: skip
+
+
 _PAINTERS: dict[Kind, Callable[[], AnyPanel]] = {
     Kind.LINES: _paint_lines,
     Kind.STACK: _paint_stack,
     Kind.NUMBER: stat.Panel,
-    Kind.STATES: statetimeline.Panel,
-    Kind.TABLE: table.Panel,
+    Kind.STATES: _paint_states,
+    Kind.TABLE: _paint_table,
 }

@@ -27,8 +27,9 @@ class Use:
 def list_uses(query: str) -> list[Use]:
     """Return the metrics of a query with the labels that they must have.
 
-    >>> list_uses('sum by (arm) (rate(llmdeployment_x_total{code=~"5.."}[5m])) > 1')
-    [Use(metric='llmdeployment_x_total', labels=frozenset({'arm', 'code'}))]
+    >>> (use,) = list_uses('sum by (arm) (rate(llmdeployment_x_total{code=~"5.."}[5m])) > 1')
+    >>> use.metric, sorted(use.labels)
+    ('llmdeployment_x_total', ['arm', 'code'])
     """
     groups = list(_list_groups(query))
     return [

@@ -156,7 +156,9 @@ REPLICA = (
     ),
     Alert(
         "ReplicaWithoutAnswers",
-        "sum by (namespace, name, instance) (min_over_time(llmdeployment_requests_running[10m])) > 0"
+        # Not of an API elsewhere, which may count no tokens.
+        "sum by (namespace, name, instance)"
+        ' (min_over_time(llmdeployment_requests_running{engine!="external"}[10m])) > 0'
         " unless sum by (namespace, name, instance)"
         " (rate(llmdeployment_generation_tokens_total[10m])) > 0",
         5,

@@ -111,8 +111,8 @@ STATES: dict[str, list[Case]] = {
         Case((still(f"llmdeployment_operator_watches_broken{{{OPERATOR}}}", 0),), says="none"),
     ],
     "GatewayErrors": [
-        Case((grow(count("200"), 94), grow(count("503"), 6)), CHAT),
-        Case((grow(count("200"), 96), grow(count("503"), 4)), says="4 %"),
+        Case((grow(count("200"), 947), grow(count("503"), 53)), CHAT),
+        Case((grow(count("200"), 953), grow(count("503"), 47)), says="4.7 %"),
         Case((grow(count("200"), 50), grow(count("429"), 50)), says="errors of clients"),
     ],
     "GatewayRefuses": [
@@ -120,8 +120,8 @@ STATES: dict[str, list[Case]] = {
         Case((still(f"llmdeployment_gateway_refused_requests_total{{{POD}}}", 9),), says="before"),
     ],
     "GatewayCuts": [
-        Case((grow(count("200"), 100), grow(_CUTS, 2)), CHAT),
-        Case((grow(count("200"), 1000), grow(_CUTS, 5)), says="half a percent"),
+        Case((grow(count("200"), 1000), grow(_CUTS, 11)), CHAT),
+        Case((grow(count("200"), 1000), grow(_CUTS, 9)), says="0.9 %"),
         Case(
             (grow(count("200"), 100), grow(_CUTS.replace('"replica"', '"client"'), 50)),
             says="clients that leave",
@@ -145,9 +145,9 @@ STATES: dict[str, list[Case]] = {
         ),
     ],
     "GatewaySteeringFails": [
-        Case((grow(f"llmdeployment_gateway_steering_failures_total{{{POD}}}", 4),), CHAT),
-        Case((grow(f"llmdeployment_gateway_kube_failures_total{{{POD}}}", 4),), CHAT, "API server"),
-        Case((grow(f"llmdeployment_gateway_kube_failures_total{{{POD}}}", 2),), says="now and then"),
+        Case((grow(f"llmdeployment_gateway_steering_failures_total{{{POD}}}", 3.2),), CHAT),
+        Case((grow(f"llmdeployment_gateway_kube_failures_total{{{POD}}}", 3.2),), CHAT, "API server"),
+        Case((grow(f"llmdeployment_gateway_kube_failures_total{{{POD}}}", 2.8),), says="now and then"),
     ],
     "Unavailable": [
         Case((still(_UNAVAILABLE, 1), (_WAS, f"1 0x{LONG}")), CHAT),
@@ -194,10 +194,11 @@ STATES: dict[str, list[Case]] = {
         ),
         Case((still(f"{_RUNNING}{{{POD}}}", 2), grow(f"{_TOKENS}{{{POD}}}", 1)), says="slowly"),
         Case((still(f"{_RUNNING}{{{POD}}}", 0), still(f"{_TOKENS}{{{POD}}}", 70)), says="no request"),
+        Case((still(f'{_RUNNING}{{{POD}, engine="external"}}', 2),), says="an API elsewhere"),
     ],
     "EngineRestarts": [
-        Case((grow(f"llmdeployment_engine_restarts_total{{{POD}}}", 0.06),), CHAT),
-        Case((grow(f"llmdeployment_engine_restarts_total{{{POD}}}", 0.03),), says="twice an hour"),
+        Case((grow(f"llmdeployment_engine_restarts_total{{{POD}}}", 0.045),), CHAT),
+        Case((grow(f"llmdeployment_engine_restarts_total{{{POD}}}", 0.03),), says="less than twice an hour"),
     ],
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,12 +18,13 @@ from dev.monitoring.alert import PREFIX, Alert, Severity
 from dev.monitoring.boards import BOARDS
 from dev.monitoring.grafana import list_variable_queries
 from dev.monitoring.promql import OF_TARGETS, find_unknown, list_uses
-from dev.monitoring.reason_alerts import NEEDS_NOBODY, ROWS
+from dev.monitoring.reason_alerts import NEEDS_NOBODY, ROWS, TROUBLE
 from dev.monitoring.recording import list_records
 from dev.monitoring.rules import list_alerts
 from dev.monitoring.state_alerts import STARTS
 
-from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Reason
+from llmdeployment_operator.plan.base.conditions import build_accepted, build_refused
+from llmdeployment_operator.plan.base.reasons import HEALS_BY_WAITING, Finding, Reason
 
 ALERTS = list_alerts()
 SECTIONS = ("## What users feel", "## What to look at", "## What to do")
@@ -89,6 +91,50 @@ def test_every_reason_has_an_alert_or_needs_nobody() -> None:
     assert not waits & NEEDS_NOBODY.keys()
     # A missing node heals by waiting for 15 minutes, and a pause for as long as nobody promotes.
     assert HEALS_BY_WAITING & ROWS.keys() == {Reason.WAITING_FOR_GPU, Reason.CANARY_PAUSED}
+
+
+NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def list_conditions(reason: Reason, minutes: int) -> set[tuple[str, str]]:
+    """The conditions that are not as they should be, with their reason, of what has lasted for so many minutes."""
+    finding = Finding(reason, "", NOW - timedelta(minutes=minutes))
+    refused = reason in {Reason.INVALID_SPEC, Reason.NOT_OWNED, Reason.API_ERROR}
+    found = build_refused(finding) if refused else build_accepted(False, finding, "", NOW)
+    wrong = {"Degraded": True, "Accepted": False, "Ready": False}
+    return {
+        (each.type, each.reason.value)
+        for each in found
+        if each.type in wrong and each.status is wrong[each.type]
+    }
+
+
+@pytest.mark.parametrize("reason", [r for r, row in ROWS.items() if row.condition == TROUBLE])
+def test_the_operator_gives_the_reason_to_the_condition_of_the_alert(reason: Reason) -> None:
+    kinds = {kind for kind, said in list_conditions(reason, 20) if said == reason}
+    assert kinds & {"Degraded", "Accepted"}
+
+
+def test_an_alert_is_silent_about_what_heals_by_waiting() -> None:
+    for reason in HEALS_BY_WAITING:
+        kinds = {kind for kind, _ in list_conditions(reason, 1)}
+        assert kinds == {"Ready"}, reason
+    assert ("Ready", "CanaryPaused") in list_conditions(Reason.CANARY_PAUSED, 1)
+    assert ("Ready", "LoadingModel") in list_conditions(Reason.LOADING_MODEL, 1)
+
+
+def test_the_conditions_that_queries_name_are_the_operators() -> None:
+    source = files.REPOSITORY / "operator" / "src" / "llmdeployment_operator" / "plan"
+    text = "\n".join(path.read_text(encoding="utf-8") for path in source.rglob("*.py"))
+    known = set(re.findall(r'\bCondition\(\s*"(\w+)"|^CONDITION = "(\w+)"', text, re.MULTILINE))
+    asked = {
+        kind
+        for _, query in QUERIES
+        for found in re.findall(r'condition=~?"([^"]+)"', query)
+        for kind in found.split("|")
+    }
+    assert asked <= {name for pair in known for name in pair}
+    assert {"BudgetExceeded", "Scaling", "Drifting", "Experimenting", "Available"} <= asked
 
 
 def test_a_start_of_every_kind_may_take_too_long() -> None:
