@@ -17,6 +17,8 @@ POD = f'{OWNER}, instance="10.0.0.3:9090"'
 LONG = 3000
 """Minutes of each series: longer than any alert looks back and waits."""
 
+COMES_AND_GOES = "0 1 " * 30
+
 
 @dataclass(frozen=True)
 class Case:
@@ -101,6 +103,7 @@ STATES: dict[str, list[Case]] = {
         Case((still(_LEADER, 1), still(_QUEUE, 3), grow(_PASSES, 1)), says="passes are made"),
         Case((still(_LEADER, 1), still(_QUEUE, 0), still(_PASSES, 7)), says="nobody waits"),
         Case((still(_LEADER, 0), still(_QUEUE, 3)), says="it stands by"),
+        Case((still(_LEADER, 1), (_QUEUE, COMES_AND_GOES)), says="nobody waits for long"),
     ],
     "OperatorPassesFail": [
         Case((grow(_PASSES, 89), grow(_FAILED, 11)), OPERATORS),
@@ -109,6 +112,14 @@ STATES: dict[str, list[Case]] = {
     "OperatorWatchesBroken": [
         Case((still(f"llmdeployment_operator_watches_broken{{{OPERATOR}}}", 1),), OPERATORS),
         Case((still(f"llmdeployment_operator_watches_broken{{{OPERATOR}}}", 0),), says="none"),
+        Case(
+            (
+                still(f"llmdeployment_operator_watches_broken{{{OPERATOR}}}", 1),
+                still(f"llmdeployment_operator_watches_broken{{{STANDBY}}}", 0),
+            ),
+            OPERATORS,
+            "fires for one of two pods",
+        ),
     ],
     "GatewayErrors": [
         Case((grow(count("200"), 947), grow(count("503"), 53)), CHAT),
@@ -130,7 +141,7 @@ STATES: dict[str, list[Case]] = {
     "GatewayHolds": [
         Case((still(f"llmdeployment_gateway_held_requests{{{POD}}}", 1),), CHAT),
         Case(
-            ((f"llmdeployment_gateway_held_requests{{{POD}}}", "0 1 " * 30),),
+            ((f"llmdeployment_gateway_held_requests{{{POD}}}", COMES_AND_GOES),),
             says="none is held for long",
         ),
     ],
@@ -175,6 +186,16 @@ STATES: dict[str, list[Case]] = {
         Case(
             (
                 still(f"llmdeployment_gateway_servers{_SERVERS}", 3),
+                still(f"llmdeployment_gateway_servers_up{_SERVERS}", 3),
+                still(f"llmdeployment_gateway_servers{_SERVERS.replace('0.3', '0.4')}", 2),
+                still(f"llmdeployment_gateway_servers_up{_SERVERS.replace('0.3', '0.4')}", 2),
+            ),
+            {**CHAT, "service": "chat-1a2b3c4d"},
+            "fires if one of two gateways does not know all",
+        ),
+        Case(
+            (
+                still(f"llmdeployment_gateway_servers{_SERVERS}", 3),
                 still(f"llmdeployment_gateway_servers_up{_SERVERS}", 2),
             ),
             {**CHAT, "service": "chat-1a2b3c4d"},
@@ -195,6 +216,10 @@ STATES: dict[str, list[Case]] = {
         Case((still(f"{_RUNNING}{{{POD}}}", 2), grow(f"{_TOKENS}{{{POD}}}", 1)), says="slowly"),
         Case((still(f"{_RUNNING}{{{POD}}}", 0), still(f"{_TOKENS}{{{POD}}}", 70)), says="no request"),
         Case((still(f'{_RUNNING}{{{POD}, engine="external"}}', 2),), says="an API elsewhere"),
+        Case(
+            ((f"{_RUNNING}{{{POD}}}", COMES_AND_GOES), still(f"{_TOKENS}{{{POD}}}", 70)),
+            says="requests that come and go",
+        ),
     ],
     "EngineRestarts": [
         Case((grow(f"llmdeployment_engine_restarts_total{{{POD}}}", 0.045),), CHAT),
