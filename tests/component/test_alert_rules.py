@@ -12,7 +12,7 @@ from dev.cluster.stages import StageError
 from dev.monitoring.alert import Alert, build_rule
 from dev.monitoring.files import MANIFESTS
 from dev.monitoring.rules import list_alerts
-from tests.component.alert_cases import LONG, Case, list_cases
+from tests.component.alert_cases import LONG, OWNER, Case, list_cases
 
 pytestmark = pytest.mark.component
 
@@ -105,6 +105,63 @@ def test_alerts_fire_and_are_silent(promtool: Path, tmp_path: Path) -> None:
     paths = [write_tests(tmp_path, alert, rules) for alert in ALERTS]
 
     assert run(promtool, "test", "rules", *map(str, paths)) == ""
+
+
+def count(name: str, labels: str, step: float) -> dict[str, str]:
+    """A counter that grows by so much in a minute for two hours."""
+    return {"series": f"{name}{{{OWNER}, {labels}}}", "values": f"0+{step}x120"}
+
+
+REQUESTS, CHUNKS = (
+    "llmdeployment_gateway_requests_total",
+    "llmdeployment_time_to_first_chunk_seconds",
+)
+COST = "llmdeployment_cost_per_million_output_tokens:ratio_rate1h"
+RECORDED = {
+    # 5 of 190 requests, and 5 of 100 of revision 1.
+    "namespace_name:llmdeployment_gateway_errors:ratio_rate5m": 0.026,
+    'namespace_name_arm_revision:llmdeployment_gateway_errors:ratio_rate5m{revision="1"}': 0.05,
+    # No request of revision 2 failed, and it has a ratio.
+    'namespace_name_arm_revision:llmdeployment_gateway_errors:ratio_rate5m{revision="2"}': 0,
+    # 190 requests in 60 seconds.
+    "namespace_name:llmdeployment_gateway_requests:rate5m * 60": 190,
+    # 80 of 100 within 1 s and 20 within 2 s: the 90th stands in the middle of them.
+    f"namespace_name_revision:{CHUNKS}:p90_rate5m": 1.5,
+    f"namespace_name_revision:{CHUNKS}:p50_rate5m": 0.625,
+    # 3 EUR for 1,000 tokens of revision 1, and one more of idle replicas.
+    f"namespace_name_revision_currency:{COST}": 3000,
+    f"namespace_name_currency:{COST}": 4000,
+}
+"""What the recording rules say of the series below, rounded to thousandths."""
+
+
+def test_the_recording_rules_compute_what_they_are_called(promtool: Path, tmp_path: Path) -> None:
+    where = 'arm="main", revision='
+    series = [
+        count(REQUESTS, f'{where}"1", code="200"', 95),
+        count(REQUESTS, f'{where}"1", code="503"', 5),
+        count(REQUESTS, f'{where}"2", code="200"', 90),
+        count(f"{CHUNKS}_bucket", 'revision="1", le="1.0"', 80),
+        count(f"{CHUNKS}_bucket", 'revision="1", le="2.0"', 100),
+        count(f"{CHUNKS}_bucket", 'revision="1", le="+Inf"', 100),
+        count("llmdeployment_cost_total", 'currency="EUR", revision="1"', 3),
+        count("llmdeployment_cost_total", 'currency="EUR", revision="idle"', 1),
+        count("llmdeployment_output_tokens_sum", 'revision="1"', 1000),
+    ]
+    looks = [
+        {
+            "expr": f"sum(round({text}, 0.001))",
+            "eval_time": "100m",
+            "exp_samples": [{"labels": "{}", "value": value}],
+        }
+        for text, value in RECORDED.items()
+    ]
+    test = {"interval": "1m", "input_series": series, "promql_expr_test": looks}
+    path = tmp_path / "recordings.yaml"
+    document = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+
+    assert run(promtool, "test", "rules", str(path)) == ""
 
 
 def test_an_alert_that_never_fires_is_found(promtool: Path, tmp_path: Path) -> None:
