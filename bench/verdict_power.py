@@ -69,7 +69,7 @@ def _compare(cell: Cell, truth: Truth, runs: int, seed: int) -> tuple[Floats, Fl
 def find_any_time(cell: Cell, harm: Truth, runs: int, seed: int) -> list[int | None]:
     """Return the canary's requests that the verdict needs, by part of all runs."""
     results = [
-        run(cell, harm, np.random.default_rng([seed, number]), independent=False)
+        run(cell, harm, np.random.default_rng([seed, number]), weighing="both")
         for number in range(runs)
     ]
     took = sorted(requests for result, requests, _ in results if result is Result.FAIL)

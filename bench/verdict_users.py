@@ -1,6 +1,6 @@
 """How often a canary's verdict is wrong when requests of one user, or of one minute, are alike: the operator's own comparison.
 
-    python -m bench.verdict_users [--runs 1000] [--seed 1] [--only TEXT] [--independent]
+    python -m bench.verdict_users [--runs 1000] [--seed 1] [--only TEXT] [--weighing both|whole|bounded|independent]
 
 20 requests/s for 30 minutes, looked at every 5 s. Users are assigned by bucket, so a user has one revision. Their activity follows
 Zipf's law; a user's share of slow requests is drawn from a Beta distribution around the revision's share, so that two of his requests
@@ -10,7 +10,8 @@ tolerance 5 points, half of alpha_fail as if there were a second metric. For ten
 the verdict knows its requests of that time.
 
 The constants of `design_effect` were chosen with seed 1 on half of the cells, those whose number has an even number of ones in
-binary. `--independent` takes requests for independent, as the verdict did before. Last line: one JSON object.
+binary. `--weighing whole` leaves out the sample in which users are bounded, `bounded` has nothing else, and `independent` takes all
+requests for independent. Last line: one JSON object.
 """
 
 import argparse
@@ -51,6 +52,7 @@ POLICY = SequentialPolicy(alpha_fail=0.005)
 MINUTE_SPREAD = 19
 """Of a share drawn from Beta(19 t, 19 (1 - t)): two requests of a minute are correlated by 1 / 20."""
 HEAVY = 0.3
+USER_BOUND, BOUNDED_GROUPS = 20, 32  # TEMP
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -98,10 +100,11 @@ CELLS = [
 class Traffic(NamedTuple):
     """Counts by look, revision (stable, canary) and group: requests, and those of them that are slow; the first PAST_LOOKS are past.
 
-    `users` are those so far, by look of the step and revision.
+    `bounded` are those of the sample in which users are bounded. `users` are those so far, by look of the step and revision.
     """
 
     counts: Ints
+    bounded: Ints
     users: Ints
 
 
@@ -131,13 +134,34 @@ def draw(cell: Cell, truth: Truth, source: np.random.Generator) -> Traffic:
         ]
         odds = np.minimum(1, odds * np.array(moods)[had, minute])
     bad = source.random(len(user)) < odds
-    where = (look * 2 + had) * GROUPS + buckets[user] % GROUPS
-    form = (looks, 2, GROUPS)
+    bucket = buckets[user]
+    taken = source.random(len(user)) * _count_recent(bucket) < USER_BOUND
+    place = look * 2 + had
+    in_step = look >= PAST_LOOKS
+    return Traffic(
+        _count(place, bucket % GROUPS, bad, GROUPS),
+        _count(place[taken], bucket[taken] % BOUNDED_GROUPS, bad[taken], BOUNDED_GROUPS),
+        _count_users(user[in_step], look[in_step] - PAST_LOOKS, revision),
+    )
+
+
+def _count(place: Ints, group: Ints, bad: NDArray[np.bool_], groups: int) -> Ints:
+    form = (PAST_LOOKS + LOOKS, 2, groups)
+    where = place * groups + group
     requests = np.bincount(where, minlength=math.prod(form)).reshape(form)
     slows = np.bincount(where, weights=bad, minlength=math.prod(form))
-    counts = np.stack([requests, slows.astype(np.int64).reshape(form)])
-    in_step = look >= PAST_LOOKS
-    return Traffic(counts, _count_users(user[in_step], look[in_step] - PAST_LOOKS, revision))
+    return np.stack([requests, slows.astype(np.int64).reshape(form)])
+
+
+def _count_recent(bucket: Ints) -> Ints:
+    """Return how many requests of its bucket the ten minutes before each request had, itself included."""
+    requests = PAST_LOOKS * REQUESTS_PER_LOOK
+    size = len(bucket) + requests
+    moment = bucket * size + np.arange(len(bucket)) + requests
+    order = np.sort(moment)
+    return np.searchsorted(order, moment, "right") - np.searchsorted(
+        order, moment - requests, "right"
+    )
 
 
 def _count_users(user: Ints, look: Ints, revision: Ints) -> Ints:
@@ -155,42 +179,65 @@ def _draw_around(shares: Floats, spread: float, source: np.random.Generator) -> 
     return source.beta(shares * spread, (1 - shares) * spread)
 
 
-def run(
-    cell: Cell, truth: Truth, source: np.random.Generator, *, independent: bool
-) -> tuple[Result, int, int]:
-    """Return the first verdict, and how many requests and users the canary had had."""
-    drawn, users = draw(cell, truth, source)
-    past = _as_past(drawn[:, :PAST_LOOKS, 0].sum(axis=(1, 2)))
-    counted = drawn[:, PAST_LOOKS:]
-    by_group = counted.cumsum(axis=1)
-    by_look = counted.sum(axis=3)
-    totals = by_look.cumsum(axis=1)
-    minutes = Minutes()
-    for look in range(LOOKS):
-        seconds = (look + 1) * LOOK_SECONDS
-        minutes = _add_minute(minutes, by_look[:, look], look // LOOKS_PER_MINUTE)
-        requests = int(totals[0, look, 1])
-        stratum = replace(_as_stratum(totals[:, look]), before=past)
-        whole = ComparedMetric("ttft", truth.tolerance, (stratum,))
+class Weighing:
+    """One of the samples that a metric is tested by, and the verdict on it."""
+
+    def __init__(self, counts: Ints, tolerance: float, policy: SequentialPolicy) -> None:
+        self._past = _as_past(counts[:, :PAST_LOOKS, 0].sum(axis=(1, 2)))
+        counted = counts[:, PAST_LOOKS:]
+        self._by_group = counted.cumsum(axis=1)
+        self._by_look = counted.sum(axis=3)
+        self.totals = self._by_look.cumsum(axis=1)
+        self._tolerance, self._policy = tolerance, policy
+        self._minutes = Minutes()
+
+    def judge(self, look: int, users: Users, *, independent: bool) -> Result:
+        """Return the verdict after a look; the looks come in order."""
+        minute = look // LOOKS_PER_MINUTE
+        self._minutes = _add_minute(self._minutes, self._by_look[:, look], minute)
+        stratum = replace(_as_stratum(self.totals[:, look]), before=self._past)
+        whole = ComparedMetric("ttft", self._tolerance, (stratum,))
         # Fewer requests of the same shares are weaker evidence.
-        if requests < POLICY.min_requests or not (
-            may_fail(whole, POLICY) or may_pass(whole, POLICY)
+        if stratum.canary.total < self._policy.min_requests or not (
+            may_fail(whole, self._policy) or may_pass(whole, self._policy)
         ):
-            continue
+            return Result.NEED_MORE_DATA
         design = DesignEffect()
         if not independent:
-            groups = _as_groups(by_group[:, look])
-            design = estimate_design_effect(
-                groups, minutes, Users(*map(int, users[look])), expects_clumps=True
-            )
+            groups = _as_groups(self._by_group[:, look])
+            design = estimate_design_effect(groups, self._minutes, users, expects_clumps=True)
         metric = replace(whole, design=design)
         likely = replace(metric, strata=metric.independent, design=DesignEffect())
-        passes = (independent or seconds >= MIN_DURATION) and may_pass(likely, POLICY)
-        if may_fail(likely, POLICY) or passes:
-            result = judge((metric,), POLICY).result
-            if result is Result.FAIL or (result is Result.PASS and passes):
-                return result, requests, int(users[look, 1])
-    return Result.NEED_MORE_DATA, int(totals[0, -1, 1]), int(users[-1, 1])
+        if may_fail(likely, self._policy) or may_pass(likely, self._policy):
+            return judge((metric,), self._policy).result
+        return Result.NEED_MORE_DATA
+
+
+def run(
+    cell: Cell, truth: Truth, source: np.random.Generator, *, weighing: str
+) -> tuple[Result, int, int]:
+    """Return the first verdict, and how many requests and users the canary had had."""
+    drawn = draw(cell, truth, source)
+    independent = weighing == "independent"
+    samples = [drawn.counts, drawn.bounded] if weighing == "both" else [drawn.counts]
+    if weighing == "bounded":
+        samples = [drawn.bounded]
+    policy = replace(
+        POLICY,
+        alpha_fail=POLICY.alpha_fail / len(samples),
+        alpha_pass=POLICY.alpha_pass / len(samples),
+    )
+    weighings = [Weighing(counts, truth.tolerance, policy) for counts in samples]
+    requests = drawn.counts[0, PAST_LOOKS:, 1].sum(axis=1).cumsum()
+    for look in range(LOOKS):
+        users = Users(*map(int, drawn.users[look]))
+        found = {each.judge(look, users, independent=independent) for each in weighings}
+        may_pass_now = independent or (look + 1) * LOOK_SECONDS >= MIN_DURATION
+        if Result.FAIL in found:
+            return Result.FAIL, int(requests[look]), users.canary
+        if Result.PASS in found and may_pass_now:
+            return Result.PASS, int(requests[look]), users.canary
+    return Result.NEED_MORE_DATA, int(requests[-1]), int(drawn.users[-1, 1])
 
 
 def _add_minute(minutes: Minutes, counts: Ints, minute: int) -> Minutes:
@@ -221,7 +268,7 @@ def _as_past(counts: Ints) -> Counts:
 def _as_groups(counts: Ints) -> dict[int, Stratum]:
     return {
         group: _as_stratum(counts[:, :, group])
-        for group in range(GROUPS)
+        for group in range(counts.shape[2])
         if counts[0, :, group].any()
     }
 
@@ -248,10 +295,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="cells whose name contains this")
     parser.add_argument("--truths", default=",".join(TRUTHS))
-    parser.add_argument("--independent", action="store_true")
+    parser.add_argument(
+        "--weighing", choices=("both", "whole", "bounded", "independent"), default="both"
+    )
     parser.add_argument("--half", choices=("all", "even", "odd"), default="all")
     options = parser.parse_args()
-    result: dict[str, object] = {"runs": options.runs, "independent": options.independent}
+    result: dict[str, object] = {"runs": options.runs, "weighing": options.weighing}
     for number, cell in enumerate(CELLS):
         half = ("even", "odd")[number.bit_count() % 2]
         if options.only not in cell.name or options.half not in ("all", half):
@@ -259,7 +308,7 @@ def main() -> None:
         for truth in options.truths.split(","):
             source = np.random.default_rng([options.seed, number])
             runs = [
-                run(cell, TRUTHS[truth], source, independent=options.independent)
+                run(cell, TRUTHS[truth], source, weighing=options.weighing)
                 for _ in range(options.runs)
             ]
             found = figures(runs)

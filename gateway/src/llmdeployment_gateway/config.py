@@ -6,10 +6,10 @@ from pathlib import Path
 from string import Template
 
 from llmdeployment_gateway import assignment, forcing, maps, slots, voting
+from llmdeployment_gateway.bounded import BOUND_SECONDS
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
-from llmdeployment_gateway.tally import KEYED
 
 BODY_BYTES = 4 * 1024 * 1024
 """Bytes of a body, at most: the replica's own limit. The replica itself checks a body without Content-Length."""
@@ -70,7 +70,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         drained_bytes=_DRAINED_BYTES,
         body_mib=BODY_BYTES // 1024 // 1024,
         buckets=BUCKETS,
-        keyed=KEYED,
+        bound_seconds=BOUND_SECONDS,
         stride=STRIDE,
         auth=_build_auth(settings),
         **voting.build_rules(settings.run_dir, signing=settings.feedback_key is not None),

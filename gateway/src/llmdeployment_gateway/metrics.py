@@ -140,8 +140,9 @@ def _list_request_families(
     bounds = [*(str(bound) for bound in BOUNDS), "+Inf"]
     for key, row in rows.items():
         values = (*owner, *key)
-        if votes := sum(row.votes):
-            feedback.add_metric(values, votes, votes - sum(row.badness) / 1000)
+        sums = row.groups.sum_votes()
+        if votes := sums["votes"]:
+            feedback.add_metric(values, votes, votes - sums["badThousandths"] / 1000)
         for status, count in row.statuses.items():
             requests.add_metric((*values, str(status)), count)
         for by, count in row.cuts.items():

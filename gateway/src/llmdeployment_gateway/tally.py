@@ -1,13 +1,16 @@
 """Counts of requests that ended, from HAProxy's log lines, and of votes on their answers.
 
-A line is one datagram: `status milliseconds flags arm revision bucket key request-id`.
+A line is one datagram: `status milliseconds flags arm revision bucket recent request-id`.
 """
 
 import base64
+import random
+import time
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from llmdeployment_gateway.bounded import RecentVotes, is_in_sample
 from llmdeployment_gateway.routes import BUCKETS
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -18,10 +21,11 @@ RECENT_SECONDS = 600.0
 """How long Prometheus is shown a revision that gets no requests any more: several intervals of scraping."""
 GROUPS = 64
 """Groups of users; the group of a request is its bucket modulo this, as at the replicas."""
-KEYED = "key"
-"""What the line of a request says that had an assignment key, so that its bucket is a user's."""
+BOUNDED_GROUPS = 16
+"""Groups of users of the bounded sample, as at the replicas, which have no room for more."""
 _FIELDS = 7
 """Those that every line has; a request's id may be missing."""
+_RECENT_DIGITS = 10
 _CLASSES = ("2xx", "4xx", "5xx")
 
 
@@ -37,7 +41,8 @@ class EndedRequest:
         revision: the revision that it was assigned to, or empty.
         request_id: its `x-request-id`, which clients may choose, or empty.
         bucket: the bucket that it was assigned to, or None.
-        has_key: whether it had an assignment key; the bucket of one that had none is the next of a sequence.
+        recent: requests of its bucket in the last ten minutes, this one included; None without an assignment key: the bucket is then the
+            next of a sequence.
     """
 
     status: int
@@ -47,7 +52,48 @@ class EndedRequest:
     revision: str
     request_id: str = ""
     bucket: int | None = None
-    has_key: bool = False
+    recent: int | None = None
+
+
+class GroupCounts:
+    """Counts by group of users, and by class of status.
+
+    Args:
+        groups: how many groups there are.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self._groups = groups
+        self.classes = dict.fromkeys(_CLASSES, 0)
+        """Requests that were answered, by class of status."""
+        self._totals, self._failures, self._votes, self._badness = ([0] * groups for _ in range(4))
+
+    def add(self, bucket: int, status: int) -> None:
+        """Count a request."""
+        # Without a key too: such requests are spread evenly over the groups, as requests that have nothing to do with each other are.
+        if (name := _name_class(status)) in self.classes:
+            self.classes[name] += 1
+            self._totals[bucket % self._groups] += 1
+            self._failures[bucket % self._groups] += name == "5xx"
+
+    def add_vote(self, bucket: int, badness: int) -> None:
+        """Count a vote; `badness` is 1 - score, in thousandths."""
+        self._votes[bucket % self._groups] += 1
+        self._badness[bucket % self._groups] += badness
+
+    def sum_votes(self) -> dict[str, int]:
+        """Return how many votes there were, and the sum of 1 - score of them in thousandths."""
+        return {"votes": sum(self._votes), "badThousandths": sum(self._badness)}
+
+    def describe(self) -> dict[str, object]:
+        """Return `byUser` with rows `[group, requests, 5xx]`, and `feedback` with rows `[group, votes, bad thousandths]`."""
+        return {
+            "byUser": _list_groups(self._totals, self._failures),
+            "feedback": {
+                **self.sum_votes(),
+                "byUser": _list_groups(self._votes, self._badness),
+            },
+        }
 
 
 @dataclass
@@ -59,16 +105,12 @@ class Row:
     seconds: float = 0.0
     count: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
-    totals: list[int] = field(default_factory=lambda: [0] * GROUPS)
-    """Requests that were answered, by group of users."""
-    failures: list[int] = field(default_factory=lambda: [0] * GROUPS)
-    """Those of them with a 5xx."""
+    groups: GroupCounts = field(default_factory=lambda: GroupCounts(GROUPS))
+    """The same by group of users, and votes."""
+    bounded: GroupCounts = field(default_factory=lambda: GroupCounts(BOUNDED_GROUPS))
+    """The requests and votes of the bounded sample."""
     users: bytearray = field(default_factory=lambda: bytearray(BUCKETS // 8))
     """A bit for each bucket of a request that had a key: bucket `b` is bit `b % 8` of byte `b // 8`."""
-    votes: list[int] = field(default_factory=lambda: [0] * GROUPS)
-    """Votes, by group of users."""
-    badness: list[int] = field(default_factory=lambda: [0] * GROUPS)
-    """The sum of 1 - score of them, in thousandths."""
 
     def add(self, ended: EndedRequest) -> None:
         """Count a request."""
@@ -79,20 +121,9 @@ class Row:
         if ended.cut:
             self.cuts[ended.cut] = self.cuts.get(ended.cut, 0) + 1
         if ended.bucket is not None:
-            self._add_user(ended, ended.bucket)
-
-    def _add_user(self, ended: EndedRequest, bucket: int) -> None:
-        # Without a key too: such requests are spread evenly over the groups, as requests that have nothing to do with each other are.
-        if (name := _name_class(ended.status)) in _CLASSES:
-            self.totals[bucket % GROUPS] += 1
-            self.failures[bucket % GROUPS] += name == "5xx"
-        if ended.has_key:
-            self.users[bucket // 8] |= 1 << bucket % 8
-
-    def add_vote(self, bucket: int, badness: int) -> None:
-        """Count a vote on the answer to a request of this bucket; `badness` is 1 - score, in thousandths."""
-        self.votes[bucket % GROUPS] += 1
-        self.badness[bucket % GROUPS] += badness
+            self.groups.add(ended.bucket, ended.status)
+        if ended.bucket is not None and ended.recent is not None:
+            self.users[ended.bucket // 8] |= 1 << ended.bucket % 8
 
     def count_classes(self) -> dict[str, int]:
         """Return requests by class of status; a request without an answer is in none."""
@@ -105,22 +136,28 @@ class Row:
     def describe_users(self) -> dict[str, object]:
         """Return counts by group of users and, if any request had a key, `users`: the bits in base64.
 
-        Rows are `[group, requests, 5xx]`, and in `feedback` they are `[group, votes, bad thousandths]`.
+        `bounded` has the counts of the bounded sample, in the same form.
         """
-        by_user = _list_groups(self.totals, self.failures)
-        feedback = {**self.sum_votes(), "byUser": _list_groups(self.votes, self.badness)}
         users = {"users": base64.b64encode(self.users).decode()} if any(self.users) else {}
-        return {"byUser": by_user, "feedback": feedback, **users}
-
-    def sum_votes(self) -> dict[str, int]:
-        """Return how many votes there were, and the sum of 1 - score of them in thousandths."""
-        return {"votes": sum(self.votes), "badThousandths": sum(self.badness)}
+        bounded = {"requests": dict(self.bounded.classes), **self.bounded.describe()}
+        return {**self.groups.describe(), "bounded": bounded, **users}
 
 
 class Tally:
-    """Counts of all requests that ended since the agent started."""
+    """Counts of all requests that ended since the agent started.
 
-    def __init__(self) -> None:
+    Args:
+        draw: a random number from 0 to 1, for the bounded sample.
+        read_time: seconds on a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        draw: Callable[[], float] = random.random,
+        read_time: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._draw = draw
+        self._recent_votes = RecentVotes(read_time)
         self.rows: dict[tuple[str, str], Row] = {}
         self._last: dict[tuple[str, str], tuple[int, float]] = {}
         """When a row was last routed or counted more, and its count then."""
@@ -128,13 +165,20 @@ class Tally:
     def count_line(self, datagram: bytes) -> EndedRequest | None:
         """Count the request of one log line and return it, or None if the line is about something else."""
         ended = parse_line(datagram)
-        if ended is not None:
-            self.rows.setdefault((ended.arm, ended.revision), Row()).add(ended)
+        if ended is None:
+            return None
+        row = self.rows.setdefault((ended.arm, ended.revision), Row())
+        row.add(ended)
+        if ended.bucket is not None and is_in_sample(ended.recent, self._draw()):
+            row.bounded.add(ended.bucket, ended.status)
         return ended
 
     def count_vote(self, arm: str, revision: str, bucket: int, badness: int) -> None:
         """Count a vote; `badness` is 1 - score, in thousandths."""
-        self.rows.setdefault((arm, revision), Row()).add_vote(bucket, badness)
+        row = self.rows.setdefault((arm, revision), Row())
+        row.groups.add_vote(bucket, badness)
+        if is_in_sample(self._recent_votes.add(bucket), self._draw()):
+            row.bounded.add_vote(bucket, badness)
 
     def list_recent(
         self, routed: Iterable[tuple[str, str]], now: float
@@ -150,7 +194,7 @@ class Tally:
         """
         active = {UNASSIGNED, *routed}
         for key, row in self.rows.items():
-            size = row.count + sum(row.votes)
+            size = row.count + row.groups.sum_votes()["votes"]
             before, _ = self._last.get(key, (-1, now))
             if key in active or size != before:
                 self._last[key] = size, now
@@ -168,7 +212,7 @@ class Tally:
                 "revision": int(revision),
                 "requests": row.count_classes(),
                 "durationSeconds": {"sum": round(row.seconds, 3), "count": row.count},
-                "feedback": row.sum_votes(),
+                "feedback": row.groups.sum_votes(),
             }
             for (arm, revision), row in self._list_rows(routed)
         ]
@@ -202,7 +246,7 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
     words = datagram.decode(errors="replace").split(maxsplit=_FIELDS)
     if len(words) < _FIELDS:
         return None
-    status, milliseconds, flags, arm, revision, bucket, key, *request_id = words
+    status, milliseconds, flags, arm, revision, bucket, recent, *request_id = words
     assigned = revision.isdigit()
     try:
         return EndedRequest(
@@ -213,7 +257,7 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             revision=revision if assigned else "",
             request_id="" if request_id == ["-"] else "".join(request_id).strip(),
             bucket=_read_bucket(bucket),
-            has_key=key == KEYED,
+            recent=_read_recent(recent),
         )
     except ValueError:
         return None
@@ -224,6 +268,12 @@ def _read_bucket(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(BUCKETS))):
         return None
     return bucket if (bucket := int(text)) < BUCKETS else None
+
+
+def _read_recent(text: str) -> int | None:
+    """Return how many requests a bucket had; None for `-` and for what is no such number."""
+    known = text.isascii() and text.isdigit() and len(text) <= _RECENT_DIGITS
+    return (int(text) if known else 0) or None
 
 
 def _name_class(status: int) -> str:

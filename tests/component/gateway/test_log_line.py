@@ -94,12 +94,27 @@ async def test_the_log_says_the_bucket_and_whether_it_is_a_users(
     told = await haproxy.ask(**{"x-user": "alice", "x-llm-bucket": "1", "x-request-id": "my id"})
     ended = await haproxy.read_line()
     assert told["x-llm-bucket"] == str(bucket("alice"))
-    assert (ended.bucket, ended.has_key) == (bucket("alice"), True)
+    assert (ended.bucket, ended.recent) == (bucket("alice"), 1)
     assert (ended.status, ended.revision, ended.request_id) == (200, "1", "my id")
 
     told = await haproxy.ask()
     ended = await haproxy.read_line()
-    assert (str(ended.bucket), ended.has_key) == (told["x-llm-bucket"], False)
+    assert (str(ended.bucket), ended.recent) == (told["x-llm-bucket"], None)
+
+
+async def test_replica_and_log_are_told_how_many_requests_a_user_sent(
+    proxy: tuple[Proxy, Any],
+) -> None:
+    haproxy, _ = proxy
+    told = []
+    for user in ("alice", "bob", "alice", "alice"):
+        answer = await haproxy.ask(**{"x-user": user, "x-llm-user-requests": "9"})
+        told.append((answer["x-llm-user-requests"], (await haproxy.read_line()).recent))
+    assert told == [("1", 1), ("1", 1), ("2", 2), ("3", 3)]
+
+    without_key = await haproxy.ask(**{"x-llm-user-requests": "9"})
+    assert "x-llm-user-requests" not in without_key
+    assert (await haproxy.read_line()).recent is None
 
 
 async def test_a_request_that_was_held_keeps_its_users_bucket(proxy: tuple[Proxy, Any]) -> None:
@@ -115,7 +130,7 @@ async def test_a_request_that_was_held_keeps_its_users_bucket(proxy: tuple[Proxy
     assert told["x-llm-deadline"]
     assert told["x-llm-bucket"] == str(bucket("alice"))
     ended = await haproxy.read_line()
-    assert (ended.status, ended.bucket, ended.has_key) == (200, bucket("alice"), True)
+    assert (ended.status, ended.bucket, ended.recent) == (200, bucket("alice"), 1)
 
 
 async def test_a_request_that_is_refused_before_it_is_assigned_has_no_bucket(
@@ -127,4 +142,4 @@ async def test_a_request_that_is_refused_before_it_is_assigned_has_no_bucket(
     async with aiohttp.ClientSession() as session:
         await session.get(f"http://127.0.0.1:{haproxy.port}/nothing", headers={"x-user": "alice"})
     ended = await haproxy.read_line()
-    assert (ended.status, ended.bucket, ended.has_key) == (404, None, False)
+    assert (ended.status, ended.bucket, ended.recent) == (404, None, None)

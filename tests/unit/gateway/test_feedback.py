@@ -100,7 +100,8 @@ def test_a_vote_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> 
     server.take(write(owner=OWNER, comment='not\n"good"'), OWNER)
     assert refuse(server, write(owner=OWNER, score=1), OWNER) == (409, "feedback_given")
 
-    assert tally.rows["main", "2"].badness[70 % 64] == 750
+    row = tally.rows["main", "2"]
+    assert row.groups.describe()["feedback"] == {**row.groups.sum_votes(), "byUser": [[6, 1, 750]]}
     (line,) = caplog.records
     assert line.getMessage().startswith("score 0.25, arm main, revision 2, request u.1700000000.70")
     assert line.getMessage().endswith(', comment "not\\n\\"good\\""')

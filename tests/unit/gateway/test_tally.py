@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.tally import (
+    BOUNDED_GROUPS,
     GROUPS,
     RECENT_SECONDS,
     UNASSIGNED,
@@ -20,12 +21,12 @@ from llmdeployment_gateway.tally import (
     ("line", "ended"),
     [
         (
-            b"200 1500 -- main 1 1234 key id-1",
-            EndedRequest(200, 1.5, "", "main", "1", "id-1", 1234, has_key=True),
+            b"200 1500 -- main 1 1234 21 id-1",
+            EndedRequest(200, 1.5, "", "main", "1", "id-1", 1234, 21),
         ),
         (
             b"200 1500 -- main 1 0 - id-1",
-            EndedRequest(200, 1.5, "", "main", "1", "id-1", 0, has_key=False),
+            EndedRequest(200, 1.5, "", "main", "1", "id-1", 0),
         ),
         (b"404 0 PR - - - - id-1", EndedRequest(404, 0.0, "", "", "", "id-1")),
         (
@@ -38,6 +39,13 @@ from llmdeployment_gateway.tally import (
         (
             b'200 1 -- main 1 7 - my "own" key 7 id',
             EndedRequest(200, 0.001, "", "main", "1", 'my "own" key 7 id', 7),
+        ),
+        *(
+            (
+                f"200 1 -- main 1 7 {recent} id".encode(),
+                EndedRequest(200, 0.001, "", "main", "1", "id", 7),
+            )
+            for recent in ("key", "0", "-1", "1.5", "\u0663", "9" * 11)
         ),
         (b"400 1 PR - - - - -", EndedRequest(400, 0.001, "", "", "", "")),
         (b"200 1 -- main 1 7 - ", EndedRequest(200, 0.001, "", "main", "1", "", 7)),
@@ -122,26 +130,26 @@ def test_a_line_may_be_odd_and_breaks_nothing(line: bytes) -> None:
 
 
 def count_users(*lines: str) -> Any:
-    """Return the row of revision 1 of main after log lines like `200 7 key`."""
+    """Return the row of revision 1 of main after log lines like `200 7 3`."""
     tally = Tally()
-    for status, bucket, key in map(str.split, lines):
-        tally.count_line(f"{status} 9 -- main 1 {bucket} {key} id".encode())
+    for status, bucket, recent in map(str.split, lines):
+        tally.count_line(f"{status} 9 -- main 1 {bucket} {recent} id".encode())
     return tally.stats_with_users([("main", "1")])[0]
 
 
 def test_requests_are_counted_by_group_of_users() -> None:
-    row = count_users("200 7 key", "500 71 key", "503 71 key", "429 9999 key", "200 64 -")
+    row = count_users("200 7 3", "500 71 3", "503 71 3", "429 9999 3", "200 64 -")
     assert row["byUser"] == [[0, 1, 0], [7, 3, 2], [15, 1, 0]]
     assert row["requests"] == {"2xx": 2, "4xx": 1, "5xx": 2}
 
 
 def test_a_request_without_an_answer_or_a_bucket_is_of_no_group() -> None:
-    row = count_users("-1 7 key", "200 - -", "200 10000 key")
+    row = count_users("-1 7 3", "200 - -", "200 10000 3")
     assert (row["byUser"], row["durationSeconds"]["count"]) == ([], 3)
 
 
 def test_users_are_the_buckets_of_requests_with_a_key() -> None:
-    row = count_users("200 0 key", "-1 9 key", "500 9999 key", "200 9 key", "200 100 -")
+    row = count_users("200 0 3", "-1 9 3", "500 9999 3", "200 9 3", "200 100 -")
     bits = int.from_bytes(base64.b64decode(row["users"]), "little")
     assert bits == 1 | 1 << 9 | 1 << 9999
     assert len(base64.b64decode(row["users"])) == BUCKETS // 8 == 1250
@@ -164,7 +172,7 @@ def test_the_groups_add_up_to_the_requests(requests: list[tuple[int, int]]) -> N
 def test_only_revisions_that_are_routed_are_sent_by_group() -> None:
     tally = Tally()
     for arm, revision in (("a", 1), ("a", 2), ("b", 2)):
-        tally.count_line(f"200 9 -- {arm} {revision} 7 key id".encode())
+        tally.count_line(f"200 9 -- {arm} {revision} 7 3 id".encode())
 
     def find_grouped(rows: list[dict[str, object]]) -> list[tuple[object, object]]:
         return [(row["arm"], row["revision"]) for row in rows if "byUser" in row]
@@ -187,16 +195,56 @@ def test_votes_are_counted_by_group_of_users() -> None:
     assert tally.stats([("main", "1")])[0]["feedback"] == sums
 
 
+def test_a_user_who_sends_much_is_in_the_bounded_sample_by_chance() -> None:
+    draws = iter((0.24, 0.25, 0.99, 0.99))
+    tally = Tally(lambda: next(draws))
+    # 20 of 80 is a quarter; one without a key, and one of few, are always in it.
+    for status, bucket, recent in ((500, 7, 80), (200, 7, 80), (200, 9, 20), (404, 17, "-")):
+        tally.count_line(f"{status} 9 -- main 1 {bucket} {recent} id".encode())
+    (row,) = tally.stats_with_users([("main", "1")])
+    assert row["bounded"] == {
+        "requests": {"2xx": 1, "4xx": 1, "5xx": 1},
+        "byUser": [[1, 1, 0], [7, 1, 1], [9, 1, 0]],
+        "feedback": {"votes": 0, "badThousandths": 0, "byUser": []},
+    }
+    assert row["requests"] == {"2xx": 2, "4xx": 1, "5xx": 1}
+
+
+def test_requests_without_a_bucket_or_an_answer_are_not_in_the_bounded_sample() -> None:
+    row = count_users("200 - 3", "-1 7 3")
+    assert row["bounded"]["requests"] == {"2xx": 0, "4xx": 0, "5xx": 0}
+
+
+def test_votes_of_a_user_who_votes_much_are_in_the_bounded_sample_by_chance() -> None:
+    draws = iter([0.99] * 20 + [0.94, 0.96, 0.99])
+    tally = Tally(lambda: next(draws), lambda: 0.0)
+    for _ in range(22):
+        tally.count_vote("main", "1", 70, 500)
+    tally.count_vote("main", "1", 71, 1000)
+    (row,) = tally.stats_with_users([("main", "1")])
+    # 20 of 21 are 0.952: the vote that drew 0.94 is in; 20 of 22 are 0.91.
+    assert row["bounded"]["feedback"] == {
+        "votes": 22,
+        "badThousandths": 21 * 500 + 1000,
+        "byUser": [[6, 21, 10_500], [7, 1, 1000]],
+    }
+    assert row["feedback"]["votes"] == 23
+
+
+def test_the_bounded_sample_has_groups_that_those_of_users_fall_into() -> None:
+    assert GROUPS % BOUNDED_GROUPS == 0
+
+
 def test_prometheus_is_shown_a_revision_for_a_while_after_its_last_request() -> None:
     tally, end = Tally(), RECENT_SECONDS
     one, two = ("main", "1"), ("main", "2")
-    tally.count_line(b"200 9 -- main 1 70 key id")
-    tally.count_line(b"503 9 -- main 2 70 key id")
+    tally.count_line(b"200 9 -- main 1 70 3 id")
+    tally.count_line(b"503 9 -- main 2 70 3 id")
     tally.count_line(b"404 9 -- - - - - id")
     assert tally.list_recent([one, two], 0.0).keys() == {one, two, UNASSIGNED}
     # Revision 2 is rolled back, and answers its last request.
     assert tally.list_recent([one], end / 2).keys() == {one, two, UNASSIGNED}
-    tally.count_line(b"503 9 -- main 2 70 key id")
+    tally.count_line(b"503 9 -- main 2 70 3 id")
     assert two in tally.list_recent([one], end - 1)
     assert two in tally.list_recent([one], end + 1)
     assert tally.list_recent([one], 2 * end).keys() == {one, UNASSIGNED}

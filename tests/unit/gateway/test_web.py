@@ -43,12 +43,12 @@ def make_steering() -> Any:
     [
         ("/stats", set()),
         ("/stats?users=false", set()),
-        ("/stats?users=true", {"byUser", "users"}),
+        ("/stats?users=true", {"bounded", "byUser", "users"}),
     ],
 )
 async def test_users_are_in_stats_when_they_are_asked_for(path: str, more: set[str]) -> None:
     tally = Tally()
-    tally.count_line(b"200 9 -- main 1 70 key id")
+    tally.count_line(b"200 9 -- main 1 70 3 id")
     kube: Any = None
     app = AgentServer(make_steering(), tally, kube, MetricsPage("team", "chat")).build_app()
     async with TestClient(TestServer(app)) as client:
