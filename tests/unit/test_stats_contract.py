@@ -49,14 +49,15 @@ METRICS = (
 def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "loaded") -> Any:
     """Return what a replica writes that answered a request for each of `seconds`."""
     row = RevisionStats(adapters={"legal": adapter} if adapter else {})
-    row.shares.set_patterns([compile_pattern("brand", "acme")])
+    row.set_patterns([compile_pattern("brand", "acme")])
     for number, each in enumerate(seconds):
         row.requests["200" if number % 2 else "500"] = number + 1
         length, group = find_length_bucket(1000 * number), find_group(b"%d" % (63 + number))
-        for histogram in (row.ttft, row.itl, row.e2e):
-            histogram.observe(each, length, group)
-        row.output_tokens.observe(int(each), length, group)
-        row.shares.add({"refusal": number == 0, "pattern/brand": True}, length, group)
+        for sample in (row.whole, row.bounded) if number else (row.whole,):
+            for histogram in (sample.ttft, sample.itl, sample.e2e):
+                histogram.observe(each, length, group)
+            sample.output_tokens.observe(int(each), length, group)
+            sample.shares.add({"refusal": number == 0, "pattern/brand": True}, length, group)
     row.usage_answers, row.usage_prompt_tokens = len(seconds), 10 * len(seconds)
     if seconds and cached:
         row.prompt_tokens, row.cached_prompt_tokens = 10 * cached, cached
@@ -83,9 +84,9 @@ def write_gateway() -> Any:
     """Return what a gateway's agent writes; its HTTP server adds the other fields (tests/component/gateway)."""
     counted = Tally()
     for line in (
-        b"200 1000 -- main 1 70 key",
+        b"200 1000 -- main 1 70 1",
         b"503 20 SC main 1 6 -",
-        b"-1 20 CR main 2 7 key",
+        b"-1 20 CR main 2 7 1",
         b"404 0 PR - - - -",
     ):
         counted.count_line(line)

@@ -211,7 +211,7 @@ class ShareCounts:
 
     Args:
         strata: how many there are.
-        groups: how many groups of users there are.
+        groups: how many groups of users there are; a group is counted modulo this.
     """
 
     def __init__(self, strata: int, groups: int) -> None:
@@ -242,7 +242,7 @@ class ShareCounts:
             total, bad = self._counts[share][stratum]
             self._counts[share][stratum] = (total + 1, bad + is_bad)
             if group is not None:
-                self._add_to_group(share, group, is_bad=is_bad)
+                self._add_to_group(share, group % self._group_count, is_bad=is_bad)
 
     def as_json(self, bounds: Sequence[object]) -> dict[str, Any]:
         """Return `{share: {"total": n, "bad": k, "byPromptBytes": [[below, total, bad], ...]}}`."""
@@ -276,7 +276,7 @@ class ShareCounts:
     def _add_to_group(self, share: str, group: int, *, is_bad: bool) -> None:
         row = self._groups.get(share)
         if row is None:
-            row = self._groups[share] = array("I", bytes(2 * 4 * self._group_count))
+            row = self._groups[share] = array("I", [0]) * (2 * self._group_count)
         if row[2 * group] < _MOST:
             row[2 * group] += 1
             row[2 * group + 1] += is_bad

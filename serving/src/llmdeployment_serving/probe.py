@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmdeployment_serving.bodies import CLIENT_LEFT
 from llmdeployment_serving.engine import Message, Send
-from llmdeployment_serving.stats import RevisionStats
+from llmdeployment_serving.stats import RevisionStats, Sample
 from llmdeployment_serving.usage import Usage, find_usage
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Probe:
     """Passes an answer on and measures its times.
 
     `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
-    the user's, if a gateway sent the request.
+    the user's, if a gateway sent the request. `samples` are what the request is counted in.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -39,6 +39,7 @@ class Probe:
         self._usage: Usage | None = None
         self.bucket = 0
         self.group: int | None = None
+        self.samples: tuple[Sample, ...] = (stats.whole,)
         self.watch: AnswerWatch | None = None
         self._ended = False
 
@@ -75,13 +76,15 @@ class Probe:
             return
         now = time.monotonic()
         if self._last_chunk is None:
-            self._stats.ttft.observe(now - self._started, self.bucket, self.group)
+            for sample in self.samples:
+                sample.ttft.observe(now - self._started, self.bucket, self.group)
             role = bool(_role.search(body))
             self._last_chunk = -1.0 if role else now
             self._chunks = 0 if role else 1
             return
         if self._last_chunk >= 0:
-            self._stats.itl.observe(now - self._last_chunk, self.bucket, self.group)
+            for sample in self.samples:
+                sample.itl.observe(now - self._last_chunk, self.bucket, self.group)
         self._last_chunk = now
         self._chunks += 1
 
@@ -94,17 +97,22 @@ class Probe:
         if not self._ended:
             self._status = CLIENT_LEFT
         elif self._status < HTTPStatus.BAD_REQUEST:
-            self._stats.e2e.observe(time.monotonic() - self._started, self.bucket, self.group)
+            self._count_finished(time.monotonic() - self._started)
             self._count_tokens()
-            if self.watch is not None:
-                self._stats.shares.add(self.watch.finish(), self.bucket, self.group)
         self._stats.requests[str(int(self._status))] += 1
+
+    def _count_finished(self, seconds: float) -> None:
+        found = {} if self.watch is None else self.watch.finish()
+        for sample in self.samples:
+            sample.e2e.observe(seconds, self.bucket, self.group)
+            sample.shares.add(found, self.bucket, self.group)
 
     def _count_tokens(self) -> None:
         usage = self._usage
         tokens = usage.output_tokens if usage else self._chunks or None
         if tokens is not None:
-            self._stats.output_tokens.observe(tokens, self.bucket, self.group)
+            for sample in self.samples:
+                sample.output_tokens.observe(tokens, self.bucket, self.group)
         if usage:
             self._stats.usage_answers += 1
             self._stats.usage_prompt_tokens += usage.prompt_tokens

@@ -8,11 +8,11 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from llmdeployment_serving.output_shares import ShareCounts
+from llmdeployment_serving.output_shares import OutputPattern, ShareCounts
 
 BOUNDS: tuple[float, ...] = tuple(
     float(f"{digits}e{power}") for power in range(-3, 3) for digits in (1, 1.5, 2, 3, 5, 7.5)
@@ -33,6 +33,9 @@ GROUPS = 64
 """Groups of users; a user's group is the bucket that the gateway assigned him to (0 to 9,999), modulo this.
 
 A group is counted where a user would take 10,000 rows: enough groups to see how much users differ, and few enough to be sent."""
+
+BOUNDED_GROUPS = 16
+"""Groups of users of the bounded sample: with more, the counts of a revision would not fit into 64 KiB of memory."""
 
 _BUCKET_DIGITS = 4
 
@@ -87,19 +90,20 @@ class Histogram:
 class SplitHistogram:
     """A histogram, its counts by prompt length, and its counts by group of users.
 
-    The counts by group are one flat array of GROUPS x buckets, made with the first request that has a group: lists of Python's
-    numbers would take several times the memory.
+    The counts by group are one flat array of groups x buckets, made with the first request that has a group: lists of Python's
+    numbers would take several times the memory. A count has 32 bits until one is full, and all have 64 then.
 
     Args:
         bounds: upper bounds of the buckets.
-        typecode: of a count by group: `I` has 32 bits and stays at its highest value, `Q` has 64.
+        groups: how many groups there are; a group of users is counted modulo this.
     """
 
-    def __init__(self, bounds: tuple[float, ...] = BOUNDS, typecode: str = "I") -> None:
+    def __init__(self, bounds: tuple[float, ...] = BOUNDS, groups: int = GROUPS) -> None:
         self._all = Histogram(bounds)
         self._width = len(bounds) + 1
         self._parts = [[0] * self._width for _ in (*PROMPT_BYTES, "+Inf")]
-        self._groups: array[int] = array(typecode)
+        self._group_count = groups
+        self._groups: array[int] = array("I")
 
     def observe(self, value: float, bucket: int, group: int | None = None) -> None:
         """Count one value of an answer to a prompt of this `find_length_bucket`, for a user of this `find_group`."""
@@ -108,13 +112,15 @@ class SplitHistogram:
         if group is None:
             return
         if not self._groups:
-            size = GROUPS * self._width * self._groups.itemsize
-            self._groups.frombytes(bytes(size))
+            # why: an array that is made of bytes has room for a sixteenth more.
+            self._groups = array("I", [0]) * (self._group_count * self._width)
+        cell = group % self._group_count * self._width + place
         try:
-            self._groups[group * self._width + place] += 1
+            self._groups[cell] += 1
         except OverflowError:
-            # It stays full. From 0 on, a reader would take it for a replica that began anew.
-            return
+            # Gaps between tokens are so many that a busy group's 32 bits may be full within weeks.
+            self._groups = array("Q", self._groups)
+            self._groups[cell] += 1
 
     def as_json(self) -> dict[str, Any]:
         """Return the histogram's JSON and `"byPromptBytes": [[below, [count, ...]], ...]`: not cumulative, in the order of `buckets`."""
@@ -132,9 +138,55 @@ class SplitHistogram:
         """
         rows = (
             (group, self._groups[group * self._width : (group + 1) * self._width].tolist())
-            for group in range(GROUPS)
+            for group in range(self._group_count)
         )
         return [[group, counts] for group, counts in rows if any(counts)]
+
+
+class Sample:
+    """What requests of a revision were like.
+
+    Args:
+        groups: how many groups of users there are.
+
+    Attributes:
+        ttft: seconds from arrival to the first chunk, of streamed answers only.
+        itl: seconds between two chunks that carry tokens.
+        e2e: seconds from arrival to the last byte of finished answers.
+        output_tokens: tokens of finished answers: from their usage, else the chunks of a stream that carry tokens, else not counted.
+        shares: what finished answers are like.
+    """
+
+    def __init__(self, groups: int) -> None:
+        self.ttft = SplitHistogram(groups=groups)
+        self.itl = SplitHistogram(groups=groups)
+        self.e2e = SplitHistogram(groups=groups)
+        self.output_tokens = SplitHistogram(TOKEN_BOUNDS, groups)
+        self.shares = ShareCounts(len(PROMPT_BYTES) + 1, groups)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the histograms and shares, without the groups."""
+        return {
+            "ttft": self.ttft.as_json(),
+            "itl": self.itl.as_json(),
+            "e2e": self.e2e.as_json(),
+            "outputTokens": self.output_tokens.as_json(),
+            "shares": self.shares.as_json((*PROMPT_BYTES, "+Inf")),
+        }
+
+    def list_groups(self) -> dict[str, list[list[Any]]]:
+        """Return each histogram's counts by group of users."""
+        return {
+            "ttft": self.ttft.list_groups(),
+            "itl": self.itl.list_groups(),
+            "e2e": self.e2e.list_groups(),
+            "outputTokens": self.output_tokens.list_groups(),
+        }
+
+    def count_group_bytes(self) -> int:
+        """Return the memory of the counts by group, in bytes."""
+        counted = (self.ttft, self.itl, self.e2e, self.output_tokens, self.shares)
+        return sum(each.count_group_bytes() for each in counted)
 
 
 @dataclass
@@ -143,16 +195,10 @@ class RevisionStats:
 
     requests: Counter[str] = field(default_factory=Counter)
     """Requests by status code; 499 means that the client left."""
-    ttft: SplitHistogram = field(default_factory=SplitHistogram)
-    """Seconds from arrival to the first chunk, of streamed answers only."""
-    itl: SplitHistogram = field(default_factory=lambda: SplitHistogram(typecode="Q"))
-    """Seconds between two chunks that carry tokens: so many that a busy group's 32 bits were full within days."""
-    e2e: SplitHistogram = field(default_factory=SplitHistogram)
-    """Seconds from arrival to the last byte of finished answers."""
-    output_tokens: SplitHistogram = field(default_factory=lambda: SplitHistogram(TOKEN_BOUNDS))
-    """Tokens of finished answers: from their usage, else the chunks of a stream that carry tokens, else not counted."""
-    shares: ShareCounts = field(default_factory=lambda: ShareCounts(len(PROMPT_BYTES) + 1, GROUPS))
-    """What finished answers are like."""
+    whole: Sample = field(default_factory=lambda: Sample(GROUPS))
+    """What all of them were like."""
+    bounded: Sample = field(default_factory=lambda: Sample(BOUNDED_GROUPS))
+    """What those of the bounded sample were like (`bounded`)."""
     prompt_tokens: int = 0
     """Prompt tokens of the answers that report their cached tokens."""
     cached_prompt_tokens: int = 0
@@ -168,11 +214,7 @@ class RevisionStats:
         """Return this revision's part of `/stats`."""
         row = {
             "requests": dict(self.requests),
-            "ttft": self.ttft.as_json(),
-            "itl": self.itl.as_json(),
-            "e2e": self.e2e.as_json(),
-            "outputTokens": self.output_tokens.as_json(),
-            "shares": self.shares.as_json((*PROMPT_BYTES, "+Inf")),
+            **self.whole.as_json(),
             **self._count_cached(),
             "usage": {
                 "answers": self.usage_answers,
@@ -181,14 +223,11 @@ class RevisionStats:
         }
         return {**row, "adapters": self.adapters} if self.adapters else row
 
-    def list_groups(self) -> dict[str, list[list[Any]]]:
-        """Return each histogram's counts by group of users."""
-        return {
-            "ttft": self.ttft.list_groups(),
-            "itl": self.itl.list_groups(),
-            "e2e": self.e2e.list_groups(),
-            "outputTokens": self.output_tokens.list_groups(),
-        }
+    def set_patterns(self, patterns: Iterable[OutputPattern]) -> None:
+        """Count these patterns from now on."""
+        patterns = tuple(patterns)
+        for sample in (self.whole, self.bounded):
+            sample.shares.set_patterns(patterns)
 
     def _count_cached(self) -> dict[str, int]:
         """Return nothing until an answer reports cached tokens: 0 would mean that the cache is useless."""
@@ -273,16 +312,20 @@ def build_stats(
 
 
 def add_users(document: dict[str, Any], revisions: Mapping[str, RevisionStats]) -> dict[str, Any]:
-    """Return the body of `/stats` with `byUser` in the histograms and shares of these revisions."""
+    """Return the body of `/stats` with `byUser` in the histograms and shares of these revisions, and with their bounded sample."""
     rows = document["revisions"]
-    grouped = {number: _add_groups(rows[number], stats) for number, stats in revisions.items()}
+    grouped = {
+        number: _add_groups(rows[number], stats.whole)
+        | {"bounded": _add_groups(stats.bounded.as_json(), stats.bounded)}
+        for number, stats in revisions.items()
+    }
     return document | {"revisions": rows | grouped}
 
 
-def _add_groups(row: dict[str, Any], stats: RevisionStats) -> dict[str, Any]:
-    histograms = {name: row[name] | {"byUser": part} for name, part in stats.list_groups().items()}
+def _add_groups(row: dict[str, Any], sample: Sample) -> dict[str, Any]:
+    histograms = {name: row[name] | {"byUser": part} for name, part in sample.list_groups().items()}
     shares = {
         share: row["shares"][share] | {"byUser": part}
-        for share, part in stats.shares.list_groups().items()
+        for share, part in sample.shares.list_groups().items()
     }
     return row | histograms | {"shares": shares}

@@ -105,9 +105,9 @@ def test_the_operator_reads_what_a_replica_counts() -> None:
     stats = RevisionStats(prompt_tokens=900, cached_prompt_tokens=300)
     for size in (10, 5000):
         for seconds in (0.2, 0.5, 0.7):
-            for histogram in (stats.ttft, stats.itl, stats.e2e):
+            for histogram in (stats.whole.ttft, stats.whole.itl, stats.whole.e2e):
                 histogram.observe(seconds, find_length_bucket(size))
-        stats.output_tokens.observe(10 * size, find_length_bucket(size))
+        stats.whole.output_tokens.observe(10 * size, find_length_bucket(size))
     document = build_stats("vllm", "chat", EngineSnapshot(0, 0, 0, 0, 0, {}), {"4": stats})
     metrics = [
         MetricSpec(name="ttft", milliseconds=500),

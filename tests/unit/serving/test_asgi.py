@@ -273,6 +273,29 @@ async def test_answers_are_counted_by_the_group_of_the_user(bucket: str, group: 
         assert found == ({} if group is None else {group: values})
 
 
+@pytest.mark.parametrize(
+    ("recent", "drawn", "counted_too"),
+    [("80", 0.24, True), ("80", 0.25, False), ("20", 0.99, True), ("", 0.99, True)]
+    + [(odd, 0.99, True) for odd in ("0", "-80", "x", "\u0663")],
+)
+async def test_the_bounded_sample_has_requests_of_busy_users_by_chance(
+    monkeypatch: pytest.MonkeyPatch, recent: str, drawn: float, *, counted_too: bool
+) -> None:
+    monkeypatch.setattr("llmdeployment_serving.asgi.random.random", lambda: drawn)
+    headers = {"x_llm_bucket": "63", "x_llm_user_requests": recent}
+    stats = await counted(answering(ROLE, TOKEN, TOKEN, TOKEN), HELLO, **headers)
+
+    bounded = stats["bounded"]
+    for name, values in (("ttft", 1), ("itl", 2), ("e2e", 1), ("outputTokens", 1)):
+        assert (name, stats[name]["count"]) == (name, values)
+        assert (name, bounded[name]["count"]) == (name, values * counted_too)
+        assert {g: sum(row) for g, row in bounded[name]["byUser"]} == (
+            {15: values} if counted_too else {}
+        )
+    assert stats["shares"]["refusal"]["total"] == 1
+    assert bounded["shares"]["refusal"]["total"] == counted_too
+
+
 async def test_without_a_gateway_nobody_has_a_group() -> None:
     stats = await counted(answering(ROLE, TOKEN), HELLO)
     assert (stats["ttft"]["count"], stats["ttft"]["byUser"]) == (1, [])
@@ -287,6 +310,7 @@ async def test_counts_by_group_are_sent_to_who_asks_for_them(query: bytes, *, us
     row = (await ask_stats(app, query))["1"]
     assert row["requests"] == {"200": 1}
     assert ("byUser" in row["e2e"]) == users
+    assert ("bounded" in row) == users
 
 
 async def test_a_revision_that_is_served_no_longer_is_not_sent_by_group() -> None:

@@ -9,8 +9,8 @@ from llmdeployment_serving.stats import EngineSnapshot, RevisionStats, build_sta
 def render(owner: Owner) -> str:
     stats = RevisionStats()
     stats.requests["200"] += 2
-    stats.ttft.observe(0.3, 0)
-    stats.output_tokens.observe(40, 1)
+    stats.whole.ttft.observe(0.3, 0)
+    stats.whole.output_tokens.observe(40, 1)
     snapshot = EngineSnapshot(1, 2, 0.5, 10, 20, {})
     document = build_stats("simulated", "chat", snapshot, {"3": stats})
     return render_metrics(document, owner).decode()
