@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 
 from llmdeployment_gateway.metrics import AgentState
 from llmdeployment_gateway.metrics import list_families as list_gateway_families
-from llmdeployment_gateway.tally import GROUPS, Row
+from llmdeployment_gateway.tally import Row
 from llmdeployment_operator.analysis.experiment import Outcome
 from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.costs.account import MOST_REVISIONS
@@ -177,7 +177,8 @@ def list_operator_rows() -> list[MetricRow]:
 
 def list_gateway_rows() -> list[MetricRow]:
     """Return the metrics of a gateway's agent."""
-    row = Row(statuses={200: 1}, cuts={"client": 1}, votes=[1] + [0] * (GROUPS - 1))
+    row = Row(statuses={200: 1}, cuts={"client": 1})
+    row.groups.add_vote(0, 0)
     state = AgentState(
         ready=True,
         held=0,

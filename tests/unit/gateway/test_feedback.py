@@ -317,7 +317,7 @@ async def test_two_pods_count_one_vote_whichever_they_come_to(
                 ) as answer:
                     found.append(answer.status)
     assert found == [200, 409, 409] * 2
-    assert [sum(t.rows["main", "2"].votes) for t in tallies.values()] == [1, 1]
+    assert [t.rows["main", "2"].groups.sum_votes()["votes"] for t in tallies.values()] == [1, 1]
 
 
 async def test_an_agent_that_has_no_such_path_did_not_take_the_vote(

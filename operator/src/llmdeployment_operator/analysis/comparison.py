@@ -1,6 +1,6 @@
 """The comparison of a canary with the stable revision: evidence gathered, and what it says."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from llmdeployment_operator.analysis.counts import (
@@ -9,10 +9,12 @@ from llmdeployment_operator.analysis.counts import (
     FEEDBACK,
     LENGTH,
     UNKNOWN,
+    USER_BOUND,
     CountKey,
     Counts,
     RevisionCounts,
     format_metric_key,
+    name_bounded,
 )
 from llmdeployment_operator.analysis.design_effect import (
     MINUTE,
@@ -23,6 +25,7 @@ from llmdeployment_operator.analysis.design_effect import (
 from llmdeployment_operator.analysis.e_values import Stratum
 from llmdeployment_operator.analysis.sequential_test import (
     ComparedMetric,
+    MetricFinding,
     Result,
     SequentialPolicy,
     Verdict,
@@ -134,7 +137,7 @@ def compare(spec: AnalysisSpec, evidence: Analysis, steps: int = 1) -> tuple[Ver
     """
     metrics = select_metrics(spec, evidence)
     verdict = judge(metrics, build_policy(spec, steps))
-    words = verdict.message + _describe_worth(metrics, verdict, evidence.users)
+    words = verdict.message + _describe_worth(verdict, evidence.users)
     verdict = replace(verdict, message=words + _describe_cache(evidence))
     if verdict.result is not Result.NEED_MORE_DATA and (
         why := _explain_wait(spec, evidence, verdict)
@@ -161,22 +164,50 @@ def build_policy(spec: AnalysisSpec, steps: int) -> SequentialPolicy:
 
 
 def select_metrics(spec: AnalysisSpec, evidence: Analysis) -> list[ComparedMetric]:
-    """Return the metrics of a spec with their counts."""
+    """Return the metrics of a spec with their counts, and with those of the bounded sample where it has not all requests."""
     clumps = parse_seconds(spec.min_duration) > 0
-    return [select_metric(evidence, metric, expects_clumps=clumps) for metric in spec.metrics]
+    found = []
+    for metric in spec.metrics:
+        whole = select_metric(evidence, metric, expects_clumps=clumps)
+        if len(select_weighings(evidence, metric)) > 1:
+            name = name_bounded(whole.name)
+            bounded = _select(evidence, metric, name, expects_clumps=clumps)
+            whole = replace(whole, bounded=replace(bounded, note=_BOUNDED))
+        found.append(whole)
+    return found
+
+
+def select_weighings(evidence: Analysis, metric: MetricSpec) -> list[tuple[Stratum, ...]]:
+    """Return the strata of each sample of requests by which a metric is tested.
+
+    They are all requests, and the bounded sample if both revisions have some in it and it lacks some of either's.
+    """
+    name = format_metric_key(metric)
+    whole = _sum_strata(evidence.counts, name)
+    bounded = _sum_strata(evidence.counts, name_bounded(name))
+    weighings = [select_strata(evidence, name)]
+    lacks = bounded.stable.total < whole.stable.total or bounded.canary.total < whole.canary.total
+    if lacks and bounded.stable.total and bounded.canary.total:
+        weighings.append(select_strata(evidence, name_bounded(name)))
+    return weighings
 
 
 def select_metric(
     evidence: Analysis, metric: MetricSpec, *, expects_clumps: bool
 ) -> ComparedMetric:
-    """Return a metric with its counts and their design effect.
+    """Return a metric with the counts of all requests, and their design effect.
 
     Args:
         evidence: what was counted.
         metric: as the spec has it.
         expects_clumps: whether requests of one minute are taken to be alike until the data say.
     """
-    name = format_metric_key(metric)
+    return _select(evidence, metric, format_metric_key(metric), expects_clumps=expects_clumps)
+
+
+def _select(
+    evidence: Analysis, metric: MetricSpec, name: str, *, expects_clumps: bool
+) -> ComparedMetric:
     strata = select_strata(evidence, name)
     groups = {
         key.group: seen
@@ -190,7 +221,7 @@ def select_metric(
         expects_clumps=expects_clumps,
     )
     return ComparedMetric(
-        name=name,
+        name=format_metric_key(metric),
         tolerance=metric.tolerance,
         strata=strata,
         adjective=_choose_adjective(metric),
@@ -217,7 +248,7 @@ def _explain_wait(spec: AnalysisSpec, evidence: Analysis, verdict: Verdict) -> s
 
 def is_exhausted(spec: AnalysisSpec, verdict: Verdict) -> bool:
     """Say whether there is no verdict although the canary answered as many requests as it may."""
-    asked = max((finding.requests for finding in verdict.findings), default=0)
+    asked = max((finding.answered for finding in verdict.findings), default=0)
     undecided = verdict.result is Result.NEED_MORE_DATA
     return undecided and spec.max_requests is not None and asked >= spec.max_requests
 
@@ -276,21 +307,25 @@ def _choose_adjective(metric: MetricSpec) -> str:
     return _ADJECTIVES.get(metric.name, "slow")
 
 
-def _describe_worth(metrics: Sequence[ComparedMetric], verdict: Verdict, users: Users) -> str:
+def _describe_worth(verdict: Verdict, users: Users) -> str:
     """Return from how many users the canary's requests came, and how many independent ones they are worth if that is far fewer."""
-    metric = next((m for m in metrics if m.name == verdict.metric), None)
-    metric = metric or max(metrics, key=lambda m: m.design.canary)
-    requests = sum(s.canary.total for s in metric.strata if s.stable.total)
-    if not requests:
+    finding = next((f for f in verdict.findings if f.name == verdict.metric), None)
+    finding = finding or max(verdict.findings, key=_find_effect)
+    if not finding.requests:
         return ""
     start = f" The canary had {users.canary:,} users, and the stable revision {users.stable:,}."
     words = start if any(users) else ""
-    if metric.design.canary >= _WORTH_SAYING:
+    if _find_effect(finding) >= _WORTH_SAYING:
         words += (
             " Requests of one user or one minute are alike: the canary's say as much as "
-            f"{requests / metric.design.canary:,.0f} independent ones."
+            f"{finding.worth:,.0f} independent ones."
         )
     return words
+
+
+def _find_effect(finding: MetricFinding) -> float:
+    """Return the design effect of the canary's requests."""
+    return finding.requests / finding.worth if finding.worth else 1.0
 
 
 def _describe_cache(evidence: Analysis) -> str:
@@ -307,6 +342,8 @@ def _describe_cache(evidence: Analysis) -> str:
 
 _NOTHING = Stratum(Counts(), Counts())
 
+
+_BOUNDED = f" Of each user about {USER_BOUND} in ten minutes count."
 
 _WORTH_SAYING = 1.5
 """A design effect below this is within what chance makes of independent requests."""

@@ -19,6 +19,9 @@ STRATA = 8
 BUCKETS, GROUPS = 10_000, 64
 """How many buckets users are assigned to, and how many groups of users are counted: a user's group is his bucket modulo GROUPS."""
 
+BOUNDED_GROUPS, USER_BOUND = 16, 20
+"""Groups of users of the bounded sample (`name_bounded`), and about how many requests of a user in ten minutes it has."""
+
 ERRORS, LENGTH, FEEDBACK, COST = "errorRate", "outputTokens", "feedback", "cost"
 
 FROM_GATEWAYS = frozenset({ERRORS, FEEDBACK})
@@ -84,3 +87,15 @@ def format_metric_key(metric: MetricSpec) -> str:
     if metric.tokens is not None:
         return f"{metric.name}>{metric.tokens}"
     return metric.name if metric.milliseconds is None else f"{metric.name}>{metric.milliseconds}ms"
+
+
+def name_bounded(name: str) -> str:
+    """Return the name under which a metric is counted in the bounded sample.
+
+    A request is in this sample with the probability min(1, USER_BOUND / N), where N is how many requests its user sent in the last ten
+    minutes: who sends much has about USER_BOUND of them in it. Replicas and gateways draw it, of both revisions by the same rule.
+
+    >>> name_bounded("ttft>500ms")
+    'ttft>500ms, bounded'
+    """
+    return f"{name}, bounded"

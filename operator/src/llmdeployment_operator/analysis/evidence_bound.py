@@ -17,6 +17,7 @@ from llmdeployment_operator.analysis.comparison import (
     build_policy,
     select_metrics,
     select_strata,
+    select_weighings,
 )
 from llmdeployment_operator.analysis.counts import format_metric_key
 from llmdeployment_operator.analysis.e_values import Stratum, count_compared, log_average
@@ -37,13 +38,13 @@ def may_decide(spec: AnalysisSpec, evidence: Analysis, steps: int, *, may_pass: 
         may_pass: whether to pass would change anything now.
     """
     policy = build_policy(spec, steps)
-    found = [(m.tolerance, select_strata(evidence, format_metric_key(m))) for m in spec.metrics]
+    found = [(m.tolerance, select_weighings(evidence, m)) for m in spec.metrics]
     may_pass = may_pass and evidence.seconds >= parse_seconds(spec.min_duration)
     # Fewer requests of the same shares are weaker evidence, so the design effect can wait.
     if not _may_end(found, policy, may_pass=may_pass):
         return False
     metrics = select_metrics(spec, evidence)
-    found = [(metric.tolerance, metric.independent) for metric in metrics]
+    found = [(m.tolerance, [each.independent for each in m.weighings]) for m in metrics]
     return _may_end(found, policy, may_pass=may_pass)
 
 
@@ -55,13 +56,19 @@ def is_spent(spec: AnalysisSpec, evidence: Analysis) -> bool:
 
 
 def _may_end(
-    found: Sequence[tuple[float, Sequence[Stratum]]], policy: SequentialPolicy, *, may_pass: bool
+    found: Sequence[tuple[float, Sequence[Sequence[Stratum]]]],
+    policy: SequentialPolicy,
+    *,
+    may_pass: bool,
 ) -> bool:
-    fails = math.log(len(found) / policy.alpha_fail)
-    passes = -math.log(policy.alpha_pass)
-    return any(bound_evidence(strata, d, WORSE) >= fails for d, strata in found) or (
-        may_pass and all(bound_evidence(strata, d, WITHIN) >= passes for d, strata in found)
-    )
+    """Say whether any weighing of any metric may fail, or one weighing of each metric may pass."""
+    fails, passes = [], []
+    for tolerance, weighings in found:
+        each = policy.split(len(found), len(weighings))
+        fail, ok = -math.log(each.alpha_fail), -math.log(each.alpha_pass)
+        fails += [bound_evidence(strata, tolerance, WORSE) >= fail for strata in weighings]
+        passes.append(any(bound_evidence(s, tolerance, WITHIN) >= ok for s in weighings))
+    return any(fails) or (may_pass and all(passes))
 
 
 def may_fail(metric: ComparedMetric, policy: SequentialPolicy) -> bool:

@@ -44,6 +44,8 @@ class ComparedMetric:
         adjective: what a bad request is called, as in "11.8 % of 412 canary requests were slow".
         noun: what is counted, in the plural.
         design: by how much its requests count less than independent ones.
+        note: a sentence on which requests these are, or nothing.
+        bounded: the same metric, of the requests of the bounded sample; None where that has all requests.
 
     Raises:
         ValueError: naming the field.
@@ -55,6 +57,8 @@ class ComparedMetric:
     adjective: str = "bad"
     noun: str = "requests"
     design: DesignEffect = field(default_factory=DesignEffect)
+    note: str = ""
+    bounded: "ComparedMetric | None" = None
 
     def __post_init__(self) -> None:
         if not abs(self.tolerance) <= MAX_TOLERANCE:
@@ -65,6 +69,11 @@ class ComparedMetric:
             raise ValueError(f"strata: {self.name} has none")
         if min(self.design) < 1:
             raise ValueError(f"design: {self.name} would count more requests than there were")
+
+    @property
+    def weighings(self) -> tuple["ComparedMetric", ...]:
+        """The samples of requests by which the metric is tested."""
+        return (self,) if self.bounded is None else (self, self.bounded)
 
     @property
     def independent(self) -> tuple[Stratum, ...]:
@@ -100,14 +109,28 @@ class SequentialPolicy:
         if self.max_requests is not None and self.max_requests < self.min_requests:
             raise ValueError(f"max_requests: {self.max_requests} is less than min_requests")
 
+    def split(self, metrics: int, weighings: int) -> "SequentialPolicy":
+        """Return how sure one of several weighings of one of several metrics must be.
+
+        >>> policy = SequentialPolicy(alpha_fail=0.01, alpha_pass=0.05).split(metrics=5, weighings=2)
+        >>> round(policy.alpha_fail, 4), policy.alpha_pass
+        (0.001, 0.025)
+        """
+        return replace(
+            self,
+            alpha_fail=self.alpha_fail / (metrics * weighings),
+            alpha_pass=self.alpha_pass / weighings,
+        )
+
 
 @dataclass(frozen=True)
 class MetricFinding:
-    """What one metric says.
+    """What one metric says, by the weighing that says most.
 
     `effect` is the canary's share minus the stable's, None while no stratum has requests of both. low..high hold the true one at
-    all times with a probability of 1 - max(alpha_fail / number of metrics, alpha_pass) or more. `requests` are the canary's, of
-    strata that have the stable's too. The e-values are natural logarithms, at the tolerance.
+    all times with a probability of 1 - max(alpha_fail, alpha_pass) or more, as `SequentialPolicy.split` has them. `requests` are the
+    canary's in this weighing, of strata that have the stable's too, and `worth` is how many independent ones these are. `answered`
+    are the canary's of all users. The e-values are natural logarithms, at the tolerance.
     """
 
     name: str
@@ -119,6 +142,8 @@ class MetricFinding:
     log_e_worse: float
     log_e_within: float
     message: str
+    worth: float = 0.0
+    answered: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +167,12 @@ def judge(metrics: Sequence[ComparedMetric], policy: SequentialPolicy) -> Verdic
     One failed metric fails the canary; alpha_fail is split evenly, so that all metrics together stay below it. To pass, every metric
     must, each at the whole of alpha_pass: passing a bad canary takes an error on its bad metric, which is rare enough by itself.
 
+    A metric with two weighings fails, or passes, by either of them at half of its probability. So a canary that is within the tolerance
+    in both means (of all requests, and of requests whose users are bounded) fails with at most its alpha_fail, and one that is beyond
+    it in both passes with at most alpha_pass: the first error of two tests is at most as probable as their errors together. It stays
+    so if the second weighing begins only when the first user sends much: until then both have the same requests, so their mean is the
+    first one's evidence. With E >= 2 / alpha in one of two, the mean of both is 1 / alpha, which it ever is with at most alpha.
+
     Raises:
         ValueError: if there is no metric, or two have one name.
     """
@@ -159,22 +190,39 @@ def judge(metrics: Sequence[ComparedMetric], policy: SequentialPolicy) -> Verdic
     return _report_undecided(metrics, findings, policy)
 
 
-def _decide_result(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> Result:
+def _decide_result(metric: ComparedMetric, policy: SequentialPolicy) -> Result:
     if count_compared(metric.strata) < policy.min_requests:
         return Result.NEED_MORE_DATA
-    if log_e_worse(metric.independent, metric.tolerance) >= math.log(parts / policy.alpha_fail):
+    if log_e_worse(metric.independent, metric.tolerance) >= -math.log(policy.alpha_fail):
         return Result.FAIL
-    if log_e_within(metric.independent, metric.tolerance) >= math.log(1 / policy.alpha_pass):
+    if log_e_within(metric.independent, metric.tolerance) >= -math.log(policy.alpha_pass):
         return Result.PASS
     return Result.NEED_MORE_DATA
 
 
-def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) -> MetricFinding:
+def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, metrics: int) -> MetricFinding:
+    policy = policy.split(metrics, len(metric.weighings))
+    answered = int(count_compared(metric.strata))
+    found = [_judge_weighing(weighing, policy) for weighing in metric.weighings]
+    return replace(max(found, key=_rank), answered=answered)
+
+
+def _rank(finding: MetricFinding) -> tuple[int, float]:
+    """Return by what the weighing that says most is chosen: its result, and the evidence for it."""
+    worse, within = finding.log_e_worse, finding.log_e_within
+    return {
+        Result.NEED_MORE_DATA: (0, max(worse, within)),
+        Result.PASS: (1, within),
+        Result.FAIL: (2, worse),
+    }[finding.result]
+
+
+def _judge_weighing(metric: ComparedMetric, policy: SequentialPolicy) -> MetricFinding:
     strata, requests = metric.independent, int(count_compared(metric.strata))
-    low, high = find_interval(strata, policy.alpha_fail / parts, policy.alpha_pass)
+    low, high = find_interval(strata, policy.alpha_fail, policy.alpha_pass)
     finding = MetricFinding(
         name=metric.name,
-        result=_decide_result(metric, policy, parts),
+        result=_decide_result(metric, policy),
         effect=find_difference(strata) if requests else None,
         low=low,
         high=high,
@@ -182,6 +230,7 @@ def _judge_metric(metric: ComparedMetric, policy: SequentialPolicy, parts: int) 
         log_e_worse=log_e_worse(strata, metric.tolerance),
         log_e_within=log_e_within(strata, metric.tolerance),
         message=f"{metric.name}: the stable revision and the canary have no comparable {metric.noun} yet.",
+        worth=count_compared(strata),
     )
     return replace(finding, message=_write_sentence(metric, finding)) if requests else finding
 
@@ -198,7 +247,7 @@ def _write_sentence(metric: ComparedMetric, finding: MetricFinding) -> str:
         f"{metric.name}: {_format_percent(bad)} % of {finding.requests:,} canary {metric.noun} were {metric.adjective}, "
         f"and {_format_percent(abs(bad - effect))} % of {sum(s.stable.total for s in seen):,.0f} stable ones{alike}. "
         f"The canary is {word} by {_format_percent(abs(effect))} points "
-        f"({_format_percent(low)} to {_format_percent(high)}). The tolerance is {100 * metric.tolerance:g} points."
+        f"({_format_percent(low)} to {_format_percent(high)}). The tolerance is {100 * metric.tolerance:g} points.{metric.note}"
     )
 
 
@@ -215,7 +264,7 @@ def _report_undecided(
     finding, noun = findings[last], metrics[last].noun
     left = min(*(fail for fail, _ in ahead), max(ok for _, ok in ahead))
     if policy.max_requests is not None:
-        left = min(left, max(0, policy.max_requests - max(f.requests for f in findings)))
+        left = min(left, max(0, policy.max_requests - max(f.answered for f in findings)))
     start = f"There is no verdict after {policy.max_requests} canary requests."
     if left > SIGHT:
         start = "No verdict is in sight."
@@ -229,14 +278,22 @@ def _report_undecided(
 
 
 def _estimate_ahead(
-    metric: ComparedMetric, policy: SequentialPolicy, parts: int
+    metric: ComparedMetric, policy: SequentialPolicy, metrics: int
 ) -> tuple[float, float]:
     """Return after how many more canary requests this metric fails and passes if they are like those so far."""
-    least = policy.min_requests - count_compared(metric.strata)
-    fail = _estimate_left(metric, log_e_worse, math.log(parts / policy.alpha_fail))
-    return max(least, fail), max(
-        least, _estimate_left(metric, log_e_within, -math.log(policy.alpha_pass))
-    )
+    policy = policy.split(metrics, len(metric.weighings))
+    answered = count_compared(metric.strata)
+    fails, passes = [], []
+    for weighing in metric.weighings:
+        requests = count_compared(weighing.strata)
+        # Of so many requests of the canary one is in this sample.
+        per_request = answered / requests if requests else 1.0
+        least = policy.min_requests - requests
+        fail = _estimate_left(weighing, log_e_worse, -math.log(policy.alpha_fail))
+        passing = _estimate_left(weighing, log_e_within, -math.log(policy.alpha_pass))
+        fails.append(per_request * max(least, fail))
+        passes.append(per_request * max(least, passing))
+    return min(fails), min(passes)
 
 
 def _estimate_left(

@@ -86,8 +86,8 @@ class AnalysisStatus(StatusPart):
     """The numbers that decide, with their interval."""
     requests_left: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     """About how many more requests of the canary are needed for a verdict."""
-    metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=16)] = ()
-    """The counts."""
+    metrics: Annotated[tuple[MetricStatus, ...], Field(max_length=24)] = ()
+    """The counts. Those with `, bounded` behind the metric's name are of a sample in which a user has about 20 requests in ten minutes."""
     stable_users: int = Field(default=0, json_schema_extra={"format": "int64"})
     """Users whose requests the stable revision had, by bucket of assignment; 0 if requests have no key."""
     canary_users: int = Field(default=0, json_schema_extra={"format": "int64"})

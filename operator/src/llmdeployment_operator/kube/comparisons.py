@@ -10,6 +10,10 @@ from llmdeployment_operator.kube.counts_cache import CountsCache
 from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.plan.base.objects import Kind
 from llmdeployment_operator.plan.base.routes import has_canary, read_routes
+from llmdeployment_operator.plan.observed.bounded_counts import (
+    read_bounded_gateway_counts,
+    read_bounded_replica_counts,
+)
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.drift_counts import read_drift_counts, read_share_counts
 from llmdeployment_operator.plan.observed.shadow_counts import read_shadow_counts
@@ -40,6 +44,19 @@ def is_comparing(deployment: LLMDeployment, cluster: ClusterState) -> bool:
     if has_compared_canary(deployment, cluster) or is_experimenting(deployment):
         return True
     return deployment.spec.monitoring.drift is not None
+
+
+def read_weighings(
+    metrics: Sequence[MetricSpec], replicas: Answers, gateways: Answers
+) -> dict[str, RevisionCounts]:
+    """Return what each pod has counted since it began: all requests, and the bounded sample of them."""
+    found = read_counts(metrics, replicas, gateways)
+    bounded = {uid: read_bounded_replica_counts(stats, metrics) for uid, stats in replicas.items()}
+    bounded |= {uid: read_bounded_gateway_counts(stats, metrics) for uid, stats in gateways.items()}
+    return {
+        uid: {revision: row | bounded[uid].get(revision, {}) for revision, row in counts.items()}
+        for uid, counts in found.items()
+    }
 
 
 def read_counts(
@@ -80,7 +97,7 @@ def count_canary(
     if analysis is None or not has_compared_canary(deployment, cluster):
         cache.forget(owner)
         return {}
-    looked = read_counts(analysis.metrics, replicas, gateways)
+    looked = read_weighings(analysis.metrics, replicas, gateways)
     return cache.add(owner, _list_uids(cluster), looked)
 
 

@@ -28,6 +28,7 @@ from llmdeployment_operator.plan.rollout.step_analysis import collect_evidence
 from llmdeployment_operator.plan.rollout.types import RolloutInputs, RolloutStep
 from llmdeployment_operator.rehearsal.change import Change
 from llmdeployment_operator.rehearsal.fleet import Fleet
+from llmdeployment_operator.rehearsal.recent import SECONDS
 from llmdeployment_operator.rehearsal.tally import CANARY, STABLE, Tally
 from llmdeployment_operator.rehearsal.traffic import Traffic
 from llmdeployment_operator.rehearsal.users import Users
@@ -123,7 +124,8 @@ class _Rollout:
         # Like the golden set, it is taken for passed: nobody knows what the answers would be.
         self._policy = world.change.policy.model_copy(update={"shadow": None})
         people = Users(world.users, world.correlation, source)
-        self._tally = Tally(people, {STABLE: world.stable, CANARY: canary})
+        past = round(world.traffic.rate * SECONDS)
+        self._tally = Tally(people, {STABLE: world.stable, CANARY: canary}, past)
         self._fleet = Fleet({STABLE: world.change.replicas}, world.warm_up)
         self._state = RolloutState(stable=STABLE)
         self._commands = Commands()
@@ -245,7 +247,8 @@ class _Rollout:
     def _advance(self, until: float) -> None:
         """Let requests come until then."""
         if self._weight:
-            self._tally.add(self._world.traffic.count_between(self._now, until), self._bound)
+            requests = self._world.traffic.count_between(self._now, until)
+            self._tally.add(requests, self._bound, until)
         self._now = until
 
     @property

@@ -1,8 +1,17 @@
 """What replicas and gateways count of a rollout's requests, and who had the canary."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from llmdeployment_operator.analysis.counts import GROUPS, CountKey, Counts, RevisionCounts
+from llmdeployment_operator.analysis.counts import (
+    BOUNDED_GROUPS,
+    GROUPS,
+    USER_BOUND,
+    CountKey,
+    Counts,
+    RevisionCounts,
+    name_bounded,
+)
+from llmdeployment_operator.rehearsal.recent import RecentRequests
 from llmdeployment_operator.rehearsal.users import Users
 
 STABLE, CANARY = 1, 2
@@ -10,14 +19,20 @@ STABLE, CANARY = 1, 2
 
 
 class Tally:
-    """Requests counted by revision, metric and group of users, as `/stats` has them; prompts of all lengths are one stratum."""
+    """Requests counted by revision, metric and group of users, as `/stats` has them; prompts of all lengths are one stratum.
 
-    def __init__(self, people: Users, shares: Mapping[int, Mapping[str, float]]) -> None:
+    Those of the bounded sample are counted a second time.
+    """
+
+    def __init__(
+        self, people: Users, shares: Mapping[int, Mapping[str, float]], past_requests: int
+    ) -> None:
         """Begin to count.
 
         Args:
             people: the users.
             shares: by revision, the share of bad requests by the key of each metric; without any, nothing is counted but who came.
+            past_requests: how many requests came in the ten minutes before the first that is counted.
         """
         self._people = people
         self._shares = shares
@@ -26,12 +41,14 @@ class Tally:
         self._seen: dict[int, set[int]] = {STABLE: set(), CANARY: set()}
         self.exposed: set[int] = set()
         """Users who had the canary."""
+        past = people.draw(past_requests) if self._metrics else ()
+        self._recent = RecentRequests(people.buckets[user] for user in past)
         self.requests = 0
         """Requests that the canary got."""
         self._forget()
 
-    def add(self, requests: int, bound: int) -> None:
-        """Let requests come, of users drawn by chance; those in buckets below `bound` have the canary."""
+    def add(self, requests: int, bound: int, at: float) -> None:
+        """Let requests come at `at` (seconds), of users drawn by chance; those in buckets below `bound` have the canary."""
         people = self._people
         buckets, draw = people.buckets, people.chance
         for user in people.draw(requests):
@@ -43,14 +60,13 @@ class Tally:
             if not self._metrics:
                 continue
             self._seen[revision].add(bucket)
-            group = bucket % GROUPS
-            self._totals[revision][group] += 1
             rows = self._rows[revision]
             if user not in rows:
                 rows[user] = self._find_row(user, revision)
-            for share, bad in zip(rows[user], self._bad[revision], strict=True):
-                if draw() < share:
-                    bad[group] += 1
+            bad = [draw() < share for share in rows[user]]
+            self._whole[revision].add(bucket, bad)
+            if people.sample() * self._recent.add(bucket, at) < USER_BOUND:
+                self._bounded[revision].add(bucket, bad)
 
     def take(self) -> RevisionCounts:
         """Return what is new, and forget it."""
@@ -71,17 +87,35 @@ class Tally:
         return [self._people.find_share(user, metric, share) for metric, share in shares]
 
     def _list(self, revision: int) -> dict[CountKey, Counts]:
-        totals, found = self._totals[revision], {}
-        if not any(totals):
-            return {}
-        for metric, bad in zip(self._metrics, self._bad[revision], strict=True):
-            found[CountKey(metric)] = Counts(sum(totals), sum(bad))
-            for group, total in enumerate(totals):
-                if total:
-                    found[CountKey(metric, group=group)] = Counts(total, bad[group])
-        return found
+        whole, bounded = self._whole[revision], self._bounded[revision]
+        return whole.list(self._metrics) | bounded.list(map(name_bounded, self._metrics))
 
     def _forget(self) -> None:
-        revisions = (STABLE, CANARY)
-        self._totals = {revision: [0] * GROUPS for revision in revisions}
-        self._bad = {revision: [[0] * GROUPS for _ in self._metrics] for revision in revisions}
+        made = len(self._metrics)
+        self._whole = {revision: _Sample(GROUPS, made) for revision in (STABLE, CANARY)}
+        self._bounded = {revision: _Sample(BOUNDED_GROUPS, made) for revision in (STABLE, CANARY)}
+
+
+class _Sample:
+    """Requests by group of users, and those of them that were bad by each metric."""
+
+    def __init__(self, groups: int, metrics: int) -> None:
+        self._groups = groups
+        self._totals = [0] * groups
+        self._bad = [[0] * groups for _ in range(metrics)]
+
+    def add(self, bucket: int, bad: Iterable[bool]) -> None:
+        group = bucket % self._groups
+        self._totals[group] += 1
+        for row, is_bad in zip(self._bad, bad, strict=True):
+            row[group] += is_bad
+
+    def list(self, metrics: Iterable[str]) -> dict[CountKey, Counts]:
+        found: dict[CountKey, Counts] = {}
+        total = sum(self._totals)
+        for metric, bad in zip(metrics, self._bad, strict=True) if total else ():
+            found[CountKey(metric)] = Counts(total, sum(bad))
+            for group, part in enumerate(self._totals):
+                if part:
+                    found[CountKey(metric, group=group)] = Counts(part, bad[group])
+        return found

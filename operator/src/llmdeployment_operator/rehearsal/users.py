@@ -35,6 +35,8 @@ class Users:
         self.buckets = [assign_bucket(salt, f"user-{user}") for user in self._numbers]
         self.chance = requests.random
         """Draws a number from 0 to 1."""
+        self.sample = _branch(source).random
+        """Draws a number from 0 to 1, for the bounded sample."""
         self._shares: dict[tuple[int, str, float], float] = {}
 
     def draw(self, requests: int) -> list[int]:

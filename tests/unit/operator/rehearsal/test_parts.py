@@ -11,6 +11,7 @@ from llmdeployment_operator.analysis.counts import CountKey
 from llmdeployment_operator.rehearsal.change import read_change
 from llmdeployment_operator.rehearsal.fleet import Fleet
 from llmdeployment_operator.rehearsal.harms import parse_harm
+from llmdeployment_operator.rehearsal.recent import RecentRequests
 from llmdeployment_operator.rehearsal.report import Case, estimate_chance, rehearse_harms
 from llmdeployment_operator.rehearsal.run import Ending, Outcome
 from llmdeployment_operator.rehearsal.tally import CANARY, STABLE, Tally
@@ -50,18 +51,19 @@ def test_some_users_are_all_alike(correlation: float, share: float) -> None:
 
 
 def tally(shares: dict[str, float]) -> Tally:
-    return Tally(Users(500, 0.0, chance()), {STABLE: shares, CANARY: {"errorRate": 1.0}})
+    return Tally(Users(500, 0.0, chance()), {STABLE: shares, CANARY: {"errorRate": 1.0}}, 0)
 
 
 def test_counts_are_by_revision_metric_and_group() -> None:
     counted = tally({"errorRate": 0.0})
-    counted.add(1000, 2500)
+    counted.add(1000, 2500, 5.0)
     found, users = counted.take(), counted.count_users()
 
     stable, canary = (found[revision][CountKey("errorRate")] for revision in (STABLE, CANARY))
     assert stable.total + canary.total == 1000
     assert (stable.bad, canary.bad, canary.total) == (0, canary.total, counted.requests)
-    groups = [counts for key, counts in found[CANARY].items() if key.group is not None]
+    grouped = {k: each for k, each in found[CANARY].items() if k.group is not None}
+    groups = [counts for key, counts in grouped.items() if key.metric == "errorRate"]
     assert sum(counts.total for counts in groups) == canary.total
     assert 1 < len(groups) <= 64
     # Two users of one bucket are one.
@@ -71,9 +73,32 @@ def test_counts_are_by_revision_metric_and_group() -> None:
     assert counted.count_users() == {STABLE: 0, CANARY: 0}
 
 
+def test_the_bounded_sample_has_about_20_requests_of_ten_minutes_of_a_user() -> None:
+    busy = Tally(Users(1, 0.0, chance()), {STABLE: {"ttft": 0.5}, CANARY: {"ttft": 0.5}}, 6000)
+    for second in range(6000):
+        busy.add(10, 0, float(second))
+    found = busy.take()[STABLE]
+    whole, bounded = found[CountKey("ttft")], found[CountKey("ttft, bounded")]
+    assert whole.total == 60_000
+    assert bounded.total / 10 == pytest.approx(20, rel=0.25)
+    assert bounded.bad / bounded.total == pytest.approx(0.5, abs=0.12)
+    groups = {key.group for key in found if key.metric == "ttft, bounded"} - {None}
+    assert len(groups) == 1
+    assert groups < set(range(16))
+
+
+def test_requests_of_ten_minutes_are_counted_as_a_gateway_counts_them() -> None:
+    recent = RecentRequests([7] * 40 + [8])
+    assert [recent.add(7, 100.0), recent.add(8, 100.0), recent.add(9, 100.0)] == [41, 2, 1]
+    # Half of the 40 before are of the last ten minutes, and two came since.
+    assert recent.add(7, 400.0) == 22
+    assert recent.add(7, 1000.0) == 1 + 1
+    assert recent.add(7, 5000.0) == 1
+
+
 def test_where_nothing_is_compared_only_users_are_counted() -> None:
-    counted = Tally(Users(50, 0.0, chance()), {STABLE: {}, CANARY: {}})
-    counted.add(100, 10_000)
+    counted = Tally(Users(50, 0.0, chance()), {STABLE: {}, CANARY: {}}, 1000)
+    counted.add(100, 10_000, 5.0)
 
     assert (counted.requests, counted.take()) == (100, {STABLE: {}, CANARY: {}})
 

@@ -18,7 +18,7 @@ from llmdeployment_operator.plan.rollout.evidence_status import (
     read_minutes,
 )
 
-_METRICS = 16
+_METRICS = 24
 """What the status has room for: longer ones would be refused as a whole."""
 
 
