@@ -18,6 +18,7 @@ import argparse
 import itertools
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,7 +27,14 @@ from bench.verdict import SLOW, SLOW_TOLERANCE, slow_when_scaled
 from numpy.typing import NDArray
 
 from llmdeployment_operator.analysis.comparison import PAST_REQUESTS
-from llmdeployment_operator.analysis.counts import BUCKETS, GROUPS, Counts, DesignEffect
+from llmdeployment_operator.analysis.counts import (
+    BOUNDED_GROUPS,
+    BUCKETS,
+    GROUPS,
+    USER_BOUND,
+    Counts,
+    DesignEffect,
+)
 from llmdeployment_operator.analysis.design_effect import (
     MINUTE,
     Minutes,
@@ -52,7 +60,6 @@ POLICY = SequentialPolicy(alpha_fail=0.005)
 MINUTE_SPREAD = 19
 """Of a share drawn from Beta(19 t, 19 (1 - t)): two requests of a minute are correlated by 1 / 20."""
 HEAVY = 0.3
-USER_BOUND, BOUNDED_GROUPS = 20, 32  # TEMP
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -293,7 +300,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="cells whose name contains this")
+    parser.add_argument(
+        "--only", default="", help="cells whose name has a match of this expression"
+    )
     parser.add_argument("--truths", default=",".join(TRUTHS))
     parser.add_argument(
         "--weighing", choices=("both", "whole", "bounded", "independent"), default="both"
@@ -303,7 +312,7 @@ def main() -> None:
     result: dict[str, object] = {"runs": options.runs, "weighing": options.weighing}
     for number, cell in enumerate(CELLS):
         half = ("even", "odd")[number.bit_count() % 2]
-        if options.only not in cell.name or options.half not in ("all", half):
+        if not re.search(options.only, cell.name) or options.half not in ("all", half):
             continue
         for truth in options.truths.split(","):
             source = np.random.default_rng([options.seed, number])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.support.stats_contract import Declared, check, load
 
+from llmdeployment_gateway import bounded as gateway_sample
 from llmdeployment_gateway import routes, tally
 from llmdeployment_gateway.tally import Tally
 from llmdeployment_operator.analysis import counts as operator
@@ -19,7 +20,12 @@ from llmdeployment_operator.api.rollout import SHARES, MetricSpec
 from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
 from llmdeployment_operator.plan.observed import drift_counts, shadow_counts
 from llmdeployment_operator.plan.observed import stats as reader
+from llmdeployment_operator.plan.observed.bounded_counts import (
+    read_bounded_gateway_counts,
+    read_bounded_replica_counts,
+)
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+from llmdeployment_serving import bounded as replica_sample
 from llmdeployment_serving import stats as replica
 from llmdeployment_serving.config import UserConfig, parse
 from llmdeployment_serving.output_shares import compile_pattern
@@ -122,10 +128,22 @@ ROUTE = {
 }
 
 
+BOUNDED_ROUTE = {
+    "requests": ROUTE["requests"],
+    "byUser": [[15, 1, 0]],
+    "feedback": {**VOTES, "byUser": []},
+}
+
+
+def too_many_groups() -> Any:
+    return {**BOUNDED_ROUTE, "byUser": [[16, 1, 0]]}
+
+
 def test_rows_that_the_next_test_makes_invalid_are_valid() -> None:
     check("replica", {**write_replica([]), "histograms": {"ttft": {**EMPTY, "byUser": []}}})
     check("gateway", {**write_gateway(), "routes": [{**ROUTE, "byUser": []}]})
     rows = [{**ROUTE, "feedback": VOTES}, {**ROUTE, "feedback": {**VOTES, "byUser": []}}]
+    rows.append({**ROUTE, "byUser": [], "bounded": BOUNDED_ROUTE})
     check("gateway", {**write_gateway(), "routes": rows})
 
 
@@ -145,7 +163,11 @@ def test_a_gateway_writes_what_the_contract_says() -> None:
         ("replica", {"shadows": [{**write_shadows()["shadows"][0], "compared": -1}]}),
         ("replica", {"histograms": {"ttft": {**EMPTY, "byUser": [[64, [0]]]}}}),
         ("replica", {"histograms": {"ttft": {**EMPTY, "byUser": [[0, [-1]]]}}}),
+        ("replica", {"revisions": {"7": {**write_replica([])["revisions"]["7"], "bounded": {}}}}),
         ("gateway", {"held": "4"}),
+        ("gateway", {"routes": [{**ROUTE, "byUser": [], "bounded": {}}]}),
+        ("gateway", {"routes": [{**ROUTE, "bounded": BOUNDED_ROUTE}]}),
+        ("gateway", {"routes": [{**ROUTE, "byUser": [], "bounded": too_many_groups()}]}),
         ("gateway", {"routes": [{**ROUTE, "byUser": [[64, 1, 0]]}]}),
         ("gateway", {"routes": [{**ROUTE, "byUser": [[0, 1]]}]}),
         ("gateway", {"routes": [{**ROUTE, "byUser": [], "users": "AAAA"}]}),
@@ -200,6 +222,13 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
         "8192": reader.Counts(1, 0),
         "+Inf": reader.Counts(0, 0),
     }
+    bounded = read_bounded_replica_counts(document, METRICS)[7]
+    assert {key.metric for key in bounded} == {
+        f"{key.metric}, bounded" for key in counts[7] if key.metric != CACHED
+    }
+    of_ttft = {k.group: n for k, n in bounded.items() if k.metric == "ttft>500ms, bounded"}
+    seen = {group: n for group, n in of_ttft.items() if group is not None and n.total}
+    assert seen == {0: reader.Counts(1, 1), 1: reader.Counts(1, 1)}
     by_group = {key.group: seen for key, seen in refusals.items() if key.group is not None}
     assert by_group == dict.fromkeys(range(GROUPS), reader.Counts()) | {
         63: reader.Counts(1, 1),
@@ -298,10 +327,19 @@ def test_the_operator_reads_all_of_a_gateway_and_nothing_that_is_not_declared() 
     seen = {key.group: found for key, found in counts[1].items() if found.total}
     assert seen == {None: reader.Counts(2, 1), 6: reader.Counts(2, 1)}
     assert reader.read_gateway_users(document) == {1: 1 << 70}
+    bounded = read_bounded_gateway_counts(document, METRICS)
+    assert {key: found for key, found in bounded[1].items() if found.total} == {
+        CountKey("errorRate, bounded"): reader.Counts(2, 1),
+        CountKey("errorRate, bounded", group=6): reader.Counts(2, 1),
+        CountKey("feedback, bounded"): reader.Counts(2, 1),
+        CountKey("feedback, bounded", group=6): reader.Counts(2, 1),
+    }
 
 
 def test_all_three_have_the_same_buckets_and_groups() -> None:
     assert operator.GROUPS == replica.GROUPS == tally.GROUPS
+    assert operator.BOUNDED_GROUPS == replica.BOUNDED_GROUPS == tally.BOUNDED_GROUPS
+    assert operator.USER_BOUND == replica_sample.BOUND == gateway_sample.BOUND
     assert operator.BUCKETS == routes.BUCKETS
     assert [find_group(b"%d" % bucket) for bucket in (0, 9_999, 10_000)] == [0, 15, None]
 

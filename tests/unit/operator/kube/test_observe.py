@@ -243,6 +243,30 @@ async def test_shares_are_counted_once_a_minute_and_drift_until_it_is_written(
     assert (await deployed.observe()).drift_fresh == {}
 
 
+async def test_a_canary_is_compared_by_the_bounded_sample_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = Deployed(monkeypatch)
+    deployed.add_pod("gateway", "gateway-0", None)
+    deployed.world.edit(rollout=ANALYSIS)
+    deployed.split(1, 2)
+
+    def tell(requests: int, bounded: int) -> Object:
+        (row,) = tell_users(1, buckets=1, requests=requests)["routes"]
+        votes = {"votes": 0, "badThousandths": 0, "byUser": []}
+        sample = {"requests": {"2xx": bounded}, "byUser": [[6, bounded, 0]], "feedback": votes}
+        sample["requests"] |= {"4xx": 0, "5xx": 0}
+        return {"routes": [{**row, "bounded": sample}]}
+
+    deployed.poller.said = {"gateway-0": tell(50, 20)}
+    await deployed.observe()
+    deployed.poller.said = {"gateway-0": tell(90, 24)}
+    found = (await deployed.observe()).fresh[1]
+    assert found[CountKey("errorRate")] == Counts(40)
+    assert found[CountKey("errorRate, bounded")] == Counts(4)
+    assert found[CountKey("errorRate, bounded", group=6)] == Counts(4)
+
+
 async def test_users_are_united_over_gateways_while_somebody_compares(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

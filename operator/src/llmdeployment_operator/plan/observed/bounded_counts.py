@@ -24,8 +24,8 @@ def read_bounded_replica_counts(
     """Return the bounded sample of a replica's `/stats`; nothing of one that is not what it should be, or of an older image."""
     try:
         rows = stats["revisions"].items()
-        bounded = {number: row["bounded"] for number, row in rows if "bounded" in row}
-    except (AttributeError, KeyError, TypeError):
+        bounded = {number: dict(row["bounded"]) for number, row in rows if "bounded" in row}
+    except (AttributeError, KeyError, TypeError, ValueError):
         return {}
     return _rename(read_replica_counts({"revisions": bounded}, metrics))
 
@@ -37,7 +37,7 @@ def read_bounded_gateway_counts(
     try:
         rows = [row for row in stats["routes"] if "bounded" in row]
         bounded = [{**row["bounded"], "revision": row["revision"]} for row in rows]
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return {}
     return _rename(read_gateway_counts({"routes": bounded}, metrics))
 
