@@ -21,7 +21,9 @@ from llmdeployment_operator.analysis.sequential_test import (
     SequentialPolicy,
     judge,
 )
+from llmdeployment_operator.api.analysis_status import AnalysisStatus
 from llmdeployment_operator.api.rollout import AnalysisSpec, MetricSpec
+from llmdeployment_operator.plan.rollout.analysis_status import build_analysis, read_analysis
 
 TTFT = MetricSpec(name="ttft", milliseconds=500)
 KEY = "ttft>500ms"
@@ -162,3 +164,15 @@ def test_requests_of_all_users_are_spent() -> None:
     for most, spent in ((1008, True), (1009, False)):
         spec = SPEC.model_copy(update={"max_requests": most})
         assert is_exhausted(spec, verdict) is spent
+
+
+def test_status_has_room_for_both_weighings_of_all_metrics() -> None:
+    names = [f"pattern/{'x' * 30}{n:02}" for n in range(11)] + ["errorRate"]
+    keys = [CountKey(each) for name in names for each in (name, name_bounded(name))]
+    keys += [key._replace(group=3) for key in keys]
+    rows = {key: Counts(40, 2) for key in keys}
+    found = collect_counts(Analysis(), {1: rows, 2: rows}, (1, 2), {}, 400, past={})
+    row = build_analysis(found)
+    assert len(row.metrics) == 24
+    assert read_analysis(row).counts == found.counts
+    assert AnalysisStatus.model_validate(row.model_dump(by_alias=True)) == row
