@@ -7,7 +7,6 @@ revision, size, JSON, prompt, adapter. On the way back it measures status, time 
 import asyncio
 import json
 import os
-import random
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -16,7 +15,7 @@ from typing import Any
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.bodies import Bodies
-from llmdeployment_serving.bounded import is_in_sample, read_recent
+from llmdeployment_serving.bounded import is_drawn
 from llmdeployment_serving.config import (
     AdapterConfig,
     MonitoringConfig,
@@ -56,7 +55,6 @@ GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
-RECENT_HEADER = b"x-llm-user-requests"
 REQUEST_HEADER = b"x-request-id"
 UNCOUNTED_HEADER = b"x-llm-uncounted"
 """The console sets it to `true` for its chats: no verdict sees them and no shadow repeats them. Gateways remove it from what clients
@@ -241,8 +239,7 @@ class ReplicaApp:
         stats = self._get_row(number) if _is_counted(scope) else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
-        drawn = random.random()  # noqa: S311  # because a sample keeps no secret
-        if is_in_sample(read_recent(headers.get(RECENT_HEADER, b"")), drawn):
+        if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
         request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
         with name_request(request_id, number):

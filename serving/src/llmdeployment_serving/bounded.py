@@ -13,10 +13,21 @@ The bound is that of one gateway pod, which knows its own requests: with three p
 what they count.
 """
 
+import random
+from collections.abc import Mapping
+
+RECENT_HEADER = b"x-llm-user-requests"
+
 BOUND = 20
 """Requests of a user in ten minutes that are in the sample, about."""
 
 _DIGITS = 10
+
+
+def is_drawn(headers: Mapping[bytes, bytes]) -> bool:
+    """Draw whether the request of these headers is in the bounded sample."""
+    drawn = random.random()  # noqa: S311  # because a sample keeps no secret
+    return is_in_sample(read_recent(headers.get(RECENT_HEADER, b"")), drawn)
 
 
 def read_recent(header: bytes) -> int | None:

@@ -281,7 +281,7 @@ async def test_answers_are_counted_by_the_group_of_the_user(bucket: str, group: 
 async def test_the_bounded_sample_has_requests_of_busy_users_by_chance(
     monkeypatch: pytest.MonkeyPatch, recent: str, drawn: float, *, counted_too: bool
 ) -> None:
-    monkeypatch.setattr("llmdeployment_serving.asgi.random.random", lambda: drawn)
+    monkeypatch.setattr("llmdeployment_serving.bounded.random.random", lambda: drawn)
     headers = {"x_llm_bucket": "63", "x_llm_user_requests": recent}
     stats = await counted(answering(ROLE, TOKEN, TOKEN, TOKEN), HELLO, **headers)
 
