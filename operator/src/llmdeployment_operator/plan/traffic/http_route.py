@@ -147,8 +147,8 @@ def _build_parent(parent: ParentReference) -> dict[str, str]:
 
 def _build_backend(route: Route, weight: int) -> dict[str, Any]:
     header = {"name": "x-llm-revision", "value": str(route.revision)}
-    # A client must not keep its requests out of the counts: the console's header is for the console.
-    change = {"set": [header], "remove": ["x-llm-uncounted"]}
+    # A client must not keep its requests out of the counts: these headers are for the console and the gateway.
+    change = {"set": [header], "remove": ["x-llm-uncounted", "x-llm-user-requests"]}
     modifier = {"type": "RequestHeaderModifier", "requestHeaderModifier": change}
     return {
         "kind": "Service",
