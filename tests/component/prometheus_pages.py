@@ -89,7 +89,8 @@ def build_replica(owner: Owner) -> Callable[[], bytes]:
 
     def render() -> bytes:
         stats.requests["200"] += 1
-        for histogram in (stats.ttft, stats.itl, stats.e2e, stats.output_tokens):
+        whole = stats.whole
+        for histogram in (whole.ttft, whole.itl, whole.e2e, whole.output_tokens):
             histogram.observe(0.2, 0)
         answers = stats.requests["200"]
         snapshot = EngineSnapshot(1, 2, 0.5, 10 * answers, 20 * answers, {})
