@@ -42,7 +42,7 @@ def build_fleet_item(
         "state": read_state(status.conditions).capitalize(),
         "sentence": describe_deployment(status),
         "arms": [_describe_traffic(arm) for arm in status.arms],
-        "replicas": {"ready": status.ready_replicas, "desired": count_desired(status)},
+        "replicas": {"ready": status.ready_replicas, "desired": status.replicas},
         "accelerators": _count_accelerators(deployment, status),
         "costPerHour": _read_cost(status),
         "requestsPerSecond": last.get("requestsPerSecond"),

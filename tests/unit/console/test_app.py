@@ -262,7 +262,7 @@ async def test_a_stream_has_the_past_then_the_document_and_then_each_point() -> 
         assert later["at"] > past["points"][-1]["at"]
         assert later == other[2][1]
         assert "does not give its points" in past["message"]
-        assert past["points"][0]["replicas"] == {"ready": 4, "desired": 5}
+        assert past["points"][0]["replicas"] == {"ready": 4, "desired": 4}
         assert past["points"][0]["analysis"]["ttft>500ms"]["requests"] == 412
         assert document["name"] == "chat"
 

@@ -50,7 +50,7 @@ def build_point(
         "requestsPerSecond": requests / seconds if known and counters.pods else None,
         "ttftP90": find_percentile(_sum_histograms(fresh.values()), 90),
         "waiting": counters.waiting,
-        "replicas": {"ready": status.ready_replicas, "desired": count_desired(status)},
+        "replicas": {"ready": status.ready_replicas, "desired": status.replicas},
         "revisions": {
             str(number): _describe_revision(fresh[number], seconds)
             for number in sorted(fresh)[-REVISIONS:]
