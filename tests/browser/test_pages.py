@@ -179,7 +179,7 @@ def test_a_page_says_what_is_there(visit: Visit) -> None:
     ).to_contain_text("3 → 4 replicas (TargetMissed): 35.2 % of ttft lie above 0.5 s; 10 % may.")
 
 
-def test_a_decision_is_told_where_the_pointer_is(visit: Visit) -> None:
+def test_hovering_a_decision_shows_its_reason(visit: Visit) -> None:
     visit.server.story.tick = MIDDLE
     page = visit.open(DEPLOYMENT)
     plot = page.get_by_role("region", name="Replicas and autoscaling").locator(".u-over")
@@ -211,7 +211,7 @@ def test_a_session_that_has_ended_says_what_to_do(visit: Visit) -> None:
     forget_refusals(visit)
 
 
-def test_what_is_gone_is_said(visit: Visit) -> None:
+def test_a_missing_deployment_shows_an_alert(visit: Visit) -> None:
     page = visit.open("#/llmdeployments/shop/gone")
     expect(page.get_by_role("alert")).to_have_text("There is no such LLMDeployment.")
     forget_refusals(visit)

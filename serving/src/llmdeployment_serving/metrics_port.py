@@ -81,8 +81,7 @@ async def run_metrics(render: Callable[[], bytes], host: str, port: int) -> None
                         "metrics: port %d cannot be opened, and is tried again: %s", port, error
                     )
                 is_told = True
-                # why: polling, because nothing announces a closed port
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)  # why: nothing announces a closed port
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()

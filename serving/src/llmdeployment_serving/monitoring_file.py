@@ -50,7 +50,7 @@ class MonitoringFile:
     async def follow(self) -> None:
         """Look again and again, for ever."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)  # why: kubelet gives no notice of new files
             self.look()
 
     def _read(self) -> bytes | None:

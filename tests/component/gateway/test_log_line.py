@@ -102,7 +102,7 @@ async def test_the_log_says_the_bucket_and_whether_it_is_a_users(
     assert (str(ended.bucket), ended.recent) == (told["x-llm-bucket"], None)
 
 
-async def test_replica_and_log_are_told_how_many_requests_a_user_sent(
+async def test_header_and_log_line_have_the_users_request_count(
     proxy: tuple[Proxy, Any],
 ) -> None:
     haproxy, _ = proxy

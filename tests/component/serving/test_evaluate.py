@@ -4,49 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from tests.support.ports import free_port
-from tests.support.until import until
+from tests.support.simulated_server import PROGRAM, run_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.component
 
-PROGRAM = (sys.executable, "-m", "llmdeployment_serving.main")
-CONFIG = {"servedName": "chat", "engine": {"name": "simulated", "args": {"mean-output-tokens": 50}}}
 SYSTEM = {"1": "", "2": "Wrong.", "3": "Answer in one sentence."}
 USERS = {"revisions": {n: {"prompt": {"system": s} if s else {}} for n, s in SYSTEM.items()}}
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    port = free_port()
-    options = ("--config", json.dumps(CONFIG), "--user-config", json.dumps(USERS))
-    server = subprocess.Popen([*PROGRAM, "serve", *options, "--port", str(port)])
-    found = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"{found}/health", timeout=1):  # noqa: S310  # because it is our own URL
-                return True
-        except OSError:
-            return False
-
-    try:
-        until(answers, 60, "the server answers")
+    with run_simulated(USERS) as found:
         yield found
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
 
 
 def run(url: str, golden: Path, log: Path, revision: str = "1", *more: str) -> int:

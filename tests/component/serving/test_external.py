@@ -179,10 +179,10 @@ async def test_patterns_come_while_it_runs(proxy: Replica) -> None:
     path = proxy.log.parent / "monitoring.json"
     path.write_text(json.dumps({"outputPatterns": patterns}))
 
-    async def told() -> bool:
+    async def counts_patterns() -> bool:
         return "pattern/stand-in" in (await proxy.counted())["shares"]
 
-    await eventually(told, "a replica that has read its patterns")
+    await eventually(counts_patterns, "a replica that has read its patterns")
     async with proxy.ask() as answer:
         assert answer.status == 200
     shares = (await proxy.counted())["shares"]

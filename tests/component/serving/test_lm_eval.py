@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +17,7 @@ import yaml
 from dev import tool_env
 from dev.cluster.stages import StageError
 from tests.support.ports import free_port
-from tests.support.until import until
+from tests.support.simulated_server import run_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +25,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.component, pytest.mark.timeout(900)]
 
 SOURCES = Path(__file__).parents[3] / "serving/src"
-CONFIG = {"servedName": "chat", "engine": {"name": "simulated", "args": {"mean-output-tokens": 50}}}
 USERS = {"revisions": {"1": {}, "2": {"prompt": {"system": "Wrong."}}}}
 ECHO: dict[str, Any] = {
     "task": "echo",
@@ -62,25 +58,8 @@ def python() -> Path:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    port = free_port()
-    options = ("--config", json.dumps(CONFIG), "--user-config", json.dumps(USERS))
-    program = (sys.executable, "-m", "llmdeployment_serving.main", "serve", "--port", str(port))
-    server = subprocess.Popen([*program, *options])
-    found = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"{found}/health", timeout=1):  # noqa: S310  # because it is our own URL
-                return True
-        except OSError:
-            return False
-
-    try:
-        until(answers, 60, "the server answers")
+    with run_simulated(USERS) as found:
         yield found
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +177,7 @@ def test_a_revision_that_refuses_is_wrong_and_no_failure_of_the_run(
         ("blank", "task blank cannot be loaded: UndefinedError: 'nothing' is undefined."),
     ],
 )
-def test_what_cannot_be_asked_is_said_in_a_sentence(
+def test_an_unusable_task_is_refused_in_one_sentence(
     python: Path, url: str, claim: Path, tasks: str, sentence: str
 ) -> None:
     code, said = ask(python, url, claim, tasks)

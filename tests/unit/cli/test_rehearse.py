@@ -9,6 +9,7 @@ import pytest
 import yaml
 from click.testing import Result as Ran
 from tests.unit.cli.test_picture import same_as_golden
+from tests.unit.operator.rehearsal.rollouts import document
 from typer.testing import CliRunner
 
 from llmdeployment_cli.main import app
@@ -27,17 +28,7 @@ ROLLOUT = {
     ],
     "analysis": ANALYSIS,
 }
-SPEC: dict[str, Any] = {
-    "apiVersion": "llmdeployment.dev/v1alpha1",
-    "kind": "LLMDeployment",
-    "metadata": {"name": "chat"},
-    "spec": {
-        "model": {"source": "hf://a/b"},
-        "replicas": 4,
-        "resources": {"limits": {"nvidia.com/gpu": 1}},
-        "rollout": ROLLOUT,
-    },
-}
+SPEC = document(**ROLLOUT)
 
 
 def write(**rollout: Any) -> None:
@@ -144,7 +135,9 @@ BY_ROUTE = {"mode": "HTTPRoute", "httpRoute": {"parentRefs": [{"name": "g"}]}}
         ),
     ],
 )
-def test_what_is_assumed_is_said(rehearse: Rehearse, more: dict[str, Any], note: str) -> None:
+def test_the_output_names_each_assumption(
+    rehearse: Rehearse, more: dict[str, Any], note: str
+) -> None:
     whole = {**SPEC, "spec": {**SPEC["spec"], **more}}
     Path("new.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
     ran = rehearse("--harm", "errors=20", "--runs", "1", "-o", "yaml")

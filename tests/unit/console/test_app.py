@@ -2,17 +2,13 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 from tests.unit.console.fakes import (
-    HOST,
     ONE,
     OPERATOR,
     WRITE,
@@ -23,9 +19,10 @@ from tests.unit.console.fakes import (
     open_console,
     point,
 )
+from tests.unit.console.pods import run_pod
 
 from llmdeployment_console import operator_points
-from llmdeployment_console.app import Console, _watch, build_app
+from llmdeployment_console.app import Console, _watch
 from llmdeployment_console.cache import SECONDS
 from llmdeployment_console.events import MOST, EventStream
 from llmdeployment_console.guard import BODY_BYTES, HEADERS
@@ -250,8 +247,9 @@ async def test_a_stream_has_the_past_then_the_document_and_then_each_point() -> 
         async def let_time_pass() -> None:
             for _ in range(400):
                 clock.now += 0.1
-                await asyncio.sleep(0)
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(
+                    0.001
+                )  # why: the streams look at the test's clock; 1 ms lets both loops take a turn
 
         passing = asyncio.create_task(let_time_pass())
         one, other = await asyncio.gather(read_events(console, 3), read_events(console, 3))
@@ -308,153 +306,6 @@ async def test_a_stream_gives_its_place_back_however_it_ends() -> None:
         with pytest.raises(ConnectionResetError):
             await EventStream(break_off(), console.places)(scope, receive, send)
         assert console.places.open == 0
-
-
-class Pod(BaseHTTPRequestHandler):
-    """A replica and an operator in one; `documents` are by path, and `events` is the answer to a chat."""
-
-    documents: dict[str, Any]
-    events: bytes
-    requests: list[tuple[str, dict[str, str], Any]]
-
-    def do_GET(self) -> None:
-        self.requests.append((self.path, dict(self.headers), None))
-        found = self.documents.get(self.path.partition("?")[0])
-        self.send(json.dumps(found).encode(), "application/json", 404 if found is None else 200)
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.requests.append((self.path, headers, body))
-        self.send(self.events, "text/event-stream", 503 if self.events.startswith(b"{") else 200)
-
-    def send(self, body: bytes, kind: str, status: int) -> None:
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def run_pod(events: bytes = b"", **documents: Any) -> Iterator[tuple[str, type[Pod]]]:
-    """Serve, and yield the base URL and what the requests were."""
-
-    class Served(Pod):
-        pass
-
-    Served.events, Served.documents, Served.requests = events, documents, []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Served)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", Served
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def chunk(**event: Any) -> bytes:
-    return f"data: {json.dumps(event)}\n\n".encode()
-
-
-ANSWER = (
-    chunk(choices=[{"delta": {"role": "assistant", "content": ""}}])
-    + chunk(choices=[{"delta": {"content": "<b>Par"}}])
-    + chunk(choices=[{"delta": {"content": "is</b>"}, "finish_reason": "stop"}])
-    + chunk(choices=[], usage={"completion_tokens": 7})
-    + b"data: [DONE]\n\n"
-)
-QUESTION = {"revision": 4, "messages": [{"role": "user", "content": "?"}], "maxTokens": 20}
-
-
-async def ask(console: Console, body: Any = None) -> list[tuple[str, Any]]:
-    """Return the events of a chat, in a browser in another thread; the console's own loop runs on here."""
-    from httpx2 import ASGITransport, AsyncClient  # noqa: PLC0415  # because Starlette's client has a loop of its own
-
-    app: Any = build_app(console, frozenset({HOST}))
-    value = console.sessions.exchange_token(console.sessions.issue_token())
-    headers = {**WRITE, "cookie": f"{console.sessions.cookie}={value}"}
-    async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{HOST}") as browser:
-        answer = await browser.post(f"{ONE}/chat", json=body or QUESTION, headers=headers)
-    if answer.headers["content-type"] == "application/json":
-        return [(str(answer.status_code), answer.json()["error"])]
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    blocks = [block.split("\n") for block in answer.text.strip().split("\n\n")]
-    return [(a.removeprefix("event: "), json.loads(b.removeprefix("data: "))) for a, b in blocks]
-
-
-async def test_a_chat_streams_one_revisions_answer_past_the_gateway() -> None:
-    with run_pod(ANSWER) as (base, pod):
-        ways = FakeWays(base)
-        async with open_console(FakeCluster(moving()), ways) as (console, _):
-            events = await ask(console)
-    assert events[:2] == [("text", {"text": "<b>Par"}), ("text", {"text": "is</b>"})]
-    name, end = events[2]
-    assert (name, end["tokens"], end["finishReason"]) == ("end", 7, "stop")
-    assert 0 <= end["ttft"] <= end["seconds"]
-    assert ways.places == [("shop", "svc/chat-0000001c", 30000)]
-    ((path, headers, body),) = pod.requests
-    assert path == "/v1/chat/completions"
-    assert (headers["x-llm-revision"], headers["x-llm-uncounted"]) == ("4", "true")
-    assert (body["model"], body["max_tokens"], body["stream"]) == ("chat", 20, True)
-
-
-async def test_an_answer_without_a_reason_or_usage_is_complete_all_the_same() -> None:
-    pieces = [chunk(choices=[{"delta": {"content": text}}]) for text in "ab"]
-    with run_pod(b"".join([*pieces, b"data: [DONE]\n\n"])) as (base, _):
-        async with open_console(FakeCluster(moving()), FakeWays(base)) as (console, _clock):
-            *_, (name, end) = await ask(console)
-    assert (name, end["tokens"], end["finishReason"]) == ("end", 2, None)
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        (b'{"error": {"message": "no place"}}', "The replica answered 503: no place"),
-        (ANSWER.split(b"is</b>")[0], "cut off"),
-        (chunk(error={"message": "out of memory"}), "The model's server failed: out of memory"),
-        (b"data: nonsense\n\n", "cut off"),
-        (b"", "cut off"),
-    ],
-)
-async def test_a_chat_that_fails_says_why(answer: bytes, message: str) -> None:
-    with run_pod(answer) as (base, _):
-        async with open_console(FakeCluster(moving()), FakeWays(base)) as (console, _clock):
-            *_, (name, data) = await ask(console)
-    assert name == "error"
-    assert message in data["message"]
-
-
-async def test_a_chat_with_a_pod_that_is_gone_is_sent_once_more() -> None:
-    with run_pod() as (base, _):
-        pass
-    ways = FakeWays(base)
-    async with open_console(FakeCluster(moving()), ways) as (console, _clock):
-        ((name, _data),) = await ask(console)
-    assert name == "error"
-    assert ways.dropped == [("shop", "svc/chat-0000001c", 30000)]
-    assert len(ways.places) == 2
-
-
-@pytest.mark.parametrize(
-    ("change", "status"),
-    [
-        ({"revision": 2}, "409"),
-        ({"revision": 0}, "400"),
-        ({"messages": []}, "400"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "400"),
-        ({"maxTokens": 10**6}, "400"),
-        ({"url": "http://evil.example"}, "400"),
-    ],
-)
-async def test_a_chat_that_cannot_be_is_refused(change: Any, status: str) -> None:
-    ways = FakeWays("http://127.0.0.1:1")
-    async with open_console(FakeCluster(moving()), ways) as (console, _):
-        assert [name for name, _ in await ask(console, {**QUESTION, **change})] == [status]
-    assert ways.places == []
 
 
 async def test_points_come_from_the_operator_and_only_those_that_are_new() -> None:

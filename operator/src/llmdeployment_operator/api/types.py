@@ -1,6 +1,5 @@
 """The LLMDeployment as the operator reads it: `parse` turns an API object into these types."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -19,16 +18,14 @@ from llmdeployment_operator.api import external, gateway_api, placement, rules, 
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_patch
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.cost import CostSpec, check_cost
-from llmdeployment_operator.api.env import EnvVar
+from llmdeployment_operator.api.engine import EngineSpec
 from llmdeployment_operator.api.experiment import ExperimentSpec, check_experiment
-from llmdeployment_operator.api.external import ExternalSpec
 from llmdeployment_operator.api.fields import Image, Model, ObjectName, Quantity, describe_error
 from llmdeployment_operator.api.model import ModelSpec
 from llmdeployment_operator.api.monitoring import MonitoringSpec, check_monitoring
 from llmdeployment_operator.api.pod_template import PodTemplate
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.scaling import ScalingSpec
-from llmdeployment_operator.api.self_test import SelfTestSpec
 from llmdeployment_operator.api.shadow import check_shadow
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import read_status
@@ -49,66 +46,6 @@ class SecretReference(Model):
 
     name: ObjectName
     """Name of the Secret."""
-
-
-class EngineSpec(Model):
-    """What runs the model."""
-
-    model_config = ConfigDict(json_schema_extra=external.ENGINE)
-
-    name: Literal["vllm", "simulated", "external"] = "vllm"
-    """`vllm`, `simulated` or `external`. `simulated` is a queueing model of an engine, for tests; it answers with the
-    words of the request. `external` is an OpenAI-compatible API outside the operator's control."""
-    external: ExternalSpec | None = None
-    """The API of the external engine."""
-    args: Annotated[
-        dict[rules.FlagName, bool | int | float | str],
-        Field(max_length=64, json_schema_extra=rules.ENGINE_ARGS),
-    ] = Field(default_factory=dict)
-    """Flags of `vllm serve`, as a map and not as a list: `max-model-len: 4096` for `--max-model-len=4096`. `true` is `--flag`,
-    `false` is `--no-flag`. Leading dashes and underscores are understood too. Any flag may be here but those that are listed
-    below as refused."""
-    env: Annotated[
-        tuple[EnvVar, ...],
-        Field(
-            strict=False,
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
-    """Environment of the worker's container."""
-    self_test: SelfTestSpec | None = None
-    """How replicas show that they compute right. Default: they are tested, with the defaults of these fields."""
-
-    @field_validator("args", mode="before")
-    @classmethod
-    def _one_form_each(cls, args: object) -> object:
-        if not isinstance(args, Mapping):
-            return args
-        named = {rules.name_flag(flag): value for flag, value in args.items()}
-        if len(named) < len(args):
-            found = Counter(rules.name_flag(flag) for flag in args)
-            twice = next(flag for flag, count in found.items() if count > 1)
-            raise ValueError(f"contains {twice} twice, in two forms. Keep one.")
-        return named
-
-    @field_validator("args")
-    @classmethod
-    def _no_reserved_flags(cls, args: dict[str, Any]) -> dict[str, Any]:
-        for flag in args:
-            # vLLM takes `lora-modules.name` for a part of `lora-modules`.
-            whole = flag.removeprefix("no-").split(".")[0]
-            if why := rules.RESERVED_FLAGS.get(whole):
-                raise ValueError(rules.describe_reserved_flag(flag, why))
-        return args
-
-    @model_validator(mode="after")
-    def _external_if_named(self) -> Self:
-        external.check_engine(self.name, self.external, self.args)
-        return self
 
 
 class PromptSpec(Model):
