@@ -44,13 +44,15 @@ class CountsCache:
         return fresh
 
     def sum_past(self, owner: Owner) -> RevisionCounts:
-        """Return what all pods had counted before what is new."""
+        """Return what all pods had counted before what is new, without groups of users: nobody looks at their past, and they are many."""
         fresh = self._fresh.get(owner, {})
         past: RevisionCounts = {}
         for samples in self._last.get(owner, {}).values():
             for revision, counts in samples.items():
                 row = past.setdefault(revision, {})
                 for key, seen in counts.items():
+                    if key.group is not None:
+                        continue
                     row[key] = _add(row.get(key, Counts()), seen)
         return {
             revision: {

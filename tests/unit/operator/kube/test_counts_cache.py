@@ -48,6 +48,13 @@ def test_the_past_is_what_was_counted_before_what_is_new() -> None:
     assert collector.sum_past(OWNER) == seen(46, 1)
 
 
+def test_the_past_has_no_groups_of_users() -> None:
+    collector = CountsCache()
+    grouped = {2: {**seen(100, 9)[2], CountKey("errorRate", group=7): Counts(40, 2)}}
+    collector.add(OWNER, ["a"], {"a": grouped})
+    assert collector.sum_past(OWNER) == seen(100, 9)
+
+
 def test_counters_that_begin_anew_count_from_nothing() -> None:
     collector = CountsCache()
     collector.add(OWNER, ["a"], {"a": seen(100, 9)})
