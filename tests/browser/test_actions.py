@@ -42,6 +42,25 @@ def test_the_keyboard_leads_to_the_promotion(visit: Visit) -> None:
     assert visit.server.story.applied == ("promote",)
 
 
+def test_a_button_pressed_while_the_last_dialog_closes_opens_the_next(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(DEPLOYMENT)
+    page.get_by_role("button", name="Promote r5").click()
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
+    # The browser's event of the closed dialog comes after this script, so after the click.
+    page.evaluate(
+        """() => {
+            const pause = [...document.querySelectorAll("button")]
+                .find((each) => each.textContent === "Pause");
+            document.querySelector("dialog").close();
+            pause.click();
+            return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }"""
+    )
+    expect(page.get_by_role("dialog", name="Pause: shop/chat")).to_be_visible()
+    expect(page.get_by_role("button", name="Send")).to_be_enabled()
+
+
 def test_a_button_that_is_not_possible_says_why_and_sends_nothing(visit: Visit) -> None:
     visit.server.story.tick = PAST + 20
     page = visit.open(DEPLOYMENT)

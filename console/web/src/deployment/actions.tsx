@@ -11,16 +11,24 @@ interface ActionsProps {
   arms: ArmTraffic[];
 }
 
+/** One opening of the dialog: a button pressed twice opens it twice. */
+interface Opening {
+  turn: number;
+  action: Action;
+}
+
 /** The action that acts on the whole LLMDeployment: the others act on one arm. */
 const UNDO = "undo";
 
 export function Actions({ namespace, name, actions, arms }: ActionsProps) {
-  const [asked, setAsked] = useState<Action | null>(null);
+  const [opening, setOpening] = useState<Opening | null>(null);
+  const turns = useRef(0);
   const [said, setSaid] = useState("");
   const choose = (action: Action): void => {
     if (action.possible) {
       setSaid("");
-      setAsked(action);
+      turns.current += 1;
+      setOpening({ turn: turns.current, action });
     } else {
       setSaid(`${action.label} is not possible: ${action.why ?? "the server gives no reason."}`);
     }
@@ -43,14 +51,18 @@ export function Actions({ namespace, name, actions, arms }: ActionsProps) {
       <p class="said" role="status">
         {said}
       </p>
-      {asked !== null && (
+      {opening !== null && (
         <ActionDialog
+          key={opening.turn}
           namespace={namespace}
           name={name}
-          action={asked}
-          arms={asked.name === UNDO || arms.length < 2 ? [] : arms}
+          action={opening.action}
+          arms={opening.action.name === UNDO || arms.length < 2 ? [] : arms}
           onEnd={(message) => {
-            setAsked(null);
+            // The browser tells of a closed dialog a moment after it gave the focus back.
+            // A button pressed in this moment has opened the next dialog: that one stays.
+            if (opening.turn !== turns.current) return;
+            setOpening(null);
             setSaid(message);
           }}
         />
