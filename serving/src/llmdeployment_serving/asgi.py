@@ -8,12 +8,14 @@ import asyncio
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_watch import AnswerWatch
+from llmdeployment_serving.api_paths import SHADOWED, list_paths
 from llmdeployment_serving.bodies import Bodies
 from llmdeployment_serving.bounded import is_drawn
 from llmdeployment_serving.config import (
@@ -23,7 +25,13 @@ from llmdeployment_serving.config import (
     UserConfig,
 )
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
+from llmdeployment_serving.errors import (
+    MODEL_NOT_FOUND,
+    AnswerCutError,
+    Header,
+    RefusedError,
+    send_error,
+)
 from llmdeployment_serving.metrics import read_owner, render_metrics
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
@@ -33,9 +41,8 @@ from llmdeployment_serving.model_names import (
 )
 from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
-from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.relay import Relay
-from llmdeployment_serving.request_checks import check_request
+from llmdeployment_serving.request_checks import check_request, parse_body
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.serve_log import name_request
 from llmdeployment_serving.shadow import SHADOW_HEADER, Reply, Shadows
@@ -50,8 +57,6 @@ from llmdeployment_serving.stats import (
     find_length_bucket,
 )
 
-CHAT_PATH = "/v1/chat/completions"
-GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
@@ -79,6 +84,7 @@ class ReplicaApp:
         self._engine = engine
         self._app = app
         self._relay = Relay(engine, app)
+        self._paths = list_paths(config.engine.name)
         self._restarts = 0
         self._past = NOTHING
         self._has_engine = True
@@ -144,14 +150,14 @@ class ReplicaApp:
         if path == "/health" and not self._relay.is_open:
             message = "the engine stopped, and the next one does not answer yet"
             await send_error(send, HTTPStatus.SERVICE_UNAVAILABLE, message)
-        elif not self.is_proven and path in (*GENERATION_PATHS, "/health"):
+        elif not self.is_proven and (path in self._paths or path == "/health"):
             await send_error(
                 send,
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "this replica has not passed its self-test yet. Send the request again.",
                 ((b"retry-after", b"1"),),
             )
-        elif path in GENERATION_PATHS and method == "POST":
+        elif path in self._paths and method == "POST":
             await self._generate(scope, receive, send)
         elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
             await self._tell_models(scope, receive, send)
@@ -163,7 +169,7 @@ class ReplicaApp:
             text = json.dumps(document, separators=(",", ":")).encode()
             await _send(send, text, b"application/json")
         else:
-            known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats"))
+            known = ", ".join((*self._paths, *ENGINE_PATHS, "/stats"))
             await send_error(
                 send,
                 HTTPStatus.NOT_FOUND,
@@ -236,8 +242,12 @@ class ReplicaApp:
         started = time.monotonic()
         number = self._find_revision(scope)
         headers = dict(scope["headers"])
-        stats = self._get_row(number) if _is_counted(scope) else self._make_row()
+        asked = self._paths[scope["path"]]
+        form, send = asked.form, send if asked.wrap is None else asked.wrap(send)
+        is_counted = form.answer is not None and _is_counted(scope["headers"])
+        stats = self._get_row(number) if is_counted else self._make_row()
         probe = Probe(stats, started, number, send)
+        probe.form = form.answer
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
@@ -255,14 +265,19 @@ class ReplicaApp:
                 await self._relay.answer(scope, prepared, receive, send)
             finally:
                 self._in_flight -= 1
-            if probe.is_answered and _is_counted(scope):
+            if probe.is_answered and scope["path"] in SHADOWED and _is_counted(scope["headers"]):
                 self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
             raise
         except RefusedError as refused:
             await send_error(
-                probe.send, refused.status, refused.message, refused.headers, code=refused.code
+                probe.send,
+                refused.status,
+                refused.message,
+                refused.headers,
+                code=refused.code,
+                build=self._paths[scope["path"]].form.build_error,
             )
         finally:
             probe.finish()
@@ -330,23 +345,24 @@ class ReplicaApp:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "the revision of this request is not known to this replica (yet). Send the request again.",
             )
-        body = _parse_body(raw)
+        body = parse_body(raw)
         if self._config.engine.name == "vllm":
             check_request(body)
-        chat = scope["path"] == CHAT_PATH
+        form = self._paths[scope["path"]].form
         # why: with the revision's system text, revisions would be compared by unlike requests.
-        probe.bucket = find_length_bucket(count_prompt_bytes(body, chat=chat))
+        probe.bucket = find_length_bucket(form.count_bytes(body))
         send: Send = probe.send
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
             body["model"] = make_internal_name(adapter)
             send = make_renaming_send(send, body["model"], adapter.name)
         if known:
-            body = apply_prompt(body, known[number].prompt, chat=chat)
+            body = form.apply_prompt(body, known[number].prompt)
             raw = json.dumps(body).encode()
-        probe.watch = AnswerWatch(body, self._patterns, chat=chat)
+        probe.watch = AnswerWatch(body, self._patterns, form)
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
-        return {**scope, "headers": headers}, raw, send
+        path = self._paths[scope["path"]].engine_path
+        return {**scope, "headers": headers, "path": path, "raw_path": path.encode()}, raw, send
 
     def _find_adapter(self, model: object, number: str) -> AdapterConfig | None:
         """Return the adapter of a request, or None for the base model.
@@ -372,23 +388,8 @@ class ReplicaApp:
         )
 
 
-def _is_counted(scope: Scope) -> bool:
-    return dict(scope["headers"]).get(UNCOUNTED_HEADER) != b"true"
-
-
-def _parse_body(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise RefusedError(
-            HTTPStatus.BAD_REQUEST, "the request body is not valid JSON. Correct it."
-        ) from None
-    if not isinstance(body, dict):
-        raise RefusedError(
-            HTTPStatus.BAD_REQUEST,
-            "the request body is not a JSON object. Send an object with model and messages.",
-        )
-    return body
+def _is_counted(headers: Iterable[Header]) -> bool:
+    return (UNCOUNTED_HEADER, b"true") not in headers
 
 
 async def _send(send: Send, body: bytes, kind: bytes) -> None:
