@@ -38,7 +38,7 @@ def test_a_hostile_deployment_is_text(visit: Visit) -> None:
         "Events",
     ):
         expect(page.get_by_role("region", name=title, exact=True)).to_contain_text(HOSTILE)
-    expect(page.get_by_role("link", name="Runbook")).to_have_count(1)
+    expect(page.get_by_role("link", name="Runbook")).to_have_count(2)
     page.get_by_role("button", name="Promote r5").click()
     expect(page.get_by_role("dialog")).to_contain_text(HOSTILE)
     check_harmless(page)

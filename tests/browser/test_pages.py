@@ -17,6 +17,7 @@ PAGES = {
     "": "Fleet",
     DEPLOYMENT: "shop/chat",
     f"{DEPLOYMENT}/chat": "Chat side by side: shop/chat",
+    "#/runbooks/RolledBack": "Runbook for RolledBack",
     "#/nonsense": "No such page",
 }
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
@@ -40,6 +41,8 @@ def wait_for_content(visit: Visit, address: str) -> None:
         )
     elif address == DEPLOYMENT:
         expect(visit.page.locator(".plot canvas")).to_have_count(4)
+    elif address.startswith("#/runbooks/"):
+        expect(visit.page.get_by_role("heading", name="What to do")).to_be_visible()
     elif address.endswith("/chat"):
         expect(visit.page.get_by_role("textbox", name="Prompt")).to_be_visible()
 
@@ -177,6 +180,24 @@ def test_a_page_says_what_is_there(visit: Visit) -> None:
     expect(
         page.get_by_role("list", name="Decisions, newest first").locator("li").first
     ).to_contain_text("3 → 4 replicas (TargetMissed): 35.2 % of ttft lie above 0.5 s; 10 % may.")
+
+
+def test_a_condition_leads_to_its_runbook_and_that_to_others(visit: Visit) -> None:
+    page = visit.open(DEPLOYMENT)
+    page.get_by_role("link", name="Runbook for TooManyReplicas").click()
+    expect(page.get_by_role("heading", level=1, name="Runbook for TooManyReplicas")).to_be_focused()
+    headings = ["What users feel", "What to look at", "What to do"]
+    expect(page.get_by_role("heading", level=2)).to_have_text(headings)
+    expect(page.locator(".runbook code").first).to_have_text("LLMDeploymentTooManyReplicas")
+    page.goto(f"{visit.server.url}#/runbooks/GatewayErrors")
+    page.get_by_role("link", name="GatewayRefuses").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runbook for GatewayRefuses")
+
+
+def test_a_runbook_that_is_missing_is_said_to_be(visit: Visit) -> None:
+    page = visit.open("#/runbooks/Nothing")
+    expect(page.get_by_role("alert")).to_have_text("There is no runbook for Nothing.")
+    forget_refusals(visit)
 
 
 def test_hovering_a_decision_shows_its_reason(visit: Visit) -> None:

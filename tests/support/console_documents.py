@@ -254,7 +254,7 @@ def tell_conditions(story: Story) -> list[Document]:
             "Revision 5 has a part of the traffic.",
             "https://docs.example/runbooks/CanaryRunning",
         ),
-        ("Degraded", "False", "Healthy", "Nothing is wrong.", None),
+        ("Scaling", "True", "TooManyReplicas", "maxReplicas is 4.", "#/runbooks/TooManyReplicas"),
     )
     return [
         {

@@ -22,6 +22,7 @@ TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
+    ".md": "text/markdown",
 }
 ANSWERS = {
     4: "A canary is a small part of the traffic that gets the new version first.",

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -32,7 +33,9 @@ from llmdeployment_console.guard import BODY_BYTES, Guard, explain_size
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
 from llmdeployment_console.refusals import RequestRefused, build_refusal
+from llmdeployment_console.runbooks import Runbooks
 from llmdeployment_console.sessions import Sessions
+from llmdeployment_console.settings import Settings
 
 PAGE = Path(__file__).parent / "page"
 
@@ -57,6 +60,7 @@ class Console:
         clock: the time.
         look_seconds: how often a stream looks for news.
         places: of streams.
+        settings: where the runbooks are, and older points.
     """
 
     cluster: Cluster
@@ -70,6 +74,12 @@ class Console:
     clock: Callable[[], datetime] = read_clock
     look_seconds: float = _LOOK_SECONDS
     places: Places = field(default_factory=Places)
+    settings: Settings = field(default_factory=Settings)
+
+    @cached_property
+    def runbooks(self) -> Runbooks:
+        """Those that the page was built with."""
+        return Runbooks.list(self.page, self.settings.runbook_url)
 
 
 _Body = TypeVar("_Body", bound=BaseModel)
@@ -245,7 +255,9 @@ async def _build_document(console: Console, owner: Owner) -> dict[str, Any]:
     live = await console.points.read_fleet()
     point = (live.get(owner) or {}).get("point")
     events = fleet.events.get(owner, ())
-    return documents.build_deployment(deployment, records, events, point, console.clock())
+    return documents.build_deployment(
+        deployment, records, events, point, console.clock(), console.runbooks
+    )
 
 
 async def _find(console: Console, owner: Owner) -> Object:

@@ -10,6 +10,7 @@ from llmdeployment_cli.history import Record, list_entries
 from llmdeployment_cli.times import parse_time
 from llmdeployment_console.actions import list_actions
 from llmdeployment_console.cache import read_event_time
+from llmdeployment_console.runbooks import NO_RUNBOOKS, Runbooks
 from llmdeployment_console.sentences import describe_deployment, describe_rollout
 from llmdeployment_operator.api.analysis_status import MetricStatus
 from llmdeployment_operator.api.rollout import RolloutSpec, Step
@@ -58,6 +59,7 @@ def build_deployment(
     events: Sequence[Object],
     point: Point | None,
     now: datetime,
+    runbooks: Runbooks = NO_RUNBOOKS,
 ) -> dict[str, Any]:
     """Return all of one LLMDeployment.
 
@@ -67,6 +69,7 @@ def build_deployment(
         events: about it, newest first.
         point: the operator's last one, if there is one.
         now: the time.
+        runbooks: where those of the conditions' reasons are.
     """
     status, meta = read_status(deployment.get("status")), deployment["metadata"]
     rollout = read_rollout(deployment)
@@ -78,7 +81,9 @@ def build_deployment(
         "state": read_state(status.conditions).capitalize(),
         "sentence": describe_deployment(status),
         "generation": meta.get("generation"),
-        "conditions": [_describe_condition(row) for row in document.get("conditions") or ()],
+        "conditions": [
+            _describe_condition(row, runbooks) for row in document.get("conditions") or ()
+        ],
         "revisions": _list_revisions(deployment, status, records, point or {}, now),
         "rollout": [
             _describe_arm(arm, rollout, several=len(status.arms) > 1) for arm in status.arms
@@ -135,9 +140,9 @@ def _measure_age(created: str | None, now: datetime) -> int | None:
     return max(0, int((now - found).total_seconds())) if found is not None else None
 
 
-def _describe_condition(row: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_condition(row: Mapping[str, Any], runbooks: Runbooks) -> dict[str, Any]:
     names = ("type", "status", "reason", "message", "lastTransitionTime")
-    return {**{name: row.get(name) for name in names}, "runbook": None}
+    return {**{name: row.get(name) for name in names}, "runbook": runbooks.find(row.get("reason"))}
 
 
 def _list_revisions(

@@ -53,6 +53,16 @@ export async function fetchFleet(): Promise<Fleet> {
   return (await request("api/fleet")).json() as Promise<Fleet>;
 }
 
+/** The text of a runbook, in Markdown. */
+export async function fetchRunbook(name: string): Promise<string> {
+  try {
+    return await (await request(`runbooks/${encodeURIComponent(name)}.md`)).text();
+  } catch (error) {
+    if (error instanceof ServerError && error.status === 404) throw new ServerError(404, `There is no runbook for ${name}.`);
+    throw error;
+  }
+}
+
 export async function fetchDeployment(namespace: string, name: string): Promise<Deployment> {
   return (await request(locate(namespace, name))).json() as Promise<Deployment>;
 }

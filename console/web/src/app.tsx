@@ -4,6 +4,7 @@ import { ChatPage } from "./chat";
 import { DeploymentPage } from "./deployment";
 import { FleetPage } from "./fleet";
 import { useHeading, useRoute } from "./hooks";
+import { RunbookPage } from "./runbook";
 import { type Route, linkToDeployment } from "./route";
 
 export function App() {
@@ -62,6 +63,8 @@ function Page({ route }: { route: Route }) {
       return <DeploymentPage key={`${route.namespace}/${route.name}`} namespace={route.namespace} name={route.name} />;
     case "chat":
       return <ChatPage key={`${route.namespace}/${route.name}`} namespace={route.namespace} name={route.name} />;
+    case "runbook":
+      return <RunbookPage key={route.name} name={route.name} />;
     case "unknown":
       return <UnknownPage />;
   }
