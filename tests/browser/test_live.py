@@ -87,7 +87,7 @@ def test_two_answers_are_streamed_side_by_side(visit: Visit) -> None:
     visit.server.gate.set()
     for side in (left, right):
         expect(side.locator("dl")).to_have_text(
-            "TTFT210 mstokens/s24.8tokens57in all2.3 sended bystop"
+            "TTFT210 mstokens/s24.8tokens57in all2.3 sended bystopcosts at most€0.001597"
         )
     expect(left.locator("del").first).to_have_text("part")
     expect(right.locator("ins").first).to_have_text("share")
@@ -95,6 +95,43 @@ def test_two_answers_are_streamed_side_by_side(visit: Visit) -> None:
     messages = [{"role": "user", "content": "What is a canary?"}]
     asked = sorted(visit.server.chats, key=lambda each: each["revision"])
     assert asked == [{"revision": each, "messages": messages, "maxTokens": 200} for each in (4, 5)]
+
+
+def test_an_answer_without_a_price_has_no_figure_of_its_cost(visit: Visit) -> None:
+    visit.server.cost = None
+    visit.server.gate.set()
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    page.get_by_role("textbox", name="Prompt").fill("What is a canary?")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.locator(".answer dl")).to_have_count(2)
+    expect(page.get_by_text("costs")).to_have_count(0)
+
+
+def test_a_question_that_was_lost_is_asked_again_side_by_side(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    visit.server.gate.set()
+    page = visit.open(DEPLOYMENT)
+    page.get_by_role("button", name="capital-of-peru").click()
+    question = page.get_by_role("group", name="Question capital-of-peru")
+    expect(question).to_contain_text("On record: stable ✓ passes, canary ✕ fails.")
+    expect(question.locator(".asked")).to_have_text(
+        ["system: Be brief.", "user: What is the capital of Peru?"]
+    )
+    expect(question).to_contain_text('Expected: contains ["Lima"]; judge is polite')
+    assert visit.server.chats == []
+    question.get_by_role("button", name="Ask r4 and r5").click()
+    left = question.get_by_role("article", name="Answer of revision 4")
+    right = question.get_by_role("article", name="Answer of revision 5")
+    expect(left.get_by_role("list", name="Checks")).to_have_text(
+        "contains: ✓ passesjudge: not checked here"
+    )
+    expect(right.get_by_role("list", name="Checks")).to_contain_text("contains: ✕ fails")
+    expect(left.locator("del")).to_have_text("Lima.")
+    expect(right.locator("ins")).to_have_text("Cusco.")
+    asked = sorted(visit.server.chats, key=lambda each: each["revision"])
+    assert asked == [{"revision": 4, "number": 7}, {"revision": 5, "number": 7}]
+    page.get_by_role("button", name="capital-of-peru").click()
+    expect(question).to_have_count(0)
 
 
 def test_a_chat_can_be_stopped(visit: Visit) -> None:

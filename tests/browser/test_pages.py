@@ -57,6 +57,7 @@ def test_axe_finds_nothing(
         viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
     )
     server.story.tick = MIDDLE
+    server.gate.set()
     visit = watch(context.new_page(), server)
     for address in PAGES:
         page = visit.open(address)
@@ -64,6 +65,11 @@ def test_axe_finds_nothing(
         wait_for_content(visit, address)
         assert run_axe(visit) == [], address
         if address == DEPLOYMENT:
+            page.get_by_role("button", name="capital-of-peru").click()
+            page.get_by_role("button", name="Ask r4 and r5").click()
+            expect(page.get_by_role("list", name="Checks")).to_have_count(2)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert run_axe(visit) == [], "golden set"
             page.get_by_role("button", name="Promote r5").click()
             expect(page.get_by_role("button", name="Send")).to_be_enabled()
             assert run_axe(visit) == [], "dialog"
@@ -170,6 +176,7 @@ def test_a_page_says_what_is_there(visit: Visit) -> None:
     golden = page.get_by_role("region", name="Golden set")
     expect(golden).to_contain_text("Against r4: 1 lost, 2 won.")
     expect(golden.locator(".lost li")).to_have_text(["capital-of-peru"])
+    expect(golden.locator(".won li")).to_have_text(["question 3"])
     expect(golden.locator(".failed li")).to_have_text(["sum-of-three"])
     expect(page.get_by_role("link", name="Runbook for CanaryRunning")).to_have_attribute(
         "href", "https://docs.example/runbooks/CanaryRunning"

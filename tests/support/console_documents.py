@@ -18,6 +18,32 @@ from tests.support.console_story import (
     weigh_canary,
 )
 
+GOLDEN_ROWS = (
+    (7, "capital-of-peru", "lost", True, False),
+    (3, "question 3", "won", False, True),
+    (12, "sum-of-three", "wrong", False, False),
+)
+
+
+def tell_golden(story: Story) -> Document:
+    """Return what the questions of the golden set ask."""
+    questions = [
+        {
+            "number": number,
+            "id": story.say(name),
+            "messages": [
+                {"role": "system", "text": story.say("Be brief.")},
+                {"role": "user", "text": story.say("What is the capital of Peru?")},
+            ],
+            "checks": [
+                {"kind": "contains", "wanted": story.say('["Lima"]')},
+                {"kind": "judge", "wanted": "is polite"},
+            ],
+        }
+        for number, name, *_ in GOLDEN_ROWS
+    ]
+    return {"questions": questions, "message": None}
+
 
 def tell_item(story: Story) -> Document:
     """Return the row of shop/chat."""
@@ -219,6 +245,11 @@ def tell_deployment(story: Story) -> Document:
                 "message": story.say("The difference may be noise."),
             },
         },
+        "questions": [
+            {"number": number, "id": story.say(name), "kind": kind, "stable": before, "canary": now}
+            for number, name, kind, before, now in GOLDEN_ROWS
+        ],
+        "readable": True,
     }
     row, said = tell_item(story), story.say("The canary goes on by itself.")
     return {

@@ -197,26 +197,57 @@ def list_events(cluster: Cluster, namespace: str | None) -> list[Object]:
         Refusal: the API server does not answer.
     """
     place = f"/namespaces/{namespace}" if namespace is not None else ""
-    # Not through CoreV1Api, whose types rename fields.
     with _explain_errors(cluster):
-        answer = cluster.api.call_api(
-            *cluster.api.param_serialize(
-                "GET",
-                f"/api/v1{place}/events",
-                query_params=[
-                    ("fieldSelector", f"involvedObject.kind={KIND}"),
-                    ("limit", str(_MOST_EVENTS)),
-                ],
-                header_params={"Accept": JSON},
-                auth_settings=["BearerToken"],
-            ),
-            _request_timeout=cluster.seconds,
+        found = _get_object(
+            cluster,
+            f"/api/v1{place}/events",
+            ("fieldSelector", f"involvedObject.kind={KIND}"),
+            ("limit", str(_MOST_EVENTS)),
         )
-        body = answer.read()  # type: ignore[no-untyped-call]  # because the client has no types here
-        if answer.status >= HTTPStatus.BAD_REQUEST:
-            raise ApiException(status=answer.status, reason=answer.reason, body=body.decode())
-    items: list[Object] = _require_object(json.loads(body)).get("items") or []
+    items: list[Object] = found.get("items") or []
     return items
+
+
+def read_config_map_key(cluster: Cluster, name: str, key: str) -> str:
+    """Return the text of a key of a ConfigMap. A ConfigMap has 1 MiB at most.
+
+    Raises:
+        Forbidden: the user may not read it.
+        Refusal: it or its key does not exist, or the API server does not answer.
+    """
+    with _explain_errors(cluster):
+        try:
+            found = _get_object(
+                cluster, f"/api/v1/namespaces/{cluster.namespace}/configmaps/{name}"
+            )
+        except ApiException as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise Refusal(
+                f"ConfigMap {name} does not exist in namespace {cluster.namespace}. Create it."
+            ) from error
+    data = found.get("data") or {}
+    if key not in data:
+        raise Refusal(f"ConfigMap {name} has no key {key}. Add it, or name another.")
+    return str(data[key])
+
+
+def _get_object(cluster: Cluster, path: str, *query: tuple[str, str]) -> Object:
+    """Return the JSON at a path. Not through CoreV1Api, whose types rename fields."""
+    answer = cluster.api.call_api(
+        *cluster.api.param_serialize(
+            "GET",
+            path,
+            query_params=list(query),
+            header_params={"Accept": JSON},
+            auth_settings=["BearerToken"],
+        ),
+        _request_timeout=cluster.seconds,
+    )
+    body = answer.read()  # type: ignore[no-untyped-call]  # because the client has no types here
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        raise ApiException(status=answer.status, reason=answer.reason, body=body.decode())
+    return _require_object(json.loads(body))
 
 
 def list_operators(cluster: Cluster) -> list[Object]:

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.times import read_clock
-from llmdeployment_console import chat, documents
+from llmdeployment_console import chat, documents, golden, golden_checks
 from llmdeployment_console.actions import preview_action
 from llmdeployment_console.cache import ReadCache
 from llmdeployment_console.cluster import Cluster, Owner
@@ -36,6 +36,7 @@ from llmdeployment_console.refusals import RequestRefused, build_refusal
 from llmdeployment_console.runbooks import Runbooks
 from llmdeployment_console.sessions import Sessions
 from llmdeployment_console.settings import Settings
+from llmdeployment_operator.api.evaluation import EvaluationSpec
 
 PAGE = Path(__file__).parent / "page"
 
@@ -109,6 +110,8 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
         Route(f"{one}/live", _bind(stream_live, console)),
         Route(f"{one}/actions", _bind(act, console), methods=["POST"]),
         Route(f"{one}/chat", _bind(talk, console), methods=["POST"]),
+        Route(f"{one}/golden", _bind(show_golden, console)),
+        Route(f"{one}/golden", _bind(ask_golden, console), methods=["POST"]),
     ]
     if console.page.is_dir():
         # Nothing of it is secret, and all installations have the same.
@@ -191,9 +194,60 @@ async def talk(console: Console, request: Request) -> Response:
     owner = _get_owner(request)
     asked = _parse(chat.ChatRequest, await read_body(request))
     deployment = await _find(console, owner)
-    chat.find_replicas(deployment, asked.revision)
-    events = chat.stream_answer(console.session, console.ways, deployment, asked)
+    question = await _build_question(console, deployment, asked.revision, chat.build_fields(asked))
+    events = chat.stream_answer(console.session, console.ways, question)
     return EventStream((format_event(e.name, e.data) async for e in events), console.places)
+
+
+async def show_golden(console: Console, request: Request) -> Response:
+    """Answer with the questions of the golden set that changed."""
+    deployment = await _find(console, _get_owner(request))
+    document = await _build_document(console, _get_owner(request))
+    evaluation = document["evaluation"] or {}
+    _, questions = await _read_golden(console, deployment)
+    contents = [(evaluation.get(role) or {}).get("contents") for role in ("stable", "canary")]
+    rows = evaluation.get("questions") or ()
+    return JSONResponse(golden.describe_questions(questions, rows, contents))
+
+
+async def ask_golden(console: Console, request: Request) -> Response:
+    """Stream the answer of one revision to a question of the golden set, and which checks it passes."""
+    owner = _get_owner(request)
+    asked = _parse(golden.GoldenRequest, await read_body(request))
+    deployment = await _find(console, owner)
+    policy, questions = await _read_golden(console, deployment)
+    found = golden.find_question(questions, asked.number)
+    fields = golden.build_request(policy, found)
+    question = await _build_question(console, deployment, asked.revision, fields)
+    events = chat.stream_answer(console.session, console.ways, question)
+    checked = golden_checks.add_checks(events, found.expect)
+    return EventStream((format_event(e.name, e.data) async for e in checked), console.places)
+
+
+async def _read_golden(
+    console: Console, deployment: Object
+) -> tuple[EvaluationSpec, list[golden.Question]]:
+    policy = golden.read_policy(deployment)
+    if policy is None or (ref := policy.golden.config_map_ref) is None:
+        message = "The golden set is not in a ConfigMap, so the console cannot read its questions."
+        raise RequestRefused(HTTPStatus.CONFLICT, "not_readable", message)
+    namespace = deployment["metadata"]["namespace"]
+    read = console.cluster.read_config_map_key
+    return policy, golden.read_questions(
+        await asyncio.to_thread(read, namespace, ref.name, ref.key)
+    )
+
+
+async def _build_question(
+    console: Console, deployment: Object, revision: int, fields: dict[str, Any]
+) -> chat.Question:
+    meta = deployment["metadata"]
+    try:
+        records = await console.cache.read_records((meta["namespace"], meta["name"]), deployment)
+    except Refusal:
+        # Without them the answer has no price, and is an answer all the same.
+        records = ()
+    return chat.build_question(deployment, records, revision, fields)
 
 
 async def read_body(request: Request) -> bytes:

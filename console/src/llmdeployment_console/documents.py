@@ -8,6 +8,7 @@ from typing import Any
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.history import Record, list_entries
 from llmdeployment_cli.times import parse_time
+from llmdeployment_console import golden
 from llmdeployment_console.actions import list_actions
 from llmdeployment_console.cache import read_event_time
 from llmdeployment_console.runbooks import NO_RUNBOOKS, Runbooks
@@ -89,7 +90,7 @@ def build_deployment(
             _describe_arm(arm, rollout, several=len(status.arms) > 1) for arm in status.arms
         ],
         "analysis": [found for arm in status.arms if (found := _describe_analysis(arm, rollout))],
-        "evaluation": _read_evaluations(document, status.arms),
+        "evaluation": _read_evaluations(deployment, document, status.arms),
         "experiment": document.get("experiment"),
         "cost": document.get("cost"),
         "scaling": [
@@ -232,7 +233,7 @@ def _describe_analysis(arm: ArmStatus, rollout: RolloutSpec) -> dict[str, Any] |
 
 
 def _read_evaluations(
-    document: Mapping[str, Any], arms: Sequence[ArmStatus]
+    deployment: Object, document: Mapping[str, Any], arms: Sequence[ArmStatus]
 ) -> dict[str, Any] | None:
     """Return the evaluations of the stable revision and the canary of the arm that has one, else of the first arm."""
     arm = next((arm for arm in arms if arm.canary is not None), arms[0] if arms else None)
@@ -243,7 +244,12 @@ def _read_evaluations(
         role: {"revision": number, **rows[number]} if rows.get(number) else None
         for role, number in (("stable", arm.stable), ("canary", arm.canary))
     }
-    return found if any(found.values()) else None
+    if not any(found.values()):
+        return None
+    policy = golden.read_policy(deployment)
+    readable = policy is not None and policy.golden.config_map_ref is not None
+    questions = golden.list_changed(found["stable"], found["canary"])
+    return {**found, "questions": questions, "readable": readable}
 
 
 def _describe_event(event: Object) -> dict[str, Any]:

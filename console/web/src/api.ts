@@ -1,6 +1,6 @@
 /** The requests to the console's server. */
 
-import type { ChatEnd, Deployment, Fleet, History, Point, Preview } from "./contract";
+import type { ChatEnd, Deployment, Fleet, GoldenQuestions, History, Point, Preview } from "./contract";
 import { createEventParser } from "./sse";
 
 /** An answer of the server that is an error; the message is for people. */
@@ -132,7 +132,26 @@ export async function streamChat(
 ): Promise<ChatEnd> {
   const messages = [{ role: "user", content: chat.prompt }];
   const body = { revision: chat.revision, messages, maxTokens: chat.maxTokens };
-  const response = await post(`${locate(namespace, name)}/chat`, body, signal);
+  return readAnswer(await post(`${locate(namespace, name)}/chat`, body, signal), onText);
+}
+
+/** What the questions of the golden set ask that the page shows. */
+export async function fetchGolden(namespace: string, name: string): Promise<GoldenQuestions> {
+  return (await request(`${locate(namespace, name)}/golden`)).json() as Promise<GoldenQuestions>;
+}
+
+/** Ask one revision a question of the golden set, as `streamChat`. */
+export async function streamGolden(
+  namespace: string,
+  name: string,
+  question: { revision: number; number: number },
+  onText: (text: string) => void,
+  signal: AbortSignal,
+): Promise<ChatEnd> {
+  return readAnswer(await post(`${locate(namespace, name)}/golden`, question, signal), onText);
+}
+
+async function readAnswer(response: Response, onText: (text: string) => void): Promise<ChatEnd> {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   const parse = createEventParser();
   for (;;) {

@@ -116,9 +116,34 @@ export interface Evaluation {
   comparison?: EvaluationComparison | null;
 }
 
+/** What is on record of a question of the golden set; null where it is not known. */
+export interface GoldenRow {
+  number: number;
+  id: string;
+  kind: "lost" | "won" | "wrong";
+  stable: boolean | null;
+  canary: boolean | null;
+}
+
 export interface Evaluations {
   stable?: Evaluation | null;
   canary?: Evaluation | null;
+  questions?: GoldenRow[];
+  /** Whether the console can read what the questions ask. */
+  readable?: boolean;
+}
+
+export interface GoldenQuestion {
+  number: number;
+  id: string;
+  messages: { role: string; text: string }[];
+  checks: { kind: string; wanted: string }[];
+}
+
+export interface GoldenQuestions {
+  questions: GoldenQuestion[];
+  /** Why there are none, if there are none. */
+  message: string | null;
 }
 
 export interface ExperimentMetric {
@@ -258,4 +283,8 @@ export interface ChatEnd {
   tokens: number | null;
   tokensPerSecond: number | null;
   finishReason: string | null;
+  /** Null without a price. By time it is that of the whole replica, so the most that the answer can have cost. */
+  cost?: (Money & { basis: "tokens" | "time" }) | null;
+  /** Of a question of the golden set: each check, and null where the console does not make it. */
+  checks?: { kind: string; passed: boolean | null }[];
 }

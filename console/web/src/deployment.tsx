@@ -67,7 +67,7 @@ function Sections({ deployment, points, now }: { deployment: Deployment; points:
         <Latency points={points} arms={deployment.rollout} />
         <Scaling points={points} decisions={deployment.scaling} now={now} />
         {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
-        {deployment.evaluation && <GoldenSet evaluations={deployment.evaluation} now={now} />}
+        {deployment.evaluation && <GoldenSet deployment={deployment} now={now} />}
         {deployment.cost && <Costs cost={deployment.cost} />}
         <Conditions conditions={deployment.conditions} now={now} />
         <Events events={deployment.events} now={now} />

@@ -158,6 +158,7 @@ class FakeCluster:
         self.deployments = list(deployments)
         self.operators = operators
         self.applied: list[tuple[Owner, str, str | None]] = []
+        self.config_maps: dict[tuple[str, str, str], str] = {}
         self.reads = 0
         self.answers = True
 
@@ -178,6 +179,12 @@ class FakeCluster:
         if action != "undo":
             build_change(self.deployments[0], action, arm)
         self.applied.append((owner, action, arm))
+
+    def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
+        found = self.config_maps.get((namespace, name, key))
+        if found is None:
+            raise Refusal(f"ConfigMap {name} does not exist in namespace {namespace}. Create it.")
+        return found
 
     def find_operators(self) -> list[Operator]:
         return [read_operator(each) for each in self.operators]
