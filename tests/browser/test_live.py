@@ -1,7 +1,10 @@
 """A canary watched from 0 to 100 percent, and a chat streamed side by side."""
 
+import json
+
 from playwright.sync_api import expect
 from tests.browser.conftest import Visit, is_drawn_anew
+from tests.support.console_server import ANSWERS
 from tests.support.console_story import END, PAST, STEP_TICKS, STEPS
 
 DEPLOYMENT = "#/llmdeployments/shop/chat"
@@ -132,6 +135,64 @@ def test_a_question_that_was_lost_is_asked_again_side_by_side(visit: Visit) -> N
     assert asked == [{"revision": 4, "number": 7}, {"revision": 5, "number": 7}]
     page.get_by_role("button", name="capital-of-peru").click()
     expect(question).to_have_count(0)
+
+
+def test_a_vote_is_blind_and_stays_in_the_tab(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    page.get_by_role("checkbox", name="Blind").check()
+    page.get_by_role("textbox", name="Prompt").fill("What is a canary?")
+    page.keyboard.press("Control+Enter")
+    left = page.get_by_role("article", name="Answer on the left")
+    expect(left.locator(".words")).to_contain_text("A canary is a small")
+    expect(page.get_by_role("group", name="Your vote")).to_have_count(0)
+    visit.server.gate.set()
+    vote = page.get_by_role("button", name="Right is better")
+    expect(vote).to_be_visible()
+    # Nothing tells which is which: no number, and no figure of its speed.
+    expect(page.locator(".answer h2")).to_have_text(["Left", "Right"])
+    expect(page.locator(".answer dl")).to_have_count(0)
+    expect(page.get_by_role("region", name="Votes")).to_have_count(0)
+    vote.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".answer dl")).to_have_count(2)
+    shown = page.locator(".answer h2").all_text_contents()
+    assert sorted(shown) == ["r4", "r5"]
+    better = "1 of 1 vote: 100 %" if shown[1] == "r5" else "0 of 1 vote: 0 %"
+    expect(page.get_by_role("region", name="Votes")).to_contain_text(
+        f"r5 is better than r4 in {better}, 95 % interval"
+    )
+    expect(page.get_by_role("group", name="Your vote")).to_have_count(0)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save 1 vote as JSON lines").click()
+    (line,) = saved.value.path().read_text(encoding="utf-8").splitlines()
+    found = json.loads(line)
+    assert (found["choice"], found["prompt"]) == ("right", "What is a canary?")
+    assert f"r{found['right']['revision']}" == shown[1]
+    assert ANSWERS[found["left"]["revision"]] == found["left"]["text"]
+    # Nothing of the vote was sent: two questions are all that the server heard.
+    assert len(visit.server.chats) == 2
+    # It is still there after a look at another page.
+    page.get_by_role("link", name="Fleet").click()
+    expect(page.get_by_role("row")).to_have_count(7)
+    page.go_back()
+    expect(page.get_by_role("region", name="Votes")).to_contain_text("r5 is better than r4")
+
+
+def test_answers_that_failed_or_are_seen_get_no_vote(visit: Visit) -> None:
+    visit.server.gate.set()
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    page.get_by_role("textbox", name="Prompt").fill("What is a canary?")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.locator(".answer dl")).to_have_count(2)
+    expect(page.get_by_role("group", name="Your vote")).to_have_count(0)
+    page.get_by_role("checkbox", name="Blind").check()
+    visit.server.gate.clear()
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.locator(".answer h2")).to_have_text(["Left", "Right"])
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("alert")).to_have_text(["Stopped.", "Stopped."])
+    expect(page.get_by_role("group", name="Your vote")).to_have_count(0)
 
 
 def test_a_chat_can_be_stopped(visit: Visit) -> None:

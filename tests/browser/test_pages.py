@@ -73,6 +73,16 @@ def test_axe_finds_nothing(
             page.get_by_role("button", name="Promote r5").click()
             expect(page.get_by_role("button", name="Send")).to_be_enabled()
             assert run_axe(visit) == [], "dialog"
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    page.get_by_role("checkbox", name="Blind").check()
+    page.get_by_role("textbox", name="Prompt").fill("?")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.get_by_role("group", name="Your vote")).to_be_visible()
+    assert run_axe(visit) == [], "vote"
+    page.get_by_role("button", name="Both the same").click()
+    expect(page.get_by_role("region", name="Votes")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert run_axe(visit) == [], "votes"
     server.size = 0
     visit.open().reload()
     expect(visit.page.get_by_text("kubectl apply -n default")).to_be_visible()

@@ -2,6 +2,8 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Answers, SIDES, useAnswers } from "./answers";
+import { type Choice, type Vote, addVote, describeSide, shuffle } from "./votes";
+import { Ballot, Votes, canVote } from "./voting";
 import { fetchDeployment, streamChat } from "./api";
 import type { Deployment, Revision } from "./contract";
 import { useHeading } from "./hooks";
@@ -49,8 +51,16 @@ export function chooseRevisions(deployment: Deployment): [number, number] | null
   return [left, pick(arm?.canary, numbers.find((each) => each !== left)) ?? left];
 }
 
+/** The votes of this tab, by LLMDeployment. */
+const kept = new Map<string, Vote[]>();
+
 function Conversation({ deployment }: { deployment: Deployment }) {
   const { namespace, name } = deployment;
+  const place = `${namespace}/${name}`;
+  const [votes, setVotes] = useState(() => kept.get(place) ?? []);
+  const [blind, setBlind] = useState(false);
+  // The question whose revisions are hidden until it is voted on.
+  const [secret, setSecret] = useState<string | null>(null);
   const [chosen, setChosen] = useState(() => chooseRevisions(deployment));
   const [prompt, setPrompt] = useState("");
   const [maxTokens, setMaxTokens] = useState(DEFAULT_TOKENS);
@@ -59,8 +69,20 @@ function Conversation({ deployment }: { deployment: Deployment }) {
   const submit = (event: Event): void => {
     event.preventDefault();
     if (busy || prompt.trim() === "") return;
-    ask(chosen, (revision, onText, signal) => streamChat(namespace, name, { revision, prompt, maxTokens }, onText, signal));
+    setSecret(blind && chosen[0] !== chosen[1] ? prompt : null);
+    ask(blind ? shuffle(chosen) : chosen, (revision, onText, signal) => streamChat(namespace, name, { revision, prompt, maxTokens }, onText, signal));
   };
+  const vote = (choice: Choice): void => {
+    const [left, right] = answers;
+    if (secret === null || left === undefined || right === undefined) return;
+    const at = new Date().toISOString();
+    const sides = { left: describeSide(left), right: describeSide(right) };
+    const all = addVote(votes, { at, namespace, name, prompt: secret, choice, ...sides });
+    kept.set(place, all);
+    setVotes(all);
+    setSecret(null);
+  };
+  const votable = secret !== null && canVote(answers, busy);
   const pick = (index: number, revision: number): void => {
     setChosen(index === 0 ? [revision, chosen[1]] : [chosen[0], revision]);
   };
@@ -113,8 +135,14 @@ function Conversation({ deployment }: { deployment: Deployment }) {
           )}
           <span class="muted small">Ctrl+Enter asks too.</span>
         </div>
+        <label class="choice">
+          <input type="checkbox" checked={blind} disabled={busy} onChange={(event) => setBlind(event.currentTarget.checked)} />
+          Blind: the sides are shuffled, and their revisions hidden until you vote
+        </label>
       </form>
-      <Answers answers={answers} busy={busy} />
+      <Answers answers={answers} busy={busy} hidden={secret !== null && answers.every((each) => each.failure === "")} />
+      {votable && <Ballot choose={vote} />}
+      <Votes votes={votes} />
     </>
   );
 }
