@@ -61,6 +61,13 @@ def test_a_hostile_golden_set_is_text(visit: Visit) -> None:
     check_harmless(page)
 
 
+def test_hostile_assumptions_are_text(visit: Visit) -> None:
+    visit.server.story.hostile = True
+    page = visit.open(f"{DEPLOYMENT}/what-if")
+    expect(page.get_by_role("region", name="What was assumed")).to_contain_text(HOSTILE)
+    check_harmless(page)
+
+
 def test_hostile_prompts_and_answers_are_text(visit: Visit) -> None:
     visit.server.story.hostile = True
     visit.server.story.tick = PAST + 20

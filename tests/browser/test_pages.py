@@ -17,6 +17,7 @@ PAGES = {
     "": "Fleet",
     DEPLOYMENT: "shop/chat",
     f"{DEPLOYMENT}/chat": "Chat side by side: shop/chat",
+    f"{DEPLOYMENT}/what-if": "What if: shop/chat",
     "#/runbooks/RolledBack": "Runbook for RolledBack",
     "#/nonsense": "No such page",
 }
@@ -41,6 +42,8 @@ def wait_for_content(visit: Visit, address: str) -> None:
         )
     elif address == DEPLOYMENT:
         expect(visit.page.locator(".plot canvas")).to_have_count(4)
+    elif address.endswith("/what-if"):
+        expect(visit.page.locator(".plot canvas")).to_be_visible()
     elif address.startswith("#/runbooks/"):
         expect(visit.page.get_by_role("heading", name="What to do")).to_be_visible()
     elif address.endswith("/chat"):
@@ -83,6 +86,12 @@ def test_axe_finds_nothing(
     expect(page.get_by_role("region", name="Votes")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert run_axe(visit) == [], "votes"
+    page = visit.open(f"{DEPLOYMENT}/what-if")
+    page.get_by_text("Profile of the engine").click()
+    page.get_by_role("button", name="Simulate").click()
+    expect(page.get_by_role("columnheader", name="What if")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert run_axe(visit) == [], "simulation"
     server.size = 0
     visit.open().reload()
     expect(visit.page.get_by_text("kubectl apply -n default")).to_be_visible()

@@ -411,3 +411,46 @@ def tell_actions(story: Story) -> list[Document]:
         {"name": "undo", "label": "Undo", "possible": True, "why": None},
         {"name": "retry", "label": "Retry", "possible": False, "why": "Nothing was rolled back."},
     ]
+
+
+def tell_what_if(story: Story, choice: Document | None) -> Document:
+    """Return a simulation: as it is, and with a choice."""
+    load = [12 + 3 * math.sin(each / 9) for each in range(120)]
+    spec = {"milliseconds": 500, "minimum": 1, "maximum": 4}
+    now = tell_run(spec, load)
+    return {
+        "begins": 1772442000,
+        "now": now,
+        "changed": tell_run(choice, load) if choice else None,
+        "assumptions": [
+            story.say("Prompts have 500 tokens on average, as nobody recorded them."),
+            "A replica takes 18 s from its order to its first request.",
+        ],
+        "choice": {"metric": "ttft", "percentile": 90, **spec},
+        "steps": [100, 200, 300, 500, 750, 1000],
+        "mostReplicas": 64,
+    }
+
+
+def tell_run(choice: Document, load: list[float]) -> Document:
+    """Return one simulated hour."""
+    replicas = [
+        min(choice["maximum"], max(choice["minimum"], round(each / choice["milliseconds"] * 100)))
+        for each in load
+    ]
+    mean = sum(replicas) / len(replicas)
+    target = {"metric": "ttft", "percentile": 90, "milliseconds": choice["milliseconds"]}
+    return {
+        "minimum": choice["minimum"],
+        "maximum": choice["maximum"],
+        "targets": [{**target, "share": 0.964}],
+        "requests": 43120,
+        "failed": 0,
+        "meanReplicas": mean,
+        "ttftP90": 0.44,
+        "cost": {"amount": mean * 2.1, "currency": "EUR"},
+        "slotSeconds": 30,
+        "load": load,
+        "replicas": replicas,
+        "decisions": 7,
+    }

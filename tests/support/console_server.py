@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.console_documents import tell_deployment, tell_fleet, tell_golden
+from tests.support.console_documents import tell_deployment, tell_fleet, tell_golden, tell_what_if
 from tests.support.console_story import END, Document, Story, tell_point
 from typing_extensions import override
 
@@ -45,6 +45,7 @@ class ConsoleServer(ThreadingHTTPServer):
         ended: set when the server stops.
         gate: the second half of each answer of the chat waits until it is set.
         chats: the chat requests that came.
+        choices: what was asked to be simulated.
         cost: of each answer of the chat.
         refusal: the status and message of every answer of the API, to test failures.
     """
@@ -62,6 +63,7 @@ class ConsoleServer(ThreadingHTTPServer):
         self.ended = threading.Event()
         self.gate = threading.Event()
         self.chats: list[Document] = []
+        self.choices: list[Document | None] = []
         self.cost: Document | None = {"amount": 0.001597, "currency": "EUR", "basis": "time"}
         self.refusal: tuple[int, str] | None = None
 
@@ -127,6 +129,9 @@ class Handler(BaseHTTPRequestHandler):
             self._send_error(HTTPStatus.FORBIDDEN, "The header x-llm-console is missing.")
         elif self.path.endswith("/actions"):
             self._act(body)
+        elif self.path.endswith("/what-if"):
+            self.server.choices.append(body.get("choice"))
+            self._send_json(tell_what_if(self.server.story, body.get("choice")))
         elif self.path.endswith("/golden"):
             checks = [
                 {"kind": "contains", "passed": body["revision"] == 4},

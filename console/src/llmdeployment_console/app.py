@@ -32,10 +32,13 @@ from llmdeployment_console.forwards import Ways
 from llmdeployment_console.guard import BODY_BYTES, Guard, explain_size
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
+from llmdeployment_console.recording import read_recording
 from llmdeployment_console.refusals import RequestRefused, build_refusal
 from llmdeployment_console.runbooks import Runbooks
 from llmdeployment_console.sessions import Sessions
 from llmdeployment_console.settings import Settings
+from llmdeployment_console.what_if import WhatIfRequest
+from llmdeployment_console.what_if_runs import WhatIfRuns
 from llmdeployment_operator.api.evaluation import EvaluationSpec
 
 PAGE = Path(__file__).parent / "page"
@@ -62,6 +65,7 @@ class Console:
         look_seconds: how often a stream looks for news.
         places: of streams.
         settings: where the runbooks are, and older points.
+        simulations: of what would have been.
     """
 
     cluster: Cluster
@@ -76,6 +80,7 @@ class Console:
     look_seconds: float = _LOOK_SECONDS
     places: Places = field(default_factory=Places)
     settings: Settings = field(default_factory=Settings)
+    simulations: WhatIfRuns = field(default_factory=WhatIfRuns)
 
     @cached_property
     def runbooks(self) -> Runbooks:
@@ -110,6 +115,7 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
         Route(f"{one}/live", _bind(stream_live, console)),
         Route(f"{one}/actions", _bind(act, console), methods=["POST"]),
         Route(f"{one}/chat", _bind(talk, console), methods=["POST"]),
+        Route(f"{one}/what-if", _bind(ask_what_if, console), methods=["POST"]),
         Route(f"{one}/golden", _bind(show_golden, console)),
         Route(f"{one}/golden", _bind(ask_golden, console), methods=["POST"]),
     ]
@@ -222,6 +228,19 @@ async def ask_golden(console: Console, request: Request) -> Response:
     events = chat.stream_answer(console.session, console.ways, question)
     checked = golden_checks.add_checks(events, found.expect)
     return EventStream((format_event(e.name, e.data) async for e in checked), console.places)
+
+
+async def ask_what_if(console: Console, request: Request) -> Response:
+    """Answer with what other bounds or another target would have made of the last hour."""
+    owner = _get_owner(request)
+    asked = _parse(WhatIfRequest, await read_body(request))
+    deployment = await _find(console, owner)
+    history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
+    await history.refresh(deployment, console.clock())
+    recording = read_recording(history.list_points())
+    # A cookie is of one viewer, here and behind a proxy that signs people in.
+    viewer = request.headers.get("cookie", "")
+    return JSONResponse(await console.simulations.run(viewer, deployment, recording, asked.choice))
 
 
 async def _read_golden(

@@ -1,6 +1,6 @@
 /** The requests to the console's server. */
 
-import type { ChatEnd, Deployment, Fleet, GoldenQuestions, History, Point, Preview } from "./contract";
+import type { ChatEnd, Deployment, Fleet, GoldenQuestions, History, Point, Preview, WhatIf, WhatIfChoice } from "./contract";
 import { createEventParser } from "./sse";
 
 /** An answer of the server that is an error; the message is for people. */
@@ -80,6 +80,12 @@ export async function previewAction(namespace: string, name: string, order: Orde
 
 export async function applyAction(namespace: string, name: string, order: Order): Promise<void> {
   await post(`${locate(namespace, name)}/actions`, { ...order, preview: false });
+}
+
+/** Simulate the last hour as the spec is, and with a choice. */
+export async function simulate(namespace: string, name: string, choice: WhatIfChoice | null): Promise<WhatIf> {
+  const response = await post(`${locate(namespace, name)}/what-if`, choice === null ? {} : { choice });
+  return response.json() as Promise<WhatIf>;
 }
 
 export interface LiveListener {

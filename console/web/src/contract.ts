@@ -288,3 +288,49 @@ export interface ChatEnd {
   /** Of a question of the golden set: each check, and null where the console does not make it. */
   checks?: { kind: string; passed: boolean | null }[];
 }
+
+/** What the page asks for instead of the spec. */
+export interface WhatIfChoice {
+  milliseconds: number;
+  minimum: number;
+  maximum: number;
+  profile?: unknown;
+}
+
+export interface WhatIfTarget {
+  metric: string;
+  percentile: number;
+  milliseconds: number;
+  /** The share of the requests within the target. */
+  share: number;
+}
+
+/** One simulated hour. */
+export interface WhatIfRun {
+  minimum: number;
+  maximum: number;
+  targets: WhatIfTarget[];
+  requests: number;
+  failed: number;
+  meanReplicas: number;
+  ttftP90: number | null;
+  /** Per hour. */
+  cost: Money | null;
+  slotSeconds: number;
+  load: number[];
+  replicas: number[];
+  decisions: number;
+}
+
+export interface WhatIf {
+  /** Seconds since 1970. */
+  begins: number;
+  now: WhatIfRun;
+  changed: WhatIfRun | null;
+  assumptions: string[];
+  /** The spec's own. */
+  choice: { metric: string; percentile: number; milliseconds: number; minimum: number; maximum: number };
+  /** The targets that can be chosen, in milliseconds. */
+  steps: number[];
+  mostReplicas: number;
+}

@@ -12,7 +12,7 @@ import { Scaling } from "./deployment/scaling";
 import { Verdict } from "./deployment/verdict";
 import { MOST_POINTS, addPoint } from "./history";
 import { useCalm, useHeading } from "./hooks";
-import { linkToChat } from "./route";
+import { linkToChat, linkToWhatIf } from "./route";
 import { State } from "./state";
 
 interface Live {
@@ -40,6 +40,9 @@ export function DeploymentPage({ namespace, name }: { namespace: string; name: s
         {deployment !== null && <State state={deployment.state} />}
         <a class="button" href={linkToChat(namespace, name)}>
           Chat side by side
+        </a>
+        <a class="button" href={linkToWhatIf(namespace, name)}>
+          What if
         </a>
       </div>
       <p class="sentence" aria-live={announce}>

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkLink, linkToChat, linkToDeployment, linkToRunbook, parseRoute } from "./route";
+import { checkLink, linkToChat, linkToDeployment, linkToRunbook, linkToWhatIf, parseRoute } from "./route";
 
 test.each(["", "#", "#/"])("%s is the fleet", (hash) => expect(parseRoute(hash)).toEqual({ page: "fleet" }));
 
@@ -10,6 +10,7 @@ test.each([
 ])("the links to %s/%s lead to its pages", (namespace, name) => {
   expect(parseRoute(linkToDeployment(namespace, name))).toEqual({ page: "deployment", namespace, name });
   expect(parseRoute(linkToChat(namespace, name))).toEqual({ page: "chat", namespace, name });
+  expect(parseRoute(linkToWhatIf(namespace, name))).toEqual({ page: "what-if", namespace, name });
 });
 
 test("a runbook has a page", () => {

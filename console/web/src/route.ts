@@ -3,7 +3,7 @@
 export type Route =
   | { page: "fleet" }
   | { page: "deployment"; namespace: string; name: string }
-  | { page: "chat"; namespace: string; name: string }
+  | { page: "chat" | "what-if"; namespace: string; name: string }
   | { page: "runbook"; name: string }
   | { page: "unknown" };
 
@@ -18,7 +18,7 @@ export function parseRoute(hash: string): Route {
   if (kind === "runbooks" && parts.length === 2 && RUNBOOK.test(namespace ?? "")) return { page: "runbook", name: namespace ?? "" };
   if (kind !== "llmdeployments" || !namespace || !name || parts.length > 4) return { page: "unknown" };
   if (rest === undefined || rest === "") return { page: "deployment", namespace, name };
-  return rest === "chat" ? { page: "chat", namespace, name } : { page: "unknown" };
+  return rest === "chat" || rest === "what-if" ? { page: rest, namespace, name } : { page: "unknown" };
 }
 
 function decode(part: string): string {
@@ -35,6 +35,10 @@ export function linkToDeployment(namespace: string, name: string): string {
 
 export function linkToChat(namespace: string, name: string): string {
   return `${linkToDeployment(namespace, name)}/chat`;
+}
+
+export function linkToWhatIf(namespace: string, name: string): string {
+  return `${linkToDeployment(namespace, name)}/what-if`;
 }
 
 export function linkToRunbook(name: string): string {
