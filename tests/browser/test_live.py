@@ -1,6 +1,7 @@
 """A canary watched from 0 to 100 percent, and a chat streamed side by side."""
 
 import json
+import re
 
 from playwright.sync_api import expect
 from tests.browser.conftest import Visit, is_drawn_anew
@@ -66,12 +67,53 @@ def test_the_verdict_is_drawn_anew_with_each_point(visit: Visit) -> None:
 def test_a_stream_that_breaks_is_followed_again(visit: Visit) -> None:
     visit.server.story.tick = PAST + 20
     page = visit.open(DEPLOYMENT)
-    expect(page.locator(".plot canvas")).to_have_count(4)
+    expect(page.locator(".plot canvas")).to_have_count(5)
     # Time stands still, so nothing but a new stream tells of the promotion.
     visit.server.story.tick = END
     visit.server.break_streams()
     expect(page.locator(".sentence")).to_have_text("Serves with revision r5, which was promoted.")
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_older_curves_come_from_prometheus(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(DEPLOYMENT)
+    requests = page.get_by_role("region", name="Requests by revision")
+    expect(requests).to_contain_text("Requests now: r4 ")
+    latency = page.get_by_role("region", name="Latency by revision").locator(".plot")
+    expect(latency).to_have_attribute(
+        "aria-label", re.compile("^Time to first token of the last hour")
+    )
+    span = page.get_by_label("Latency and requests of")
+    span.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(span).to_have_value("24")
+    expect(latency).to_have_attribute(
+        "aria-label", re.compile("^Time to first token of the last day")
+    )
+    expect(requests).to_contain_text("r5 1.5/s")
+    # What the live stream brings changes nothing of it, and the way back is the live curve.
+    span.select_option("1")
+    expect(latency).to_have_attribute("aria-label", re.compile("of the last hour"))
+    expect(requests).not_to_contain_text("r5 1.5/s")
+
+
+def test_without_an_answer_of_prometheus_the_page_says_so(visit: Visit) -> None:
+    visit.server.story.tick = PAST + 20
+    page = visit.open(DEPLOYMENT)
+    span = page.get_by_label("Latency and requests of")
+    expect(span).to_be_visible()
+    visit.server.refusal = (502, "Prometheus does not answer.")
+    span.select_option("168")
+    expect(page.get_by_role("alert")).to_have_text("Prometheus does not answer.")
+    expect(page.get_by_text("No request has been measured in the last 7 days.")).to_be_visible()
+    visit.server.refusal = None
+    span.select_option("1")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    visit.faults[:] = [
+        each for each in visit.faults if not each.startswith("Failed to load resource")
+    ]
 
 
 def test_two_answers_are_streamed_side_by_side(visit: Visit) -> None:

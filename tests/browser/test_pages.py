@@ -41,7 +41,7 @@ def wait_for_content(visit: Visit, address: str) -> None:
             7 if visit.page.viewport_size["width"] > 1000 else 6
         )
     elif address == DEPLOYMENT:
-        expect(visit.page.locator(".plot canvas")).to_have_count(4)
+        expect(visit.page.locator(".plot canvas")).to_have_count(5)
     elif address.endswith("/what-if"):
         expect(visit.page.locator(".plot canvas")).to_be_visible()
     elif address.startswith("#/runbooks/"):
@@ -129,7 +129,7 @@ def test_plots_follow_the_width_and_the_colours(visit: Visit) -> None:
     light = canvas.evaluate("each => each.toDataURL()")
     page.emulate_media(color_scheme="dark")
     assert is_drawn_anew(page, ".plot canvas", light)
-    expect(page.locator(".plot canvas")).to_have_count(4)
+    expect(page.locator(".plot canvas")).to_have_count(5)
     page.set_viewport_size({"width": 360, "height": 800})
     expect(canvas).to_have_css("width", re.compile(r"^(2\d\d|3[0-3]\d)(\.\d+)?px$"))
 

@@ -24,7 +24,7 @@ def show_fleet(visit: Visit) -> Page:
 
 def show_deployment(visit: Visit) -> Page:
     page = visit.open(DEPLOYMENT)
-    expect(page.locator(".plot canvas")).to_have_count(4)
+    expect(page.locator(".plot canvas")).to_have_count(5)
     return page
 
 

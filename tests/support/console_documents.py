@@ -270,6 +270,7 @@ def tell_deployment(story: Story) -> Document:
         "scaling": tell_scaling(story),
         "events": tell_events(story),
         "actions": tell_actions(story),
+        "past": True,
     }
 
 
@@ -454,3 +455,19 @@ def tell_run(choice: Document, load: list[float]) -> Document:
         "replicas": replicas,
         "decisions": 7,
     }
+
+
+def tell_past(hours: int) -> list[Document]:
+    """Return points of Prometheus: as many as the server gives, of revision 4 and, in the last third, of revision 5."""
+    points = []
+    for index in range(360):
+        wave = math.sin(index / 15)
+        rows = {
+            "4": {"ttftP50": 0.2, "ttftP90": 0.4 + 0.1 * wave, "requestsPerSecond": 9 + 3 * wave}
+        }
+        if index >= 240:
+            rows["5"] = {"ttftP50": None, "ttftP90": 0.3, "requestsPerSecond": 1.5}
+        at = tell_time((index - 360) * hours * 2)
+        point = {"at": at, "requestsPerSecond": 9.0, "waiting": None, "revisions": rows}
+        points.append({**point, "replicas": {"ready": None, "desired": None}, "analysis": {}})
+    return points

@@ -9,7 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.console_documents import tell_deployment, tell_fleet, tell_golden, tell_what_if
+from tests.support.console_documents import (
+    tell_deployment,
+    tell_fleet,
+    tell_golden,
+    tell_past,
+    tell_what_if,
+)
 from tests.support.console_story import END, Document, Story, tell_point
 from typing_extensions import override
 
@@ -113,6 +119,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(tell_deployment(self.server.story))
         elif path == "/api/llmdeployments/shop/chat/golden":
             self._send_json(tell_golden(self.server.story))
+        elif path == "/api/llmdeployments/shop/chat/past":
+            self._send_json({"points": tell_past(int(self.path.partition("hours=")[2]))})
         elif path == f"/api/llmdeployments/shop/chat{STREAM}":
             self._stream_live()
         elif path.startswith("/api/"):

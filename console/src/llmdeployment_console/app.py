@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,13 +25,15 @@ from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.times import read_clock
 from llmdeployment_console import chat, documents, golden, golden_checks
 from llmdeployment_console.actions import preview_action
+from llmdeployment_console.bodies import parse_body, read_body
 from llmdeployment_console.cache import ReadCache
 from llmdeployment_console.cluster import Cluster, Owner
 from llmdeployment_console.events import KEEP_ALIVE, EventStream, Places, format_event
 from llmdeployment_console.forwards import Ways
-from llmdeployment_console.guard import BODY_BYTES, Guard, explain_size
+from llmdeployment_console.guard import Guard
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
+from llmdeployment_console.prometheus_past import PrometheusPast, find_hours
 from llmdeployment_console.recording import read_recording
 from llmdeployment_console.refusals import RequestRefused, build_refusal
 from llmdeployment_console.runbooks import Runbooks
@@ -43,7 +45,6 @@ from llmdeployment_operator.api.evaluation import EvaluationSpec
 
 PAGE = Path(__file__).parent / "page"
 
-_BODY_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _SILENT_LOOKS = 15
 
@@ -83,12 +84,14 @@ class Console:
     simulations: WhatIfRuns = field(default_factory=WhatIfRuns)
 
     @cached_property
+    def past(self) -> PrometheusPast:
+        """Older points."""
+        return PrometheusPast(self.session, self.settings.prometheus_url)
+
+    @cached_property
     def runbooks(self) -> Runbooks:
         """Those that the page was built with."""
         return Runbooks.list(self.page, self.settings.runbook_url)
-
-
-_Body = TypeVar("_Body", bound=BaseModel)
 
 
 class ActionRequest(BaseModel):
@@ -115,6 +118,7 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
         Route(f"{one}/live", _bind(stream_live, console)),
         Route(f"{one}/actions", _bind(act, console), methods=["POST"]),
         Route(f"{one}/chat", _bind(talk, console), methods=["POST"]),
+        Route(f"{one}/past", _bind(show_past, console)),
         Route(f"{one}/what-if", _bind(ask_what_if, console), methods=["POST"]),
         Route(f"{one}/golden", _bind(show_golden, console)),
         Route(f"{one}/golden", _bind(ask_golden, console), methods=["POST"]),
@@ -185,7 +189,7 @@ async def stream_live(console: Console, request: Request) -> Response:
 async def act(console: Console, request: Request) -> Response:
     """Show what an action writes, or do it."""
     owner = _get_owner(request)
-    asked = _parse(ActionRequest, await read_body(request))
+    asked = parse_body(ActionRequest, await read_body(request))
     deployment = await _find(console, owner)
     if asked.preview:
         records = await console.cache.read_records(owner, deployment)
@@ -198,7 +202,7 @@ async def act(console: Console, request: Request) -> Response:
 async def talk(console: Console, request: Request) -> Response:
     """Stream one answer of one revision."""
     owner = _get_owner(request)
-    asked = _parse(chat.ChatRequest, await read_body(request))
+    asked = parse_body(chat.ChatRequest, await read_body(request))
     deployment = await _find(console, owner)
     question = await _build_question(console, deployment, asked.revision, chat.build_fields(asked))
     events = chat.stream_answer(console.session, console.ways, question)
@@ -219,7 +223,7 @@ async def show_golden(console: Console, request: Request) -> Response:
 async def ask_golden(console: Console, request: Request) -> Response:
     """Stream the answer of one revision to a question of the golden set, and which checks it passes."""
     owner = _get_owner(request)
-    asked = _parse(golden.GoldenRequest, await read_body(request))
+    asked = parse_body(golden.GoldenRequest, await read_body(request))
     deployment = await _find(console, owner)
     policy, questions = await _read_golden(console, deployment)
     found = golden.find_question(questions, asked.number)
@@ -230,10 +234,18 @@ async def ask_golden(console: Console, request: Request) -> Response:
     return EventStream((format_event(e.name, e.data) async for e in checked), console.places)
 
 
+async def show_past(console: Console, request: Request) -> Response:
+    """Answer with points of more than the last hour."""
+    owner = _get_owner(request)
+    await _find(console, owner)
+    hours = find_hours(request.query_params.get("hours", ""))
+    return JSONResponse({"points": await console.past.read(owner, hours, console.clock())})
+
+
 async def ask_what_if(console: Console, request: Request) -> Response:
     """Answer with what other bounds or another target would have made of the last hour."""
     owner = _get_owner(request)
-    asked = _parse(WhatIfRequest, await read_body(request))
+    asked = parse_body(WhatIfRequest, await read_body(request))
     deployment = await _find(console, owner)
     history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
     await history.refresh(deployment, console.clock())
@@ -267,25 +279,6 @@ async def _build_question(
         # Without them the answer has no price, and is an answer all the same.
         records = ()
     return chat.build_question(deployment, records, revision, fields)
-
-
-async def read_body(request: Request) -> bytes:
-    """Return a body of at most 1 MiB that arrives within 10 s.
-
-    Raises:
-        RequestRefused: it is larger or slower.
-    """
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_BYTES:
-                    raise explain_size()
-    except TimeoutError:
-        message = "The request did not arrive within 10 s. Send it again."
-        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "too_slow", message) from None
-    return bytes(body)
 
 
 async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
@@ -328,9 +321,10 @@ async def _build_document(console: Console, owner: Owner) -> dict[str, Any]:
     live = await console.points.read_fleet()
     point = (live.get(owner) or {}).get("point")
     events = fleet.events.get(owner, ())
-    return documents.build_deployment(
+    found = documents.build_deployment(
         deployment, records, events, point, console.clock(), console.runbooks
     )
+    return {**found, "past": console.settings.prometheus_url is not None}
 
 
 async def _find(console: Console, owner: Owner) -> Object:
@@ -343,16 +337,6 @@ async def _find(console: Console, owner: Owner) -> Object:
 
 def _get_owner(request: Request) -> Owner:
     return request.path_params["namespace"], request.path_params["name"]
-
-
-def _parse(kind: type[_Body], raw: bytes) -> _Body:
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        message = f"{where}: {first['msg']}. Reload the page."
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", message) from None
 
 
 def _bind(answer: Callable[[Console, Request], Any], console: Console) -> Callable[[Request], Any]:

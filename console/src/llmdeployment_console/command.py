@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import webbrowser
 from collections.abc import Callable
+from dataclasses import replace
 from types import FrameType
 
 import aiohttp
@@ -23,6 +25,7 @@ from llmdeployment_console.forwards import PortForwards
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
 from llmdeployment_console.sessions import Sessions
+from llmdeployment_console.settings import Settings, check_prometheus, read_settings
 
 HOST = "127.0.0.1"
 _CONNECTIONS = 128
@@ -30,7 +33,13 @@ _STOP_SECONDS = 2
 
 
 def run(
-    flags: Flags, port: int, *, everywhere: bool, opens: bool, report: Callable[[str], None]
+    flags: Flags,
+    port: int,
+    *,
+    everywhere: bool,
+    opens: bool,
+    report: Callable[[str], None],
+    prometheus_url: str | None = None,
 ) -> None:
     """Serve the console until Ctrl-C.
 
@@ -40,16 +49,21 @@ def run(
         everywhere: whether the LLMDeployments of all namespaces are shown.
         opens: whether the address is opened in a browser.
         report: prints a line.
+        prometheus_url: base URL of a Prometheus with older points; None for what the environment says.
 
     Raises:
-        Refusal: the cluster cannot be read, or the port is taken.
+        Refusal: the cluster cannot be read, the port is taken, or an address cannot be used.
     """
+    settings = read_settings(os.environ)
+    if prometheus_url is not None:
+        url = check_prometheus(prometheus_url, "--prometheus-url")
+        settings = replace(settings, prometheus_url=url)
     connection = kube.connect(flags)
     cluster = UserCluster(connection, None if everywhere else connection.namespace)
     # Before anybody opens a page that could only say that nothing can be read.
     cluster.list_deployments()
     with bind_port(port) as listener:
-        asyncio.run(_serve(flags, cluster, listener, opens=opens, report=report))
+        asyncio.run(_serve(flags, cluster, listener, settings, opens=opens, report=report))
 
 
 def bind_port(port: int) -> socket.socket:
@@ -85,6 +99,7 @@ async def _serve(
     flags: Flags,
     cluster: UserCluster,
     listener: socket.socket,
+    settings: Settings,
     *,
     opens: bool,
     report: Callable[[str], None],
@@ -95,7 +110,14 @@ async def _serve(
     async with aiohttp.ClientSession() as session:
         points = OperatorPoints(session, cluster, ways)
         console = Console(
-            cluster, ReadCache(cluster), points, Histories(points), ways, session, sessions
+            cluster,
+            ReadCache(cluster),
+            points,
+            Histories(points),
+            ways,
+            session,
+            sessions,
+            settings=settings,
         )
         server = build_server(build_app(console, list_hosts(port)), console.places.ending)
         address = f"http://{HOST}:{port}/?token={sessions.issue_token()}"

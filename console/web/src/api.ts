@@ -67,6 +67,12 @@ export async function fetchDeployment(namespace: string, name: string): Promise<
   return (await request(locate(namespace, name))).json() as Promise<Deployment>;
 }
 
+/** Points of the last hours, from Prometheus. */
+export async function fetchPast(namespace: string, name: string, hours: number): Promise<Point[]> {
+  const response = await request(`${locate(namespace, name)}/past?hours=${hours}`);
+  return ((await response.json()) as History).points;
+}
+
 /** What an action acts on: the arm is named only where there are several. */
 export interface Order {
   action: string;

@@ -239,6 +239,8 @@ export interface Deployment {
   scaling: ScalingDecision[];
   events: KubeEvent[];
   actions: Action[];
+  /** Whether there are points of more than the last hour. */
+  past?: boolean;
 }
 
 export interface PointMetric {

@@ -6,7 +6,7 @@ import type { Deployment, Point } from "./contract";
 import { Actions } from "./deployment/actions";
 import { GoldenSet } from "./deployment/evaluation";
 import { Conditions, Costs, Events, ExperimentTable } from "./deployment/facts";
-import { Latency } from "./deployment/latency";
+import { Curves } from "./deployment/latency";
 import { Rollout } from "./deployment/rollout";
 import { Scaling } from "./deployment/scaling";
 import { Verdict } from "./deployment/verdict";
@@ -67,7 +67,7 @@ function Sections({ deployment, points, now }: { deployment: Deployment; points:
       <div class="sections">
         <Rollout arms={deployment.rollout} revisions={deployment.revisions} />
         <Verdict analysis={deployment.analysis} points={points} />
-        <Latency points={points} arms={deployment.rollout} />
+        <Curves deployment={deployment} points={points} />
         <Scaling points={points} decisions={deployment.scaling} now={now} />
         {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
         {deployment.evaluation && <GoldenSet deployment={deployment} now={now} />}
