@@ -69,8 +69,8 @@ function Sections({ deployment, points, now }: { deployment: Deployment; points:
         <Verdict analysis={deployment.analysis} points={points} />
         <Curves deployment={deployment} points={points} />
         <Scaling points={points} decisions={deployment.scaling} now={now} />
-        {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
         {deployment.evaluation && <GoldenSet deployment={deployment} now={now} />}
+        {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
         {deployment.cost && <Costs cost={deployment.cost} />}
         <Conditions conditions={deployment.conditions} now={now} />
         <Events events={deployment.events} now={now} />
