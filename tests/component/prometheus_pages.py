@@ -3,9 +3,8 @@
 Every page counts on with each scrape, so that rates are above 0.
 """
 
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import yaml
 from aiohttp import web
 from prometheus_client import Counter, Gauge, Histogram
-from tests.support.ports import free_port
 
 from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.routes import Routes
@@ -92,6 +90,7 @@ def build_replica(owner: Owner) -> Callable[[], bytes]:
         whole = stats.whole
         for histogram in (whole.ttft, whole.itl, whole.e2e, whole.output_tokens):
             histogram.observe(0.2, 0)
+        whole.shares.add({"empty": False, "truncated": True}, 0)
         answers = stats.requests["200"]
         snapshot = EngineSnapshot(1, 2, 0.5, 10 * answers, 20 * answers, {})
         page = render_metrics(build_stats("simulated", "chat", snapshot, {"1": stats}), owner)
@@ -139,10 +138,13 @@ def fill_operator(metrics: Metrics) -> Callable[[], float]:
         metrics.condition.labels("team", "chat", kind, "True").set(1)
         metrics.condition_reason.labels("team", "chat", kind, "True", "ImagePullFailed").set(1)
     counters = [each for each in series if isinstance(each, Counter)]
+    histograms = [each for each in series if isinstance(each, Histogram)]
 
     def count_on() -> float:
         for each in counters:
             each.inc()
+        for each in histograms:
+            each.observe(0.02)
         metrics.traffic.labels("team", "chat", "main", "1").inc(0.001)
         return 1.0
 
@@ -168,22 +170,3 @@ async def serve_pages(ports: dict[str, int]) -> AsyncIterator[None]:
             yield
     finally:
         await runner.cleanup()
-
-
-@contextmanager
-def run_prometheus(programs: Path, config: str, folder: Path) -> Iterator[str]:
-    port = free_port()
-    (folder / "prometheus.yml").write_text(config, encoding="utf-8")
-    command = [
-        str(programs / "prometheus"),
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait(10)

@@ -14,7 +14,7 @@ from dev.cluster.stages import StageError
 from dev.monitoring.boards import BOARDS
 from dev.monitoring.files import MANIFESTS
 from dev.monitoring.rules import list_alerts
-from tests.component.prometheus_pages import TARGETS, build_config, run_prometheus, serve_pages
+from tests.component.prometheus_pages import TARGETS, build_config, serve_pages
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.component
@@ -48,7 +48,7 @@ async def test_prometheus_scrapes_every_page_and_no_pod_speaks_for_another(
     programs: Path, tmp_path: Path
 ) -> None:
     ports = {name: free_port() for name in TARGETS}
-    with run_prometheus(programs, build_config(ports), tmp_path) as url:
+    with prometheus.run(programs, build_config(ports), tmp_path) as url:
         async with serve_pages(ports), aiohttp.ClientSession(url) as client:
             async with asyncio.timeout(SECONDS):
                 while len(await query(client, "up == 1")) < len(TARGETS):  # noqa: ASYNC110  # because Prometheus announces no scrape
@@ -112,7 +112,7 @@ async def test_every_panel_and_every_rule_is_answered_by_prometheus(
     programs: Path, tmp_path: Path
 ) -> None:
     ports = {name: free_port() for name in TARGETS}
-    with run_prometheus(programs, build_config(ports, RULES), tmp_path) as url:
+    with prometheus.run(programs, build_config(ports, RULES), tmp_path) as url:
         async with serve_pages(ports), aiohttp.ClientSession(url) as client:
             waiting = set(list_panel_queries())
             try:
