@@ -48,7 +48,8 @@ def draw_files(ask: Ask, request: Request, folder: Path) -> Iterator[Path]:
     for board in boards:
         data = collect_board(ask, board, window)
         empty = find_silent(board, data)
-        silent += [f"{board.uid}: {title}: {query}" for title in sorted(empty.keys() - set(request.may_be_empty)) for query in empty[title]]  # fmt: skip
+        wrong = sorted(empty.keys() - set(request.may_be_empty))
+        silent += [f"{board.uid}: {title}: {query}" for title in wrong for query in empty[title]]
         left_out = [title for title in empty if not flatten(data, title)]
         drawn.append((board, data, left_out))
     if silent:
