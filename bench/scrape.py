@@ -3,8 +3,8 @@
     python -m bench.scrape [--crs 100] [--gateways 2] [--replicas 1] [--interval 30] [--scrapes 100] [--rounds 3]
 
 Each kind of page is served by a process of its own, by the code that serves it in a cluster, and asked as Prometheus asks. CPU time of that
-process per scrape is from the kernel's accounts of its threads. The operator's page has all LLMDeployments, each with a canary, autoscaling
-and costs; those of gateway and replica have two revisions. A replica's page has series of an engine too, about as many as vLLM's.
+process per scrape is from the kernel's clock of it. The operator's page has all LLMDeployments, each with a canary, autoscaling
+and costs; a gateway's has one revision, and a replica's two, with as many series of an engine as vLLM has, about.
 The peer is prometheus_client's own server with as many series as the replica's page, all of them gauges.
 Not in it: what HAProxy takes to tell the agent its counts, Ray's own page, and what Prometheus takes itself.
 Last line: one JSON object. `percentOfACore` is for all pods of all LLMDeployments together.
@@ -27,7 +27,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    generate_latest,
     start_http_server,
 )
 from tests.component.prometheus_pages import SAMPLE, build_agent
@@ -36,6 +35,7 @@ from tests.support.ports import free_port
 from llmdeployment_operator.autoscaler.types import ScalingReason
 from llmdeployment_operator.health import serve_health
 from llmdeployment_operator.metrics import Metrics
+from llmdeployment_serving.exposition import write_page
 from llmdeployment_serving.metrics import Owner, render_metrics
 from llmdeployment_serving.metrics_port import serve_metrics
 from llmdeployment_serving.stats import EngineSnapshot, RevisionStats, build_stats
@@ -101,7 +101,7 @@ def render_replica(stats: dict[str, RevisionStats], engine: CollectorRegistry) -
     """Return a replica's page, made anew from its counts as in a replica."""
     snapshot = EngineSnapshot(1, 2, 0.5, 1000, 2000, {})
     page = render_metrics(build_stats("vllm", "chat", snapshot, stats), Owner("team", "chat"))
-    return generate_latest(engine) + page
+    return write_page(engine.collect()) + page
 
 
 def build_replica() -> tuple[dict[str, RevisionStats], CollectorRegistry]:
