@@ -66,9 +66,16 @@ def fill_operator(crs: int) -> Metrics:
         labels = family._labelnames  # noqa: SLF001  # because the client does not say which labels a metric has
         for name in names if "name" in labels else ("",):
             for values in vary_labels(labels, name):
-                child = family.labels(**values) if labels else family
-                child.observe(1) if isinstance(family, Histogram) else child.inc()
+                count_once(family.labels(**values) if labels else family)
     return metrics
+
+
+def count_once(child: Gauge | Counter | Histogram) -> None:
+    """Give a series its first value."""
+    if isinstance(child, Histogram):
+        child.observe(1)
+    else:
+        child.inc()
 
 
 def vary_labels(labels: tuple[str, ...], name: str) -> Iterator[dict[str, str]]:

@@ -68,6 +68,8 @@ ROLLED = (
 )
 """Dashboards that are drawn after the canaries; the other after the autoscaling."""
 
+SOURCE = "the metrics of `make dashboard-pictures` on a local cluster"
+
 Say = Callable[[str], None]
 
 
@@ -115,7 +117,8 @@ def read_streams(url: str, name: str) -> Load:
 def request_boards(kube: Kube, name: str, boards: tuple[str, ...], began: float) -> Request:
     """Return what to draw of the time since `began`, a Unix time in seconds."""
     choices = {"namespace": kube.namespace, "name": name}
-    return Request(choices, (time.time() - began) / 60, EVERY_SECONDS, MAY_BE_EMPTY, boards)
+    minutes = (time.time() - began) / 60
+    return Request(choices, minutes, EVERY_SECONDS, MAY_BE_EMPTY, boards, SOURCE)
 
 
 def draw(url: str, request: Request, say: Say) -> None:
@@ -136,6 +139,7 @@ def describe_command(request: Request) -> str:
     """Return the command that draws a request from the data that stay."""
     words = [f"--{key}={value}" for key, value in request.choices.items()]
     words += [f"--minutes={request.minutes:.1f}", f"--scrape-seconds={request.scrape_seconds}"]
+    words.append(f"--source={request.source}")
     words += [f"--board={uid}" for uid in request.boards]
     words += [f"--may-be-empty={title}" for title in request.may_be_empty]
     return shlex.join([".venv/bin/python", "-m", "dev.pictures", f"--data={DATA}", *words])

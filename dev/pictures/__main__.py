@@ -29,6 +29,7 @@ def main() -> int:
         scrape_seconds=options.scrape_seconds,
         may_be_empty=tuple(options.may_be_empty),
         boards=tuple(options.board),
+        source=options.source,
     )
     try:
         with find_prometheus(options) as url:
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--scrape-seconds", type=int, default=30, help="its interval of scrapes")
     parser.add_argument("--board", action="append", default=[], metavar="UID", help="only this one")
     parser.add_argument("--may-be-empty", action="append", default=[], metavar="TITLE", help="a panel")  # fmt: skip
+    parser.add_argument("--source", default=Request.source, help="where the data are from, for the foot of the pictures")  # fmt: skip
     parser.add_argument("--folder", type=Path, default=PICTURES, help="where the pictures go")
     return parser
 

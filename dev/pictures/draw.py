@@ -1,6 +1,7 @@
 """A whole dashboard as a PNG."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,24 +26,30 @@ DPI = 100
 HEAD, FOOT = 46, 26
 """Pixels above and below the panels."""
 EVENT_LINES = 3
-BY_WHOM = "Drawn by dev/pictures from manifests/dashboards and a real Prometheus. Not drawn by Grafana, which looks different."
+COLORS = 256
+"""Colors of a picture: half the bytes, and nobody sees it."""
+FOOT_LETTERS = 230
 
 
-def draw_board(board: Board, data: Data, window: Window, left_out: Sequence[str] = ()) -> bytes:
-    """Return a dashboard as PNG.
+def draw_board(
+    board: Board, data: Data, window: Window, source: str, left_out: Sequence[str] = ()
+) -> bytes:
+    """Return a dashboard as PNG. Its foot says who drew it from what.
 
     Args:
         board: what to draw.
         data: what its queries found.
         window: which time it shows.
+        source: where the data are from.
         left_out: titles of panels that are not drawn; the picture says so.
     """
+    foot = textwrap.wrap(describe_origin(source, left_out), FOOT_LETTERS)
     events = list_events(board, data, window)
     words = [f"{format_time(event.at)} {event.text}" for event in events]
     placed = wrap_words(words, WIDTH - 90, EVENT_LINES)
     lines = 1 + max(line for line, _, _ in placed) if placed else 0
     layout = place_panels(board.rows, left_out, HEAD + lines * LEGEND_LINE)
-    height = layout.height + FOOT
+    height = layout.height + FOOT + (len(foot) - 1) * LEGEND_LINE
     figure = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor="#f6f8fa")
     canvas = Canvas(figure, height, window, tuple(events))
     _write_head(canvas, board)
@@ -55,9 +62,20 @@ def draw_board(board: Board, data: Data, window: Window, left_out: Sequence[str]
         canvas.write(8, top + 13, title, fontsize=NORMAL + 1, fontweight="bold")
     for panel, box in layout.panels:
         paint_panel(canvas, panel, box, flatten(data, panel.title))
-    gone = f" Without data here, so left out: {', '.join(left_out)}." if left_out else ""
-    _write_foot(canvas, BY_WHOM + gone)
+    for number, text in enumerate(foot):
+        canvas.write(8, layout.height + FOOT / 2 + number * LEGEND_LINE, text, color=PALE)
     return _encode(figure)
+
+
+def describe_origin(source: str, left_out: Sequence[str]) -> str:
+    """Return what a picture is made from.
+
+    >>> describe_origin("a demo", ["Outcome"])
+    'Drawn by dev/pictures, not by Grafana, from manifests/dashboards and a demo. Without data there, so left out: Outcome.'
+    """
+    text = f"Drawn by dev/pictures, not by Grafana, from manifests/dashboards and {source}."
+    gone = f" Without data there, so left out: {', '.join(left_out)}."
+    return text + gone if left_out else text
 
 
 def list_events(board: Board, data: Data, window: Window) -> list[Event]:
@@ -78,14 +96,11 @@ def _write_head(canvas: Canvas, board: Board) -> None:
     canvas.write(WIDTH - 8, 14, times, color=PALE, ha="right")
 
 
-def _write_foot(canvas: Canvas, text: str) -> None:
-    canvas.write(8, canvas.height - FOOT / 2, text[:250], color=PALE)
-
-
 def _encode(figure: Figure) -> bytes:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba()))
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, format="PNG", optimize=True)
+    small = picture.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+    small.save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()

@@ -26,6 +26,7 @@ class Request:
         scrape_seconds: how often Prometheus scrapes, in seconds.
         may_be_empty: titles of panels that are left out if they have no data.
         boards: names of dashboards; none for all.
+        source: where the data are from, for the foot of the pictures.
     """
 
     choices: Mapping[str, str]
@@ -33,6 +34,7 @@ class Request:
     scrape_seconds: int
     may_be_empty: tuple[str, ...] = ()
     boards: tuple[str, ...] = ()
+    source: str = "a Prometheus"
 
 
 def draw_files(ask: Ask, request: Request, folder: Path) -> Iterator[Path]:
@@ -56,7 +58,7 @@ def draw_files(ask: Ask, request: Request, folder: Path) -> Iterator[Path]:
         raise QueryError("these queries have no data:\n  " + "\n  ".join(silent))
     for board, data, left_out in drawn:
         path = folder / f"dashboard-{board.uid.removeprefix(PREFIX)}.png"
-        path.write_bytes(draw_board(board, data, window, left_out))
+        path.write_bytes(draw_board(board, data, window, request.source, left_out))
         yield path
 
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from dev.pictures.ask import Series, Window
 from dev.pictures.board import Panel
@@ -106,8 +108,7 @@ def _paint_lines(canvas: Canvas, panel: Panel, box: Box, series: Sequence[Series
     names = [each.name or panel.title for each in series]
     legend = _paint_legend(canvas, box, names)
     axes = canvas.open_axes(Box(box.x + 56, box.y, box.width - 56, box.height - legend - 16))
-    axes.margins(y=0.08)
-    axes.yaxis.set_major_locator(mpl.ticker.MaxNLocator(4))  # type: ignore[attr-defined]  # because matplotlib imports it itself
+    axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(lambda value, _: format_value(value, panel.unit))
     if panel.stacked:
         _stack(axes, series)
@@ -116,9 +117,10 @@ def _paint_lines(canvas: Canvas, panel: Panel, box: Box, series: Sequence[Series
             times, values = _break_gaps(each, canvas.window.step)
             marker = "o" if len(each.points) == 1 else None
             axes.plot(times, values, color=COLORS[number % len(COLORS)], linewidth=1.2, marker=marker, markersize=3)  # fmt: skip
+    low, high = axes.get_ylim()
     # As our dashboards say with axisSoftMin: from 0 on, unless something is below it.
-    lowest = min(value for each in series for _, value in each.points)
-    axes.set_ylim(None if lowest < 0 else 0)
+    bottom = low if any(value < 0 for each in series for _, value in each.points) else 0
+    axes.set_ylim(bottom, high + 0.06 * (high - bottom))
 
 
 def _stack(axes: Axes, series: Sequence[Series]) -> None:
@@ -151,7 +153,7 @@ def _paint_legend(canvas: Canvas, box: Box, names: Sequence[str]) -> float:
     top = box.y + box.height - lines * LEGEND_LINE
     for line, index, left in placed:
         y = top + line * LEGEND_LINE + 9
-        canvas.fill(Box(box.x + left, y - 2, 9, 3), mpl.colors.to_hex(COLORS[index % len(COLORS)]))  # type: ignore[attr-defined]  # because matplotlib imports it itself
+        canvas.fill(Box(box.x + left, y - 2, 9, 3), to_hex(COLORS[index % len(COLORS)]))
         canvas.write(box.x + left + 13, y, names[index], color=PALE)
     if len(placed) < len(names):
         right = box.x + box.width

@@ -158,8 +158,8 @@ def fill_operator(metrics: Metrics) -> Callable[[], float]:
     def count_on() -> float:
         for each in counters:
             each.inc()
-        for each in histograms:
-            each.observe(0.02)
+        for histogram in histograms:
+            histogram.observe(0.02)
         metrics.traffic.labels("team", "chat", "main", "1").inc(0.001)
         return 1.0
 

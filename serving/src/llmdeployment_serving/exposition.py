@@ -1,4 +1,4 @@
-"""Prometheus' text format, written in about half the time that prometheus_client takes, and the same byte for byte.
+"""Prometheus' text format, written in about two thirds of the time that prometheus_client takes, and the same byte for byte.
 
 A replica is scraped while it generates, and its page has 700 series and more. The client looks at each label's name anew in each series.
 """
@@ -63,7 +63,7 @@ def _write_head(family: Metric, name: str, kind: str = "") -> list[str]:
 
 
 def _write_sample(sample: Sample) -> str:
-    value = floatToGoString(sample.value)
+    value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]  # because prometheus_client does not annotate it
     if not sample.labels:
         return f"{sample.name} {value}\n"
     labels = ",".join(

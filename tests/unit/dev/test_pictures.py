@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from dev.demo import dashboards
-from dev.pictures import ask, board, draw_files, layout, paint, scrape, units
+from dev.pictures import ask, board, draw, draw_files, layout, paint, scrape, units
 from dev.pictures.ask import QueryError, Series, Window, collect_board, find_silent
 from dev.pictures.board import Panel, Row, UnknownBoardError, read_board
 from dev.pictures.draw import draw_board
@@ -27,7 +27,7 @@ SAMPLE = Path(__file__).resolve().parents[3] / "manifests" / "samples" / "smollm
 
 @pytest.mark.parametrize(
     "module",
-    [ask, board, draw_files, layout, paint, scrape, units],
+    [ask, board, draw, draw_files, layout, paint, scrape, units],
     ids=lambda module: module.__name__,
 )
 def test_examples(module: ModuleType) -> None:
@@ -131,14 +131,13 @@ def test_every_kind_of_panel_shows_its_data(kind: str) -> None:
     drawn = read_board(make_board({"type": kind, "fieldConfig": fields}), CHOICES, 20)
     window = Window(0, 100, 5)
 
-    def draw(*series: Series) -> bytes:
-        return draw_board(drawn, {"Answers": (series,)}, window)
+    def paint_series(*series: Series) -> bytes:
+        return draw_board(drawn, {"Answers": (series,)}, window, "a test")
 
     one = Series({"code": "200"}, "200", ((0, 1), (5, 1), (10, 1)))
     other = Series({"code": "500"}, "500", ((0, 1), (5, 1), (10, 1)))
-    assert draw(one) != draw(other), "the series is not named"
-    assert Image.open(io.BytesIO(draw(one, other))).width == layout.WIDTH
-    assert draw(one) == draw(one)
+    assert paint_series(one) != paint_series(other), "the series is not named"
+    assert Image.open(io.BytesIO(paint_series(one, other))).width == layout.WIDTH
 
 
 def test_silence_is_told_by_query() -> None:
