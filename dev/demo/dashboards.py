@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from dev.demo.load import QUESTIONS, USERS, Load
 from dev.monitoring.files import MANIFESTS
 from dev.pictures.ask import QueryError, connect
 from dev.pictures.draw_files import PICTURES, Request, draw_files
-from dev.pictures.scrape import build_job, list_targets
+from dev.pictures.scrape import build_job, find_endpoint, list_targets
 
 FOLDER = REPOSITORY / ".build" / "dashboards"
 """Configuration, log and data of the Prometheus; they stay until the next run, to draw again."""
@@ -36,6 +37,8 @@ DATA = FOLDER / "data"
 EVERY_SECONDS = 5
 """Seconds between two scrapes, and between two looks for new pods: pods of the demo live for minutes."""
 REACH_SECONDS = 60
+PORTS = ("http", "agent", "metrics")
+"""Names of the ports that the dashboards need: those of operator, gateway and replica. Ray's has names of its own."""
 COST = {"currency": "EUR", "perReplicaHour": "0.10"}
 """A price, so that the panels of cost have data; it is made up."""
 TOKENS = 48
@@ -79,19 +82,22 @@ def demonstrate_dashboards(kube: Kube, name: str, sample: str, say: Say) -> None
     Raises:
         StageError: a story failed, Prometheus reaches no pod, or a query has no data.
     """
-    began = time.time()
-    priced = price_sample(sample)
+    priced, problems = price_sample(sample), list[str]()
     try:
         with scrape_demo(kube) as url:
-            with connect_gateway(kube, name) as gateway, read_streams(gateway, name):
+            with (
+                drawing(url, request_boards(kube, name, ROLLED), problems, say),
+                connect_gateway(kube, name) as gateway,
+                read_streams(gateway, name),
+            ):
                 demonstrate_canary(kube, name, priced, say)
-            draw(url, request_boards(kube, name, ROLLED, began), say)
-            began = time.time()
-            demonstrate_autoscale(kube, name, priced, say)
-            draw(url, request_boards(kube, name, SCALED, began), say)
+            with drawing(url, request_boards(kube, name, SCALED), problems, say):
+                demonstrate_autoscale(kube, name, priced, say)
     finally:
         replace_spec(kube, name, yaml.safe_load(sample)["spec"])
         progress.wait_ready(kube, name, SECONDS, say)
+    if problems:
+        raise StageError("not every dashboard was drawn", advice="the queries without data are above")  # fmt: skip
 
 
 def price_sample(sample: str) -> str:
@@ -114,25 +120,30 @@ def read_streams(url: str, name: str) -> Load:
     return Load(url, name, READERS_PER_SECOND, build_stream, at_once=READERS_AT_ONCE)
 
 
-def request_boards(kube: Kube, name: str, boards: tuple[str, ...], began: float) -> Request:
-    """Return what to draw of the time since `began`, a Unix time in seconds."""
+def request_boards(kube: Kube, name: str, boards: tuple[str, ...]) -> Request:
+    """Return what to draw; the minutes are known at the end."""
     choices = {"namespace": kube.namespace, "name": name}
-    minutes = (time.time() - began) / 60
-    return Request(choices, minutes, EVERY_SECONDS, MAY_BE_EMPTY, boards, SOURCE)
+    return Request(choices, 0, EVERY_SECONDS, MAY_BE_EMPTY, boards, SOURCE)
 
 
-def draw(url: str, request: Request, say: Say) -> None:
-    """Draw dashboards.
+@contextmanager
+def drawing(url: str, request: Request, problems: list[str], say: Say) -> Iterator[None]:
+    """Draw dashboards of the time of the block after it, also if its story fails: the pictures show why.
 
-    Raises:
-        StageError: a query has no data.
+    Queries without data are printed and added to `problems`, so that the next story is not lost.
     """
+    began = time.time()
     try:
-        for path in draw_files(connect(url), request, PICTURES):
-            say(f"  {path.relative_to(REPOSITORY)}")
-    except QueryError as error:
-        advice = f"to draw again what {DATA} has: {describe_command(request)}"
-        raise StageError(str(error), advice=advice) from error
+        yield
+    finally:
+        whole = replace(request, minutes=max(1, (time.time() - began) / 60))
+        say(f"\n== dashboards of the last {whole.minutes:.0f} minutes")
+        try:
+            for path in draw_files(connect(url), whole, PICTURES):
+                say(f"  {path.name}")
+        except QueryError as error:
+            problems.append(str(error))
+            say(f"error: {error}\nto draw again what was scraped: {describe_command(whole)}")
 
 
 def describe_command(request: Request) -> str:
@@ -164,8 +175,8 @@ def scrape_demo(kube: Kube) -> Iterator[str]:
     try:
         with prometheus.run(programs, config, FOLDER, DATA) as url:
             wait_until(
-                lambda: is_scraped(url, len(monitors)),
-                "Prometheus reaches a pod of each PodMonitor",
+                lambda: not find_unreached(url, monitors),
+                "Prometheus reaches the operator, a gateway and a replica",
                 seconds=REACH_SECONDS,
                 advice=f"pods' addresses must be reachable from this machine; {url}/targets says why not",
             )
@@ -228,7 +239,8 @@ def follow_pods(kube: Kube, monitors: Sequence[Object], stop: threading.Event) -
             continue
 
 
-def is_scraped(url: str, count: int) -> bool:
-    """Return whether pods of so many jobs are up."""
-    found = connect(url)("query", {"query": "count(count by (job) (up == 1))"})["result"]
-    return bool(found) and int(found[0]["value"][1]) >= count
+def find_unreached(url: str, monitors: Sequence[Object]) -> set[str]:
+    """Return the PodMonitors that the dashboards need and of which no pod is up."""
+    rows = connect(url)("query", {"query": "count by (job) (up == 1)"})["result"]
+    needed = {each["metadata"]["name"] for each in monitors if find_endpoint(each)["port"] in PORTS}
+    return needed - {row["metric"]["job"] for row in rows}

@@ -93,12 +93,12 @@ def read_boards(request: Request) -> list[Board]:
     if unknown := set(request.boards) - files.keys():
         raise UnknownBoardError(f"there is no dashboard {', '.join(sorted(unknown))}; there are {', '.join(files)}")  # fmt: skip
     rate = count_rate_seconds(choose_window(0, request), request.scrape_seconds)
+    # A title may be of a dashboard that is not drawn this time.
     every = {
         uid: read_board(path.read_text(encoding="utf-8"), request.choices, rate)
         for uid, path in files.items()
-        if uid in request.boards or not request.boards
     }
     titles = {panel.title for board in every.values() for panel in board.list_panels()}
     if unknown := set(request.may_be_empty) - titles:
         raise UnknownBoardError(f"no panel has the title {', '.join(sorted(unknown))}")
-    return list(every.values())
+    return [board for uid, board in every.items() if uid in request.boards or not request.boards]

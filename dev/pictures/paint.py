@@ -187,7 +187,15 @@ def _paint_states(canvas: Canvas, panel: Panel, box: Box, series: Sequence[Serie
                 continue
             axes.broken_barh([(start, end - start)], (row - 0.4, 0.8), color=NAMED[color], alpha=0.7)  # fmt: skip
             if (end - start) * pixels > SHORTEST_WORD:
-                axes.text(start + 4 / pixels, row, word, fontsize=SMALL, color="white", va="center")
+                axes.text(
+                    start + 4 / pixels,
+                    row,
+                    word,
+                    fontsize=SMALL,
+                    color="white",
+                    va="center",
+                    clip_on=True,
+                )
 
 
 def join_states(series: Series, step: float) -> list[tuple[float, float, float]]:

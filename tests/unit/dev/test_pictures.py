@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
+from dev.cluster.stages import StageError
 from dev.demo import dashboards
+from dev.demo.kube import Kube
 from dev.pictures import ask, board, draw, draw_files, layout, paint, scrape, units
 from dev.pictures.ask import QueryError, Series, Window, collect_board, find_silent
 from dev.pictures.board import Panel, Row, UnknownBoardError, read_board
@@ -254,3 +256,53 @@ def test_the_demos_priced_sample_is_a_spec() -> None:
     assert {k: v for k, v in before.items() if k != "prompt"} == {
         k: v for k, v in yaml.safe_load(dashboards.price_sample(sample))["spec"].items() if k not in {"prompt", "cost"}
     }  # fmt: skip
+
+
+def use_prometheus(monkeypatch: pytest.MonkeyPatch, folder: Path, answers: ask.Ask) -> None:
+    monkeypatch.setattr(dashboards, "connect", lambda _: answers)
+    monkeypatch.setattr(dashboards, "PICTURES", folder)
+
+
+def request_rollout() -> Request:
+    kube = Kube(Path("/cache/kubeconfig"), "team")
+    return dashboards.request_boards(kube, "chat", ("llmdeployment-rollout",))
+
+
+def test_the_demo_draws_also_when_its_story_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    use_prometheus(monkeypatch, tmp_path, answer)
+    problems, said = list[str](), list[str]()
+    with (
+        pytest.raises(StageError, match="the story"),
+        dashboards.drawing("url", request_rollout(), problems, said.append),
+    ):
+        raise StageError("the story failed")
+    assert [path.name for path in tmp_path.iterdir()] == ["dashboard-rollout.png"]
+    assert said[-1] == "  dashboard-rollout.png"
+    assert problems == []
+
+
+def test_the_demo_says_how_to_draw_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def answer_less(path: str, arguments: Mapping[str, str]) -> Any:
+        silent = "traffic_ratio" in arguments.get("query", "")
+        return {"result": []} if silent else answer(path, arguments)
+
+    use_prometheus(monkeypatch, tmp_path, answer_less)
+    problems, said = list[str](), list[str]()
+    with dashboards.drawing("url", request_rollout(), problems, said.append):
+        pass
+    (problem,) = problems
+    assert "Share of the requests by arm and revision" in problem
+    assert "--namespace=team --name=chat" in said[-1]
+
+
+def test_the_demo_waits_for_what_dashboards_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    def monitor(name: str, port: str) -> dict[str, Any]:
+        found = make_monitor(podMetricsEndpoints=[{"port": port}])
+        return {**found, "metadata": {"name": name, "namespace": "own"}}
+
+    monitors = [monitor("op", "http"), monitor("gw", "agent"), monitor("rep", "metrics"), monitor("ray", "ray-metrics")]  # fmt: skip
+    up = {"result": [{"metric": {"job": "op"}, "value": [0, "1"]}]}
+    monkeypatch.setattr(dashboards, "connect", lambda _: lambda *_: up)
+    assert dashboards.find_unreached("url", monitors) == {"gw", "rep"}
