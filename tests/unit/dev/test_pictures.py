@@ -149,6 +149,33 @@ def test_silence_is_told_by_query() -> None:
     assert find_silent(drawn, data) == {"Answers": ["evaluation_score"]}
 
 
+def test_marks_are_drawn_into_panels_and_told_in_order() -> None:
+    found = json.loads(make_board())
+    rows = [
+        {"name": "Late", "expr": "late", "titleFormat": "Scaled: {{reason}}", "iconColor": "blue"},
+        {"name": "Early", "expr": "early", "titleFormat": "Changed", "iconColor": "orange"},
+    ]
+    found["annotations"] = {"list": [*rows, {"builtIn": 1, "name": "Grafana's own"}]}
+    drawn, window = read_board(json.dumps(found), CHOICES, 20), Window(0, 100, 5)
+    line = (Series({}, "200", tuple((at, 1.0) for at in range(0, 100, 5))),)
+    late = (Series({}, "Scaled: Latency", ((50, 2), (55, 2), (90, 1))),)
+    early = (Series({}, "Changed", ((10, 1),)),)
+    data = {"Answers": (line,), "Late": (late,), "Early": (early,)}
+
+    events = draw.list_events(drawn, data, window)
+    assert [(event.at, event.text) for event in events] == [
+        (10, "Changed"),
+        (50, "Scaled: Latency"),
+        (90, "Scaled: Latency"),
+    ]
+    assert [event.color for event in events] == [paint.NAMED[c] for c in ("orange", "blue", "blue")]
+    picture = Image.open(io.BytesIO(draw_board(drawn, data, window, "a test"))).convert("RGB")
+    # The first event is a dashed line at a tenth of the panel's plot, which begins 68 pixels from the left.
+    plot = layout.WIDTH / 2 - layout.GAP - 16 - 56
+    column = [picture.getpixel((round(68 + plot / 10), y)) for y in range(picture.height)]
+    assert sum(r > 230 and g < 200 and b < 150 for r, g, b in column) > 40
+
+
 def test_panels_stand_beside_and_below_each_other() -> None:
     def panel(title: str, width: int, height: int) -> Panel:
         return Panel(title, "stat", "short", width, height, (), False, {}, frozenset())
