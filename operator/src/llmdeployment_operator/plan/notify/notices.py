@@ -1,0 +1,267 @@
+"""Notices: what changed between two statuses of an LLMDeployment that somebody outside of the cluster wants to hear of.
+
+A notice is made from what the two statuses say, its time included. So whoever compares them again, after a restart or an answer of the
+API server that got lost, makes the same notice with the same id, and receivers can tell that they have it.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from llmdeployment_operator.api.status import ArmStatus, ConditionStatus, Status
+from llmdeployment_operator.plan.base.conditions import find_transitions
+from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.base.routes import ARM
+from llmdeployment_operator.plan.base.sentences import join_sentences
+
+_IDS = uuid.UUID("5c0e9bb6-2f6b-4c0b-8f0e-5a1d6f1d3a77")
+"""The name space of the ids. Another one would make every notice a new one to receivers."""
+
+
+class NoticeKind(StrEnum):
+    """What a notice is about; `events` of a receiver names these."""
+
+    REVISION_CREATED = "RevisionCreated"
+    """The spec asks for a new revision."""
+    STEP_ENTERED = "StepEntered"
+    """A canary has the traffic of a step."""
+    PROMOTED = "Promoted"
+    """Another revision than before serves an arm."""
+    ROLLED_BACK = "RolledBack"
+    """A revision was rolled back; the message says why."""
+    EXPERIMENT_ENDED = "ExperimentEnded"
+    """An experiment has ended, with a winner or without."""
+    DRIFTING = "Drifting"
+    """The revision that serves is not as it was at first."""
+    BUDGET_EXCEEDED = "BudgetExceeded"
+    """All of the month's budget is spent."""
+    DEGRADED = "Degraded"
+    """Something is wrong that does not heal by waiting."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The LLMDeployment that a notice is about."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message.
+
+    Attributes:
+        id: the same for the same change, whoever finds it and how often.
+        kind: what it is about.
+        subject: whom it is about.
+        at: when it happened, as the status says it (RFC 3339).
+        message: for people, in whole sentences.
+        reason: for machines: a condition's, an outcome, or the kind itself.
+        arm: where the spec has several.
+        revision: the one that it is about.
+        before: the revision that served before.
+        after: the revision that serves now.
+        step: of the canary, from 1.
+        weight_percent: what the canary gets of its arm's requests.
+        winner: the arm that won an experiment.
+    """
+
+    id: str
+    kind: NoticeKind
+    subject: Subject
+    at: str
+    message: str
+    reason: str
+    arm: str | None = None
+    revision: int | None = None
+    before: int | None = None
+    after: int | None = None
+    step: int | None = None
+    weight_percent: int | None = None
+    winner: str | None = None
+
+
+def find_notices(subject: Subject, before: Status, after: Status) -> tuple[Notice, ...]:
+    """Return what changed, in the order in which it happens.
+
+    Nothing is said of the first revision, nor after a status that was lost: everything would be new then.
+
+    Args:
+        subject: whose status it is.
+        before: the status of which all was told.
+        after: the status as it was written since.
+    """
+    return (
+        *_find_created(subject, before, after),
+        *_find_moves(subject, before, after),
+        *_find_end_of_experiment(subject, before, after),
+        *_find_conditions(subject, before, after),
+    )
+
+
+def make_id(subject: Subject, kind: NoticeKind, *parts: object) -> str:
+    """Return the id of a notice: a UUID made from whom it is about, its kind, and what tells it from others of that kind.
+
+    >>> chat = Subject("shop", "chat", "1a2b")
+    >>> make_id(chat, NoticeKind.PROMOTED, "main", 3) == make_id(chat, NoticeKind.PROMOTED, "main", 3)
+    True
+    >>> make_id(chat, NoticeKind.PROMOTED, "main", 4) == make_id(chat, NoticeKind.PROMOTED, "main", 3)
+    False
+    """
+    return str(uuid.uuid5(_IDS, "\n".join(map(str, (subject.uid, kind.value, *parts)))))
+
+
+def _find_created(subject: Subject, before: Status, after: Status) -> Iterator[Notice]:
+    kind, known = NoticeKind.REVISION_CREATED, [row.number for row in before.revisions]
+    for row in after.revisions if known else ():
+        # A number that is back on the list of a status is not new: only the newest ones are.
+        if row.number > max(known):
+            yield Notice(
+                make_id(subject, kind, row.number, row.hash),
+                kind,
+                subject,
+                row.created_at or "",
+                f"Revision {row.number} was created.",
+                kind.value,
+                revision=row.number,
+            )
+
+
+def _find_moves(subject: Subject, before: Status, after: Status) -> Iterator[Notice]:
+    known = {arm.name: arm for arm in before.arms}
+    for arm in after.arms:
+        if (old := known.get(arm.name)) is None:
+            continue
+        yield from _find_step(subject, old, arm)
+        yield from _find_promotion(subject, old, arm, after)
+        yield from _find_rollback(subject, old, arm)
+
+
+def _find_step(subject: Subject, old: ArmStatus, arm: ArmStatus) -> Iterator[Notice]:
+    def read(row: ArmStatus) -> tuple[object, ...]:
+        return row.canary, row.attempt, row.step, row.step_started_at
+
+    kind = NoticeKind.STEP_ENTERED
+    if arm.canary is None or arm.step_started_at is None or read(arm) == read(old):
+        return
+    yield Notice(
+        make_id(subject, kind, arm.name, *read(arm)),
+        kind,
+        subject,
+        arm.step_started_at,
+        f"Revision {arm.canary} is in step {arm.step} and gets {arm.canary_weight} % of the requests{_name(arm)}.",
+        kind.value,
+        arm=_read_name(arm),
+        revision=arm.canary,
+        before=arm.stable,
+        step=arm.step,
+        weight_percent=arm.canary_weight,
+    )
+
+
+def _find_promotion(
+    subject: Subject, old: ArmStatus, arm: ArmStatus, after: Status
+) -> Iterator[Notice]:
+    if arm.stable is None or old.stable is None or arm.stable == old.stable:
+        return
+    kind = NoticeKind.PROMOTED
+    row = next((row for row in after.revisions if row.number == arm.stable), None)
+    at = (row.promoted_at if row is not None else None) or ""
+    yield Notice(
+        make_id(subject, kind, arm.name, old.stable, arm.stable, at, after.observed_generation),
+        kind,
+        subject,
+        at,
+        f"Revision {arm.stable} serves all requests{_name(arm)}. Before, revision {old.stable} did.",
+        kind.value,
+        arm=_read_name(arm),
+        revision=arm.stable,
+        before=old.stable,
+        after=arm.stable,
+    )
+
+
+def _find_rollback(subject: Subject, old: ArmStatus, arm: ArmStatus) -> Iterator[Notice]:
+    gone, kind = arm.rejected, NoticeKind.ROLLED_BACK
+    known = old.rejected
+    if gone is None or (
+        known is not None
+        and (gone.revision, gone.attempt, gone.at) == (known.revision, known.attempt, known.at)
+    ):
+        return
+    yield Notice(
+        make_id(subject, kind, arm.name, gone.revision, gone.attempt, gone.at),
+        kind,
+        subject,
+        gone.at,
+        join_sentences(gone.message or f"Revision {gone.revision} was rolled back"),
+        kind.value,
+        arm=_read_name(arm),
+        revision=gone.revision,
+        before=gone.revision,
+        after=arm.stable,
+    )
+
+
+def _find_end_of_experiment(subject: Subject, before: Status, after: Status) -> Iterator[Notice]:
+    old, new, kind = before.experiment, after.experiment, NoticeKind.EXPERIMENT_ENDED
+    if old is None or new is None or new.ended_at is None:
+        return
+    if (old.started_at, old.ended_at) == (new.started_at, new.ended_at):
+        return
+    yield Notice(
+        make_id(subject, kind, new.started_at, new.ended_at),
+        kind,
+        subject,
+        new.ended_at,
+        join_sentences("The experiment has ended", new.message),
+        new.outcome,
+        winner=new.winner,
+    )
+
+
+_CONDITIONS = {
+    "Drifting": NoticeKind.DRIFTING,
+    "BudgetExceeded": NoticeKind.BUDGET_EXCEEDED,
+    "Degraded": NoticeKind.DEGRADED,
+}
+
+
+def _find_conditions(subject: Subject, before: Status, after: Status) -> Iterator[Notice]:
+    rolled_back = any(arm.rejected is not None for arm in after.arms)
+    ready = next((each for each in after.conditions if each.type == "Ready"), None)
+    for condition in find_transitions(after.conditions, before.conditions):
+        kind = _CONDITIONS.get(condition.type)
+        if kind is None or condition.status != "True":
+            continue
+        if condition.reason == Reason.ROLLED_BACK and rolled_back:
+            # A notice of its own says it.
+            continue
+        yield _describe_condition(subject, kind, condition, ready)
+
+
+def _describe_condition(
+    subject: Subject, kind: NoticeKind, condition: ConditionStatus, ready: ConditionStatus | None
+) -> Notice:
+    """Return the notice; Degraded may only point to Ready, which has the sentence then, and a notice stands alone."""
+    points = kind is NoticeKind.DEGRADED and ready is not None and ready.reason == condition.reason
+    told = ready.message if points and ready is not None else condition.message
+    return Notice(
+        make_id(subject, kind, condition.reason, condition.last_transition_time),
+        kind,
+        subject,
+        condition.last_transition_time,
+        told,
+        condition.reason,
+    )
+
+
+def _read_name(arm: ArmStatus) -> str | None:
+    return arm.name if arm.name != ARM else None
+
+
+def _name(arm: ArmStatus) -> str:
+    return f" of arm {arm.name}" if arm.name != ARM else ""
