@@ -17,6 +17,9 @@ class Notifier:
         self._outbox = outbox
         self._memory = NoticeMemory()
 
+    def __len__(self) -> int:
+        return len(self._memory)
+
     def begin(self, meta: Mapping[str, Any], before: Status) -> None:
         """Note the status that a pass begins with, before another is written.
 

@@ -139,7 +139,7 @@ class Outbox:
         for task in late:
             task.cancel()
         if left := sum(_count_waiting(box) for box in self._boxes):
-            log.warning("%d notifications were not sent before the operator ended", left)
+            log.warning("notifications not sent before the operator ended: %d", left)
 
     def _put(self, box: _Box, entry: _Entry) -> None:
         if len(box.waiting) >= WAITING:

@@ -22,7 +22,7 @@ class NoticeMemory:
         self._ids: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._told) + len(self._ids)
+        return len(self._told)
 
     def begin(self, subject: Subject, before: Status) -> None:
         """Take the status that a pass begins with for the one of which all was told, unless one is remembered."""

@@ -197,7 +197,7 @@ def _find_rollback(subject: Subject, old: ArmStatus, arm: ArmStatus) -> Iterator
         kind,
         subject,
         gone.at,
-        join_sentences(gone.message or f"Revision {gone.revision} was rolled back"),
+        gone.message or f"Revision {gone.revision} was rolled back.",
         kind.value,
         arm=_read_name(arm),
         revision=gone.revision,
@@ -230,33 +230,45 @@ _CONDITIONS = {
 }
 
 
+_COMPARED = 200
+"""Characters by which a rollback is known again."""
+
+
 def _find_conditions(subject: Subject, before: Status, after: Status) -> Iterator[Notice]:
-    rolled_back = any(arm.rejected is not None for arm in after.arms)
-    ready = next((each for each in after.conditions if each.type == "Ready"), None)
     for condition in find_transitions(after.conditions, before.conditions):
         kind = _CONDITIONS.get(condition.type)
         if kind is None or condition.status != "True":
             continue
-        if condition.reason == Reason.ROLLED_BACK and rolled_back:
-            # A notice of its own says it.
-            continue
-        yield _describe_condition(subject, kind, condition, ready)
+        message = _find_message(condition, after)
+        if condition.reason == Reason.ROLLED_BACK:
+            if _is_of_rejection(message, after):
+                continue
+            # By annotation, or an arm that gets no requests: neither is in an arm's row.
+            kind = NoticeKind.ROLLED_BACK
+        yield Notice(
+            make_id(subject, kind, condition.reason, condition.last_transition_time),
+            kind,
+            subject,
+            condition.last_transition_time,
+            message,
+            condition.reason,
+        )
 
 
-def _describe_condition(
-    subject: Subject, kind: NoticeKind, condition: ConditionStatus, ready: ConditionStatus | None
-) -> Notice:
-    """Return the notice; Degraded may only point to Ready, which has the sentence then, and a notice stands alone."""
-    points = kind is NoticeKind.DEGRADED and ready is not None and ready.reason == condition.reason
-    told = ready.message if points and ready is not None else condition.message
-    return Notice(
-        make_id(subject, kind, condition.reason, condition.last_transition_time),
-        kind,
-        subject,
-        condition.last_transition_time,
-        told,
-        condition.reason,
-    )
+def _find_message(condition: ConditionStatus, status: Status) -> str:
+    """Return what a condition says. Degraded may only point to Ready, which has the sentence then, and a notice stands alone."""
+    ready = next((each for each in status.conditions if each.type == "Ready"), None)
+    points = condition.type == "Degraded" and ready is not None
+    if points and ready is not None and ready.reason == condition.reason:
+        return ready.message
+    return condition.message
+
+
+def _is_of_rejection(message: str, status: Status) -> bool:
+    """Say whether the notice of an arm tells this already; that it was rolled back stands in an arm's row for as long as it is true."""
+    # Both texts are cut where they are long.
+    whys = (arm.rejected.message[:_COMPARED] for arm in status.arms if arm.rejected is not None)
+    return any(why and why in message for why in whys)
 
 
 def _read_name(arm: ArmStatus) -> str | None:
