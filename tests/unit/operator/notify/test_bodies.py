@@ -4,7 +4,10 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,7 @@ from llmdeployment_operator.plan.notify.bodies import (
 from llmdeployment_operator.plan.notify.notices import Notice, NoticeKind, Subject
 from llmdeployment_operator.plan.notify.receivers import Receiver, explain_url, read_receivers
 
+PAGE = Path(__file__).resolve().parents[4] / "docs/how-to/notifications.md"
 NOTICE = Notice(
     id="85c001fb-4184-5e82-a249-4af543b66621",
     kind=NoticeKind.ROLLED_BACK,
@@ -82,6 +86,18 @@ def test_a_signature_is_of_the_id_the_time_and_the_body() -> None:
     assert headers["webhook-signature"] == f"v1,{wanted}"
     for other in (("x", 1, b"{}"), ("i", 2, b"{}"), ("i", 1, b"[]")):
         assert sign(key, *other) != sign(key, "i", 1, b"{}")
+
+
+def test_the_program_of_the_page_checks_a_signature() -> None:
+    text = PAGE.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    page: dict[str, Any] = {}
+    exec(text, page)  # noqa: S102  # because it is the page's program
+    message, now = write_message(CHAT, NOTICE, ""), int(time.time())
+    headers = build_headers(message, NOTICE, now, read_key(KEY))
+    assert page["is_genuine"](KEY, headers, message.body)
+    assert not page["is_genuine"](KEY, headers, message.body + b" ")
+    old = build_headers(message, NOTICE, now - 1000, read_key(KEY))
+    assert not page["is_genuine"](KEY, old, message.body)
 
 
 def test_without_a_key_nothing_is_signed() -> None:

@@ -1,1 +1,1 @@
-"""What people are told outside of the cluster: which changes are worth a message, to whom, in which form, and when it is tried again."""
+"""What people outside of the cluster are told: which changes, in which form, and when it is tried again."""
