@@ -1,1 +1,1 @@
-"""What people outside of the cluster are told: which changes, in which form, and when it is tried again."""
+"""What people outside of the cluster are told, in which form, and when it is tried again."""
