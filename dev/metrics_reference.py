@@ -139,7 +139,7 @@ _UNLIKE = {
     # Only of the revisions that serve.
     "llmdeployment_drift_difference": f"{ARMS * COMPARED}",
     "llmdeployment_cost_per_hour": f"{MOST_REVISIONS + 1}",
-    "llmdeployment_cost_total": "2, and 1 for each revision since the operator started",
+    "llmdeployment_cost_total": f"{MOST_REVISIONS + 2}",
 }
 """What the labels do not tell."""
 

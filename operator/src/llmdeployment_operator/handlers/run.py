@@ -369,8 +369,11 @@ class Reconciler:
             self._shown[gauge, key] = set(values)
 
     def _count(self, counter: Counter, key: DeploymentKey, totals: Mapping[Any, float]) -> None:
-        """Bring a counter to these totals; one that went down began anew."""
+        """Bring a counter to these totals; one that went down began anew, and one that is gone ends. Without any, nothing is known."""
         before = self._counted.setdefault((counter, key), {})
+        for labels in before.keys() - totals.keys() if totals else ():
+            del before[labels]
+            counter.remove(key.namespace, key.name, *labels)
         for labels, total in totals.items():
             old = before.get(labels, 0.0)
             counter.labels(key.namespace, key.name, *labels).inc(
