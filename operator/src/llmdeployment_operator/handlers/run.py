@@ -131,7 +131,7 @@ async def run(
         metrics.store_objects.set_function(lambda: len(store))
         metrics.watches_broken.set_function(lambda: sum(bool(each.broken) for each in reflectors))
         metrics.leader.set_function(lambda: float(leadership.leads))
-        live = build_live_routes(operator.live, time.time)
+        live = build_live_routes(operator.live, time.time, changed)
         async with serve_health(runtime.port, metrics, queue.stuck_for, readiness, live):
             if not await leadership.acquire(stop):
                 return
