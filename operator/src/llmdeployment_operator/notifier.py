@@ -1,10 +1,11 @@
 """Tells people outside of the cluster what a pass changed: compares statuses and hands what is new to the outbox."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.kube.outbox import Outbox
+from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.names import MUTE
 from llmdeployment_operator.plan.notify.memory import NoticeMemory
 from llmdeployment_operator.plan.notify.notices import Subject
@@ -29,9 +30,15 @@ class Notifier:
         """
         self._memory.begin(_read_subject(meta), before)
 
-    def tell(self, meta: Mapping[str, Any], after: Status) -> None:
-        """Tell what changed, once it is written: it is true then, and a restart begins from there."""
-        notices = self._memory.take_new(_read_subject(meta), after)
+    def tell(self, meta: Mapping[str, Any], after: Status, events: Iterable[Event]) -> None:
+        """Tell what changed, once it is written: it is true then, and a restart begins from there.
+
+        Args:
+            meta: the metadata of the LLMDeployment.
+            after: its status.
+            events: of this pass.
+        """
+        notices = self._memory.take_new(_read_subject(meta), after, events)
         if (meta.get("annotations") or {}).get(MUTE) != "true":
             self._outbox.post(notices)
 

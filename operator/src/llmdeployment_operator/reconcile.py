@@ -303,7 +303,7 @@ async def _report(
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
     if notifier is not None:
-        notifier.tell(raw["metadata"], status)
+        notifier.tell(raw["metadata"], status, plan.events)
     owner, metrics = (raw["metadata"]["namespace"], raw["metadata"]["name"]), operator.metrics
     metrics.begin(*owner, scales=status.scaling is not None)
     for event in plan.events:

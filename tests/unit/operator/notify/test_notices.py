@@ -19,11 +19,19 @@ from tests.support.world import World
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import read_status
 from llmdeployment_operator.plan.notify import memory as memory_module
-from llmdeployment_operator.plan.notify.bodies import build_cloud_event, build_link
+from llmdeployment_operator.plan.notify.bodies import TYPES, build_cloud_event, build_link
 from llmdeployment_operator.plan.notify.memory import NoticeMemory
-from llmdeployment_operator.plan.notify.notices import Notice, NoticeKind, Subject, find_notices
+from llmdeployment_operator.plan.notify.notices import (
+    Notice,
+    NoticeKind,
+    Subject,
+    find_notices,
+    keep_compared,
+)
 
-GOLDEN = Path(__file__).resolve().parents[3] / "data/operator/notices.json"
+ROOT = Path(__file__).resolve().parents[4]
+GOLDEN = ROOT / "tests/data/operator/notices.json"
+PAGE = ROOT / "docs/how-to/notifications.md"
 CHAT = Subject("shop", "chat", "1a2b")
 AT, LATER = "2026-01-02T03:04:05Z", "2026-01-02T04:04:05Z"
 ROLLOUT = {
@@ -49,8 +57,8 @@ class Teller:
             if obeyed:
                 self.world.obey()
             self.memory.begin(CHAT, self.world.cluster.status)
-            self.world.step()
-            self.told += self.memory.take_new(CHAT, self.world.cluster.status)
+            events = self.world.step().events
+            self.told += self.memory.take_new(CHAT, self.world.cluster.status, events)
             self.world.now += timedelta(seconds=seconds)
 
     def change_engine(self, seed: int) -> None:
@@ -293,6 +301,9 @@ def make_statuses() -> st.SearchStrategy[list[Status]]:
             "rejected": st.just(REJECTED),
         },
     )
+    revision = st.integers(1, 4).map(
+        lambda n: {"name": f"c-{n}", "number": n, "hash": "h", "runtime": "r", "createdAt": AT}
+    )
     condition = st.tuples(
         st.sampled_from(["Drifting", "BudgetExceeded", "Degraded"]),
         st.sampled_from(["True", "False"]),
@@ -303,6 +314,7 @@ def make_statuses() -> st.SearchStrategy[list[Status]]:
         {},
         optional={
             "arms": st.lists(arm, max_size=1),
+            "revisions": st.lists(revision, max_size=3, unique_by=lambda each: each["number"]),
             "conditions": st.lists(condition, max_size=2, unique_by=lambda each: each["type"]),
             "experiment": st.sampled_from([EXPERIMENT, ENDED]),
             "observedGeneration": st.integers(1, 2),
@@ -334,6 +346,37 @@ def test_repeated_passes_restarts_and_lost_answers_tell_nothing_twice_and_lose_n
 
     # After a restart an id that was told long before may be told again: receivers know it by that id.
     assert list(dict.fromkeys(told)) == wanted
+
+
+@given(make_statuses())
+def test_what_is_remembered_is_all_that_is_compared(statuses: list[Status]) -> None:
+    for before, after in itertools.pairwise(statuses):
+        assert find_notices(CHAT, keep_compared(before), after) == find_notices(CHAT, before, after)
+
+
+def test_what_is_remembered_is_small() -> None:
+    """The parts that grow are not among it."""
+    world = serving_world()
+    kept = keep_compared(world.cluster.status.model_copy(update={"selector": "x" * 1000}))
+    assert len(kept.revisions) == 1
+    assert (kept.scaling, kept.cost, kept.selector, kept.revisions[0].shares) == (
+        None,
+        None,
+        "",
+        (),
+    )
+
+
+def test_the_page_shows_what_is_sent() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    shown = json.loads(text.partition("```json\n")[2].partition("```")[0])
+    sent = next(
+        event for event in json.loads(GOLDEN.read_text("utf-8")) if event["type"] == shown["type"]
+    )
+    del sent["data"]["url"]
+    assert shown == sent
+    rows = [f"| `{kind.value}` | `{TYPES[kind]}` |" for kind in NoticeKind]
+    assert [row for row in rows if row not in text] == []
 
 
 def test_one_that_is_gone_is_forgotten() -> None:

@@ -6,9 +6,16 @@ server is taken for the one of which all was told.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from llmdeployment_operator.api.status import Status
-from llmdeployment_operator.plan.notify.notices import Notice, Subject, find_notices
+from llmdeployment_operator.plan.base.events import Event
+from llmdeployment_operator.plan.notify.notices import (
+    Notice,
+    Subject,
+    find_notices,
+    keep_compared,
+)
 
 IDS, OBJECTS = 4096, 1024
 """How many ids and how many LLMDeployments are remembered; the oldest go first."""
@@ -28,18 +35,20 @@ class NoticeMemory:
         """Take the status that a pass begins with for the one of which all was told, unless one is remembered."""
         owner = subject.namespace, subject.name
         if self._told.get(owner, ("",))[0] != subject.uid:
-            self._told[owner] = subject.uid, before
+            self._told[owner] = subject.uid, keep_compared(before)
             if len(self._told) > OBJECTS:
                 self._told.popitem(last=False)
 
-    def take_new(self, subject: Subject, after: Status) -> tuple[Notice, ...]:
-        """Return what has not been told yet of a status that was written, and remember it as told."""
+    def take_new(
+        self, subject: Subject, after: Status, events: Iterable[Event] = ()
+    ) -> tuple[Notice, ...]:
+        """Return what has not been told yet of a status that was written, with a pass's Events, and remember it as told."""
         self.begin(subject, after)
         owner = subject.namespace, subject.name
         _, before = self._told[owner]
-        self._told[owner] = subject.uid, after
+        self._told[owner] = subject.uid, keep_compared(after)
         self._told.move_to_end(owner)
-        found = find_notices(subject, before, after)
+        found = find_notices(subject, before, after, events)
         return tuple(notice for notice in found if self._take(notice.id))
 
     def forget(self, owner: tuple[str, str]) -> None:

@@ -5,12 +5,13 @@ API server that got lost, makes the same notice with the same id, and receivers 
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from llmdeployment_operator.api.status import ArmStatus, ConditionStatus, Status
 from llmdeployment_operator.plan.base.conditions import find_transitions
+from llmdeployment_operator.plan.base.events import Event
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.routes import ARM
 from llmdeployment_operator.plan.base.sentences import join_sentences
@@ -84,7 +85,9 @@ class Notice:
     winner: str | None = None
 
 
-def find_notices(subject: Subject, before: Status, after: Status) -> tuple[Notice, ...]:
+def find_notices(
+    subject: Subject, before: Status, after: Status, events: Iterable[Event] = ()
+) -> tuple[Notice, ...]:
     """Return what changed, in the order in which it happens.
 
     Nothing is said of the first revision, nor after a status that was lost: everything would be new then.
@@ -93,12 +96,29 @@ def find_notices(subject: Subject, before: Status, after: Status) -> tuple[Notic
         subject: whose status it is.
         before: the status of which all was told.
         after: the status as it was written since.
+        events: of the pass that wrote it; some say more than a status does.
     """
+    told = {event.revision: event.message for event in events}
     return (
-        *_find_created(subject, before, after),
+        *_find_created(subject, before, after, told),
         *_find_moves(subject, before, after),
         *_find_end_of_experiment(subject, before, after),
         *_find_conditions(subject, before, after),
+    )
+
+
+def keep_compared(status: Status) -> Status:
+    """Return what `find_notices` reads of the status before: a small part, so that many can be remembered."""
+    newest = max(status.revisions, key=lambda row: row.number, default=None)
+    heavy = {"evaluation": None, "recheck": None, "self_test": None, "shares": (), "drift": None}
+    return Status(
+        conditions=status.conditions,
+        revisions=(newest.model_copy(update=heavy),) if newest is not None else (),
+        arms=tuple(
+            arm.model_copy(update={"analysis": None, "shadow": None, "warm": ()})
+            for arm in status.arms
+        ),
+        experiment=status.experiment.model_copy(update={"arms": ()}) if status.experiment else None,
     )
 
 
@@ -114,7 +134,9 @@ def make_id(subject: Subject, kind: NoticeKind, *parts: object) -> str:
     return str(uuid.uuid5(_IDS, "\n".join(map(str, (subject.uid, kind.value, *parts)))))
 
 
-def _find_created(subject: Subject, before: Status, after: Status) -> Iterator[Notice]:
+def _find_created(
+    subject: Subject, before: Status, after: Status, told: Mapping[int | None, str]
+) -> Iterator[Notice]:
     kind, known = NoticeKind.REVISION_CREATED, [row.number for row in before.revisions]
     for row in after.revisions if known else ():
         # A number that is back on the list of a status is not new: only the newest ones are.
@@ -124,7 +146,7 @@ def _find_created(subject: Subject, before: Status, after: Status) -> Iterator[N
                 kind,
                 subject,
                 row.created_at or "",
-                f"Revision {row.number} was created.",
+                told.get(row.number, f"Revision {row.number} was created."),
                 kind.value,
                 revision=row.number,
             )
