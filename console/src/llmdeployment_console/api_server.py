@@ -90,7 +90,7 @@ class AccountTransport:
         return type(self)(self.host, self.pool, self.token, headers)
 
 
-def open_account(host: str, port: str, folder: Path = ACCOUNT) -> AccountTransport:
+def open_account(host: str, port: str, folder: Path) -> AccountTransport:
     """Return the connection of a pod.
 
     Args:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.operators import Operator
+from llmdeployment_console.api_server import ACCOUNT
 from llmdeployment_console.identity import RESERVED, Naming
 
 PREFIX = "LLMDEPLOYMENT_CONSOLE_"
@@ -27,6 +28,7 @@ class ClusterSettings:
         origin: of the page, as browsers see it; empty without a URL.
         naming: how the proxy says who it is; None: nobody is asked.
         secret: the file with the secret that the proxy shares.
+        account: the folder with the token and the certificate authority of the pod's ServiceAccount.
         operator: of the same release.
         operator_service: a headless Service of its pods.
     """
@@ -37,6 +39,7 @@ class ClusterSettings:
     origin: str
     naming: Naming | None
     secret: Path
+    account: Path
     operator: Operator
     operator_service: str
 
@@ -71,6 +74,7 @@ def read_cluster_settings(environment: Mapping[str, str]) -> ClusterSettings:
         origin=origin,
         naming=_read_naming(read) if mode == "Proxy" else None,
         secret=Path(read("SECRET_FILE", "/etc/llmdeployment/proxy/secret")),
+        account=Path(read("ACCOUNT", str(ACCOUNT))),
         operator=Operator(
             name=read("OPERATOR", "llmdeployment-operator"),
             namespace=read("OPERATOR_NAMESPACE"),

@@ -26,6 +26,8 @@ from llmdeployment_console.server import build_server
 from llmdeployment_console.services import Services
 from llmdeployment_console.viewers import Entrance, Viewer
 
+log = logging.getLogger(__name__)
+
 CALL_SECONDS = 10.0
 STREAMS, STREAMS_EACH = 128, 8
 """Streams at one time, and those of one viewer."""
@@ -47,6 +49,7 @@ def run(environment: Mapping[str, str]) -> None:
     transport = open_account(
         environment.get("KUBERNETES_SERVICE_HOST", ""),
         environment.get("KUBERNETES_SERVICE_PORT", ""),
+        settings.account,
     )
     connection = kube.Cluster(transport, "", CALL_SECONDS)
     cluster = PodCluster(connection, settings.namespaces, settings.operator)
@@ -93,9 +96,15 @@ def build_entrance(settings: ClusterSettings) -> Entrance:
     if settings.naming is None:
         return partial(admit_reader, names=settings.names)
     secret = Token(settings.secret)
-    return ProxyEntrance(
-        settings.names, settings.origin, settings.naming, lambda: tuple(secret.read().split())
-    )
+
+    def read_secrets() -> tuple[str, ...]:
+        try:
+            return tuple(secret.read().split())
+        except (OSError, ValueError) as error:
+            log.warning("the proxy's secret cannot be read, so nobody is let in: %s", error)
+            return ()
+
+    return ProxyEntrance(settings.names, settings.origin, settings.naming, read_secrets)
 
 
 def build_rights(settings: ClusterSettings, transport: AccountTransport) -> Rights:
