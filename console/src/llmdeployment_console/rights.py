@@ -52,10 +52,12 @@ class OwnRights:
     async def explain_acting(self, viewer: Viewer, namespace: str) -> str | None:
         """Return nothing."""
         del viewer, namespace
+        return None  # because it is an answer
 
     async def explain_chat(self, viewer: Viewer, namespace: str) -> str | None:
         """Return nothing."""
         del viewer, namespace
+        return None  # because it is an answer
 
     async def apply(self, viewer: Viewer, owner: Owner, action: str, arm: str | None) -> None:
         """Do it as the user."""
