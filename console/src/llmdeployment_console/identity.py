@@ -119,8 +119,10 @@ class ProxyEntrance:
 def read_credential(authorization: str) -> str:
     """Return the password of Basic, or the token of Bearer; nothing of anything else.
 
+    The password is what follows the last colon: a name may be a URL, and the secret is of letters and digits.
+
     >>> read_credential("Bearer abc"), read_credential("Basic YWRhOmE6Yg=="), read_credential("Basic !"), read_credential("Digest abc")
-    ('abc', 'a:b', '', '')
+    ('abc', 'b', '', '')
     """
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
@@ -128,7 +130,7 @@ def read_credential(authorization: str) -> str:
     if scheme.lower() != "basic":
         return ""
     try:
-        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2]
+        return base64.b64decode(value.strip(), validate=True).decode().rpartition(":")[2]
     except ValueError:
         return ""
 

@@ -308,6 +308,18 @@ def test_whom_the_proxy_did_not_name_gets_nothing(
     assert console.act(console.b, "promote", **sent).status == status
 
 
+def test_the_role_edit_of_kubernetes_has_what_a_chat_needs(control_plane: ControlPlane) -> None:
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:aggregate-to-{}"
+
+    def list_proxied(role: str) -> set[str]:
+        rules = api.call(control_plane.access, "GET", path.format(role))["rules"]
+        found = [rule["verbs"] for rule in rules if "services/proxy" in rule.get("resources", ())]
+        return {verb for verbs in found for verb in verbs}
+
+    assert "create" in list_proxied("edit")
+    assert "create" not in list_proxied("view")
+
+
 @pytest.mark.parametrize(
     ("viewer", "message"),
     [

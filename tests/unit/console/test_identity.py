@@ -44,7 +44,13 @@ def refuse(headers: Mapping[str, str | None], method: str = "GET", entrance: Any
 
 @pytest.mark.parametrize(
     "authorization",
-    [encode(f"ada:{SECRET}"), f"Bearer {SECRET}", f"bearer {SECRET}", encode(f":{SECRET}")],
+    [
+        encode(f"ada:{SECRET}"),
+        f"Bearer {SECRET}",
+        f"bearer {SECRET}",
+        encode(f":{SECRET}"),
+        encode(f"https://id.example/ada:{SECRET}"),
+    ],
 )
 def test_the_proxys_headers_are_believed_beside_its_secret(authorization: str) -> None:
     found = ENTRANCE("GET", "/", {**BROUGHT, "authorization": authorization})
@@ -63,7 +69,7 @@ def test_the_proxys_headers_are_believed_beside_its_secret(authorization: str) -
         f"Bearer {SECRET}t",
         f"Bearer {SECRET[1:]}",
         encode(f"{SECRET}:ada"),
-        encode(SECRET),
+        encode(f"ada:{SECRET}:"),
         "Basic ü",
         f"Bearer {SECRET}\nBearer {SECRET}",
         "Bearer ünknown",
