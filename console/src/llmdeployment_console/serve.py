@@ -85,10 +85,15 @@ async def _serve(
             ways,
             session,
             build_rights(settings, transport),
-            places=Places(STREAMS, STREAMS_EACH),
+            places=build_places(settings),
         )
         app = answer_probes(build_app(console, build_entrance(settings)))
         await build_server(app, console.places.ending, _CONNECTIONS).serve([listener])
+
+
+def build_places(settings: ClusterSettings) -> Places:
+    """Return the places of streams. Where nobody is asked for a name, all viewers are one and may have all."""
+    return Places(STREAMS, STREAMS_EACH if settings.naming is not None else STREAMS)
 
 
 def build_entrance(settings: ClusterSettings) -> Entrance:

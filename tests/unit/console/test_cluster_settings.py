@@ -1,16 +1,24 @@
 """The settings of a console in the cluster, and which of them are refused."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from llmdeployment_cli.errors import Refusal
-from llmdeployment_console.cluster_settings import PREFIX, read_cluster_settings
+from llmdeployment_console.cluster_settings import PREFIX, ClusterSettings, read_cluster_settings
 from llmdeployment_console.identity import ProxyEntrance, is_own_host
-from llmdeployment_console.serve import build_entrance
+from llmdeployment_console.refusals import RequestRefused
+from llmdeployment_console.serve import STREAMS, STREAMS_EACH, build_entrance, build_places
+from llmdeployment_console.viewers import ANYBODY, Viewer
+
+PROXY = {"AUTH_MODE": "Proxy", "URL": "https://llm.example.com"}
 
 
-def read(**values: str) -> object:
+def read(**values: str) -> ClusterSettings:
     return read_cluster_settings({PREFIX + name: value for name, value in values.items()})
 
 
@@ -76,3 +84,38 @@ def test_a_proxy_is_described() -> None:
 def test_bad_settings_are_refused(values: dict[str, str], message: str) -> None:
     with pytest.raises(Refusal, match=re.escape(message)):
         read(**values)
+
+
+def test_a_secret_that_cannot_be_read_lets_nobody_in_until_it_can(tmp_path: Path) -> None:
+    path, secret = tmp_path / "secret", "s" * 32
+    headers = {
+        "host": "llm.example.com",
+        "authorization": f"Bearer {secret}",
+        "x-forwarded-user": "ada",
+    }
+    entrance = build_entrance(read(**PROXY, SECRET_FILE=str(path)))
+    with pytest.raises(RequestRefused, match="authenticating proxy only"):
+        entrance("GET", "/", headers)
+    path.write_text(f"{secret}\n")
+    assert entrance("GET", "/", headers) == Viewer("ada")
+
+
+def test_viewers_without_names_share_all_streams() -> None:
+    shared, named = build_places(read()), build_places(read(**PROXY))
+    assert all(shared.take(ANYBODY) for _ in range(STREAMS))
+    assert not shared.take(ANYBODY)
+    assert [named.take(Viewer("ada")) for _ in range(STREAMS_EACH + 1)][-2:] == [True, False]
+
+
+def test_the_program_says_why_it_does_not_start(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "llmdeployment_console"],
+        env={**os.environ, f"{PREFIX}ACCOUNT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("llmdeployment-console: this is not a pod")
+    assert "Traceback" not in done.stderr
