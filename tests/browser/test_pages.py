@@ -253,7 +253,7 @@ def test_a_session_that_has_ended_says_what_to_do(visit: Visit) -> None:
     expect(page.get_by_text("Run `kubectl llm console` again.")).to_be_visible()
     page.goto(f"{visit.server.url}{DEPLOYMENT}")
     expect(page.get_by_role("alert")).to_have_text(
-        "This session has ended. Run `kubectl llm console` again."
+        "This session has ended. Reload the page, or run `kubectl llm console` again."
     )
     forget_refusals(visit)
 

@@ -8,10 +8,9 @@ from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,21 +23,24 @@ from llmdeployment_cli.arms import Object
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.times import read_clock
 from llmdeployment_console import chat, documents, golden, golden_checks
-from llmdeployment_console.actions import preview_action
+from llmdeployment_console.actions import ActionRequest, preview_action
 from llmdeployment_console.bodies import parse_body, read_body
 from llmdeployment_console.cache import ReadCache
 from llmdeployment_console.cluster import Cluster, Owner
 from llmdeployment_console.events import KEEP_ALIVE, EventStream, Places, format_event
 from llmdeployment_console.forwards import Ways
+from llmdeployment_console.gate import Gate
 from llmdeployment_console.guard import Guard
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
 from llmdeployment_console.prometheus_past import PrometheusPast, find_hours
 from llmdeployment_console.recording import read_recording
 from llmdeployment_console.refusals import RequestRefused, build_refusal
+from llmdeployment_console.rights import Rights, restrict_document
 from llmdeployment_console.runbooks import Runbooks
 from llmdeployment_console.sessions import Sessions
 from llmdeployment_console.settings import Settings
+from llmdeployment_console.viewers import Entrance, Viewer, get_viewer
 from llmdeployment_console.what_if import WhatIfRequest
 from llmdeployment_console.what_if_runs import WhatIfRuns
 from llmdeployment_operator.api.evaluation import EvaluationSpec
@@ -60,7 +62,8 @@ class Console:
         histories: points of those who are looked at.
         ways: to replicas.
         session: for requests to replicas.
-        sessions: who may use the console.
+        rights: what viewers see and may do.
+        sessions: the one-time token of a console on the user's machine; None in a cluster.
         page: the folder of the page.
         clock: the time.
         look_seconds: how often a stream looks for news.
@@ -75,7 +78,8 @@ class Console:
     histories: Histories
     ways: Ways
     session: aiohttp.ClientSession
-    sessions: Sessions
+    rights: Rights
+    sessions: Sessions | None = None
     page: Path = PAGE
     clock: Callable[[], datetime] = read_clock
     look_seconds: float = _LOOK_SECONDS
@@ -94,21 +98,12 @@ class Console:
         return Runbooks.list(self.page, self.settings.runbook_url)
 
 
-class ActionRequest(BaseModel):
-    """What the page asks for."""
-
-    model_config = ConfigDict(extra="forbid")
-    action: Literal["promote", "pause", "resume", "abort", "retry", "undo"]
-    preview: bool
-    arm: str | None = None
-
-
-def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
+def build_app(console: Console, entrance: Entrance) -> ASGIApp:
     """Return the console.
 
     Args:
         console: what the routes need.
-        hosts: values of `Host` that are this console's.
+        entrance: who is let in.
     """
     one = "/api/llmdeployments/{namespace}/{name}"
     routes: list[BaseRoute] = [
@@ -134,23 +129,15 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
             HTTPException: _answer_http,
         },
     )
-    return Guard(app, console.sessions, hosts)
+    return Guard(Gate(app, console.rights, console.cache), entrance)
 
 
 async def show_page(console: Console, request: Request) -> Response:
     """Answer with the page; a one-time token becomes a cookie first."""
-    sessions = console.sessions
-    known = sessions.knows(request.cookies.get(sessions.cookie, ""))
-    if (token := request.query_params.get("token")) is not None:
-        if known:
-            return RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
-        if (value := sessions.exchange_token(token)) is None:
-            return _answer_unknown()
-        moved = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
-        moved.set_cookie(sessions.cookie, value, path="/", httponly=True, samesite="strict")
-        return moved
-    if not known:
-        return _answer_unknown()
+    if console.sessions is not None:
+        moved = _exchange_token(console.sessions, request)
+        if moved is not None:
+            return moved
     index = console.page / "index.html"
     if not index.is_file():
         text = "The console's page is not part of this installation. In a clone, `python3 -m dev.console_page` builds it.\n"
@@ -158,9 +145,26 @@ async def show_page(console: Console, request: Request) -> Response:
     return FileResponse(index, media_type="text/html")
 
 
-async def show_fleet(console: Console, _: Request) -> Response:
-    """Answer with one line for each LLMDeployment."""
+def _exchange_token(sessions: Sessions, request: Request) -> Response | None:
+    """Return a redirection or a refusal for a browser that has no cookie yet; None for one that has."""
+    known = sessions.knows(request.cookies.get(sessions.cookie, ""))
+    token = request.query_params.get("token")
+    if known:
+        return (
+            RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER) if token is not None else None
+        )
+    if token is None or (value := sessions.exchange_token(token)) is None:
+        return _answer_unknown()
+    moved = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
+    moved.set_cookie(sessions.cookie, value, path="/", httponly=True, samesite="strict")
+    return moved
+
+
+async def show_fleet(console: Console, request: Request) -> Response:
+    """Answer with one line for each LLMDeployment that the viewer sees."""
     fleet, live = await console.cache.read(), await console.points.read_fleet()
+    namespaces = {namespace for namespace, _ in fleet.deployments}
+    seen = await console.rights.list_visible(get_viewer(request), namespaces)
     now = console.clock()
     items = [
         documents.build_fleet_item(
@@ -170,20 +174,23 @@ async def show_fleet(console: Console, _: Request) -> Response:
             now,
         )
         for owner, each in sorted(fleet.deployments.items())
+        if owner[0] in seen
     ]
     return JSONResponse({"items": items, "now": now.isoformat()})
 
 
 async def show_deployment(console: Console, request: Request) -> Response:
     """Answer with all of one LLMDeployment."""
-    return JSONResponse(await _build_document(console, _get_owner(request)))
+    owner = _get_owner(request)
+    return JSONResponse(await _build_document_for(console, get_viewer(request), owner))
 
 
 async def stream_live(console: Console, request: Request) -> Response:
     """Stream the points of one LLMDeployment, and its document when it changes."""
     owner = _get_owner(request)
     await _find(console, owner)
-    return EventStream(_watch(console, owner), console.places)
+    viewer = get_viewer(request)
+    return EventStream(_watch(console, viewer, owner), console.places, viewer)
 
 
 async def act(console: Console, request: Request) -> Response:
@@ -194,7 +201,7 @@ async def act(console: Console, request: Request) -> Response:
     if asked.preview:
         records = await console.cache.read_records(owner, deployment)
         return JSONResponse(preview_action(deployment, records, asked.action, asked.arm))
-    await asyncio.to_thread(console.cluster.apply, owner, asked.action, asked.arm)
+    await console.rights.apply(get_viewer(request), owner, asked.action, asked.arm)
     console.cache.drop()
     return JSONResponse({"applied": True})
 
@@ -205,8 +212,7 @@ async def talk(console: Console, request: Request) -> Response:
     asked = parse_body(chat.ChatRequest, await read_body(request))
     deployment = await _find(console, owner)
     question = await _build_question(console, deployment, asked.revision, chat.build_fields(asked))
-    events = chat.stream_answer(console.session, console.ways, question)
-    return EventStream((format_event(e.name, e.data) async for e in events), console.places)
+    return _stream(console, request, chat.stream_answer(console.session, console.ways, question))
 
 
 async def show_golden(console: Console, request: Request) -> Response:
@@ -230,8 +236,12 @@ async def ask_golden(console: Console, request: Request) -> Response:
     fields = golden.build_request(policy, found)
     question = await _build_question(console, deployment, asked.revision, fields)
     events = chat.stream_answer(console.session, console.ways, question)
-    checked = golden_checks.add_checks(events, found.expect)
-    return EventStream((format_event(e.name, e.data) async for e in checked), console.places)
+    return _stream(console, request, golden_checks.add_checks(events, found.expect))
+
+
+def _stream(console: Console, request: Request, events: AsyncIterator[chat.Event]) -> Response:
+    answer = (format_event(each.name, each.data) async for each in events)
+    return EventStream(answer, console.places, get_viewer(request))
 
 
 async def show_past(console: Console, request: Request) -> Response:
@@ -250,8 +260,7 @@ async def ask_what_if(console: Console, request: Request) -> Response:
     history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
     await history.refresh(deployment, console.clock())
     recording = read_recording(history.list_points())
-    # A cookie is of one viewer, here and behind a proxy that signs people in.
-    viewer = request.headers.get("cookie", "")
+    viewer = get_viewer(request)
     return JSONResponse(await console.simulations.run(viewer, deployment, recording, asked.choice))
 
 
@@ -281,8 +290,8 @@ async def _build_question(
     return chat.build_question(deployment, records, revision, fields)
 
 
-async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
-    """Yield the points so far, and then whatever is new until the LLMDeployment is gone."""
+async def _watch(console: Console, viewer: Viewer, owner: Owner) -> AsyncIterator[bytes]:
+    """Yield the points so far, and then whatever is new until the LLMDeployment is gone or may not be seen any more."""
     last: str | None = None
     seen: object = None
     begun, silent = False, 0
@@ -291,7 +300,7 @@ async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
             # One that is not answered now may be a moment later.
             fleet = await console.cache.read()
             deployment = fleet.deployments.get(owner)
-            if deployment is None:
+            if deployment is None or not await console.rights.list_visible(viewer, [owner[0]]):
                 return
             history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
             await history.refresh(deployment, console.clock())
@@ -307,11 +316,21 @@ async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
             mark = deployment["metadata"].get("resourceVersion"), fleet.events.get(owner)
             if mark != seen:
                 seen, silent = mark, 0
-                yield format_event("deployment", await _build_document(console, owner))
+                document = await _build_document_for(console, viewer, owner)
+                yield format_event("deployment", document)
         if silent >= _SILENT_LOOKS:
             silent = 0
             yield KEEP_ALIVE
         await asyncio.sleep(console.look_seconds)  # why: nothing tells of news
+
+
+async def _build_document_for(console: Console, viewer: Viewer, owner: Owner) -> dict[str, Any]:
+    """Return the document of an LLMDeployment without what the viewer may not do."""
+    document = await _build_document(console, owner)
+    rights, namespace = console.rights, owner[0]
+    acting = await rights.explain_acting(viewer, namespace)
+    chatting = await rights.explain_chat(viewer, namespace)
+    return restrict_document(document, acting=acting, chatting=chatting)
 
 
 async def _build_document(console: Console, owner: Owner) -> dict[str, Any]:

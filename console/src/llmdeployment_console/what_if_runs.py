@@ -13,6 +13,7 @@ from llmdeployment_cli.arms import Object
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_console.recording import Recording
 from llmdeployment_console.refusals import RequestRefused
+from llmdeployment_console.viewers import Viewer
 from llmdeployment_console.what_if import Choice
 
 MOST = 2
@@ -33,15 +34,15 @@ class WhatIfRuns:
     def __init__(self, command: Sequence[str] = _COMMAND, seconds: float = SECONDS) -> None:
         self._command = command
         self._seconds = seconds
-        self._running: set[str] = set()
+        self._running: set[Viewer] = set()
 
     async def run(
-        self, viewer: str, deployment: Object, recording: Recording, choice: Choice | None
+        self, viewer: Viewer, deployment: Object, recording: Recording, choice: Choice | None
     ) -> dict[str, Any]:
         """Return what `what_if.run` does.
 
         Args:
-            viewer: who asks; only compared.
+            viewer: who asks.
             deployment: as the API server has it.
             recording: the traffic.
             choice: what the page asks for, or None.

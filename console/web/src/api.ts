@@ -14,7 +14,7 @@ export class ServerError extends Error {
 }
 
 const RETRY_MILLISECONDS = 5000;
-const SESSION_ENDED = "This session has ended. Run `kubectl llm console` again.";
+const SESSION_ENDED = "This session has ended. Reload the page, or run `kubectl llm console` again.";
 
 function locate(namespace: string, name: string): string {
   return `api/llmdeployments/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
@@ -26,7 +26,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
     response = await fetch(path, { cache: "no-store", ...init });
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    throw new ServerError(0, "The console's server does not answer. Does `kubectl llm console` still run?");
+    throw new ServerError(0, "The console's server does not answer. Reload the page, or run `kubectl llm console` again.");
   }
   if (!response.ok) throw new ServerError(response.status, await readError(response));
   return response;

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
+from llmdeployment_operator.plan.notify.receivers import Receiver, read_receivers
 
 _TRUE = frozenset({"1", "true", "yes"})
 _PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
@@ -14,6 +16,21 @@ _PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the text names the variable and what it may be."""
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """Who is told of changes.
+
+    Attributes:
+        receivers: who; empty: nobody.
+        folder: has the URL and the key of each, in files.
+        console_url: where people open the console, for links; empty: without.
+    """
+
+    receivers: tuple[Receiver, ...] = ()
+    folder: Path = Path("/etc/llmd/notifications")
+    console_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,7 @@ class ProcessSettings:
         resync_seconds: every LLMDeployment is looked at at least this often.
         port: of `/healthz`, `/readyz` and `/metrics`.
         election: how one of several operators is elected; None: this one is alone.
+        notifications: who is told of changes.
     """
 
     cluster_read: bool
@@ -33,6 +51,7 @@ class ProcessSettings:
     resync_seconds: float
     port: int
     election: Election | None = None
+    notifications: Notifications = field(default_factory=Notifications)
 
 
 def plan_settings(env: Mapping[str, str]) -> Settings:
@@ -51,7 +70,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         log_format=_read_one_of(env, "LLMD_LOG_FORMAT", ("text", "json")),
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
         operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
-        operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
+        operator_labels=_parse_labels(env, "LLMD_OPERATOR_LABELS"),
         operator_service_account=env.get("LLMD_OPERATOR_SERVICE_ACCOUNT", ""),
         image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
         image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
@@ -61,6 +80,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         extra_egress=_parse_list(env, "LLMD_EXTRA_EGRESS", "egress rules"),
         scrapers=_parse_peers(env, "LLMD_SCRAPERS"),
         scrape_annotations=env.get("LLMD_SCRAPE_ANNOTATIONS", "false").lower() in _TRUE,
+        console_labels=_parse_labels(env, "LLMD_CONSOLE_LABELS"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
     )
@@ -80,6 +100,20 @@ def runtime_settings(env: Mapping[str, str]) -> ProcessSettings:
         election=_read_election(env)
         if env.get("LLMD_LEADER_ELECTION", "").lower() in _TRUE
         else None,
+        notifications=_read_notifications(env),
+    )
+
+
+def _read_notifications(env: Mapping[str, str]) -> Notifications:
+    known = Notifications()
+    try:
+        receivers = read_receivers(env.get("LLMD_RECEIVERS") or "[]")
+    except ValueError as error:
+        raise SettingsError(f"LLMD_RECEIVERS is no list of receivers: {error}") from None
+    return Notifications(
+        receivers,
+        Path(env.get("LLMD_RECEIVERS_FOLDER") or known.folder),
+        env.get("LLMD_CONSOLE_URL", ""),
     )
 
 
@@ -144,11 +178,11 @@ def _parse_peers(env: Mapping[str, str], name: str) -> tuple[dict[str, Any], ...
     return peers
 
 
-def _parse_labels(text: str) -> dict[str, str]:
+def _parse_labels(env: Mapping[str, str], name: str) -> dict[str, str]:
     try:
-        value = json.loads(text)
+        value = json.loads(env.get(name) or "{}")
     except ValueError as error:
-        raise SettingsError(f"LLMD_OPERATOR_LABELS is not JSON: {error}") from None
+        raise SettingsError(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise SettingsError("LLMD_OPERATOR_LABELS must be a JSON object of labels")
+        raise SettingsError(f"{name} must be a JSON object of labels")
     return {str(key): str(part) for key, part in value.items()}

@@ -4,10 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.console.fakes import HOST, ONE, WRITE, FakeCluster, FakeWays, moving, open_console
+from tests.unit.console.fakes import (
+    HOST,
+    ONE,
+    WRITE,
+    FakeCluster,
+    FakeWays,
+    build_local,
+    moving,
+    open_console,
+)
 from tests.unit.console.pods import run_pod
 
-from llmdeployment_console.app import Console, build_app
+from llmdeployment_console.app import Console
 
 
 def chunk(**event: Any) -> bytes:
@@ -28,7 +37,7 @@ async def ask(console: Console, body: Any = None, to: str = "chat") -> list[tupl
     """Return the events of a chat, in a browser in another thread; the console's own loop runs on here."""
     from httpx2 import ASGITransport, AsyncClient  # noqa: PLC0415  # because Starlette's client has a loop of its own
 
-    app: Any = build_app(console, frozenset({HOST}))
+    app: Any = build_local(console)
     value = console.sessions.exchange_token(console.sessions.issue_token())
     headers = {**WRITE, "cookie": f"{console.sessions.cookie}={value}"}
     async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{HOST}") as browser:

@@ -13,9 +13,16 @@ from urllib.parse import parse_qs
 import aiohttp
 import pytest
 from tests.unit.cli.objects import NOW
-from tests.unit.console.fakes import HOST, ONE, FakeCluster, browse, moving, open_console
+from tests.unit.console.fakes import (
+    HOST,
+    ONE,
+    FakeCluster,
+    browse,
+    build_local,
+    moving,
+    open_console,
+)
 
-from llmdeployment_console.app import build_app
 from llmdeployment_console.prometheus_past import (
     HOURS,
     POINTS,
@@ -194,7 +201,8 @@ async def test_a_page_reads_the_past_through_the_console() -> None:
     with run_prometheus(200, answer) as (url, _):
         async with open_console(FakeCluster(moving())) as (console, _clock):
             console.settings = Settings(prometheus_url=url)
-            app: Any = build_app(console, frozenset({HOST}))
+            app: Any = build_local(console)
+            assert console.sessions is not None
             value = console.sessions.exchange_token(console.sessions.issue_token())
             cookie = {"cookie": f"{console.sessions.cookie}={value}"}
             transport, base = ASGITransport(app), f"http://{HOST}"

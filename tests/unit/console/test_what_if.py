@@ -13,6 +13,7 @@ from llmdeployment_cli.errors import Refusal
 from llmdeployment_console import recording as recordings
 from llmdeployment_console.recording import Recording, make_rate, read_recording
 from llmdeployment_console.refusals import RequestRefused
+from llmdeployment_console.viewers import Viewer
 from llmdeployment_console.what_if import Choice, run
 from llmdeployment_console.what_if_process import answer
 from llmdeployment_console.what_if_runs import WhatIfRuns
@@ -195,22 +196,22 @@ SLOW = (
 
 async def test_a_viewer_has_one_simulation_at_a_time_and_one_that_is_slow_is_ended() -> None:
     runs = WhatIfRuns(SLOW, seconds=1.0)
-    first = asyncio.create_task(runs.run("ada", moving(), HOUR, None))
+    first = asyncio.create_task(runs.run(Viewer("ada"), moving(), HOUR, None))
     await asyncio.sleep(0)  # why: the first begins
     with pytest.raises(RequestRefused) as refused:
-        await runs.run("ada", moving(), HOUR, None)
+        await runs.run(Viewer("ada"), moving(), HOUR, None)
     assert refused.value.status == 429
-    second = asyncio.create_task(runs.run("bob", moving(), HOUR, None))
+    second = asyncio.create_task(runs.run(Viewer("bob"), moving(), HOUR, None))
     await asyncio.sleep(0)  # why: the second begins
     with pytest.raises(RequestRefused):
-        await runs.run("eve", moving(), HOUR, None)
+        await runs.run(Viewer("eve"), moving(), HOUR, None)
     for each in (first, second):
         with pytest.raises(RequestRefused) as refused:
             await each
         assert refused.value.status == 503
     third = WhatIfRuns((sys.executable, "-c", "print('nonsense')"))
     with pytest.raises(RequestRefused, match="took too long or failed"):
-        await third.run("ada", moving(), HOUR, None)
+        await third.run(Viewer("ada"), moving(), HOUR, None)
 
 
 def test_the_process_says_why_it_refuses() -> None:
