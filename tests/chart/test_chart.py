@@ -280,6 +280,7 @@ REFUSED = {
     ),
     "a console at a path": ("console.url=https://llm.example.com/console", "url"),
     "a console without a scheme": ("console.url=llm.example.com", "url"),
+    "a Prometheus without a scheme": ("console.prometheusURL=prometheus:9090", "prometheusURL"),
     "an unknown way to log in": ("console.auth.mode=Basic", "must be one of"),
     "a header that means something else": ("console.auth.userHeader=Authorization", "userHeader"),
     "a header with a space": ("console.auth.userHeader=X User", "userHeader"),

@@ -18,6 +18,8 @@ from tests.chart.rendering import (
 from tests.chart.test_second_release import render_notes
 
 from llmdeployment_console.cluster_settings import ClusterSettings, read_cluster_settings
+from llmdeployment_console.settings import Settings
+from llmdeployment_console.settings import read_settings as read_shared_settings
 from llmdeployment_operator.settings import plan_settings
 
 pytestmark = pytest.mark.chart
@@ -97,6 +99,12 @@ def test_behind_a_proxy_it_acts_as_viewers_and_as_few_groups(helm: Helm) -> None
     documents = render_release(helm, *PROXY)
 
     settings = read_settings(documents)
+    pod = find_deployment(documents, "console")["spec"]["template"]["spec"]
+    env = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+    assert read_shared_settings(env) == Settings(
+        runbook_url="https://docs.example.com/runbooks/NAME/",
+        prometheus_url="http://prometheus.monitoring:9090",
+    )
     assert settings.naming is not None
     assert settings.naming.groups == {"oidc:team-a", "oidc:team-b"}
     assert settings.origin == "https://llm.example.com"
