@@ -129,6 +129,19 @@ async def test_what_is_written_is_written_as_the_viewer() -> None:
         assert len(world.written.rows) == 2
 
 
+async def test_who_sees_may_simulate_and_who_may_not_chat_asks_no_golden_question() -> None:
+    async with open_world() as world:
+        bob, eve = world.browse("bob"), world.browse("eve")
+        simulated = post(bob, f"{SHOP}/what-if", {})
+        # Nothing was counted here, which is as far as it comes without a right.
+        assert (simulated.status_code, simulated.json()["error"]["code"]) == (409, "refused")
+        assert post(eve, f"{SHOP}/what-if", {}).status_code == 404
+        asked = post(bob, f"{SHOP}/golden", {"revision": 4, "number": 1})
+        assert (asked.status_code, asked.json()["error"]["code"]) == (403, "no_right")
+        assert eve.get(f"{SHOP}/past?hours=6").status_code == 404
+        assert bob.get(f"{SHOP}/past?hours=6").json()["error"]["code"] == "no_prometheus"
+
+
 async def test_only_who_may_reach_services_asks_replicas() -> None:
     async with open_world() as world:
         ada, bob = world.browse("ada"), world.browse("bob")
