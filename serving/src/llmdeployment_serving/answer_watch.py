@@ -46,6 +46,13 @@ class AnswerWatch:
             return {}
         return _try(lambda: examine(question, reader.read(), self._patterns), {})
 
+    def read_finish_reasons(self) -> tuple[str, ...]:
+        """Return why each choice ended, as far as the answer says."""
+        if (reader := self._reader) is None:
+            return ()
+        choices = _try(reader.read, ())
+        return tuple(each.finish_reason[:32] for each in choices if each.finish_reason)
+
 
 def _choose_reader(
     question: Question | None, form: AnswerForm | None, headers: Iterable[tuple[bytes, bytes]]
