@@ -1,10 +1,12 @@
 """Counts of requests that ended, from HAProxy's log lines, and of votes on their answers.
 
-A line is one datagram: `status milliseconds flags arm revision bucket recent request-id`.
+A line is one datagram: `status milliseconds flags arm revision bucket recent request-id`. Where traces are wanted, it has
+`~trace-span-parent-flags/held/queued` before the request's id, in milliseconds.
 """
 
 import base64
 import random
+import re
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -27,6 +29,32 @@ _FIELDS = 7
 """Those that every line has; a request's id may be missing."""
 _RECENT_DIGITS = 10
 _CLASSES = ("2xx", "4xx", "5xx")
+# HAProxy writes -1 for a request that never came to a queue.
+_trace = re.compile(
+    r"~(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<parent>[0-9a-f]{16})?-(?P<flags>[0-9a-f]{2})"
+    r"/(?P<held>-|\d{1,9})/-?(?P<queued>\d{1,9}) "
+)
+
+
+@dataclass(frozen=True)
+class RequestTrace:
+    """The trace of a request, where traces are wanted.
+
+    Attributes:
+        trace_id: of the whole trace, in hexadecimal.
+        span_id: of the gateway's own span.
+        parent_id: of the client's span, or empty.
+        sampled: whether the trace is sampled.
+        hold_seconds: how long the request was held while no replica was ready; None if it was not held.
+        queue_seconds: how long it waited for a place at a replica.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    sampled: bool
+    hold_seconds: float | None = None
+    queue_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +71,7 @@ class EndedRequest:
         bucket: the bucket that it was assigned to, or None.
         recent: requests of its bucket in the last ten minutes, this one included; None without an assignment key: the bucket is then the
             next of a sequence.
+        trace: its trace, or None where traces are not wanted.
     """
 
     status: int
@@ -53,6 +82,7 @@ class EndedRequest:
     request_id: str = ""
     bucket: int | None = None
     recent: int | None = None
+    trace: RequestTrace | None = None
 
 
 class GroupCounts:
@@ -246,7 +276,8 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
     words = datagram.decode(errors="replace").split(maxsplit=_FIELDS)
     if len(words) < _FIELDS:
         return None
-    status, milliseconds, flags, arm, revision, bucket, recent, *request_id = words
+    status, milliseconds, flags, arm, revision, bucket, recent, *rest = words
+    trace, request_id = _split_trace("".join(rest))
     assigned = revision.isdigit()
     try:
         return EndedRequest(
@@ -255,12 +286,23 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             cut=_read_cut(flags),
             arm=arm if assigned else "",
             revision=revision if assigned else "",
-            request_id="" if request_id == ["-"] else "".join(request_id).strip(),
+            request_id="" if request_id == "-" else request_id.strip(),
             bucket=_read_bucket(bucket),
             recent=_read_recent(recent),
+            trace=trace,
         )
     except ValueError:
         return None
+
+
+def _split_trace(text: str) -> tuple[RequestTrace | None, str]:
+    """Return the trace before a request's id, and the id."""
+    if not text.startswith("~") or (found := _trace.match(text)) is None:
+        return None, text
+    held = int(found["held"]) / 1000 if found["held"] != "-" else None
+    queued = int(found["queued"]) / 1000
+    ids = found["trace"], found["span"], found["parent"] or ""
+    return RequestTrace(*ids, found["flags"] == "01", held, queued), text[found.end() :]
 
 
 def _read_bucket(text: str) -> int | None:
