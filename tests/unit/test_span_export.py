@@ -104,7 +104,7 @@ def test_a_collector_that_hangs_costs_spans_and_no_time() -> None:
 
 @pytest.mark.parametrize("raises", [False, True])
 def test_what_the_collector_does_not_take_is_counted_and_said_once(
-    raises: bool, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture, *, raises: bool
 ) -> None:
     answers = [SpanExportResult.FAILURE, SpanExportResult.FAILURE, SpanExportResult.SUCCESS]
 

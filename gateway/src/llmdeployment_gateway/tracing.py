@@ -21,8 +21,12 @@ _VALID = f"^(00-{_IDS}|(0[1-9a-f]|[1-9a-e]{_HEX}|f[0-9a-e])-{_IDS}(-.*)?)$"
 _NO_TRACE, _NO_SPAN = f"-{'0' * 32}-", f"-{'0' * 16}-"
 _KNOWN = "{ var(txn.traced) -m found }"
 
+_IS_VALID = (
+    f"{{ req.fhdr_cnt(traceparent) eq 1 }} {{ req.fhdr(traceparent) -m reg '{_VALID}' }} "
+    f"!{{ req.fhdr(traceparent) -m sub -- {_NO_TRACE} {_NO_SPAN} }}"
+)
 _DROPPING = f"""    # A malformed trace is not passed on.
-    http-request set-var(txn.traced) str(yes) if {{ req.fhdr_cnt(traceparent) eq 1 }} {{ req.fhdr(traceparent) -m reg '{_VALID}' }} !{{ req.fhdr(traceparent) -m sub -- {_NO_TRACE} {_NO_SPAN} }}
+    http-request set-var(txn.traced) str(yes) if {_IS_VALID}
     http-request del-header traceparent unless {_KNOWN}
     http-request del-header tracestate unless {_KNOWN}
 """

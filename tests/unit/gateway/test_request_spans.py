@@ -1,6 +1,6 @@
 import re
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from llmdeployment_gateway.request_spans import RequestSpans, build_span, start_spans
 from llmdeployment_gateway.settings import Settings, SettingsError, read_settings
 from llmdeployment_gateway.span import Span
-from llmdeployment_gateway.span_export import SpanExport
 from llmdeployment_gateway.tally import EndedRequest, RequestTrace, parse_line
 from llmdeployment_gateway.tracing import TracesSettings, build_rules
 from llmdeployment_serving.trace_context import parse_traceparent
+
+if TYPE_CHECKING:
+    from llmdeployment_gateway.span_export import SpanExport
 
 TRACE, SPAN, PARENT = "0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7", "b7ad6b7169203331"
 NOW = 10**18
@@ -168,7 +170,9 @@ def test_settings_are_read() -> None:
     assert read_settings(env).traces == TRACES
 
 
-@given(st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{30,33}-[0-9a-f]{15,17}-[0-9a-f]{1,3}(-x)?", fullmatch=True))
+@given(
+    st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{30,33}-[0-9a-f]{15,17}-[0-9a-f]{1,3}(-x)?", fullmatch=True)
+)
 def test_haproxy_and_the_replica_refuse_the_same_traces(header: str) -> None:
     """HAProxy's expression alone; what it says of zeros is a rule of its own."""
     found = re.search(r"-m reg '([^']+)'", build_rules(None))

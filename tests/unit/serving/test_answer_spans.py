@@ -1,7 +1,7 @@
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import given
@@ -20,9 +20,11 @@ from llmdeployment_serving.config import ServingConfig, TracesConfig, UserConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.metrics import Owner
 from llmdeployment_serving.span import Span
-from llmdeployment_serving.span_export import SpanExport
 from llmdeployment_serving.trace_context import TraceContext, parse_traceparent
 from llmdeployment_serving.usage import Usage
+
+if TYPE_CHECKING:
+    from llmdeployment_serving.span_export import SpanExport
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
@@ -251,7 +253,7 @@ def test_a_pod_without_the_collectors_address_makes_no_spans(
         (503, 0.1, False, True),
     ],
 )
-def test_what_is_exported(status: int, seconds: float, sampled: bool, exported: bool) -> None:
+def test_what_is_exported(status: int, seconds: float, *, sampled: bool, exported: bool) -> None:
     config = TracesConfig(slower_than_seconds=5)
 
     assert is_exported(config, status, seconds, sampled=sampled) is exported

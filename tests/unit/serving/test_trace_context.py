@@ -26,7 +26,7 @@ SENT = TraceContext(TRACE, PARENT, sampled=True)
         (f"fe-{TRACE}-{PARENT}-00", False),
     ],
 )
-def test_a_trace_is_read(header: str, sampled: bool) -> None:
+def test_a_trace_is_read(header: str, *, sampled: bool) -> None:
     assert parse_traceparent(header.encode()) == TraceContext(TRACE, PARENT, sampled)
 
 
@@ -63,8 +63,8 @@ def test_any_bytes_are_read_or_refused(header: bytes) -> None:
     assert found is None or (len(found.trace_id), len(found.parent_id)) == (32, 16)
 
 
-@given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans())
-def test_what_is_written_is_read(trace: int, span: int, sampled: bool) -> None:
+@given(trace=st.integers(1, 2**128 - 1), span=st.integers(1, 2**64 - 1), sampled=st.booleans())
+def test_what_is_written_is_read(trace: int, span: int, *, sampled: bool) -> None:
     ids = f"{trace:032x}", f"{span:016x}"
 
     assert parse_traceparent(format_traceparent(*ids, sampled=sampled)) == TraceContext(
@@ -87,7 +87,7 @@ def test_what_is_written_is_read(trace: int, span: int, sampled: bool) -> None:
     ],
 )
 def test_who_decides_what_is_sampled(
-    header: str | None, percent: float, drawn: float, sampled: bool
+    header: str | None, percent: float, drawn: float, *, sampled: bool
 ) -> None:
     value = header.encode() if header is not None else None
     found = join_trace(value, percent, lambda: drawn, lambda size: "ab" * size)

@@ -14,8 +14,10 @@ Threshold = Annotated[str, *_duration.annotations()]
 
 
 class TracesSpec(Model):
-    """Sends spans to the collector of the chart's `telemetry.otlpEndpoint`: of answers, and of rollouts and passes
-    (docs/how-to/traces.md). A change takes effect in place at replicas, and with new pods, one by one, at gateways."""
+    """Sends spans of answers, rollouts and passes to the collector of the chart's `telemetry.otlpEndpoint` (docs/how-to/traces.md).
+
+    A change takes effect in place at replicas, and with new pods, one by one, at gateways.
+    """
 
     sample_percent: Annotated[int, Field(ge=0, le=100)] = 1
     """Percent of the traces that begin here that are sampled. A client that sends a `traceparent` decides for its own."""

@@ -86,9 +86,8 @@ def build_plan(
     finding, serving = find_problem(deployment, decision, cluster, now)
     account = charge_pass(deployment, cluster, now)
     cost = report_cost(deployment, account, cluster.status, decision.routes, now)
-    status = _build_status(
-        deployment, decision, cluster, settings, finding, cost, now, serving=serving
-    )
+    status = _build_status(deployment, decision, cluster, finding, cost, now, serving=serving)
+    status = telemetry.add_note(status, deployment, settings)
     due = _next_pass_after(deployment, decision, cluster, status, now)
     quiet = Plan(
         status=None if status == cluster.status else status,
@@ -150,7 +149,6 @@ def _build_status(
     deployment: LLMDeployment,
     decision: DesiredState,
     cluster: ClusterState,
-    settings: Settings,
     finding: Finding | None,
     cost: CostReport,
     now: datetime,
@@ -163,7 +161,6 @@ def _build_status(
     conditions = build_accepted(serving, finding, told, now, since)
     conditions = [*conditions, check_availability(deployment, cluster, finding)]
     conditions = front_door.add_note(conditions, deployment)
-    conditions = telemetry.add_note(conditions, deployment, settings)
     if deployment.spec.paused:
         conditions = build_paused(conditions)
     said = report_scaling(deployment, decision.scaling, cluster.status, now)

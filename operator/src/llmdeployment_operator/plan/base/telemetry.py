@@ -1,11 +1,10 @@
 """What pods have to know to send telemetry to the collector that the chart names."""
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
-from llmdeployment_operator.plan.base.conditions import Condition
 from llmdeployment_operator.plan.base.reasons import Reason
 from llmdeployment_operator.plan.base.settings import Settings
 
@@ -31,9 +30,7 @@ def build_export_env(settings: Settings) -> list[dict[str, Any]]:
     ]
     if name := settings.otlp_headers_secret:
         ref = {"name": name, "key": HEADERS_KEY, "optional": True}
-        found.append(
-            {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": ref}}
-        )
+        found.append({"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": ref}})
     return found
 
 
@@ -69,15 +66,14 @@ def find_port(endpoint: str) -> int:
     return parts.port or (_HTTPS if parts.scheme == "https" else _HTTP)
 
 
-def add_note(
-    conditions: list[Condition], deployment: LLMDeployment, settings: Settings
-) -> list[Condition]:
-    """Return the conditions with a sentence in Accepted where traces are wanted and there is no collector."""
+def add_note(status: Status, deployment: LLMDeployment, settings: Settings) -> Status:
+    """Return the status with a sentence in Accepted where traces are wanted and there is no collector."""
     if deployment.spec.monitoring.traces is None or settings.otlp_endpoint:
-        return conditions
-    return [
-        replace(each, message=f"{each.message} {NO_COLLECTOR}")
-        if each.reason is Reason.ACCEPTED
+        return status
+    conditions = (
+        each.model_copy(update={"message": f"{each.message} {NO_COLLECTOR}"})
+        if each.reason == Reason.ACCEPTED
         else each
-        for each in conditions
-    ]
+        for each in status.conditions
+    )
+    return status.model_copy(update={"conditions": tuple(conditions)})
