@@ -1,7 +1,7 @@
 """Counts of requests that ended, from HAProxy's log lines, and of votes on their answers.
 
 A line is one datagram: `status milliseconds flags arm revision bucket recent request-id`. Where traces are wanted, it has
-`~trace-span-parent-flags/held/queued` before the request's id, in milliseconds.
+`~traceparent/parent/held/queued` before the request's id, the latter two in milliseconds.
 """
 
 import base64
@@ -31,8 +31,8 @@ _RECENT_DIGITS = 10
 _CLASSES = ("2xx", "4xx", "5xx")
 # HAProxy writes -1 for a request that never came to a queue.
 _trace = re.compile(
-    r"~(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<parent>[0-9a-f]{16})?-(?P<flags>[0-9a-f]{2})"
-    r"/(?P<held>-|\d{1,9})/-?(?P<queued>\d{1,9}) "
+    r"~00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
+    r"/(?P<parent>-|[0-9a-f]{16})/(?P<held>-|\d{1,9})/-?(?P<queued>\d{1,9}) "
 )
 
 
@@ -301,7 +301,7 @@ def _split_trace(text: str) -> tuple[RequestTrace | None, str]:
         return None, text
     held = int(found["held"]) / 1000 if found["held"] != "-" else None
     queued = int(found["queued"]) / 1000
-    ids = found["trace"], found["span"], found["parent"] or ""
+    ids = found["trace"], found["span"], found["parent"].removeprefix("-")
     return RequestTrace(*ids, found["flags"] == "01", held, queued), text[found.end() :]
 
 

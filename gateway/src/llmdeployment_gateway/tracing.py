@@ -11,7 +11,7 @@ from dataclasses import dataclass
 TRACES = "LLMD_TRACES"
 """Variable with which requests get a span (JSON); unset: none."""
 
-LOGGED = "~%[var(txn.trace)]/%[var(txn.held)]/%Tw "
+LOGGED = "~%[var(txn.trace)]/%[var(txn.trace_parent)]/%[var(txn.held)]/%Tw "
 """What a log line has before the request's id, where traces are wanted."""
 
 _HEX = "[0-9a-f]"
@@ -20,6 +20,11 @@ _IDS = f"{_HEX}{{32}}-{_HEX}{{16}}-{_HEX}{{2}}"
 _VALID = f"^(00-{_IDS}|(0[1-9a-f]|[1-9a-e]{_HEX}|f[0-9a-e])-{_IDS}(-.*)?)$"
 _NO_TRACE, _NO_SPAN = f"-{'0' * 32}-", f"-{'0' * 16}-"
 _KNOWN = "{ var(txn.traced) -m found }"
+_FIRST, _SPAN = (
+    "".join(f"%[unique-id,bytes({place})]" for place in places)
+    for places in (("0,8", "9,4", "14,4"), ("19,4", "24,12"))
+)
+"""The two halves of the request's UUID, whose digits stand in groups of 8, 4, 4, 4 and 12."""
 
 _IS_VALID = (
     f"{{ req.fhdr_cnt(traceparent) eq 1 }} {{ req.fhdr(traceparent) -m reg '{_VALID}' }} "
@@ -64,18 +69,21 @@ def parse_traces(text: str) -> TracesSettings:
 
 
 def build_rules(traces: TracesSettings | None) -> str:
-    """Return the rules that read the client's trace and, where traces are wanted, name the gateway's own span."""
+    """Return the rules that read the client's trace and, where traces are wanted, name the gateway's own span.
+
+    Ids are parts of the request's unique id, a UUID that is made in any case: a second one and a regular expression would take longer than
+    all of this. The half that is the span's has digits of the UUID's variant, so it is never 0.
+    """
     if traces is None:
         return _DROPPING
     draw = f"{{ rand(100) lt {traces.sample_percent} }}"
-    return f"""{_DROPPING}    http-request set-var(txn.trace_id) req.fhdr(traceparent),field(2,-) if {_KNOWN}
-    http-request set-var(txn.trace_parent) req.fhdr(traceparent),field(3,-) if {_KNOWN}
-    http-request set-var(txn.trace_flags) str(00)
-    http-request set-var(txn.trace_flags) str(01) if {_KNOWN} {{ req.fhdr(traceparent),field(4,-) -m reg '[13579bdf]$' }}
-    http-request set-var(txn.trace_flags) str(01) if !{_KNOWN} {draw}
-    http-request set-var(txn.trace_id) uuid(),regsub(-,,g) unless {_KNOWN}
-    # The half of a UUID that is never 0.
-    http-request set-var(txn.trace_span) uuid(),regsub(-,,g),bytes(16,16)
-    http-request set-header traceparent 00-%[var(txn.trace_id)]-%[var(txn.trace_span)]-%[var(txn.trace_flags)]
-    http-request set-var-fmt(txn.trace) '%[var(txn.trace_id)]-%[var(txn.trace_span)]-%[var(txn.trace_parent)]-%[var(txn.trace_flags)]'
+    named = f"00-%[req.fhdr(traceparent),bytes(3,32)]-{_SPAN}"
+    made = f"00-{_FIRST}{_SPAN}-{_SPAN}"
+    sampled = "{ req.fhdr(traceparent),bytes(54,1) -m str 1 3 5 7 9 b d f }"
+    return f"""{_DROPPING}    http-request set-var(txn.trace_parent) req.fhdr(traceparent),bytes(36,16) if {_KNOWN}
+    http-request set-var-fmt(txn.trace) '{named}-00' if {_KNOWN} !{sampled}
+    http-request set-var-fmt(txn.trace) '{named}-01' if {_KNOWN} {sampled}
+    http-request set-var-fmt(txn.trace) '{made}-00' unless {_KNOWN}
+    http-request set-var-fmt(txn.trace) '{made}-01' if !{_KNOWN} {draw}
+    http-request set-header traceparent %[var(txn.trace)]
 """

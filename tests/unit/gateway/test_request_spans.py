@@ -85,9 +85,9 @@ def test_a_span_says_who_answered_and_what_was_waited_for() -> None:
 @pytest.mark.parametrize(
     ("line", "trace", "request_id"),
     [
-        (f"~{TRACE}-{SPAN}-{PARENT}-01/-/3 id 1", (PARENT, True, None, 0.003), "id 1"),
-        (f"~{TRACE}-{SPAN}--00/1500/-1 id", ("", False, 1.5, 0.001), "id"),
-        (f"~{TRACE}-{SPAN}--00/0/0 -", ("", False, 0.0, 0.0), ""),
+        (f"~00-{TRACE}-{SPAN}-01/{PARENT}/-/3 id 1", (PARENT, True, None, 0.003), "id 1"),
+        (f"~00-{TRACE}-{SPAN}-00/-/1500/-1 id", ("", False, 1.5, 0.001), "id"),
+        (f"~00-{TRACE}-{SPAN}-00/-/0/0 -", ("", False, 0.0, 0.0), ""),
     ],
 )
 def test_a_log_line_has_the_trace(line: str, trace: tuple[Any, ...], request_id: str) -> None:
@@ -98,7 +98,7 @@ def test_a_log_line_has_the_trace(line: str, trace: tuple[Any, ...], request_id:
     assert found.request_id == request_id
 
 
-@pytest.mark.parametrize("text", ["~", f"~{TRACE}", f"~{TRACE}-{SPAN}--01/x/1 id", "a ~b"])
+@pytest.mark.parametrize("text", ["~", f"~{TRACE}", f"~00-{TRACE}-{SPAN}-01/-/x/1 id", "a ~b"])
 def test_a_clients_id_that_only_looks_like_a_trace_stays_an_id(text: str) -> None:
     found = parse_line(f"200 9 -- main 1 7 - {text}".encode())
 
