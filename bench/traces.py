@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from bench.body_key import CONFIG, REPLICA, ROUTES, cpu_seconds, haproxy
 from bench.output_patterns import stream, write_events
@@ -34,16 +34,20 @@ from tests.support.ports import free_port
 
 from llmdeployment_gateway import config, maps
 from llmdeployment_gateway.endpoints import Address
-from llmdeployment_gateway.request_spans import start_spans
+from llmdeployment_gateway.request_spans import RequestSpans
 from llmdeployment_gateway.routes import Routes
 from llmdeployment_gateway.settings import Settings
+from llmdeployment_gateway.span import Span
+from llmdeployment_gateway.span_export import ENDPOINT, SpanExport
 from llmdeployment_gateway.tally import Tally
 from llmdeployment_gateway.tracing import TracesSettings
+from llmdeployment_serving.answer_spans import AnswerSpans
 from llmdeployment_serving.asgi import CHAT_PATH, ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.engine import Message
 from llmdeployment_serving.engine_simulated import start_simulated
-from llmdeployment_serving.span_export import ENDPOINT
+from llmdeployment_serving.metrics import Owner
+from llmdeployment_serving.span_export import SpanExport as ReplicaExport
 
 PERCENTS = (None, 1, 100)
 """None is off."""
@@ -143,31 +147,49 @@ def write_lines(percent: int | None, count: int) -> list[bytes]:
     return [f"200 900 -- main 1 7 3 {text}id-{n}".encode() for n, text in enumerate(traces)]
 
 
+def warm_up(export: SpanExport) -> SpanExport:
+    """Return it with its thread started and OpenTelemetry imported, which happens once in a process's life."""
+    export.put(Span("first", _TRACE[3:35], _TRACE[36:52], 0, 1))
+    wait_until_sent(export, 1)
+    return export
+
+
+def wait_until_sent(export: SpanExport, count: int) -> None:
+    """Wait until so many spans were sent or dropped."""
+    while export.exported + export.dropped < count:
+        time.sleep(0.001)  # why: between two looks
+
+
 def measure_agent(rounds: int, count: int) -> dict[str, dict[str, float]]:
     """Return the cost of each setting in the agent, for each line."""
     found: dict[str, list[float]] = {name_setting(percent): [] for percent in PERCENTS}
+    export = warm_up(SpanExport({}, batch_seconds=0.05))
     for _ in range(rounds):
         for percent in PERCENTS:
-            traces = TracesSettings(percent, _SLOW) if percent is not None else None
-            spans = start_spans(Settings("bench", "chat", "none", traces=traces))
+            spans = (
+                None if percent is None else RequestSpans(TracesSettings(percent, _SLOW), export)
+            )
             tally, lines = Tally(), write_lines(percent, count)
+            sent = export.exported + export.dropped
             began = time.process_time()
             for line in lines:
                 ended = tally.count_line(line)
                 if spans is not None and ended is not None:
                     spans.take(ended)
-            if spans is not None:
-                spans.export.close(60)
+            wait_until_sent(export, sent + count * (percent or 0) // 100)
             found[name_setting(percent)].append((time.process_time() - began) / count * 1e6)
+    export.close(60)
     return {name: {"cpuMicroseconds": min(values)} for name, values in found.items()}
 
 
-async def answer_all(percent: int | None, count: int) -> tuple[float, float]:
+async def answer_all(percent: int | None, count: int, export: ReplicaExport) -> tuple[float, float]:
     """Return the CPU microseconds of an answer through a replica, and the microseconds until its first event."""
     settings = parse(ServingConfig, {"servedName": "chat", "engine": {"name": "simulated"}})
     engine = await start_simulated(settings)
     app = ReplicaApp(settings, engine, stream(write_events("word " * TOKENS, 5)))
-    traces = {"samplePercent": percent, "slowerThanSeconds": _SLOW}
+    app.spans = AnswerSpans("simulated", Owner(), lambda: export)
+    # What is sampled is the client's word, so that the count of spans is exact.
+    traces = {"samplePercent": 0, "slowerThanSeconds": _SLOW}
     monitoring = {} if percent is None else {"monitoring": {"traces": traces}}
     app.take(parse(UserConfig, {"revisions": {"1": {}}, **monitoring}))
     body = json.dumps({"stream": True, "messages": [{"role": "user", "content": "Hello"}]}).encode()
@@ -176,18 +198,21 @@ async def answer_all(percent: int | None, count: int) -> tuple[float, float]:
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
+    exported = export.exported + export.dropped
     began = time.process_time()
-    for _ in range(count):
+    for number in range(count):
         sent, first = time.perf_counter(), []
+        header = f"{_TRACE}{number % 100 < (percent or 0):02d}".encode()
 
         async def send(message: Message, first: list[float] = first) -> None:
             if message.get("body") and not first:
                 first.append(time.perf_counter())
 
-        scope = {"type": "http", "path": CHAT_PATH, "method": "POST", "headers": []}
+        headers = [(b"traceparent", header)]
+        scope = {"type": "http", "path": CHAT_PATH, "method": "POST", "headers": headers}
         await app(scope, receive, send)
         waits.append(first[0] - sent)
-    app.spans.close(60)
+    wait_until_sent(export, exported + count * (percent or 0) // 100)
     taken = time.process_time() - began
     engine.shutdown()
     return taken / count * 1e6, median(waits) * 1e6
@@ -198,9 +223,10 @@ async def measure_replica(rounds: int, count: int) -> dict[str, dict[str, float]
     found: dict[str, tuple[list[float], list[float]]] = {
         name_setting(percent): ([], []) for percent in PERCENTS
     }
+    export = cast("ReplicaExport", warm_up(SpanExport({}, batch_seconds=0.05)))
     for _ in range(rounds):
         for percent in PERCENTS:
-            cpu, wait = await answer_all(percent, count)
+            cpu, wait = await answer_all(percent, count, export)
             found[name_setting(percent)][0].append(cpu)
             found[name_setting(percent)][1].append(wait)
     return {
@@ -255,8 +281,8 @@ def main() -> None:
         os.environ[ENDPOINT] = url
         parts = {
             "haproxy": measure_haproxy(options.rounds, options.requests),
-            "agent": measure_agent(options.rounds, options.requests),
-            "replica": asyncio.run(measure_replica(options.rounds, options.requests // 5)),
+            "agent": measure_agent(options.rounds, 2000),
+            "replica": asyncio.run(measure_replica(options.rounds, 100)),
         }
     json.dump(sum_up(parts), sys.stdout, indent=2)
     print()

@@ -4,8 +4,10 @@ They are made from HAProxy's log lines, so a request that needs none costs nothi
 """
 
 import os
+import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from llmdeployment_gateway.settings import Settings
@@ -13,6 +15,35 @@ from llmdeployment_gateway.span import Attribute, Span
 from llmdeployment_gateway.span_export import ENDPOINT, SpanExport
 from llmdeployment_gateway.tally import EndedRequest
 from llmdeployment_gateway.tracing import TracesSettings
+
+# HAProxy writes -1 for a request that never came to a queue.
+_trace = re.compile(
+    r"00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
+    r"/(?P<parent>-|[0-9a-f]{16})/(?P<held>-|\d{1,9})/-?(?P<queued>\d{1,9})"
+)
+_FLAGS = slice(53, 55)
+"""Where a line's `traceparent` has its flags."""
+
+
+@dataclass(frozen=True)
+class RequestTrace:
+    """The trace of a request.
+
+    Attributes:
+        trace_id: of the whole trace, in hexadecimal.
+        span_id: of the gateway's own span.
+        parent_id: of the client's span, or empty.
+        sampled: whether the trace is sampled.
+        hold_seconds: how long the request was held while no replica was ready; None if it was not held.
+        queue_seconds: how long it waited for a place at a replica.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    sampled: bool
+    hold_seconds: float | None = None
+    queue_seconds: float = 0.0
 
 
 class RequestSpans:
@@ -61,10 +92,11 @@ def start_spans(settings: Settings) -> RequestSpans | None:
 
 def build_span(ended: EndedRequest, traces: TracesSettings, now: int) -> Span | None:
     """Return the span of a request that ended at this time, in nanoseconds since 1970, or None if it gets none."""
-    if (trace := ended.trace) is None:
-        return None
     failed = ended.status >= HTTPStatus.INTERNAL_SERVER_ERROR or ended.cut == "replica"
-    if not (trace.sampled or failed or ended.seconds > traces.slower_than_seconds):
+    is_slow = ended.seconds > traces.slower_than_seconds
+    if not (ended.trace[_FLAGS] == "01" or failed or is_slow):
+        return None
+    if (trace := read_trace(ended.trace)) is None:
         return None
     found: dict[str, Attribute | None] = {
         "http.response.status_code": ended.status if ended.status > 0 else None,
@@ -86,6 +118,22 @@ def build_span(ended: EndedRequest, traces: TracesSettings, now: int) -> Span | 
         kind="server",
         attributes={name: value for name, value in found.items() if value is not None},
         error=(_name_error(ended) or "") if failed else "",
+    )
+
+
+def read_trace(text: str) -> RequestTrace | None:
+    """Return what a log line says of a trace, `traceparent/parent/held/queued` with milliseconds, or None if it says nothing."""
+    if (found := _trace.fullmatch(text)) is None:
+        return None
+    held = int(found["held"]) / 1000 if found["held"] != "-" else None
+    parent = found["parent"].removeprefix("-")
+    return RequestTrace(
+        found["trace"],
+        found["span"],
+        parent,
+        found["flags"] == "01",
+        held,
+        int(found["queued"]) / 1000,
     )
 
 

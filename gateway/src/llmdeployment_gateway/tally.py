@@ -6,7 +6,6 @@ A line is one datagram: `status milliseconds flags arm revision bucket recent re
 
 import base64
 import random
-import re
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
@@ -28,33 +27,9 @@ BOUNDED_GROUPS = 16
 _FIELDS = 7
 """Those that every line has; a request's id may be missing."""
 _RECENT_DIGITS = 10
+_TRACE_CHARACTERS = 55
+"""Those of a `traceparent` of version 00."""
 _CLASSES = ("2xx", "4xx", "5xx")
-# HAProxy writes -1 for a request that never came to a queue.
-_trace = re.compile(
-    r"~00-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
-    r"/(?P<parent>-|[0-9a-f]{16})/(?P<held>-|\d{1,9})/-?(?P<queued>\d{1,9}) "
-)
-
-
-@dataclass(frozen=True)
-class RequestTrace:
-    """The trace of a request, where traces are wanted.
-
-    Attributes:
-        trace_id: of the whole trace, in hexadecimal.
-        span_id: of the gateway's own span.
-        parent_id: of the client's span, or empty.
-        sampled: whether the trace is sampled.
-        hold_seconds: how long the request was held while no replica was ready; None if it was not held.
-        queue_seconds: how long it waited for a place at a replica.
-    """
-
-    trace_id: str
-    span_id: str
-    parent_id: str
-    sampled: bool
-    hold_seconds: float | None = None
-    queue_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +46,7 @@ class EndedRequest:
         bucket: the bucket that it was assigned to, or None.
         recent: requests of its bucket in the last ten minutes, this one included; None without an assignment key: the bucket is then the
             next of a sequence.
-        trace: its trace, or None where traces are not wanted.
+        trace: what the line says of its trace (`request_spans`), or empty where traces are not wanted.
     """
 
     status: int
@@ -82,7 +57,7 @@ class EndedRequest:
     request_id: str = ""
     bucket: int | None = None
     recent: int | None = None
-    trace: RequestTrace | None = None
+    trace: str = ""
 
 
 class GroupCounts:
@@ -295,14 +270,13 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
         return None
 
 
-def _split_trace(text: str) -> tuple[RequestTrace | None, str]:
-    """Return the trace before a request's id, and the id."""
-    if not text.startswith("~") or (found := _trace.match(text)) is None:
-        return None, text
-    held = int(found["held"]) / 1000 if found["held"] != "-" else None
-    queued = int(found["queued"]) / 1000
-    ids = found["trace"], found["span"], found["parent"].removeprefix("-")
-    return RequestTrace(*ids, found["flags"] == "01", held, queued), text[found.end() :]
+def _split_trace(text: str) -> tuple[str, str]:
+    """Return what a line says of a trace, and the request's id behind it. It is read later, of the few requests that get a span."""
+    if not text.startswith("~00-"):
+        return "", text
+    trace, _, request_id = text.partition(" ")
+    # A client's id may begin like one.
+    return (trace[1:], request_id) if len(trace) > _TRACE_CHARACTERS else ("", text)
 
 
 def _read_bucket(text: str) -> int | None:

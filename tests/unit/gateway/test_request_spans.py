@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmdeployment_gateway.request_spans import RequestSpans, build_span, start_spans
+from llmdeployment_gateway.request_spans import (
+    RequestSpans,
+    RequestTrace,
+    build_span,
+    read_trace,
+    start_spans,
+)
 from llmdeployment_gateway.settings import Settings, SettingsError, read_settings
 from llmdeployment_gateway.span import Span
-from llmdeployment_gateway.tally import EndedRequest, RequestTrace, parse_line
+from llmdeployment_gateway.tally import EndedRequest, parse_line
 from llmdeployment_gateway.tracing import TracesSettings, build_rules
 from llmdeployment_serving.trace_context import parse_traceparent
 
@@ -22,7 +28,7 @@ TRACES = TracesSettings(sample_percent=1, slower_than_seconds=5.0)
 
 
 def ended(*, sampled: bool = False, **more: Any) -> EndedRequest:
-    trace = RequestTrace(TRACE, SPAN, PARENT, sampled, queue_seconds=0.25)
+    trace = f"00-{TRACE}-{SPAN}-{sampled:02d}/{PARENT}/-/250"
     given = {"status": 200, "seconds": 2.0, "cut": "", "arm": "main", "revision": "3"}
     return EndedRequest(**{**given, "trace": trace, **more})
 
@@ -52,7 +58,7 @@ def test_these_requests_get_a_span(request_: EndedRequest, error: str) -> None:
         ended(seconds=5.0),
         ended(status=404),
         ended(status=-1, cut="client"),
-        ended(sampled=True, trace=None),
+        ended(sampled=True, trace=""),
     ],
 )
 def test_these_get_none(request_: EndedRequest) -> None:
@@ -60,7 +66,7 @@ def test_these_get_none(request_: EndedRequest) -> None:
 
 
 def test_a_span_says_who_answered_and_what_was_waited_for() -> None:
-    trace = RequestTrace(TRACE, SPAN, "", True, hold_seconds=1.5, queue_seconds=0.25)
+    trace = f"00-{TRACE}-{SPAN}-00/-/1500/250"
     span = build_span(ended(trace=trace, bucket=77, request_id="r1", status=503), TRACES, NOW)
 
     assert span is not None
@@ -94,16 +100,22 @@ def test_a_log_line_has_the_trace(line: str, trace: tuple[Any, ...], request_id:
     found = parse_line(f"200 9 -- main 1 7 - {line}".encode())
 
     assert found is not None
-    assert found.trace == RequestTrace(TRACE, SPAN, *trace)
+    assert read_trace(found.trace) == RequestTrace(TRACE, SPAN, *trace)
     assert found.request_id == request_id
 
 
-@pytest.mark.parametrize("text", ["~", f"~{TRACE}", f"~00-{TRACE}-{SPAN}-01/-/x/1 id", "a ~b"])
+@pytest.mark.parametrize("text", ["~", f"~{TRACE}", f"~00-{TRACE}", "~00-a b", "a ~b"])
 def test_a_clients_id_that_only_looks_like_a_trace_stays_an_id(text: str) -> None:
     found = parse_line(f"200 9 -- main 1 7 - {text}".encode())
 
     assert found is not None
-    assert (found.trace, found.request_id) == (None, text)
+    assert (found.trace, found.request_id) == ("", text)
+
+
+@pytest.mark.parametrize("text", ["", "-", f"00-{TRACE}-{SPAN}-01/-/x/1", f"00-{TRACE}-{SPAN}-01"])
+def test_what_is_no_trace_gets_no_span(text: str) -> None:
+    assert read_trace(text) is None
+    assert build_span(ended(trace=text, status=500), TRACES, NOW) is None
 
 
 @given(st.text(max_size=200))

@@ -122,7 +122,7 @@ def test_a_rollback_ends_the_trace_with_why() -> None:
 
 
 def test_a_second_attempt_begins_where_the_first_ended() -> None:
-    traced, old, _ = start_rollout(progressDeadlineSeconds=60)
+    traced, _, _ = start_rollout(progressDeadlineSeconds=60)
     for _ in range(4):
         traced.step(40)
     first = traced.find("rollout")
