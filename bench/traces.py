@@ -63,9 +63,9 @@ def name_setting(percent: int | None) -> str:
 
 
 @contextmanager
-def run_collector() -> Iterator[str]:
+def run_receiver() -> Iterator[str]:
     """Run a collector in a process of its own; yields its URL."""
-    command = [sys.executable, "-m", "bench.traces", "--collector"]
+    command = [sys.executable, "-m", "bench.traces", "--receiver"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -272,12 +272,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--requests", type=int, default=500)
-    parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--receiver", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.collector:
+    if options.receiver:
         collect()
         return
-    with run_collector() as url:
+    with run_receiver() as url:
         os.environ[ENDPOINT] = url
         parts = {
             "haproxy": measure_haproxy(options.rounds, options.requests),

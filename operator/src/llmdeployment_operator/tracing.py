@@ -1,6 +1,8 @@
 """Exports what passes have done as spans, for LLMDeployments with spec.monitoring.traces; for others nothing is made."""
 
 import asyncio
+import atexit
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +17,9 @@ from llmdeployment_operator.plan.plan import Plan
 from llmdeployment_operator.plan.tracing.pass_spans import build_failed_span, build_pass_span
 from llmdeployment_operator.plan.tracing.rollout_spans import list_rollout_spans
 from llmdeployment_operator.span_export import SpanExport
+
+LAST_SPANS_SECONDS = 2.0
+"""Seconds that an operator that ends takes for the spans that were not sent yet."""
 
 
 class PassSpans:
@@ -107,22 +112,25 @@ class PassSpans:
             self._counted[name] = total
 
 
-def start_spans(settings: Settings, metrics: Metrics, pod: str) -> PassSpans:
+def start_spans(settings: Settings, metrics: Metrics) -> PassSpans:
     """Return what exports spans to the collector of the settings, or what makes none without one.
 
     Args:
         settings: of the plan.
         metrics: counts the spans.
-        pod: name of this pod.
     """
     if not settings.otlp_endpoint:
         return PassSpans()
+    # Kubernetes sets it to the pod's name.
+    pod = os.environ.get("HOSTNAME", "")
     resource = {
         "service.name": "llmdeployment-operator",
         "service.instance.id": pod,
         "k8s.pod.name": pod,
     }
-    return PassSpans(SpanExport(resource), metrics)
+    export = SpanExport(resource)
+    atexit.register(export.close, LAST_SPANS_SECONDS)
+    return PassSpans(export, metrics)
 
 
 def _is_traced(raw: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Request bodies, read within bounds: of bytes, of seconds, and of all bodies that are under way together; and the replica's own answers."""
+"""Request bodies, read within bounds: of bytes, of seconds, and of all bodies that are under way at once, and the replica's own answers."""
 
 import asyncio
 from collections.abc import Iterable

@@ -123,7 +123,7 @@ def test_without_traces_in_the_spec_nothing_is_made() -> None:
 
 
 def test_without_a_collector_nothing_is_made() -> None:
-    spans = start_spans(SETTINGS, Metrics(), "pod")
+    spans = start_spans(SETTINGS, Metrics())
     world = traced(World(sample("simulated")))
     cluster = world.cluster
     spans.record(world.deployment, cluster, world.step(), NOW, ENDS)

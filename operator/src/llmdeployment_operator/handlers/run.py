@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import threading
 import time
@@ -58,8 +57,6 @@ CRD_SECONDS = 3.0
 """How often the API server is asked for the CRD, while it has none."""
 
 STOP_SECONDS = 10.0
-LAST_SPANS_SECONDS = 2.0
-"""Seconds that a stopping operator takes for the spans that were not sent yet."""
 REPORTED_FAILURES = 3
 """Failed passes in a row before the conditions say so, about 2 s after the first: most troubles are over by then."""
 
@@ -115,7 +112,7 @@ async def run(
         told = runtime.notifications
         outbox = Outbox(outside, told.receivers, told.folder, metrics, told.console_url)
         notifier = Notifier(outbox) if told.receivers else None
-        spans = start_spans(settings, metrics, os.environ.get("HOSTNAME", ""))
+        spans = start_spans(settings, metrics)
         operator = Operator(clients, settings, metrics, notifier=notifier, spans=spans)
         passes = Reconciler(operator)
         queue = WorkQueue(passes.one, passes.failed)
@@ -164,7 +161,6 @@ async def run(
                 stop.set()
                 await asyncio.wait({watch}, timeout=2 * STOP_SECONDS)
                 await _cancel([watch])
-                spans.close(LAST_SPANS_SECONDS)
 
 
 async def _watch(

@@ -61,10 +61,10 @@ def build_children(
     if patterns is not None and any(is_external(runtime) for runtime in runtimes):
         found.append(patterns)
     traced = exports_traces(deployment, settings)
-    collector = find_port(settings.otlp_endpoint) if traced else None
+    port = find_port(settings.otlp_endpoint) if traced else None
     for runtime, intent in runtimes.items():
         found += build_runtime_policies(
-            name, runtime, intent.born.template, settings, door.gateways, collector
+            name, runtime, intent.born.template, settings, door.gateways, port
         )
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods

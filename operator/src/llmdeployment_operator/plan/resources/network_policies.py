@@ -33,7 +33,7 @@ def build_runtime_policies(
     template: Mapping[str, Any],
     settings: Settings,
     gateways: frozenset[str] = frozenset(),
-    collector: int | None = None,
+    telemetry_port: int | None = None,
 ) -> list[Object]:
     """Return the policies of a runtime's head, if it has one, and of its workers.
 
@@ -43,7 +43,7 @@ def build_runtime_policies(
         template: template fields of the runtime's newest revision; they say where its pods have to call.
         settings: what the operator was installed with.
         gateways: the namespaces of Gateways with a route to it.
-        collector: port of the collector that its pods send spans to, or None if they send none.
+        telemetry_port: port of the collector that its pods send spans to, or None if they send none.
     """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
@@ -66,7 +66,7 @@ def build_runtime_policies(
         *_admit_scrapers(settings, names.METRICS_PORT, *ray),
     ]
     labels = names.labels(deployment, runtime=runtime)
-    egress = _build_egress(own, template, settings, collector)
+    egress = _build_egress(own, template, settings, telemetry_port)
     selector = names.selector(deployment, runtime=runtime, component="worker")
     policies = [_build_policy(made.name, labels, selector, worker, egress)]
     if is_external(runtime):
@@ -96,13 +96,15 @@ def _admit_scrapers(settings: Settings, *ports: int) -> list[dict[str, Any]]:
 
 
 def _build_egress(
-    own: dict[str, Any], template: Mapping[str, Any], settings: Settings, collector: int | None
+    own: dict[str, Any], template: Mapping[str, Any], settings: Settings, telemetry_port: int | None
 ) -> list[dict[str, Any]] | None:
     """Return where a runtime's pods may call, or None for everywhere."""
     if settings.runtime_egress == "Open":
         return None
     dns = {"ports": [{**_tcp(port), "protocol": kind} for port in _DNS for kind in ("TCP", "UDP")]}
-    ports = sorted(_list_ports(template) | ({collector} if collector is not None else set()))
+    ports = sorted(
+        _list_ports(template) | ({telemetry_port} if telemetry_port is not None else set())
+    )
     outside = [{"ports": [_tcp(port) for port in ports]}] if ports else []
     return [dns, {"to": [own]}, *outside, *settings.extra_egress]
 
