@@ -112,8 +112,9 @@ async def run(
         told = runtime.notifications
         outbox = Outbox(outside, told.receivers, told.folder, metrics, told.console_url)
         notifier = Notifier(outbox) if told.receivers else None
-        spans = start_spans(settings, metrics)
-        operator = Operator(clients, settings, metrics, notifier=notifier, spans=spans)
+        operator = Operator(
+            clients, settings, metrics, notifier=notifier, spans=start_spans(settings, metrics)
+        )
         passes = Reconciler(operator)
         queue = WorkQueue(passes.one, passes.failed)
         reflectors = _build_reflectors(client, settings.namespaces, store, changed, edited)
