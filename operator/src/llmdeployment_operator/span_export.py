@@ -96,13 +96,15 @@ class SpanExport:
         except Exception:  # because a wrong address must not end whoever makes spans
             logger.exception("spans cannot be sent, so they are dropped")
             exporter = _Refusing()
-        while not self._stops:
+        while True:
             self._is_due.wait()
             self._is_full.wait(self._batch_seconds)
             self._is_due.clear()
             self._is_full.clear()
             while self._waiting:
                 self._send(exporter)
+            if self._stops:
+                return
 
     def _send(self, exporter: Exporter) -> None:
         from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415  # because it is heavy, and needed only where there are spans
