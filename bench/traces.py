@@ -42,7 +42,8 @@ from llmdeployment_gateway.span_export import ENDPOINT, SpanExport
 from llmdeployment_gateway.tally import Tally
 from llmdeployment_gateway.tracing import TracesSettings
 from llmdeployment_serving.answer_spans import AnswerSpans
-from llmdeployment_serving.asgi import CHAT_PATH, ReplicaApp
+from llmdeployment_serving.api_paths import CHAT_PATH
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.engine import Message
 from llmdeployment_serving.engine_simulated import start_simulated
