@@ -196,6 +196,7 @@ def list_gateway_rows() -> list[MetricRow]:
         kube_failures=0,
         services={"chat-1a2b3c4d": {"servers": 1, "up": 1}},
         rows={("main", "1"): row},
+        spans={"exported": 0, "dropped": 0},
     )
     return _read_families(list_gateway_families(("team", "chat"), state))
 
@@ -211,6 +212,7 @@ def list_replica_rows() -> list[MetricRow]:
         {"1": stats},
         self_test={"score": -1.0, "reference": -1.0},
     )
+    document["spans"] = {"exported": 0, "dropped": 0}
     return _read_families(list_replica_families(document, Owner("team", "chat")))
 
 

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from llmdeployment_gateway import api_paths, assignment, forcing, maps, slots, voting
+from llmdeployment_gateway import api_paths, assignment, forcing, maps, slots, tracing, voting
 from llmdeployment_gateway.bounded import BOUND_SECONDS
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
@@ -63,6 +63,8 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         buffer_bytes=BODY_BUFFER_BYTES if reads_bodies else BUFFER_BYTES,
         load_body=_build_body_directive(settings.run_dir) if reads_bodies else "",
         unit=assignment.build_rules(keys),
+        trace=tracing.build_rules(settings.traces),
+        logged=tracing.LOGGED if settings.traces is not None else "",
         asked=forcing.READ_CHOICE if settings.forcing else "",
         choosing=forcing.build_choice_rules(forced) if settings.forcing else "",
         refusing=forcing.build_hold_refusal(forced) if settings.forcing else "",

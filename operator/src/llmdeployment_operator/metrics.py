@@ -191,6 +191,16 @@ class Metrics:
             ["receiver"],
             registry=self.registry,
         )
+        self.spans_exported = Counter(
+            "llmdeployment_operator_spans_exported",
+            "Spans of passes and rollouts that the collector took.",
+            registry=self.registry,
+        )
+        self.spans_dropped = Counter(
+            "llmdeployment_operator_spans_dropped",
+            "Spans of passes and rollouts that were dropped: the collector is slow or does not answer.",
+            registry=self.registry,
+        )
         for state in STATES:
             self.objects.labels(state=state).set(0)
 

@@ -43,6 +43,7 @@ from llmdeployment_operator.plan.live.ring import LiveHistory
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
+from llmdeployment_operator.tracing import PassSpans
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ class Operator:
     metrics: Metrics
     live: LiveHistory = field(default_factory=LiveHistory)
     notifier: Notifier | None = None
+    spans: PassSpans = field(default_factory=PassSpans)
 
 
 async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
@@ -123,13 +125,15 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     Raises:
         OperatorError: something could not be read or written now; the caller tries again later.
     """
-    with name_object(key.namespace, key.name):
-        return await _reconcile(operator, key)
+    raw = operator.clients.store.get(KIND, key.namespace, key.name)
+    with name_object(key.namespace, key.name), operator.spans.watch(raw):
+        return await _reconcile(operator, key, raw)
 
 
-async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
-    clients, owner = operator.clients, (key.namespace, key.name)
-    raw = clients.store.get(KIND, key.namespace, key.name)
+async def _reconcile(
+    operator: Operator, key: DeploymentKey, raw: Mapping[str, Any] | None
+) -> PassResult | None:
+    clients, owner, started = operator.clients, (key.namespace, key.name), _now()
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         clients.forget(owner)
         operator.live.forget(owner)
@@ -156,6 +160,7 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     except ApiRefused as error:
         return await _report(operator, raw, deployment.status, _plan_refusal(deployment, error))
     result = await _report(operator, raw, deployment.status, plan)
+    operator.spans.record(deployment, cluster, plan, started, _now())
     # Not after a failure, whose status has no counts: the next pass that ends well reports them.
     clients.counts_cache.mark_reported(owner)
     clients.shadow_cache.mark_reported(owner)

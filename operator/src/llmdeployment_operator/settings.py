@@ -1,6 +1,7 @@
 """The operator's settings, read from its environment; the chart sets every one of them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 from llmdeployment_operator.plan.notify.receivers import Receiver, read_receivers
 
 _TRUE = frozenset({"1", "true", "yes"})
+_endpoint = re.compile(r"https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?")
 _PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
 
 
@@ -83,6 +85,8 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         console_labels=_parse_labels(env, "LLMD_CONSOLE_LABELS"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
+        otlp_endpoint=_read_endpoint(env),
+        otlp_headers_secret=env.get("LLMD_OTLP_HEADERS_SECRET", ""),
     )
 
 
@@ -132,6 +136,17 @@ def _read_election(env: Mapping[str, str]) -> Election:
             f"LLMD_LEASE_SECONDS ({lease}), and that at most {LONGEST_SECONDS}"
         )
     return found
+
+
+def _read_endpoint(env: Mapping[str, str]) -> str:
+    """Return the base URL of the collector, or nothing without one."""
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    if (url := env.get(name, "")) and not _endpoint.fullmatch(url):
+        raise SettingsError(
+            f"{name} must be a URL such as http://collector.otel:4318, without a query and without credentials, "
+            "which belong into the Secret of telemetry.otlpHeadersSecret"
+        )
+    return url
 
 
 def _read_required(env: Mapping[str, str], name: str) -> str:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from llmdeployment_serving.answer_text import AnswerReader
+from llmdeployment_serving.answer_text import AnswerReader, Choice
 from llmdeployment_serving.body_forms import AnswerForm, BodyForm
 from llmdeployment_serving.output_shares import OutputPattern, examine
 from llmdeployment_serving.questions import Question
@@ -45,6 +45,13 @@ class AnswerWatch:
         if question is None or reader is None:
             return {}
         return _try(lambda: examine(question, reader.read(), self._patterns), {})
+
+    def read_finish_reasons(self) -> tuple[str, ...]:
+        """Return why each choice ended, as far as the answer says."""
+        if (reader := self._reader) is None:
+            return ()
+        choices: tuple[Choice, ...] = _try(reader.read, ())
+        return tuple(each.finish_reason[:32] for each in choices if each.finish_reason)
 
 
 def _choose_reader(

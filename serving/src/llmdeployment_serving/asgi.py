@@ -14,9 +14,10 @@ from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
+from llmdeployment_serving.answer_spans import AnswerSpans
 from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.api_paths import SHADOWED, list_paths
-from llmdeployment_serving.bodies import Bodies
+from llmdeployment_serving.bodies import Bodies, send_whole
 from llmdeployment_serving.bounded import is_drawn
 from llmdeployment_serving.config import (
     AdapterConfig,
@@ -84,6 +85,7 @@ class ReplicaApp:
         self._engine = engine
         self._app = app
         self._relay = Relay(engine, app)
+        self.spans = AnswerSpans(config.engine.name, self._owner)
         self._paths = list_paths(config.engine.name)
         self._restarts = 0
         self._past = NOTHING
@@ -108,7 +110,8 @@ class ReplicaApp:
         self.shadows.take(config.shadows, self._patterns)
 
     def watch_for(self, monitoring: MonitoringConfig) -> None:
-        """Look at the next answers for these patterns."""
+        """Look at the next answers for these patterns, and trace them as this says."""
+        self.spans.take(monitoring.traces)
         wanted = monitoring.output_patterns
         self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
         for row in self._revisions.values():
@@ -167,7 +170,7 @@ class ReplicaApp:
             with_users = WITH_USERS in scope.get("query_string", b"").split(b"&")
             document = self.stats_with_users() if with_users else self.stats()
             text = json.dumps(document, separators=(",", ":")).encode()
-            await _send(send, text, b"application/json")
+            await send_whole(send, text, b"application/json")
         else:
             known = ", ".join((*self._paths, *ENGINE_PATHS, "/stats"))
             await send_error(
@@ -214,7 +217,8 @@ class ReplicaApp:
         known = self.user_config.revisions
         rows = document["revisions"].items()
         served = {n: row for n, row in rows if n in known or not known or n == _no_revision}
-        page = render_metrics(document | {"revisions": served}, self._owner)
+        document |= {"revisions": served, "spans": self.spans.count()}
+        page = render_metrics(document, self._owner)
         return (self._engine.render_metrics() if self._has_engine else b"") + page
 
     def stats_with_users(self) -> dict[str, Any]:
@@ -251,6 +255,7 @@ class ReplicaApp:
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
+        probe.trace, scope = self.spans.begin(scope, number)
         request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
         with name_request(request_id, number):
             await self._answer(scope, receive, number, probe)
@@ -351,6 +356,7 @@ class ReplicaApp:
         form = self._paths[scope["path"]].form
         # why: with the revision's system text, revisions would be compared by unlike requests.
         probe.bucket = find_length_bucket(form.count_bytes(body))
+        probe.describe_request(scope["path"], body)
         send: Send = probe.send
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
             body["model"] = make_internal_name(adapter)
@@ -390,9 +396,3 @@ class ReplicaApp:
 
 def _is_counted(headers: Iterable[Header]) -> bool:
     return (UNCOUNTED_HEADER, b"true") not in headers
-
-
-async def _send(send: Send, body: bytes, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -217,10 +217,21 @@ class OutputPatternConfig(_Strict):
     """What is looked for, as RE2 writes it. The operator has tried it; one that is not RE2 is not looked for."""
 
 
+class TracesConfig(_Strict):
+    """Which answers get a span: those of sampled traces, those that fail, and slow ones."""
+
+    sample_percent: float = Field(default=1.0, ge=0, le=100)
+    """Percent of the traces that begin here that are sampled; a sender decides for its own."""
+    slower_than_seconds: float = Field(default=30.0, gt=0)
+    """Seconds from arrival to the last byte, above which an answer is slow."""
+
+
 class MonitoringConfig(_Strict):
     """What answers are looked at for, besides the built-in shares."""
 
     output_patterns: tuple[OutputPatternConfig, ...] = Field(default=(), max_length=16)
+    traces: TracesConfig | None = None
+    """Which answers get a span; None: none."""
 
 
 class ShadowConfig(_Strict):

@@ -35,6 +35,10 @@ _COUNTERS = (
         "Engines that this replica started after one that stopped.",
     ),
 )
+_SPANS = (
+    ("exported", "spans_exported", "Spans of answers that the collector took, since traces were first wanted."),
+    ("dropped", "spans_dropped", "Spans of answers that were dropped: the collector is slow or does not answer."),
+)  # fmt: skip
 _HISTOGRAMS = (
     (
         "ttft",
@@ -82,9 +86,10 @@ def list_families(document: dict[str, Any], owner: Owner) -> Iterator[Metric]:
     for key, text in _SELF_TEST:
         if key in tested:
             yield _build_gauge(f"self_test_{key}_nats", text, values, tested[key])
-    for key, name, text in _COUNTERS:
+    spans = document.get("spans") or {}
+    for key, name, text in (*_COUNTERS, *(row for row in _SPANS if row[0] in spans)):
         family = CounterMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
-        family.add_metric(values, document[key])
+        family.add_metric(values, spans[key] if key in spans else document[key])
         yield family
     yield from _list_revision_families(document["revisions"], values)
 

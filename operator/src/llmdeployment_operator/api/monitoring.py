@@ -8,6 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from llmdeployment_operator.api.drift import HAS_PATTERNS, DriftSpec, check_drift_metrics
 from llmdeployment_operator.api.fields import Extension, Model, Text, cel
 from llmdeployment_operator.api.rollout import PATTERN, SHARES, AnalysisSpec
+from llmdeployment_operator.api.traces import TracesSpec
 
 NOT_RE2 = (
     "spec.monitoring.outputPatterns contains a pattern that is not an RE2 expression, or one that is too large for it. "
@@ -89,6 +90,8 @@ class MonitoringSpec(Model):
     """Patterns that are looked for in answers, besides the built-in shares (docs/how-to/watch-answers.md)."""
     drift: DriftSpec | None = None
     """Compares the revision that serves with its own first window. Default: nobody compares it."""
+    traces: TracesSpec | None = None
+    """Sends spans of answers, rollouts and passes to a collector. Default: nothing is sent."""
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

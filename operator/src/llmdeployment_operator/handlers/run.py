@@ -49,6 +49,7 @@ from llmdeployment_operator.reconcile import (
     report_failure,
 )
 from llmdeployment_operator.settings import ProcessSettings
+from llmdeployment_operator.tracing import start_spans
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ async def run(
         told = runtime.notifications
         outbox = Outbox(outside, told.receivers, told.folder, metrics, told.console_url)
         notifier = Notifier(outbox) if told.receivers else None
-        operator = Operator(clients, settings, metrics, notifier=notifier)
+        operator = Operator(
+            clients, settings, metrics, notifier=notifier, spans=start_spans(settings, metrics)
+        )
         passes = Reconciler(operator)
         queue = WorkQueue(passes.one, passes.failed)
         reflectors = _build_reflectors(client, settings.namespaces, store, changed, edited)

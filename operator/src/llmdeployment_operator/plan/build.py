@@ -4,6 +4,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import telemetry
 from llmdeployment_operator.plan.base.conditions import (
     STALLED_SECONDS,
     build_accepted,
@@ -86,6 +87,7 @@ def build_plan(
     account = charge_pass(deployment, cluster, now)
     cost = report_cost(deployment, account, cluster.status, decision.routes, now)
     status = _build_status(deployment, decision, cluster, finding, cost, now, serving=serving)
+    status = telemetry.add_note(status, deployment, settings)
     due = _next_pass_after(deployment, decision, cluster, status, now)
     quiet = Plan(
         status=None if status == cluster.status else status,

@@ -33,6 +33,8 @@ class Settings:
         console_labels: of the console's pods in `operator_namespace`, if viewers may ask replicas there; empty: nobody may.
         namespaces: those that are watched; empty: all.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
+        otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: there is none.
+        otlp_headers_secret: name of a Secret in each namespace, with the headers that it wants; empty: it wants none.
     """
 
     serving_images: ServingImages
@@ -53,3 +55,5 @@ class Settings:
     console_labels: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = field(default=())
     own_namespace: bool = False
+    otlp_endpoint: str = ""
+    otlp_headers_secret: str = ""

@@ -11,6 +11,7 @@ from llmdeployment_operator.plan.base.output_patterns import build_patterns_conf
 from llmdeployment_operator.plan.base.revisions import Revision, build_controller_revision
 from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.telemetry import exports_traces, find_port
 from llmdeployment_operator.plan.resources.network_policies import build_runtime_policies
 from llmdeployment_operator.plan.resources.runtime import build_runtime
 from llmdeployment_operator.plan.traffic import front_door
@@ -59,9 +60,11 @@ def build_children(
     patterns = build_patterns_config_map(deployment)
     if patterns is not None and any(is_external(runtime) for runtime in runtimes):
         found.append(patterns)
+    traced = exports_traces(deployment, settings)
+    port = find_port(settings.otlp_endpoint) if traced else None
     for runtime, intent in runtimes.items():
         found += build_runtime_policies(
-            name, runtime, intent.born.template, settings, door.gateways
+            name, runtime, intent.born.template, settings, door.gateways, port
         )
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods

@@ -6,7 +6,8 @@ replicas too: it asks for their right to. Scrapers reach ports that have metrics
 generates or runs anything. Policies add up: a cluster may open more by policies of its own. With an HTTPRoute the front door are pods of
 somebody else, whose labels are not known: then every pod of the Gateways' namespaces reaches the replicas.
 
-A runtime's pods call DNS, each other, and where their model comes from or is: the hub or the API elsewhere. So code of a model, or of a
+A runtime's pods call DNS, each other, where their model comes from or is (the hub or the API elsewhere), and with
+spec.monitoring.traces the port of the collector. So code of a model, or of a
 dependency, reaches neither a cloud's metadata server nor the cluster's other Services.
 """
 
@@ -32,6 +33,7 @@ def build_runtime_policies(
     template: Mapping[str, Any],
     settings: Settings,
     gateways: frozenset[str] = frozenset(),
+    telemetry_port: int | None = None,
 ) -> list[Object]:
     """Return the policies of a runtime's head, if it has one, and of its workers.
 
@@ -41,6 +43,7 @@ def build_runtime_policies(
         template: template fields of the runtime's newest revision; they say where its pods have to call.
         settings: what the operator was installed with.
         gateways: the namespaces of Gateways with a route to it.
+        telemetry_port: port of the collector that its pods send spans to, or None if they send none.
     """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
@@ -63,7 +66,7 @@ def build_runtime_policies(
         *_admit_scrapers(settings, names.METRICS_PORT, *ray),
     ]
     labels = names.labels(deployment, runtime=runtime)
-    egress = _build_egress(own, template, settings)
+    egress = _build_egress(own, template, settings, telemetry_port)
     selector = names.selector(deployment, runtime=runtime, component="worker")
     policies = [_build_policy(made.name, labels, selector, worker, egress)]
     if is_external(runtime):
@@ -93,13 +96,15 @@ def _admit_scrapers(settings: Settings, *ports: int) -> list[dict[str, Any]]:
 
 
 def _build_egress(
-    own: dict[str, Any], template: Mapping[str, Any], settings: Settings
+    own: dict[str, Any], template: Mapping[str, Any], settings: Settings, telemetry_port: int | None
 ) -> list[dict[str, Any]] | None:
     """Return where a runtime's pods may call, or None for everywhere."""
     if settings.runtime_egress == "Open":
         return None
     dns = {"ports": [{**_tcp(port), "protocol": kind} for port in _DNS for kind in ("TCP", "UDP")]}
-    ports = sorted(_list_ports(template))
+    ports = sorted(
+        _list_ports(template) | ({telemetry_port} if telemetry_port is not None else set())
+    )
     outside = [{"ports": [_tcp(port) for port in ports]}] if ports else []
     return [dns, {"to": [own]}, *outside, *settings.extra_egress]
 

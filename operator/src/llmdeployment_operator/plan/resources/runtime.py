@@ -13,6 +13,7 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import mount_patterns
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.telemetry import build_export_env, build_replica_env
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
@@ -187,7 +188,11 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
         **_build_replica_port(),
     }
     container["ports"] = [*container["ports"], _RAY_METRICS]
-    container["env"] = [*container["env"], *_build_worker_env(deployment, made.head, resources)]
+    container["env"] = [
+        *container["env"],
+        *build_replica_env(deployment, settings),
+        *_build_worker_env(deployment, made.head, resources),
+    ]
     container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
     pod = {
         **_build_pod(deployment, settings),
@@ -209,7 +214,13 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
     }
     volume, mount, variable = mount_patterns(deployment.metadata.name)
     container["volumeMounts"] = [*container["volumeMounts"], mount]
-    container["env"] = [variable, *container["env"], *_name_deployment(deployment), _METRICS]
+    container["env"] = [
+        variable,
+        *build_export_env(settings),
+        *container["env"],
+        *_name_deployment(deployment),
+        _METRICS,
+    ]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,

@@ -1,6 +1,7 @@
 """The objects of the gateway, one per LLMDeployment."""
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -11,6 +12,11 @@ from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.telemetry import (
+    build_export_env,
+    exports_traces,
+    render_traces,
+)
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
 
@@ -230,6 +236,13 @@ def _build_feedback_key(name: str) -> dict[str, Any]:
     return {"name": "LLMD_FEEDBACK_KEY", "valueFrom": source}
 
 
+def _build_traces(deployment: LLMDeployment, settings: Settings) -> list[dict[str, Any]]:
+    if not exports_traces(deployment, settings):
+        return []
+    wanted = json.dumps(render_traces(deployment), sort_keys=True)
+    return [{"name": "LLMD_TRACES", "value": wanted}, *build_export_env(settings)]
+
+
 def _list_assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
     if gateway.assignment.keys is not None:
         return gateway.assignment.keys
@@ -261,6 +274,7 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
             {"name": "LLMD_QUEUE_SECONDS", "value": str(gateway.queue.max_seconds)},
             *_build_key_limit(gateway),
             _build_feedback_key(deployment.metadata.name),
+            *_build_traces(deployment, settings),
         ],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
