@@ -38,7 +38,12 @@ def _build_parser() -> argparse.ArgumentParser:
     worker.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
     worker.set_defaults(run=_run_worker)
     fetch = commands.add_parser("fetch-model", help="download a model's files to this pod")
-    fetch.add_argument("--source", required=True, help="hf://organisation/name[@revision]")
+    fetch.add_argument(
+        "--source",
+        required=True,
+        help="hf://organisation/name[@revision], s3://bucket/prefix or https://host/folder/SHA256SUMS",
+    )
+    fetch.add_argument("--sha256", default="", help="SHA-256 of the list of an https:// source")
     fetch.add_argument("--to", required=True, type=Path, help="folder for the files")
     fetch.set_defaults(run=_fetch)
     drain = commands.add_parser("drain", help="wait until this pod's replica has no request left")
@@ -140,9 +145,13 @@ def _run_external(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from llmdeployment_serving.fetch import fetch_model  # noqa: PLC0415  # because one command needs it, and it is heavy
+    from llmdeployment_serving.fetch import fetch_model, read_options  # noqa: PLC0415  # because one command needs it, and it is heavy
+    from llmdeployment_serving.weights.sources import parse_source  # noqa: PLC0415  # because of the same
 
-    fetch_model(options.source, options.to, token=os.environ.get("HF_TOKEN") or None)
+    source = parse_source(options.source, options.sha256)
+    found = fetch_model(source, options.to, read_options(os.environ))
+    # The operator records it, so that later replicas of the revision get the same files.
+    write_termination_log(json.dumps({"source": str(source), "commit": found}))
 
 
 def _evaluate(options: argparse.Namespace) -> None:
