@@ -66,8 +66,8 @@ def fetch_model(source: Source, folder: Path, options: FetchOptions) -> str:
         FetchError: the download failed; the files so far stay, and the next try resumes it.
     """
     marker = _read_marker(folder)
-    known = marker.get("source") == str(source) and options.pin in ("", marker.get("commit"))
-    if known and _is_linked(folder):
+    same = _name_known(source, options) in ("", marker.get("commit"))
+    if marker.get("source") == str(source) and same and _is_linked(folder):
         return str(marker.get("commit", ""))
     if options.cache is None:
         found = _fill_folder(folder, source, options)
@@ -77,10 +77,10 @@ def fetch_model(source: Source, folder: Path, options: FetchOptions) -> str:
     return found
 
 
-def read_options(environment: Mapping[str, str], *, port: int | None = None) -> FetchOptions:
+def read_options(environment: Mapping[str, str]) -> FetchOptions:
     """Return the options that the operator renders into the environment of `fetch-model`."""
     folder = environment.get("LLMD_MODEL_CACHE")
-    cache = None
+    cache, port = None, environment.get("LLMD_PROGRESS_PORT", "")
     if folder:
         size = environment.get("LLMD_MODEL_CACHE_BYTES", "")
         cache = CacheSettings(
@@ -94,7 +94,7 @@ def read_options(environment: Mapping[str, str], *, port: int | None = None) -> 
         pin=environment.get("LLMD_MODEL_PIN", ""),
         pickles=environment.get("LLMD_ALLOW_PICKLE") == "true",
         cache=cache,
-        port=port,
+        port=int(port) if port.isdecimal() else None,
         environment=environment,
     )
 

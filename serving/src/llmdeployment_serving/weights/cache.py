@@ -270,21 +270,6 @@ def name_entry(source: str, identity: str) -> str:
     return hashlib.sha256(f"{source}\n{identity}".encode()).hexdigest()[:40]
 
 
-def hold_lease(folder: Path, pod: str) -> int | None:
-    """Hold a pod's lease for as long as this process and those that inherit the descriptor run.
-
-    Returns:
-        the descriptor; None: the pod has no lease.
-    """
-    try:
-        descriptor = os.open(folder / "leases" / pod, os.O_RDONLY)
-    except OSError:
-        return None
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
-    os.set_inheritable(descriptor, True)
-    return descriptor
-
-
 def _hash_if_same(key: str, blob: Path, known: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a blob that is what it should be by its name, or else by its record; empty: it is not, or nobody knows."""
     kind, _, told = key.partition("-")

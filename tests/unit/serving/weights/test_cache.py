@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from llmdeployment_serving.errors import FetchError
+from llmdeployment_serving.errors import ConfigError, FetchError
 from llmdeployment_serving.weights import cache as cache_module
 from llmdeployment_serving.weights.cache import (
     GRACE_SECONDS,
     Cache,
     CacheSettings,
-    hold_lease,
     name_entry,
 )
-from llmdeployment_serving.weights.files import Digest, Listing, RemoteFile, Request, name_blob
+from llmdeployment_serving.weights.files import Listing, RemoteFile, Request, name_blob
+from llmdeployment_serving.weights.lease import hold_lease, hold_model
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-MIB = 2**20
 
 
 class Clock:
@@ -121,7 +119,9 @@ def test_what_lacks_is_told(node: Node) -> None:
     node.fetch("p2", "b")
     with pytest.raises(FetchError) as told:
         node.fetch("p3", "c")
-    assert str(told.value).startswith("s3://models/c needs 0.0 GiB, and the model cache lacks 0.0 GiB")
+    assert str(told.value).startswith(
+        "s3://models/c needs 0.0 GiB, and the model cache lacks 0.0 GiB"
+    )
     assert str(told.value).endswith("give the volume more room or raise modelCache.size")
 
 
@@ -262,3 +262,15 @@ def test_a_pod_with_two_models_uses_both(node: Node) -> None:
     node.fetch("p1", "b")
     lease = json.loads((node.folder / "leases" / "p1").read_text())
     assert len(lease["entries"]) == 2
+
+
+def test_a_worker_holds_its_lease_and_names_a_file_that_is_lost(node: Node, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "w").symlink_to(node.blob("a"))
+    environment = {"LLMD_MODEL_CACHE": str(node.folder), "LLMD_POD_UID": "p1"}
+    assert hold_model({}, models) is None
+    with pytest.raises(ConfigError, match="has left the model cache"):
+        hold_model(environment, models)
+    node.fetch("p1", "a")
+    end_pod(hold_model(environment, models))

@@ -52,9 +52,7 @@ def test_a_file_arrives_whole_and_under_its_name(server: WebFolder, tmp_path: Pa
 
 
 @pytest.mark.parametrize("held", [1, len(DATA) // 2, len(DATA) - 1, len(DATA)])
-def test_what_is_here_is_not_asked_for_again(
-    server: WebFolder, tmp_path: Path, held: int
-) -> None:
+def test_what_is_here_is_not_asked_for_again(server: WebFolder, tmp_path: Path, held: int) -> None:
     (tmp_path / "part").write_bytes(DATA[:held])
     assert bring(server, tmp_path) == SUM
     assert server.sent.bytes == len(DATA) - held
@@ -97,7 +95,9 @@ def test_a_file_that_is_shorter_than_was_said(server: WebFolder, tmp_path: Path)
     half = len(DATA) // 2
     with pytest.raises(FetchError) as told:
         bring(server, tmp_path)
-    expected = f"{NAME} of s3://a/b arrived with {half} of {len(DATA)} bytes: the download is tried again"
+    expected = (
+        f"{NAME} of s3://a/b arrived with {half} of {len(DATA)} bytes: the download is tried again"
+    )
     assert str(told.value) == expected
 
 
@@ -174,9 +174,7 @@ def test_another_error_of_the_volume_names_its_reason() -> None:
     assert told == "w cannot be written (Input/output error): check the volume"
 
 
-def test_a_hash_of_git_and_of_an_object_are_checked_too(
-    server: WebFolder, tmp_path: Path
-) -> None:
+def test_a_hash_of_git_and_of_an_object_are_checked_too(server: WebFolder, tmp_path: Path) -> None:
     git = hashlib.sha1(b"blob %d\0" % len(DATA) + DATA, usedforsecurity=False).hexdigest()
     assert bring(server, tmp_path, RemoteFile(NAME, len(DATA), Digest("git", git))) == SUM
     with pytest.raises(FetchError, match="is not what it should be"):
