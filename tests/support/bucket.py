@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 from tests.support.file_server import FileAnswer, FileServer
+from typing_extensions import override
 
 BUCKET, PREFIX = "models", "llama/3"
 KEY_ID, KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
@@ -44,13 +45,8 @@ class Bucket(FileServer):
 
 
 class _Answer(FileAnswer):
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
+    @override
+    def answer(self) -> None:
         bucket = self.server
         assert isinstance(bucket, Bucket)
         parts = urlsplit(self.path)
@@ -92,7 +88,7 @@ class _Answer(FileAnswer):
         written = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in pairs)
         headers = "".join(f"{name}:{self.headers[name].strip()}\n" for name in names.split(";"))
         path = quote(unquote(urlsplit(self.path).path))
-        request = "\n".join((self.command, path, written, headers, names, payload))
+        request = f"{self.command}\n{path}\n{written}\n{headers}\n{names}\n{payload}"
         told = hashlib.sha256(request.encode()).hexdigest()
         return known == KEY_ID and found == _sign(scope, f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{told}")
 

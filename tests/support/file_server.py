@@ -79,6 +79,16 @@ class FileAnswer(BaseHTTPRequestHandler):
         assert isinstance(self.server, FileServer)
         return self.server
 
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_HEAD(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        """Answer GET or HEAD."""
+        raise NotImplementedError
+
     def send_file(self, name: str, data: bytes, headers: dict[str, str]) -> None:
         """Answer GET or HEAD of a file; `headers` has its etag."""
         server = self.files

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tests.support.file_server import FileAnswer, FileServer
+from typing_extensions import override
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 NEXT_COMMIT = "89abcdef0123456789abcdef0123456789abcdef"
@@ -36,13 +37,8 @@ class Hub(FileServer):
 
 
 class _Answer(FileAnswer):
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
+    @override
+    def answer(self) -> None:
         hub = self.server
         assert isinstance(hub, Hub)
         path = unquote(urlsplit(self.path).path)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from tests.support.file_server import FileAnswer, FileServer
+from typing_extensions import override
 
 
 class WebFolder(FileServer):
@@ -29,7 +30,8 @@ class WebFolder(FileServer):
 
 
 class _Answer(FileAnswer):
-    def do_GET(self) -> None:
+    @override
+    def answer(self) -> None:
         folder = self.server
         assert isinstance(folder, WebFolder)
         if folder.token and self.headers.get("authorization") != f"Bearer {folder.token}":
@@ -38,5 +40,3 @@ class _Answer(FileAnswer):
         if name not in folder.content:
             return self.send_head(404, 0, {})
         return self.send_file(name, folder.content[name], {})
-
-    do_HEAD = do_GET

@@ -1,6 +1,6 @@
 """The init container's command against servers on this machine; a process of its own, since `huggingface_hub` reads its address once.
 
-The hub and the store are stand-ins (tests/support); `huggingface_hub` and `obstore`, which speak to them, are the real ones.
+The hub is a stand-in (tests/support/hub.py); `huggingface_hub`, which speaks to it, is the real one.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.bucket import Bucket
 from tests.support.hub import COMMIT, FILES, NEXT_COMMIT, Hub
 from tests.support.ports import free_port
-from tests.support.web_folder import WebFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -219,93 +217,6 @@ def test_no_network(tmp_path: Path) -> None:
 
     assert told.startswith("hf://acme/tiny@main could not be downloaded (ConnectError")
     assert told.endswith("check the network from this pod to the hub")
-
-
-# A bucket, and a folder on a web server.
-
-
-@pytest.mark.parametrize("multipart", [False, True])
-def test_a_model_arrives_from_a_bucket(tmp_path: Path, *, multipart: bool) -> None:
-    with Bucket(FILES) as bucket:
-        bucket.multipart = multipart
-        found = start(tmp_path, "s3://models/llama/3", bucket.environment).finish()
-    assert found.files() == WANTED
-    assert len(found.report()["commit"]) == 64
-
-
-def test_a_public_bucket_needs_no_credentials(tmp_path: Path) -> None:
-    with Bucket(FILES) as bucket:
-        bucket.public = True
-        found = start(tmp_path, "s3://models/llama/3", {"AWS_ENDPOINT_URL": bucket.url}).finish()
-    assert found.files() == WANTED
-
-
-@pytest.mark.parametrize(
-    ("source", "change", "told"),
-    [
-        (
-            "s3://models/llama/3",
-            {"AWS_SECRET_ACCESS_KEY": "wrong"},
-            "s3://models/llama/3 cannot be read: check the Secret of spec.model.credentialsSecretRef",
-        ),
-        (
-            "s3://models/llama/3",
-            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
-            "s3://models/llama/3 cannot be read: check the Secret of spec.model.credentialsSecretRef",
-        ),
-        (
-            "s3://models/llama/3",
-            {"AWS_SECRET_ACCESS_KEY": ""},
-            "s3://models/llama/3 has credentials that are not complete: check the Secret of spec.model.credentialsSecretRef",
-        ),
-        (
-            "s3://models/llama/4",
-            {},
-            "s3://models/llama/4 has no objects: check spec.model.source",
-        ),
-        (
-            "s3://other/llama/3",
-            {},
-            "s3://other/llama/3 was not found: check spec.model.source and AWS_ENDPOINT_URL",
-        ),
-    ],
-)
-def test_a_bucket_that_refuses(
-    tmp_path: Path, source: str, change: dict[str, str], told: str
-) -> None:
-    with Bucket(FILES) as bucket:
-        environment = bucket.environment | change
-        environment = {name: value for name, value in environment.items() if value}
-        assert failure(start(tmp_path, source, environment).finish()) == told
-
-
-def test_a_bucket_whose_objects_changed_since_the_revision_began_is_refused(
-    tmp_path: Path,
-) -> None:
-    with Bucket(FILES) as bucket:
-        first = start(tmp_path, "s3://models/llama/3", bucket.environment).finish().report()
-        pinned = {**bucket.environment, "LLMD_MODEL_PIN": first["commit"]}
-        again = start(tmp_path, "s3://models/llama/3", pinned, pod="second").finish()
-        assert again.report() == first
-        bucket.objects["llama/3/tokenizer.json"] = b"[]"
-        told = failure(start(tmp_path, "s3://models/llama/3", pinned, pod="third").finish())
-    assert told.startswith("s3://models/llama/3 holds other files than when this revision began")
-
-
-def test_a_model_arrives_from_a_web_server_whose_list_is_the_right_one(tmp_path: Path) -> None:
-    with WebFolder(FILES) as web:
-        web.token = RIGHT
-        token = {"LLMD_SOURCE_TOKEN": RIGHT}
-        found = start(tmp_path, web.source, token, "--sha256", web.sha256).finish()
-        assert found.files() == WANTED
-        told = failure(start(tmp_path, web.source, token, "--sha256", "0" * 64).finish())
-        assert f"has the SHA-256 {web.sha256}, not that of spec.model.sha256" in told
-        told = failure(start(tmp_path, web.source, {}, "--sha256", web.sha256, pod="b").finish())
-        assert "cannot be read (status 401): check the Secret of spec.model.tokenSecretRef" in told
-        web.damaged = "model.safetensors"
-        told = failure(start(tmp_path, web.source, token, "--sha256", web.sha256, pod="c").finish())
-        assert "model.safetensors of" in told
-        assert "is not what it should be" in told
 
 
 # The cache of a node.

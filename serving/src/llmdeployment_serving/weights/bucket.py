@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import obstore
@@ -24,6 +25,9 @@ from llmdeployment_serving.weights.files import (
     identify,
 )
 from llmdeployment_serving.weights.sources import BucketSource
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config
 
 SIGNED_FOR = timedelta(hours=12)
 """How long one connection may take to begin and end; each new one gets a new signature."""
@@ -79,10 +83,10 @@ def explain_bucket(source: BucketSource) -> Callable[[int, str], str]:
 
 def _open(source: BucketSource, environment: Mapping[str, str]) -> S3Store:
     endpoint = environment.get("AWS_ENDPOINT_URL") or None
-    options = {"endpoint": endpoint} if endpoint else {}
+    config: S3Config = {"endpoint": endpoint} if endpoint else {}
     return S3Store(
         source.bucket,
-        **options,
+        config=config,
         region=_read_region(environment),
         skip_signature=_is_anonymous(environment),
         client_options={"allow_http": bool(endpoint and endpoint.startswith("http://"))},

@@ -80,7 +80,7 @@ class PartialFile:
 
     def digest(self, kind: str) -> str:
         """Return the digest of what there is."""
-        return self._hashes[kind].hexdigest()
+        return str(self._hashes[kind].hexdigest())
 
     def finish(self, final: Path) -> None:
         """Give the file its name, after it is on the disk: a name that outlives a power cut stands for a whole file."""

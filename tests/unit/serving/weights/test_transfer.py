@@ -115,11 +115,11 @@ def test_an_object_that_changed_since_it_was_listed(server: WebFolder, tmp_path:
 
 def test_a_refusal_is_told_in_the_words_of_the_source(server: WebFolder, tmp_path: Path) -> None:
     server.refused[NAME] = 403
-    with pytest.raises(FetchError, match="^status 403$"):
+    with pytest.raises(FetchError, match=r"^status 403$"):
         bring(server, tmp_path)
 
 
-def test_no_server(server: WebFolder, tmp_path: Path) -> None:
+def test_no_server(tmp_path: Path) -> None:
     with pytest.raises(FetchError) as told:
         receive(
             RemoteFile(NAME, 1),
