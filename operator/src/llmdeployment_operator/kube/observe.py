@@ -32,7 +32,7 @@ from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, POD
 from llmdeployment_operator.kube.state_cache import StateCache
 from llmdeployment_operator.kube.store import Owner, Store
-from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base import fetching, names
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
@@ -240,6 +240,7 @@ def _list_targets(
 
     All replicas are asked for a comparison, a shadow, for autoscaling, for cost and, in a pass that is made anyway, for the `shares` in
     the status; else those whose adapters are awaited or whose self-test is not known.
+    Containers that download a model are asked how far they are.
     Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
@@ -261,6 +262,11 @@ def _list_targets(
         for pod in select_pods(cluster, "worker")
         if is_ready(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
+    found += [
+        Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=LOAD_SECONDS, path=fetching.PATH)
+        for pod in select_pods(cluster, "worker")
+        if fetching.is_fetching(pod)
+    ]
     return {target.uid: target for target in found if target.host}
 
 
@@ -272,7 +278,8 @@ async def _add_answers(
 ) -> ClusterState:
     """Return the observation with the answers of those who send no events."""
     gateways = [pod for pod in select_pods(cluster, "gateway") if _uid(pod) in answers]
-    workers = [pod for pod in select_pods(cluster, "worker") if _uid(pod) in answers]
+    asked = [pod for pod in select_pods(cluster, "worker") if _uid(pod) in answers]
+    workers = [pod for pod in asked if not fetching.is_fetching(pod)]
     scales, meta = deployment.spec.scaling is not None, deployment.metadata
     said = {uid: answer.body or {} for uid, answer in answers.items()}
     samples = {
@@ -286,6 +293,12 @@ async def _add_answers(
         cluster,
         samples=samples,
         usage=_read_usage(deployment, counted),
+        fetches={
+            pod["metadata"]["name"]: progress
+            for pod in asked
+            if fetching.is_fetching(pod)
+            if (progress := fetching.read_progress(said[_uid(pod)])) is not None
+        },
         live=count_live(counted, routed),
         serve=_read_serve(cluster, answers),
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),

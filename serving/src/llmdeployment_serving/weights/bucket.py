@@ -117,14 +117,21 @@ def _read_objects(store: S3Store, prefix: str, source: BucketSource) -> list[Rem
         for meta in chunk:
             etag = str(meta["e_tag"] or "").strip('"')
             digest = Digest("md5", etag) if _md5.fullmatch(etag) else None
-            name = str(meta["path"]).removeprefix(prefix)
-            if name and not name.endswith("/"):  # Consoles write empty objects for folders.
+            path = str(meta["path"])
+            if path.startswith(prefix):
+                name = path.removeprefix(prefix)
                 files.append(RemoteFile(name, int(meta["size"]), digest, etag))
         if len(files) > MOST_FILES:
             raise FetchError(
                 f"{source} has more than {MOST_FILES} objects: write the prefix of one model"
             )
-    return files
+    # Consoles write an empty object for each folder.
+    folders = {name[:at] for name in (f.name for f in files) for at in _find_slashes(name)}
+    return [file for file in files if file.size or file.name not in folders]
+
+
+def _find_slashes(name: str) -> list[int]:
+    return [at for at, letter in enumerate(name) if letter == "/"]
 
 
 def _describe_error(error: Exception, source: BucketSource) -> str:

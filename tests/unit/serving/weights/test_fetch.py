@@ -59,6 +59,16 @@ def test_a_model_arrives_from_a_bucket(bucket: Bucket, tmp_path: Path, *, multip
     assert list_files(tmp_path) == WANTED
 
 
+def test_the_empty_objects_that_consoles_write_for_folders_are_no_files(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    more = {"llama/3/": b"", "llama/3/extra/": b"", "llama/3/extra/a.json": b"[]"}
+    bucket.objects |= more
+    fetch(tmp_path)
+    assert (tmp_path / "extra" / "a.json").read_bytes() == b"[]"
+    assert not (tmp_path / "3").exists()
+
+
 def test_a_public_bucket_needs_no_credentials(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

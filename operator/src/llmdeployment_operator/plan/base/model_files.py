@@ -12,7 +12,7 @@ ADAPTERS_DIR = "/adapters"
 class ModelFiles:
     """A path in the worker pod, and the volumes and mounts that put the files there.
 
-    `fetch` is the `hf://` source that an init container downloads, or None when nothing has to be downloaded.
+    `fetch` is the source that an init container downloads, or None when nothing has to be downloaded.
     """
 
     path: str

@@ -7,6 +7,7 @@ from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
+from llmdeployment_operator.plan.base.fetching import FetchProgress
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.observed.live_counters import LiveCounters
@@ -82,6 +83,7 @@ class ClusterState:
         usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
         cost: the account of cost; None after a start, when the status is what there is.
         live: what those who were asked count, for the points of the last hour.
+        fetches: how far the downloads of models are, by pod; those that were not asked or did not answer are absent.
         default_storage_class: whether the cluster makes volumes by itself.
     """
 
@@ -113,4 +115,5 @@ class ClusterState:
     usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)
     cost: CostAccount | None = None
     live: LiveCounters = field(default_factory=LiveCounters)
+    fetches: Mapping[str, FetchProgress] = field(default_factory=dict)
     default_storage_class: bool = False
