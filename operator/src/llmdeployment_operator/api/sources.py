@@ -109,17 +109,11 @@ class CredentialsReference(Model):
     """A Secret in the LLMDeployment's namespace with credentials of an S3 store."""
 
     name: ObjectName
-    """Name of the Secret. Its keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if they are needed, AWS_SESSION_TOKEN,
-    AWS_REGION and AWS_ENDPOINT_URL (for a store that is not AWS's)."""
+    """Name of the Secret. Its keys are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if it is needed, AWS_SESSION_TOKEN. The store's
+    address and region are no secrets: set AWS_ENDPOINT_URL and AWS_REGION in spec.engine.env."""
 
 
-CREDENTIAL_KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_ENDPOINT_URL",
-)
+CREDENTIAL_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Keys of that Secret, each of which becomes a variable of the container that downloads."""
 
 

@@ -389,7 +389,7 @@ async def test_a_pod_that_downloads_is_asked_how_far_it_is_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     deployed = Deployed(monkeypatch)
-    made = pod("worker", "w", deployed.runtime, conditions=[])
+    made = pod("worker", "w", deployed.runtime, podIP="198.18.0.9")
     state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
     made["status"]["initContainerStatuses"] = [{"name": "fetch-model", "state": state}]
     made["metadata"]["uid"] = "w"

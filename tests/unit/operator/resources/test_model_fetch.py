@@ -70,12 +70,12 @@ def test_a_model_that_is_there_already_needs_no_cache(source: str) -> None:
 def test_a_bucket_has_the_keys_of_its_secret_and_no_others() -> None:
     model = {"source": "s3://models/llama", "credentialsSecretRef": {"name": "store"}}
     endpoint = {"name": "AWS_ENDPOINT_URL", "value": "http://elsewhere"}
-    region = {"name": "AWS_DEFAULT_REGION", "value": "eu-1"}
-    pod = pod_of(None, model, [endpoint, region])
+    key_id = {"name": "AWS_ACCESS_KEY_ID", "value": "other"}
+    pod = pod_of(None, model, [endpoint, key_id])
     env = read_env(pod["initContainers"][0])
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"):
+    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         assert env[key] == {"secretKeyRef": {"name": "store", "key": key, "optional": True}}
-    assert env["AWS_DEFAULT_REGION"] == "eu-1"
+    assert env["AWS_ENDPOINT_URL"] == "http://elsewhere"
     names = [each["name"] for each in pod["initContainers"][0]["env"]]
     assert len(names) == len(set(names))
     assert "store" not in str(pod["containers"])
