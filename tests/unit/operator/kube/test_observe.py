@@ -393,7 +393,7 @@ async def test_a_pod_that_downloads_is_asked_how_far_it_is_and_nothing_else(
     state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
     made["status"]["initContainerStatuses"] = [{"name": "fetch-model", "state": state}]
     made["metadata"]["uid"] = "w"
-    deployed._put(made, 1500)  # because the pod is of another kind than all others here
+    deployed._put(made, 1500)
     deployed.poller.said["w"] = {"bytes": 1, "totalBytes": 2, "bytesPerSecond": 3}
     found = await deployed.observe()
     target = deployed.poller.targets["w"]
