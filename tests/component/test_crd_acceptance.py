@@ -34,6 +34,11 @@ ACCEPTED = {
         "spec: {model: {source: 'https://host:8443/llama/SHA256SUMS', "
         f"sha256: '{'a1' * 32}', tokenSecretRef: {{name: web}}}}}}"
     ),
+    "adapters of every source": (
+        "spec: {model: {source: 'pvc://models', tokenSecretRef: {name: t}, credentialsSecretRef: {name: c}, adapters: ["
+        f"{{name: a, source: 'hf://a/b@{'0' * 40}'}}, {{name: b, source: 's3://my-adapters/legal'}}, "
+        f"{{name: c, source: 'https://host/SHA256SUMS', sha256: '{'a1' * 32}'}}, {{name: d, source: 'file:///x'}}]}}}}"
+    ),
     "pickles": "spec: {model: {source: 'hf://a/b', allowPickle: true}}",
     "a whole claim": "spec: {model: {source: 'pvc://models'}}",
     "a path in the image": "spec: {model: {source: 'file:///opt/model-1.5'}}",

@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from llmdeployment_serving.weights.sources import BucketSource, HubSource, Sourc
 from llmdeployment_serving.weights.transfer import Explain, hash_file, receive
 from llmdeployment_serving.weights.web import explain_web, list_web
 
+ADAPTER_CONFIG = "adapter_config.json"
 MARKER = ".llmdeployment.json"
 CONNECTIONS = 8
 """Files that arrive at once."""
@@ -41,7 +42,8 @@ class FetchOptions:
     """How a model is fetched.
 
     Attributes:
-        token: of the hub or the web server.
+        hub_token: of the hub.
+        web_token: of the web server.
         pin: what an earlier replica of the revision found at the source; empty: what is there now.
         needed: the file without which the rest is of no use.
         pickles: whether weights as pickle files are wanted.
@@ -50,7 +52,8 @@ class FetchOptions:
         environment: credentials and address of an S3 store.
     """
 
-    token: str | None = None
+    hub_token: str | None = None
+    web_token: str | None = None
     pin: str = ""
     needed: str = "config.json"
     pickles: bool = False
@@ -77,6 +80,11 @@ def fetch_model(source: Source, folder: Path, options: FetchOptions) -> str:
     return found
 
 
+def fetch_adapter(source: Source, folder: Path, options: FetchOptions) -> str:
+    """Bring the files of a LoRA adapter into `folder`, as `fetch_model` does with a model."""
+    return fetch_model(source, folder, replace(options, needed=ADAPTER_CONFIG, pin=""))
+
+
 def read_options(environment: Mapping[str, str]) -> FetchOptions:
     """Return the options that the operator renders into the environment of `fetch-model`."""
     folder = environment.get("LLMD_MODEL_CACHE")
@@ -90,7 +98,8 @@ def read_options(environment: Mapping[str, str]) -> FetchOptions:
             verify_always=environment.get("LLMD_MODEL_CACHE_VERIFY") == "Always",
         )
     return FetchOptions(
-        token=environment.get("HF_TOKEN") or environment.get("LLMD_SOURCE_TOKEN") or None,
+        hub_token=environment.get("HF_TOKEN") or None,
+        web_token=environment.get("LLMD_SOURCE_TOKEN") or None,
         pin=environment.get("LLMD_MODEL_PIN", ""),
         pickles=environment.get("LLMD_ALLOW_PICKLE") == "true",
         cache=cache,
@@ -103,11 +112,11 @@ def _list_source(source: Source, options: FetchOptions) -> Listing:
     """Return what the source holds; if it is not what was pinned, only a hub can still give that."""
     select = partial(select_files, str(source), needed=options.needed, pickles=options.pickles)
     if isinstance(source, HubSource):
-        return list_hub(source, options.token, options.pin, select)
+        return list_hub(source, options.hub_token, options.pin, select)
     if isinstance(source, BucketSource):
         listing = list_bucket(source, options.environment or {}, select)
     else:
-        listing = list_web(source, options.token, select)
+        listing = list_web(source, options.web_token, select)
     if options.pin not in ("", listing.identity):
         raise FetchError(
             f"{source} holds other files than when this revision began: put them back, or change spec.model.source"
@@ -117,7 +126,7 @@ def _list_source(source: Source, options: FetchOptions) -> Listing:
 
 def _explain(source: Source, options: FetchOptions) -> Explain:
     if isinstance(source, HubSource):
-        return explain_hub(source, has_token=options.token is not None)
+        return explain_hub(source, has_token=options.hub_token is not None)
     return explain_bucket(source) if isinstance(source, BucketSource) else explain_web(source)
 
 

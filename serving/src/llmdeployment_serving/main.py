@@ -47,6 +47,16 @@ def _build_parser() -> argparse.ArgumentParser:
     fetch.add_argument("--sha256", default="", help="SHA-256 of the list of an https:// source")
     fetch.add_argument("--to", required=True, type=Path, help="folder for the files")
     fetch.set_defaults(run=_fetch)
+    adapters = commands.add_parser("fetch-adapters", help="download adapters to this pod")
+    adapters.add_argument(
+        "--get",
+        required=True,
+        action="append",
+        nargs=3,
+        metavar=("SOURCE", "FOLDER", "SHA256"),
+        help="an adapter; SHA256 is that of the list of an https:// source, else empty",
+    )
+    adapters.set_defaults(run=_fetch_adapters)
     drain = commands.add_parser("drain", help="wait until this pod's replica has no request left")
     drain.add_argument("--settle", type=float, default=SETTLE_SECONDS, metavar="SECONDS")
     drain.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
@@ -154,6 +164,14 @@ def _fetch(options: argparse.Namespace) -> None:
     found = fetch_model(source, options.to, read_options(os.environ))
     # The operator records it, so that later replicas of the revision get the same files.
     write_termination_log(json.dumps({"source": str(source), "commit": found}))
+
+
+def _fetch_adapters(options: argparse.Namespace) -> None:
+    from llmdeployment_serving.fetch import fetch_adapter, read_options  # noqa: PLC0415  # because of the same
+    from llmdeployment_serving.weights.sources import parse_source  # noqa: PLC0415  # because of the same
+
+    for source, folder, sha256 in options.get:
+        fetch_adapter(parse_source(source, sha256), Path(folder), read_options(os.environ))
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -123,9 +123,21 @@ REFUSED = {
         "must be a key of the object",
     ),
     # adapters
-    "an adapter of the Hub": (
-        "spec: {model: {adapters: [{name: legal, source: 'hf://a/b'}]}}",
-        "The source of an adapter must start with pvc:// or file://. Copy an adapter from the Hub onto a claim",
+    "an adapter of a branch of the Hub": (
+        "spec: {model: {adapters: [{name: legal, source: 'hf://a/b@main'}]}}",
+        "The source of an adapter must be hf://organisation/name@commit. Write the 40 digits of a commit",
+    ),
+    "an adapter of a whole bucket": (
+        "spec: {model: {adapters: [{name: legal, source: 's3://bucket'}]}}",
+        "The source of an adapter must be s3://bucket/prefix.",
+    ),
+    "an adapter's list without its SHA-256": (
+        "spec: {model: {adapters: [{name: legal, source: 'https://host/SHA256SUMS'}]}}",
+        "An adapter must have sha256 if its source is https://, and only then.",
+    ),
+    "an adapter of a registry": (
+        "spec: {model: {adapters: [{name: legal, source: 'oci://host/legal:1'}]}}",
+        "The source of an adapter must start with hf://, s3://, https://, pvc:// or file://.",
     ),
     "an adapter out of its claim": (
         "spec: {model: {adapters: [{name: legal, source: 'pvc://team/../b'}]}}",
@@ -165,9 +177,9 @@ REFUSED = {
         + "]}}",
         "spec.model.adapters: Too many: 17: must have at most 16 items",
     ),
-    "an arm with an adapter of the Hub": (
+    "an arm with an adapter of a branch": (
         "spec: {arms: [{name: a, weight: 100, overrides: {model: {adapters: [{name: b, source: 'hf://a/b'}]}}}]}",
-        "The source of an adapter must start with pvc:// or file://.",
+        "The source of an adapter must be hf://organisation/name@commit.",
     ),
     "an adapter for an API elsewhere": (
         (

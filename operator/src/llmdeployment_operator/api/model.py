@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from llmdeployment_operator.api import rules, sources
-from llmdeployment_operator.api.fields import KeyName, Model, ObjectName
+from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, cel
 
 
 class SecretKeyReference(Model):
@@ -20,10 +20,21 @@ class SecretKeyReference(Model):
 class AdapterSpec(Model):
     """A LoRA adapter of the model."""
 
+    model_config = ConfigDict(json_schema_extra=cel(*sources.ADAPTER_RULES))
+
     name: rules.AdapterName
     """What clients put in `model` to use this adapter."""
     source: sources.AdapterSource
-    """Where its files are, in PEFT's format: `pvc://claim/path` or `file:///path/in/the/image`."""
+    """Where its files are, in PEFT's format: `pvc://claim/path`, `file:///path/in/the/image`, `hf://organisation/name@commit`,
+    `s3://bucket/prefix` or `https://host/folder/SHA256SUMS` (with sha256)."""
+    sha256: sources.Sha256 | None = None
+    """SHA-256 of the list of files that an https:// source names."""
+
+    @model_validator(mode="after")
+    def _list_has_sha256(self) -> Self:
+        if (self.sha256 is not None) != self.source.startswith("https://"):
+            raise ValueError(sources.ADAPTER_LIST)
+        return self
 
 
 class ModelSpec(Model):
@@ -63,6 +74,7 @@ class ModelSpec(Model):
     def _fields_go_with_source(self) -> Self:
         sources.check_source_fields(
             self.source,
+            tuple(adapter.source for adapter in self.adapters),
             token=self.token_secret_ref is not None,
             credentials=self.credentials_secret_ref is not None,
             sha256=self.sha256 is not None,

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from llmdeployment_operator.api.fields import Model, ObjectName, Text
 
+_S3 = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._=+-]*)+"
+_HTTPS = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~%+-]*)+"
 _NO_STORE = (
     "spec.model.source cannot be a bucket of this kind or a registry. Use s3:// with the bucket's S3 interface, "
     "or copy the model's files onto a PersistentVolumeClaim and write pvc://claim/path."
@@ -24,13 +26,13 @@ _source = (
         "hf://",
     )
     .must(
-        r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._=+-]*)+",
+        _S3,
         "spec.model.source must be s3://bucket/prefix. "
         "Write the name of a bucket and the prefix of the model's files, without .. or spaces.",
         "s3://",
     )
     .must(
-        r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~%+-]*)+",
+        _HTTPS,
         "spec.model.source must be https://host/folder/SHA256SUMS. "
         "Write the URL of the list that sha256sum wrote of the model's files, without a query or credentials.",
         "https://",
@@ -57,9 +59,27 @@ _source = (
 _adapter_source = (
     Text(1, 512)
     .must(
-        r"(pvc|file)://.*",
-        "The source of an adapter must start with pvc:// or file://. "
-        "Copy an adapter from the Hub onto a claim and write pvc://claim/path.",
+        r"(hf|s3|https|pvc|file)://.*",
+        "The source of an adapter must start with hf://, s3://, https://, pvc:// or file://. "
+        "Write hf://organisation/name@commit or pvc://claim/path, for example.",
+    )
+    .must(
+        r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*@[0-9a-f]{40}",
+        "The source of an adapter must be hf://organisation/name@commit. "
+        "Write the 40 digits of a commit, because a branch moves while pods start.",
+        "hf://",
+    )
+    .must(
+        _S3,
+        "The source of an adapter must be s3://bucket/prefix. "
+        "Write the name of a bucket and the prefix of the adapter's files, without .. or spaces.",
+        "s3://",
+    )
+    .must(
+        _HTTPS,
+        "The source of an adapter must be https://host/folder/SHA256SUMS. "
+        "Write the URL of the list that sha256sum wrote of its files, without a query or credentials.",
+        "https://",
     )
     .must(
         r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
@@ -89,20 +109,32 @@ LIST_WITHOUT_SHA256 = (
     "spec.model.sha256 must be set with an https:// source, because a server can send anything. "
     "Write what sha256sum prints for the list of files."
 )
+ADAPTER_LIST = (
+    "An adapter must have sha256 if its source is https://, and only then. "
+    "Write what sha256sum prints for the list of files."
+)
 PICKLE_WITHOUT_DOWNLOAD = (
     "spec.model.allowPickle is for hf://, s3:// and https:// sources only. Remove it."
 )
-_DOWNLOADED = "self.source.matches('^(hf|s3|https)://')"
+
+
+def _some_source(schemes: str) -> str:
+    """Return the expression that the model or one of its adapters comes by one of these schemes."""
+    matches = f".source.matches('^({schemes})://')"
+    return f"self{matches} || (has(self.adapters) && self.adapters.exists(a, a{matches}))"
+
+
 MODEL_RULES = (
-    ("!has(self.tokenSecretRef) || self.source.matches('^(hf|https)://')", TOKEN_WITHOUT_HUB),
-    (
-        "!has(self.credentialsSecretRef) || self.source.startsWith('s3://')",
-        CREDENTIALS_WITHOUT_BUCKET,
-    ),
+    (f"!has(self.tokenSecretRef) || {_some_source('hf|https')}", TOKEN_WITHOUT_HUB),
+    (f"!has(self.credentialsSecretRef) || {_some_source('s3')}", CREDENTIALS_WITHOUT_BUCKET),
     ("!has(self.sha256) || self.source.startsWith('https://')", SHA256_WITHOUT_LIST),
     ("has(self.sha256) || !self.source.startsWith('https://')", LIST_WITHOUT_SHA256),
-    (f"!has(self.allowPickle) || !self.allowPickle || {_DOWNLOADED}", PICKLE_WITHOUT_DOWNLOAD),
+    (
+        f"!has(self.allowPickle) || !self.allowPickle || {_some_source('hf|s3|https')}",
+        PICKLE_WITHOUT_DOWNLOAD,
+    ),
 )
+ADAPTER_RULES = (("has(self.sha256) == self.source.startsWith('https://')", ADAPTER_LIST),)
 
 
 class CredentialsReference(Model):
@@ -127,20 +159,27 @@ def is_downloaded(source: str) -> bool:
 
 
 def check_source_fields(
-    source: str, *, token: bool, credentials: bool, sha256: bool, pickle: bool
+    source: str,
+    adapters: tuple[str, ...],
+    *,
+    token: bool,
+    credentials: bool,
+    sha256: bool,
+    pickle: bool,
 ) -> None:
-    """Check that a model has the fields of its source and no others, as `MODEL_RULES` do.
+    """Check that a model has the fields of its sources and no others, as `MODEL_RULES` do.
 
     Raises:
         ValueError: a sentence with the field and the fix.
     """
-    if token and not source.startswith(("hf://", "https://")):
+    schemes = {each.partition("://")[0] for each in (source, *adapters)}
+    if token and not schemes & {"hf", "https"}:
         raise ValueError(TOKEN_WITHOUT_HUB)
-    if credentials and not source.startswith("s3://"):
+    if credentials and "s3" not in schemes:
         raise ValueError(CREDENTIALS_WITHOUT_BUCKET)
     if sha256 and not source.startswith("https://"):
         raise ValueError(SHA256_WITHOUT_LIST)
     if source.startswith("https://") and not sha256:
         raise ValueError(LIST_WITHOUT_SHA256)
-    if pickle and not is_downloaded(source):
+    if pickle and not any(map(is_downloaded, (source, *adapters))):
         raise ValueError(PICKLE_WITHOUT_DOWNLOAD)

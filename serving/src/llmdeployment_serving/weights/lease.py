@@ -2,15 +2,17 @@
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from llmdeployment_serving.errors import ConfigError
 
 FOLDER = "leases"
+FOLDERS = (Path("/models/model"), Path("/adapter-downloads"))
+"""Where the links are."""
 
 
-def hold_model(environment: Mapping[str, str], models: Path = Path("/models")) -> int | None:
+def hold_model(environment: Mapping[str, str], folders: Iterable[Path] = FOLDERS) -> int | None:
     """Hold this pod's lease until this process, and those that it becomes, have ended.
 
     Returns:
@@ -23,7 +25,8 @@ def hold_model(environment: Mapping[str, str], models: Path = Path("/models")) -
     if not cache or not pod:
         return None
     held = hold_lease(Path(cache), pod)
-    lost = next((path for path in models.rglob("*") if not path.exists()), None)
+    links = (path for folder in folders for path in folder.rglob("*"))
+    lost = next((path for path in links if not path.exists()), None)
     if lost is not None:
         raise ConfigError(
             f"{lost} has left the model cache while this pod did not run: delete the pod, and its successor fetches it"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.support.world import SETTINGS, World, admitted, sample
 
+from llmdeployment_operator.plan.base.revisions import hash_runtime
 from llmdeployment_operator.plan.base.settings import ModelCache
 from llmdeployment_operator.plan.resources.network_policies import build_runtime_policies
 
@@ -126,3 +127,55 @@ def test_pods_may_call_where_their_model_is(
     worker = build_runtime_policies("chat", "1a2b3c4d", template, SETTINGS)[-1]
     ports = [p["port"] for rule in worker["spec"]["egress"] for p in rule.get("ports", ())]
     assert port in ports
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+ADAPTERS = [
+    {"name": "legal", "source": f"hf://a/legal@{COMMIT}"},
+    {"name": "terse", "source": "https://host:8443/terse/SHA256SUMS", "sha256": "b" * 64},
+    {"name": "old", "source": "pvc://team/old"},
+]
+
+
+def test_adapters_are_downloaded_by_a_container_of_their_own() -> None:
+    model = {"source": "pvc://models/llama", "adapters": ADAPTERS, "tokenSecretRef": {"name": "t"}}
+    pod = pod_of(CLAIM, model)
+    (fetch,) = pod["initContainers"]
+    assert fetch["name"] == "fetch-adapters"
+    folders = [fetch["args"][at] for at in (3, 7)]
+    assert fetch["args"] == [
+        "fetch-adapters",
+        *("--get", ADAPTERS[0]["source"], folders[0], ""),
+        *("--get", ADAPTERS[1]["source"], folders[1], "b" * 64),
+    ]
+    assert len(set(folders)) == 2
+    env = read_env(fetch)
+    # The token of the hub is not for the web server.
+    assert "HF_TOKEN" in env
+    assert "LLMD_SOURCE_TOKEN" not in env
+    assert "LLMD_MODEL_PIN" not in env
+    (ray,) = pod["containers"]
+    for container in (fetch, ray):
+        mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert {"/adapter-downloads", "/model-cache"} <= mounts
+    volumes = [volume["name"] for volume in pod["volumes"]]
+    assert {"adapter-downloads", "adapters-1", "model-cache"} <= set(volumes)
+    assert len(volumes) == len(set(volumes))
+
+
+def test_a_model_and_its_adapters_are_downloaded_one_after_the_other() -> None:
+    model = {"source": "hf://a/b", "adapters": ADAPTERS[:1]}
+    pod = pod_of(None, model)
+    assert [each["name"] for each in pod["initContainers"]] == ["fetch-model", "fetch-adapters"]
+
+
+def test_other_downloads_need_other_pods_and_equal_ones_do_not() -> None:
+    first, second, claimed = ADAPTERS
+
+    def runtime(*adapters: dict[str, str]) -> str:
+        return hash_runtime({"model": {"source": "pvc://models/llama", "adapters": [*adapters]}})
+
+    assert runtime(first) != runtime(second)
+    assert runtime(first, claimed) != runtime(claimed)
+    assert runtime(first) == runtime({**first, "name": "other"})
+    assert runtime(second) != runtime({**second, "sha256": "c" * 64})

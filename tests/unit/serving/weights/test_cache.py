@@ -269,8 +269,8 @@ def test_a_worker_holds_its_lease_and_names_a_file_that_is_lost(node: Node, tmp_
     models.mkdir()
     (models / "w").symlink_to(node.blob("a"))
     environment = {"LLMD_MODEL_CACHE": str(node.folder), "LLMD_POD_UID": "p1"}
-    assert hold_model({}, models) is None
+    assert hold_model({}, [models]) is None
     with pytest.raises(ConfigError, match="has left the model cache"):
-        hold_model(environment, models)
+        hold_model(environment, [models])
     node.fetch("p1", "a")
-    end_pod(hold_model(environment, models))
+    end_pod(hold_model(environment, [models]))

@@ -12,7 +12,7 @@ from tests.support.ports import free_port
 from tests.support.web_folder import WebFolder
 
 from llmdeployment_serving.errors import FetchError
-from llmdeployment_serving.fetch import fetch_model, read_options
+from llmdeployment_serving.fetch import fetch_adapter, fetch_model, read_options
 from llmdeployment_serving.weights.sources import parse_source
 
 if TYPE_CHECKING:
@@ -188,3 +188,24 @@ def test_a_cache_keeps_what_came_from_any_source(
     assert sorted(bucket.sent.names) == sorted(WANTED)
     assert sorted(name for name in web.sent.names if name in WANTED) == sorted(WANTED)
     assert list_files(tmp_path / "three") == WANTED
+
+
+ADAPTER = {"adapter_config.json": b"{}", "adapter_model.safetensors": b"weights"}
+
+
+def test_an_adapter_needs_no_model(tmp_path: Path) -> None:
+    with WebFolder(ADAPTER) as web:
+        folder = tmp_path / "adapter"
+        source = parse_source(web.source, web.sha256)
+        fetch_adapter(source, folder, read_options({"LLMD_MODEL_PIN": "0" * 40}))
+        assert (folder / "adapter_model.safetensors").read_bytes() == b"weights"
+        with pytest.raises(FetchError, match=r"has no config\.json"):
+            fetch_model(source, tmp_path / "model", read_options({}))
+    with WebFolder(FILES) as web, pytest.raises(FetchError, match=r"has no adapter_config\.json"):
+        fetch_adapter(parse_source(web.source, web.sha256), tmp_path / "no", read_options({}))
+
+
+def test_a_token_of_the_hub_is_not_sent_to_a_web_server(web: WebFolder, tmp_path: Path) -> None:
+    web.token = RIGHT
+    with pytest.raises(FetchError, match="status 401"):
+        fetch(tmp_path, web.source, web.sha256, HF_TOKEN=RIGHT)

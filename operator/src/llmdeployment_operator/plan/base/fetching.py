@@ -9,6 +9,8 @@ from typing import Any
 from llmdeployment_operator.plan.base.objects import Object
 
 CONTAINER = "fetch-model"
+ADAPTERS = "fetch-adapters"
+"""Name of the container that downloads adapters."""
 PATH = "/-/fetch"
 """Where a container that downloads says how far it is, on the port that the replica will have."""
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmdeployment_operator.plan.base.drift import parse_quantity
 from llmdeployment_operator.plan.base.fetching import (
+    ADAPTERS,
     CONTAINER,
     FetchProgress,
     describe_progress,
@@ -274,7 +275,7 @@ def _check_container(
             "Create or correct what it names.",
         )
         return Finding(Reason.POD_CONFIG_ERROR, text)
-    if name == CONTAINER:
+    if name in {CONTAINER, ADAPTERS}:
         return _check_fetch(pod, container, ended, progress)
     failed = (
         ended
@@ -304,16 +305,17 @@ def _check_fetch(
     progress: FetchProgress | None,
 ) -> Finding | None:
     state = container.get("state", {})
+    what = "the model" if container["name"] == CONTAINER else "adapters"
     if state.get("terminated", {}).get("exitCode") == 0:
         return None
     if ended.get("exitCode", 0) != 0:
         text = join_sentences(
-            f"Pod {pod} could not download the model. It said: {_extract_tail(ended)}"
+            f"Pod {pod} could not download {what}. It said: {_extract_tail(ended)}"
         )
         return Finding(Reason.MODEL_UNAVAILABLE, text)
     if "running" in state:
         since = read_time(state["running"].get("startedAt"))
-        text = f"Pod {pod} is downloading the model{describe_progress(progress)}"
+        text = f"Pod {pod} is downloading {what}{describe_progress(progress)}"
         return Finding(Reason.FETCHING_MODEL, text, since)
     return None
 

@@ -7,8 +7,13 @@ from typing import Any
 from llmdeployment_operator.api.sources import CREDENTIAL_KEYS, is_downloaded
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
-from llmdeployment_operator.plan.base.fetching import CONTAINER
-from llmdeployment_operator.plan.base.model_files import ModelFiles
+from llmdeployment_operator.plan.base.fetching import ADAPTERS, CONTAINER
+from llmdeployment_operator.plan.base.model_files import (
+    DOWNLOADS_DIR,
+    ModelFiles,
+    list_adapter_downloads,
+    locate_adapter,
+)
 from llmdeployment_operator.plan.base.serving_image import mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.observed.model_pins import KEY
@@ -48,7 +53,9 @@ def mount_cache(deployment: LLMDeployment, settings: Settings) -> CacheMount:
     files of a model, and who may read there sees which models others have.
     """
     cache = settings.model_cache
-    if cache is None or not is_downloaded(deployment.spec.model.source):
+    model = deployment.spec.model
+    sources = (model.source, *(adapter.source for adapter in model.adapters))
+    if cache is None or not any(map(is_downloaded, sources)):
         return CacheMount()
     if cache.claim:
         volume: dict[str, Any] = {"persistentVolumeClaim": {"claimName": cache.claim}}
@@ -72,37 +79,57 @@ def mount_cache(deployment: LLMDeployment, settings: Settings) -> CacheMount:
     )
 
 
-def describe_fetch(
+def describe_fetches(
     deployment: LLMDeployment, runtime: str, files: ModelFiles, settings: Settings
-) -> dict[str, Any]:
-    """Return what the container that downloads the model has of its own, to be put over what all containers have."""
+) -> list[dict[str, Any]]:
+    """Return what the containers that download have of their own, to be put over what all containers have."""
     cache, model = mount_cache(deployment, settings), deployment.spec.model
-    list_sha256 = ["--sha256", model.sha256] if model.sha256 else []
-    return {
-        "name": CONTAINER,
-        "args": ["fetch-model", "--source", str(files.fetch), "--to", files.path, *list_sha256],
-        "env": [*_build_env(deployment, runtime), *cache.env, *cache.limits],
+    common = {
+        "env": [*_build_env(deployment), *cache.env, *cache.limits],
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
-        "volumeMounts": [
-            _TMP,
-            *mount_environment(deployment, settings)[1],
-            *files.mounts,
-            *cache.writable,
-        ],
     }
+    mounts = [_TMP, *mount_environment(deployment, settings)[1], *cache.writable]
+    found = []
+    if files.fetch is not None:
+        name = names.pin_name(deployment.metadata.name, runtime)
+        pin = {"configMapKeyRef": {"name": name, "key": KEY, "optional": True}}
+        own = {"name": "LLMD_MODEL_PIN", "valueFrom": pin}
+        sha256 = ["--sha256", model.sha256] if model.sha256 else []
+        found.append(
+            {
+                **common,
+                "name": CONTAINER,
+                "args": ["fetch-model", "--source", files.fetch, "--to", files.path, *sha256],
+                "env": [*common["env"], own],
+                "volumeMounts": [*mounts, *files.mounts],
+            }
+        )
+    if downloads := list_adapter_downloads(model.model_dump(mode="json")):
+        rows = [["--get", s, locate_adapter(s, model.source), sha256] for s, sha256 in downloads]
+        mount = {"name": "adapter-downloads", "mountPath": DOWNLOADS_DIR}
+        found.append(
+            {
+                **common,
+                "name": ADAPTERS,
+                "args": ["fetch-adapters", *(part for row in rows for part in row)],
+                "volumeMounts": [*mounts, mount],
+            }
+        )
+    return found
 
 
-def _build_env(deployment: LLMDeployment, runtime: str) -> list[dict[str, Any]]:
+def _build_env(deployment: LLMDeployment) -> list[dict[str, Any]]:
     """Return the variables. An older serving image does not know those that begin with LLMD_, and does nothing about them."""
     model = deployment.spec.model
-    pin = {"name": names.pin_name(deployment.metadata.name, runtime), "key": KEY, "optional": True}
     env: list[dict[str, Any]] = [
         _HOME,
         {"name": "LLMD_PROGRESS_PORT", "value": str(names.REPLICA_PORT)},
-        {"name": "LLMD_MODEL_PIN", "valueFrom": {"configMapKeyRef": pin}},
     ]
     if (ref := model.token_secret_ref) is not None:
-        name = "HF_TOKEN" if model.source.startswith("hf://") else "LLMD_SOURCE_TOKEN"
+        # A token is sent to one place: that of the model, or of adapters beside a model that needs none.
+        sources = (model.source, *(adapter.source for adapter in model.adapters))
+        first = next(source for source in sources if source.startswith(("hf://", "https://")))
+        name = "HF_TOKEN" if first.startswith("hf://") else "LLMD_SOURCE_TOKEN"
         source = {"secretKeyRef": {"name": ref.name, "key": ref.key}}
         env.append({"name": name, "valueFrom": source})
     if (credentials := model.credentials_secret_ref) is not None:

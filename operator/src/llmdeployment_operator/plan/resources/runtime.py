@@ -14,7 +14,7 @@ from llmdeployment_operator.plan.base.output_patterns import mount_patterns
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.base.telemetry import build_export_env, build_replica_env
-from llmdeployment_operator.plan.resources.model_fetch import describe_fetch, mount_cache
+from llmdeployment_operator.plan.resources.model_fetch import describe_fetches, mount_cache
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
@@ -208,13 +208,9 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
         "containers": [container],
     }
     pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes, *cache.volumes]
-    if files.fetch is not None:
-        pod["initContainers"] = [
-            {
-                **_build_container(deployment, settings),
-                **describe_fetch(deployment, runtime, files, settings),
-            }
-        ]
+    if fetches := describe_fetches(deployment, runtime, files, settings):
+        common = _build_container(deployment, settings)
+        pod["initContainers"] = [{**common, **own} for own in fetches]
     return _build_workers(deployment, runtime, pod, settings)
 
 
@@ -369,9 +365,9 @@ def _build_template(
         return base
     patch = deployment.spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True)
     if "initContainers" in pod and (shared := _select_shared(patch)):
-        patch = apply_overlay(
-            patch, {"spec": {"initContainers": [{"name": "fetch-model", **shared}]}}
-        )
+        names_of = [container["name"] for container in pod["initContainers"]]
+        more = [{"name": each, **shared} for each in names_of]
+        patch = apply_overlay(patch, {"spec": {"initContainers": more}})
     merged = apply_overlay(base, patch)
     # The labels by which pods are found are ours, whatever the overlay says.
     merged["metadata"]["labels"] |= names.selector(name, runtime=runtime, component=component)
@@ -380,7 +376,7 @@ def _build_template(
 
 
 def _select_shared(patch: dict[str, Any]) -> dict[str, Any]:
-    """Return what an overlay of the `ray` container means for `fetch-model` too: one image, one set of needs."""
+    """Return what an overlay of the `ray` container means for the containers that download too: one image, one set of needs."""
     containers = (patch.get("spec") or {}).get("containers") or []
     ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})
     return {field: ray[field] for field in ("env", "volumeMounts") if field in ray}
