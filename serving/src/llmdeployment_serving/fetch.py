@@ -25,7 +25,12 @@ from llmdeployment_serving.weights.files import Listing, RemoteFile, name_blob, 
 from llmdeployment_serving.weights.hub import explain_hub, list_hub
 from llmdeployment_serving.weights.progress import Progress, serve_progress
 from llmdeployment_serving.weights.sources import BucketSource, HubSource, Source, WebSource
-from llmdeployment_serving.weights.transfer import Explain, hash_file, receive
+from llmdeployment_serving.weights.transfer import (
+    Explain,
+    describe_disk_error,
+    hash_file,
+    receive,
+)
 from llmdeployment_serving.weights.web import explain_web, list_web
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -68,16 +73,30 @@ def fetch_model(source: Source, folder: Path, options: FetchOptions) -> str:
     Raises:
         FetchError: the download failed; the files so far stay, and the next try resumes it.
     """
+    try:
+        return _fetch(source, folder, options)
+    except OSError as error:
+        raise FetchError(describe_disk_error(error, f"{source} in {folder}")) from error
+
+
+def _fetch(source: Source, folder: Path, options: FetchOptions) -> str:
     marker = _read_marker(folder)
     same = _name_known(source, options) in ("", marker.get("commit"))
-    if marker.get("source") == str(source) and same and _is_linked(folder):
-        return str(marker.get("commit", ""))
-    if options.cache is None:
-        found = _fill_folder(folder, source, options)
+    here = str(marker.get("commit", "")) if marker.get("source") == str(source) and same else ""
+    if options.cache is not None:
+        # Also if the links are here already: nobody held the lease while no container of the pod ran.
+        found = _fill_from_cache(Cache(options.cache), folder, source, _pin(options, here))
+    elif here:
+        return here
     else:
-        found = _fill_from_cache(Cache(options.cache), folder, source, options)
+        found = _fill_folder(folder, source, options)
     _write_marker(folder, source, found)
     return found
+
+
+def _pin(options: FetchOptions, commit: str) -> FetchOptions:
+    """Return the options for a pod that had these files before: a branch that has moved since does not matter to it."""
+    return replace(options, pin=options.pin or commit)
 
 
 def fetch_adapter(source: Source, folder: Path, options: FetchOptions) -> str:
@@ -282,11 +301,6 @@ def _link(cache: Cache, folder: Path, keys: Mapping[str, str]) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(cache.blob(key))
-
-
-def _is_linked(folder: Path) -> bool:
-    """Say whether every link of a folder leads to a file."""
-    return all(path.exists() for path in folder.rglob("*"))
 
 
 def _read_marker(folder: Path) -> dict[str, Any]:

@@ -209,3 +209,34 @@ def test_a_token_of_the_hub_is_not_sent_to_a_web_server(web: WebFolder, tmp_path
     web.token = RIGHT
     with pytest.raises(FetchError, match="status 401"):
         fetch(tmp_path, web.source, web.sha256, HF_TOKEN=RIGHT)
+
+
+def test_a_pod_whose_containers_start_again_leases_its_files_again(
+    web: WebFolder, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    given = {"LLMD_MODEL_CACHE": str(cache), "LLMD_POD_UID": "pod"}
+    fetch(tmp_path / "model", web.source, web.sha256, **given)
+    (cache / "leases" / "pod").unlink()
+    (tmp_path / "model" / "config.json").resolve().unlink()
+    web.sent.names.clear()
+    fetch(tmp_path / "model", web.source, web.sha256, **given)
+    assert (cache / "leases" / "pod").exists()
+    assert web.sent.names == ["SHA256SUMS", "config.json"]
+    assert list_files(tmp_path / "model") == WANTED
+
+
+def test_a_bucket_that_changed_does_not_matter_to_a_pod_that_has_its_files(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    given = {"LLMD_MODEL_CACHE": str(tmp_path / "cache"), "LLMD_POD_UID": "pod"}
+    first = fetch(tmp_path / "model", **given)
+    bucket.objects["llama/3/tokenizer.json"] = b"[]"
+    assert fetch(tmp_path / "model", **given) == first
+
+
+def test_a_folder_that_cannot_be_written_is_told(web: WebFolder, tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("a file")
+    with pytest.raises(FetchError) as told:
+        fetch(tmp_path / "model", web.source, web.sha256)
+    assert str(told.value).endswith("check the volume")
