@@ -39,6 +39,10 @@ ACCEPTED = {
         f"{{name: a, source: 'hf://a/b@{'0' * 40}'}}, {{name: b, source: 's3://my-adapters/legal'}}, "
         f"{{name: c, source: 'https://host/SHA256SUMS', sha256: '{'a1' * 32}'}}, {{name: d, source: 'file:///x'}}]}}}}"
     ),
+    "an image": "spec: {model: {source: 'oci://registry.example:5000/team/llama-3:8b'}}",
+    "an image by its digest": (
+        f"spec: {{model: {{source: 'oci://registry.example/llama@sha256:{'a1' * 32}'}}}}"
+    ),
     "pickles": "spec: {model: {source: 'hf://a/b', allowPickle: true}}",
     "a whole claim": "spec: {model: {source: 'pvc://models'}}",
     "a path in the image": "spec: {model: {source: 'file:///opt/model-1.5'}}",

@@ -89,6 +89,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
         otlp_endpoint=_read_endpoint(env),
         otlp_headers_secret=env.get("LLMD_OTLP_HEADERS_SECRET", ""),
+        image_volumes=env.get("LLMD_IMAGE_VOLUMES", "false").lower() in _TRUE,
         model_cache=_read_model_cache(env),
     )
 

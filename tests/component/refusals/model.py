@@ -23,19 +23,19 @@ REFUSED = {
     ),
     "bare repository": (
         "spec: {model: {source: organisation/name}}",
-        "spec.model.source must start with hf://, s3://, https://, pvc://, file:// or external://",
+        "spec.model.source must start with hf://, s3://, https://, oci://, pvc://, file:// or external://",
     ),
     "unknown scheme": (
         "spec: {model: {source: 'ftp://host/path'}}",
-        "spec.model.source must start with hf://, s3://, https://, pvc://, file:// or external://",
+        "spec.model.source must start with hf://, s3://, https://, oci://, pvc://, file:// or external://",
     ),
     "a bucket of Google": (
         "spec: {model: {source: 'gs://bucket/path'}}",
-        "spec.model.source cannot be a bucket of this kind or a registry. Use s3:// with the bucket's S3 interface",
+        "spec.model.source cannot be a bucket of this kind. Use s3:// with the bucket's S3 interface",
     ),
-    "a registry": (
-        "spec: {model: {source: 'oci://host/model:1'}}",
-        "spec.model.source cannot be a bucket of this kind or a registry. Use s3:// with the bucket's S3 interface",
+    "an image without a repository": (
+        "spec: {model: {source: 'oci://registry:5000'}}",
+        "spec.model.source must be oci://registry/repository:tag or oci://registry/repository@sha256:digest.",
     ),
     "a whole bucket": (
         "spec: {model: {source: 's3://bucket'}}",

@@ -44,8 +44,9 @@ class ModelSpec(Model):
 
     source: sources.ModelSource
     """Where the model's files are: `hf://organisation/name@revision` (Hugging Face Hub; without a revision `main`),
-    `s3://bucket/prefix`, `https://host/folder/SHA256SUMS` (with sha256), `pvc://claim/path`, `file:///path/in/the/image`, or
-    `external://` and the model's name at the API of spec.engine.external."""
+    `s3://bucket/prefix`, `https://host/folder/SHA256SUMS` (with sha256), `oci://registry/repository:tag` (an image volume, where
+    the cluster has them), `pvc://claim/path`, `file:///path/in/the/image`, or `external://` and the model's name at the API of
+    spec.engine.external."""
     served_name: rules.ServedName | None = None
     """What clients put in `model`. Default: metadata.name."""
     token_secret_ref: SecretKeyReference | None = None

@@ -7,19 +7,23 @@ from llmdeployment_operator.api.fields import Model, ObjectName, Text
 _S3 = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._=+-]*)+"
 _HTTPS = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9_~-][A-Za-z0-9._~%+-]*)+"
 _NO_STORE = (
-    "spec.model.source cannot be a bucket of this kind or a registry. Use s3:// with the bucket's S3 interface, "
+    "spec.model.source cannot be a bucket of this kind. Use s3:// with the bucket's S3 interface, "
     "or copy the model's files onto a PersistentVolumeClaim and write pvc://claim/path."
 )
 _source = (
     Text(1, 1024)
     .must(
         r"(hf|pvc|file|external|s3|https|gs|az|oci)://.*",
-        "spec.model.source must start with hf://, s3://, https://, pvc://, file:// or external://. "
+        "spec.model.source must start with hf://, s3://, https://, oci://, pvc://, file:// or external://. "
         "Write hf://organisation/name@revision, pvc://claim/path or file:///path, for example.",
     )
     .never("gs://", _NO_STORE)
     .never("az://", _NO_STORE)
-    .never("oci://", _NO_STORE)
+    .must(
+        r"oci://[a-zA-Z0-9.-]+(:[0-9]{1,5})?(/[a-z0-9]([a-z0-9._-]*[a-z0-9])?)+(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{64})?",
+        "spec.model.source must be oci://registry/repository:tag or oci://registry/repository@sha256:digest.",
+        "oci://",
+    )
     .must(
         r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
         "spec.model.source must be hf://organisation/name or hf://organisation/name@revision.",

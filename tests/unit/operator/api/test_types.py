@@ -95,7 +95,10 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ({"model": {}}, "spec.model.source: Field required"),
         ({"model": {"source": "a/b"}}, "spec.model.source must start with hf://"),
         ({"model": {"source": "gs://a/b"}}, "spec.model.source cannot be a bucket of this kind"),
-        ({"model": {"source": "oci://a/b:1"}}, "spec.model.source cannot be a bucket of this kind"),
+        (
+            {"model": {"source": "oci://a"}},
+            "spec.model.source must be oci://registry/repository:tag",
+        ),
         ({"model": {"source": "s3://bucket"}}, "spec.model.source must be s3://bucket/prefix"),
         ({"model": {"source": "s3://bucket/../x"}}, "spec.model.source must be s3://bucket/prefix"),
         ({"model": {"source": "https://host/"}}, "spec.model.source must be https://host/folder/"),

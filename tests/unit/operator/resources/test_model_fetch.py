@@ -179,3 +179,35 @@ def test_other_downloads_need_other_pods_and_equal_ones_do_not() -> None:
     assert runtime(first, claimed) != runtime(claimed)
     assert runtime(first) == runtime({**first, "name": "other"})
     assert runtime(second) != runtime({**second, "sha256": "c" * 64})
+
+
+@pytest.mark.parametrize("arm", [False, True])
+def test_an_image_is_refused_where_the_cluster_mounts_none(*, arm: bool) -> None:
+    raw = sample("gpu")
+    source = {"source": "oci://registry.example/llama@sha256:" + "a" * 64}
+    if arm:
+        raw["spec"]["arms"] = [{"name": "a", "weight": 100, "overrides": {"model": source}}]
+        raw["spec"]["model"].pop("tokenSecretRef", None)
+    else:
+        raw["spec"]["model"] = source
+    world = World(admitted(raw))
+    assert world.step().apply == ()
+    told = next(c for c in world.status["conditions"] if c["type"] == "Accepted")
+    assert told["status"] == "False"
+    assert "this cluster does not mount images as volumes. Kubernetes does from 1.35 on." in str(
+        world.status["conditions"]
+    )
+
+
+def test_an_image_is_a_volume_where_the_cluster_mounts_them() -> None:
+    raw = sample("gpu")
+    raw["spec"]["model"] = {"source": "oci://registry.example/llama:3"}
+    world = World(admitted(raw), settings=replace(SETTINGS, image_volumes=True))
+    deployments = [o for o in world.plan().apply if o["kind"] == "Deployment"]
+    pod = next(o for o in deployments if "gateway" not in o["metadata"]["name"])
+    spec = pod["spec"]["template"]["spec"]
+    image = {"reference": "registry.example/llama:3", "pullPolicy": "IfNotPresent"}
+    assert {"name": "model", "image": image} in spec["volumes"]
+    mount = {"name": "model", "mountPath": "/models/image", "readOnly": True}
+    assert mount in spec["containers"][0]["volumeMounts"]
+    assert "initContainers" not in spec

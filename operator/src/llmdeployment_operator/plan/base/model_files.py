@@ -32,6 +32,8 @@ def locate_model(source: str) -> ModelFiles:
     '/models/models/llama/3'
     >>> locate_model("file:///opt/model").path
     '/opt/model'
+    >>> locate_model("oci://registry.example/llama:3").volumes[0]["image"]["reference"]
+    'registry.example/llama:3'
     """
     scheme, _, rest = source.partition("://")
     if scheme == "file":
@@ -44,6 +46,14 @@ def locate_model(source: str) -> ModelFiles:
             volumes=[
                 {"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
             ],
+            mounts=[{"name": "model", "mountPath": mount, "readOnly": True}],
+        )
+    if scheme == "oci":
+        image = {"reference": rest, "pullPolicy": "IfNotPresent"}
+        mount = f"{MODELS_DIR}/image"
+        return ModelFiles(
+            path=mount,
+            volumes=[{"name": "model", "image": image}],
             mounts=[{"name": "model", "mountPath": mount, "readOnly": True}],
         )
     return ModelFiles(

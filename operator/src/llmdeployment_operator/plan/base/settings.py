@@ -49,6 +49,7 @@ class Settings:
         scrape_annotations: whether new pods say by annotations where their metrics are.
         console_labels: of the console's pods in `operator_namespace`, if viewers may ask replicas there; empty: nobody may.
         namespaces: those that are watched; empty: all.
+        image_volumes: whether the cluster mounts images as volumes.
         model_cache: where downloaded models are kept; None: in each pod.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
         otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: there is none.
@@ -76,4 +77,5 @@ class Settings:
     otlp_endpoint: str = ""
     otlp_headers_secret: str = ""
 
+    image_volumes: bool = False
     model_cache: ModelCache | None = None
