@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from llmdeployment_serving.answer_text import AnswerReader
+from llmdeployment_serving.answer_text import AnswerReader, Choice
 from llmdeployment_serving.output_shares import OutputPattern, Question, examine, read_question
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,13 @@ class AnswerWatch:
         self._patterns = patterns
         self._question = _try(lambda: read_question(body, chat=chat), None)
         self._reader: AnswerReader | None = None
+        self.choices: tuple[Choice, ...] = ()
+        """What the model said, once it was read."""
+
+    @property
+    def error(self) -> str:
+        """The code of the error that the answer is, or ended in; empty if it is none, or nobody looked at it."""
+        return self._reader.error if self._reader is not None else ""
 
     def start(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Take the head of the answer. One that is compressed, or neither JSON nor a stream, is not looked at."""
@@ -41,7 +48,13 @@ class AnswerWatch:
         question, reader = self._question, self._reader
         if question is None or reader is None:
             return {}
-        return _try(lambda: examine(question, reader.read(), self._patterns), {})
+        self.read()
+        return _try(lambda: examine(question, self.choices, self._patterns), {})
+
+    def read(self) -> None:
+        """Read what the model said so far."""
+        if (reader := self._reader) is not None:
+            self.choices = _try(reader.read, ())
 
 
 def _choose_reader(

@@ -35,7 +35,8 @@ from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
 from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.relay import Relay
-from llmdeployment_serving.request_checks import check_request
+from llmdeployment_serving.request_checks import check_request, parse_body
+from llmdeployment_serving.request_log import RequestLog, note_request, update_log
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.serve_log import name_request
 from llmdeployment_serving.shadow import SHADOW_HEADER, Reply, Shadows
@@ -86,6 +87,7 @@ class ReplicaApp:
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
         self._patterns: tuple[OutputPattern, ...] = ()
+        self._log: RequestLog | None = None
         self.user_config = UserConfig()
         self.is_proven = True
         """Whether requests are answered: not before a new replica has passed its self-test."""
@@ -102,7 +104,8 @@ class ReplicaApp:
         self.shadows.take(config.shadows, self._patterns)
 
     def watch_for(self, monitoring: MonitoringConfig) -> None:
-        """Look at the next answers for these patterns."""
+        """Look at the next answers for these patterns, and log them so."""
+        self._log = update_log(self._log, monitoring.request_log, self._owner)
         wanted = monitoring.output_patterns
         self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
         for row in self._revisions.values():
@@ -197,7 +200,8 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
-        return document | self.shadows.describe()
+        logged = {} if self._log is None else self._log.describe()
+        return document | self.shadows.describe() | logged
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
@@ -241,6 +245,8 @@ class ReplicaApp:
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
+        if self._log is not None:
+            probe.entry = self._log.begin(scope["path"], headers, number)
         request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
         with name_request(request_id, number):
             await self._answer(scope, receive, number, probe)
@@ -261,11 +267,14 @@ class ReplicaApp:
             probe.mark_cut()
             raise
         except RefusedError as refused:
+            probe.refuse(refused.code)
             await send_error(
                 probe.send, refused.status, refused.message, refused.headers, code=refused.code
             )
         finally:
             probe.finish()
+            if probe.entry is not None and self._log is not None:
+                self._log.add(probe.entry, probe.describe())
 
     async def _ask(self, number: str, path: str, raw: bytes) -> Reply:
         """Return the answer of a revision to a request that no client sent. Only the engine counts it."""
@@ -330,7 +339,7 @@ class ReplicaApp:
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "the revision of this request is not known to this replica (yet). Send the request again.",
             )
-        body = _parse_body(raw)
+        body = parse_body(raw)
         if self._config.engine.name == "vllm":
             check_request(body)
         chat = scope["path"] == CHAT_PATH
@@ -340,6 +349,9 @@ class ReplicaApp:
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
             body["model"] = make_internal_name(adapter)
             send = make_renaming_send(send, body["model"], adapter.name)
+        if probe.entry is not None:
+            model = self._config.served_name if adapter is None else adapter.name
+            note_request(probe.entry, body, model, chat=chat)
         if known:
             body = apply_prompt(body, known[number].prompt, chat=chat)
             raw = json.dumps(body).encode()
@@ -374,21 +386,6 @@ class ReplicaApp:
 
 def _is_counted(scope: Scope) -> bool:
     return dict(scope["headers"]).get(UNCOUNTED_HEADER) != b"true"
-
-
-def _parse_body(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise RefusedError(
-            HTTPStatus.BAD_REQUEST, "the request body is not valid JSON. Correct it."
-        ) from None
-    if not isinstance(body, dict):
-        raise RefusedError(
-            HTTPStatus.BAD_REQUEST,
-            "the request body is not a JSON object. Send an object with model and messages.",
-        )
-    return body
 
 
 async def _send(send: Send, body: bytes, kind: bytes) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from llmdeployment_serving.bodies import CLIENT_LEFT
 from llmdeployment_serving.engine import Message, Send
+from llmdeployment_serving.log_entry import LogEntry, Outcome
 from llmdeployment_serving.stats import RevisionStats, Sample
 from llmdeployment_serving.usage import Usage, find_usage
 
@@ -24,7 +25,8 @@ class Probe:
     """Passes an answer on and measures its times.
 
     `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
-    the user's, if a gateway sent the request. `samples` are what the request is counted in.
+    the user's, if a gateway sent the request. `samples` are what the request is counted in. `entry` is the request's line
+    of the log, if it has one.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -41,6 +43,9 @@ class Probe:
         self.group: int | None = None
         self.samples: tuple[Sample, ...] = (stats.whole,)
         self.watch: AnswerWatch | None = None
+        self.entry: LogEntry | None = None
+        self._first_chunk: float | None = None
+        self._found: dict[str, bool] = {}
         self._ended = False
 
     @property
@@ -76,6 +81,7 @@ class Probe:
             return
         now = time.monotonic()
         if self._last_chunk is None:
+            self._first_chunk = now
             for sample in self.samples:
                 sample.ttft.observe(now - self._started, self.bucket, self.group)
             role = bool(_role.search(body))
@@ -91,6 +97,12 @@ class Probe:
     def mark_cut(self) -> None:
         """Record that the answer was cut off, and not because the client left."""
         self._ended, self._status = True, HTTPStatus.BAD_GATEWAY
+        self.refuse("answer_cut")
+
+    def refuse(self, code: str | None) -> None:
+        """Record by which code a request is refused, for the request log."""
+        if self.entry is not None:
+            self.entry.error = code or ""
 
     def finish(self) -> None:
         """Count the request."""
@@ -101,8 +113,24 @@ class Probe:
             self._count_tokens()
         self._stats.requests[str(int(self._status))] += 1
 
+    def describe(self) -> Outcome:
+        """Return what the answer was like, for the request log; after `finish`."""
+        watch, first = self.watch, self._first_chunk
+        if watch is not None and not watch.choices:
+            watch.read()
+        return Outcome(
+            status=self._status,
+            seconds=time.monotonic() - self._started,
+            first_chunk_seconds=None if first is None else first - self._started,
+            usage=self._usage,
+            chunks=self._chunks,
+            found=self._found,
+            choices=() if watch is None else watch.choices,
+            error="" if watch is None else watch.error,
+        )
+
     def _count_finished(self, seconds: float) -> None:
-        found = {} if self.watch is None else self.watch.finish()
+        found = self._found = {} if self.watch is None else self.watch.finish()
         for sample in self.samples:
             sample.e2e.observe(seconds, self.bucket, self.group)
             sample.shares.add(found, self.bucket, self.group)
