@@ -22,6 +22,7 @@ from llmdeployment_gateway.kube import Kube, Snapshot
 from llmdeployment_gateway.logs import AccessLog, FeedbackLog
 from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.peers import Peers
+from llmdeployment_gateway.request_lines import RequestLines
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
@@ -172,9 +173,8 @@ async def _serve(
         app = AgentServer(agent.steering, agent.tally, kube, page).build_app()
         if (key := settings.feedback_key) is not None:
             forwarder = Forwarder(session, settings.agent_port, key)
-            votes = FeedbackServer(
-                key, agent.tally, time.time, FeedbackLog(time.monotonic), agent.peers, forwarder
-            )
+            log = FeedbackLog(time.monotonic, _choose_lines(settings))
+            votes = FeedbackServer(key, agent.tally, time.time, log, agent.peers, forwarder)
             votes.add_forwarded(app)
             stack.push_async_callback(
                 (await serve_feedback(votes, settings.run_dir / SOCKET)).cleanup
@@ -193,10 +193,14 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
+def _choose_lines(settings: Settings) -> RequestLines | None:
+    return RequestLines() if settings.request_log else None
+
+
 class _LogProtocol(asyncio.DatagramProtocol):
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, lines: RequestLines | None) -> None:
         self._tally = tally
-        self._access = AccessLog(time.monotonic)
+        self._access = AccessLog(time.monotonic, lines)
 
     @override
     def datagram_received(self, data: bytes, addr: object) -> None:

@@ -66,6 +66,7 @@ class Settings:
         feedback_key: what ids for feedback are signed with; None: no feedback. HAProxy reads it from its own environment.
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
         pod: name of this pod, as EndpointSlices have it.
+        request_log: whether votes and refusals are lines of the request log too.
     """
 
     namespace: str
@@ -87,6 +88,7 @@ class Settings:
     feedback_key: bytes | None = field(default=None, repr=False)
     grace_seconds: int = 5
     pod: str = ""
+    request_log: bool = False
 
 
 def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
@@ -128,6 +130,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
             # Kubernetes sets it to the pod's name.
             pod=env.get("HOSTNAME", ""),
+            request_log=env.get("LLMD_REQUEST_LOG") == "true",
         )
     except ValueError as error:
         raise SettingsError(

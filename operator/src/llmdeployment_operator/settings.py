@@ -1,6 +1,7 @@
 """The operator's settings, read from its environment; the chart sets every one of them."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Electio
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 
 _TRUE = frozenset({"1", "true", "yes"})
+_ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
 _PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
 
 
@@ -63,6 +65,8 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         scrape_annotations=env.get("LLMD_SCRAPE_ANNOTATIONS", "false").lower() in _TRUE,
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
+        otlp_endpoint=_read_endpoint(env, "LLMD_OTLP_ENDPOINT"),
+        allow_content=env.get("LLMD_ALLOW_CONTENT", "false").lower() in _TRUE,
     )
 
 
@@ -112,6 +116,16 @@ def _read_one_of(env: Mapping[str, str], name: str, allowed: tuple[str, ...]) ->
     if value not in allowed:
         known = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
         raise SettingsError(f"{name} is {value!r}: it must be {known}")
+    return value
+
+
+def _read_endpoint(env: Mapping[str, str], name: str) -> str:
+    """Return a base URL without credentials, which would end up in every pod; empty if there is none."""
+    value = env.get(name, "")
+    if value and not _ENDPOINT.fullmatch(value):
+        raise SettingsError(
+            f"{name} is not a base URL: it must be http:// or https://, a host, and perhaps a port and a path"
+        )
     return value
 
 

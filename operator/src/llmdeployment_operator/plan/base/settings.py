@@ -32,6 +32,8 @@ class Settings:
         scrape_annotations: whether new pods say by annotations where their metrics are.
         namespaces: those that are watched; empty: all.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
+        otlp_endpoint: base URL of an OpenTelemetry collector (OTLP over HTTP); empty: there is none.
+        allow_content: whether request logs may have prompts and answers.
     """
 
     serving_images: ServingImages
@@ -51,3 +53,5 @@ class Settings:
     scrape_annotations: bool = False
     namespaces: tuple[str, ...] = field(default=())
     own_namespace: bool = False
+    otlp_endpoint: str = ""
+    allow_content: bool = False
