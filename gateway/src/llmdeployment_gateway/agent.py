@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 from aiohttp import web
@@ -55,7 +54,7 @@ class Agent:
     async def run(self, keys: dict[str, str], stop: asyncio.Event) -> None:
         """Work until `stop` is set, and then until HAProxy has ended."""
         self.steering.inputs.keys = keys
-        async with asyncio.TaskGroup() as group, _receive_log(self._settings.run_dir, self.tally):
+        async with asyncio.TaskGroup() as group, _receive_log(self._settings, self.tally):
             jobs = [
                 group.create_task(self.steering.run()),
                 group.create_task(self._follow_routes(group)),
@@ -211,8 +210,8 @@ class _LogProtocol(asyncio.DatagramProtocol):
 
 
 @contextlib.asynccontextmanager
-async def _receive_log(run_dir: Path, tally: Tally) -> AsyncIterator[None]:
-    path = run_dir / "log.sock"
+async def _receive_log(settings: Settings, tally: Tally) -> AsyncIterator[None]:
+    path = settings.run_dir / "log.sock"
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     # Requests end in bursts, and HAProxy drops log lines that do not fit.
@@ -220,7 +219,7 @@ async def _receive_log(run_dir: Path, tally: Tally) -> AsyncIterator[None]:
     listening.setblocking(False)
     listening.bind(str(path))
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _LogProtocol(tally), sock=listening
+        lambda: _LogProtocol(tally, _choose_lines(settings)), sock=listening
     )
     try:
         yield

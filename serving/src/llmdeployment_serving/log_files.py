@@ -134,11 +134,14 @@ class FileSink:
         if not self._mount.is_dir():
             raise OSError(errno.ENOENT, f"{self._mount} is not mounted")
         self._folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._opened_at = self._read_time()
-        stamp = datetime.fromtimestamp(self._opened_at, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        self._path = self._folder / f"requests-{stamp}{_PLAIN}"
+        now = self._read_time()
+        # After a write that was refused, the file goes on: a claim that stays full would get an empty file at each try.
+        if now - self._opened_at >= FILE_SECONDS or not self._path.is_file():
+            self._opened_at = now
+            stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+            self._path = self._folder / f"requests-{stamp}{_PLAIN}"
         self._file = os.open(self._path, _WRITE, 0o640)
-        self._size = 0
+        self._size = os.fstat(self._file).st_size
 
     def _close_file(self) -> None:
         if self._file is not None:

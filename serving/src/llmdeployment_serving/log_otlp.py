@@ -92,7 +92,7 @@ def _convert(record: Mapping[str, Any], resource: Resource) -> ReadableLogRecord
         name: orjson.dumps(value).decode() if name.endswith(".messages") else value
         for name, value in rest.items()
     }
-    at = int(datetime.fromisoformat(record["time"]).timestamp() * 1e9)
+    at = round(datetime.fromisoformat(record["time"]).timestamp() * 1000) * 1_000_000
     failed = record.get("http.response.status_code", 0) >= _FIRST_ERROR
     made = LogRecord(
         timestamp=at,

@@ -7,7 +7,6 @@ What it does not find: secrets that are spelled out, split by other text, or enc
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import re2
@@ -30,10 +29,12 @@ Replace = Callable[[Any], bytes]
 """Returns what stands in the place of a match."""
 
 
-@dataclass(frozen=True)
-class _Rule:
-    regex: Any
-    replace: Replace
+Rule = Callable[[bytes], bytes]
+"""Returns a text without one kind of secret."""
+
+
+def _rule(regex: Any, replace: Replace) -> Rule:  # noqa: ANN401  # because google-re2 has no types
+    return lambda text: bytes(regex.sub(replace, text))
 
 
 def _compile(text: str) -> Any:  # noqa: ANN401  # because google-re2 has no types
@@ -58,7 +59,8 @@ _SIGN = r"[A-Za-z0-9\-._~+/]"
 _FEW = 8
 _MANY = 16
 _PHONE_DIGITS = range(7, 16)
-_MOST_IBAN = max(IBAN_LENGTHS.values())
+_iban_start = _compile("[A-Za-z]{2}[0-9]{2}")
+_iban_run = _compile(f"[0-9A-Za-z](?:{_SPACE}?[0-9A-Za-z])*")
 
 
 def _count_digits(text: bytes) -> int:
@@ -85,16 +87,28 @@ def _replace_cards(match: Any) -> bytes:  # noqa: ANN401  # because google-re2 h
     return b"".join([*pieces, run[at:]])
 
 
-def _replace_iban(match: Any) -> bytes:  # noqa: ANN401  # because google-re2 has no types
-    """Return the text without the IBAN at its start; what follows it may look like a part of it."""
-    run: bytes = match.group(0)
-    places = [each.span()[1] for each in _alphanumeric.finditer(run)]
-    wanted = IBAN_LENGTHS.get(run[:2].decode().upper(), 0)
-    if not 0 < wanted <= len(places):
-        return run
-    end = places[wanted - 1]
-    text = b"".join(each.group(0) for each in _alphanumeric.finditer(run[:end]))
-    return b"[iban]" + run[end:] if passes_iban(text.decode().upper()) else run
+def _remove_ibans(text: bytes) -> bytes:
+    """Return a text without IBANs. Each start is tried: what follows an IBAN may look like a part of it, and hide the next one."""
+    pieces, at = [], 0
+    start = _iban_start.search(text)
+    while start is not None:
+        first, following = start.start(), start.start() + 1
+        if (end := _find_iban_end(text, first)) is not None:
+            pieces += [text[at:first], b"[iban]"]
+            at = following = end
+        start = _iban_start.search(text, following)
+    return b"".join([*pieces, text[at:]])
+
+
+def _find_iban_end(text: bytes, first: int) -> int | None:
+    """Return where the IBAN ends that begins here, or None if there is none."""
+    wanted = IBAN_LENGTHS.get(text[first : first + 2].decode().upper())
+    if wanted is None:
+        return None
+    run = _iban_run.match(text, first, first + 3 * wanted)
+    letters = [] if run is None else list(_alphanumeric.finditer(run.group(0)))[:wanted]
+    joined = b"".join(each.group(0) for each in letters).decode().upper()
+    return first + letters[-1].end() if passes_iban(joined) else None
 
 
 def _replace_address(match: Any) -> bytes:  # noqa: ANN401  # because google-re2 has no types
@@ -114,34 +128,30 @@ def _replace_phone(match: Any) -> bytes:  # noqa: ANN401  # because google-re2 h
     return bytes(before + b"[phone]")
 
 
-_IBAN = _Rule(
-    _compile(rf"[A-Za-z]{{2}}[0-9]{{2}}(?:{_SPACE}?[A-Za-z0-9]){{11,{_MOST_IBAN - 4}}}"),
-    _replace_iban,
-)
 _BUILT_IN = (
-    _Rule(_compile(rf"(?i)(\bbearer[\s:=]+)({_SIGN}+=*)"), _replace_token),
+    _rule(_compile(rf"(?i)(\bbearer[\s:=]+)({_SIGN}+=*)"), _replace_token),
     # Tokens that say what they are: JSON Web Tokens, and the keys of well-known services.
-    _Rule(_compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), _mark("token")),
-    _Rule(
+    _rule(_compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), _mark("token")),
+    _rule(
         _compile(
             r"\b(?:sk-[\w-]{16,}|hf_\w{16,}|gh[opsur]_\w{16,}|github_pat_\w{16,}|AKIA[0-9A-Z]{16}|xox[a-z]-[\w-]{10,})"
         ),
         _mark("token"),
     ),
-    _Rule(
+    _rule(
         _compile(r"[\pL\pN._%+'-]+@[\pL\pN-]+(?:\.[\pL\pN-]+)*\.[\pL\pN-]*\pL[\pL\pN-]*"),
         _mark("email"),
     ),
-    _IBAN,
-    _Rule(
+    _remove_ibans,
+    _rule(
         _compile(r"(^|[^0-9A-Za-z_])([0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)"),
         _replace_address,
     ),
-    _Rule(_compile(r"(^|[^0-9.])([0-9]{1,3}(?:\.[0-9]{1,3}){3}\.?)(?:\b|$)"), _replace_address),
-    _Rule(_compile(rf"[0-9](?:{_SPACE}?[0-9]){{12,}}"), _replace_cards),
-    _Rule(_compile(rf"()(\+[1-9](?:{_GAP}[0-9]){{6,14}})"), _replace_phone),
+    _rule(_compile(r"(^|[^0-9.])([0-9]{1,3}(?:\.[0-9]{1,3}){3}\.?)(?:\b|$)"), _replace_address),
+    _rule(_compile(rf"[0-9](?:{_SPACE}?[0-9]){{12,}}"), _replace_cards),
+    _rule(_compile(rf"()(\+[1-9](?:{_GAP}[0-9]){{6,14}})"), _replace_phone),
     # With a trunk's 0 or with 00; as in North America.
-    _Rule(
+    _rule(
         _compile(
             rf"(^|[^0-9+])(\(?0[0-9](?:{_GAP}[0-9]){{6,14}}|\(?[2-9][0-9]{{2}}\)?{_SPACE}?[2-9][0-9]{{2}}{_SPACE}[0-9]{{4}})\b"
         ),
@@ -162,7 +172,7 @@ class Redactor:
         marks = (each.share.rpartition("/")[2] for each in own)
         self._rules = (
             *_BUILT_IN,
-            *(_Rule(each.regex, _mark(name)) for each, name in zip(own, marks, strict=True)),
+            *(_rule(each.regex, _mark(name)) for each, name in zip(own, marks, strict=True)),
         )
 
     def redact(self, text: str) -> str:
@@ -173,8 +183,8 @@ class Redactor:
         """
         found = text.encode(errors="replace")
         for rule in self._rules:
-            found = rule.regex.sub(rule.replace, found)
-        return bytes(found).decode(errors="replace")
+            found = rule(found)
+        return found.decode(errors="replace")
 
 
 def trim_end(text: str) -> str:

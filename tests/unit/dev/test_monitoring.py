@@ -253,8 +253,10 @@ def test_every_metric_that_a_dashboard_can_show_is_on_one() -> None:
     rows = [*metrics_reference.list_operator_rows(), *metrics_reference.list_gateway_rows()]
     rows += metrics_reference.list_replica_rows()
     missing = {row.name for row in rows if row.name not in shown}
-    # Numbers of one replica's self-test, which its runbook names.
+    # Numbers of one replica's self-test, and of the request log, which their runbooks name.
     assert missing == {
+        "llmdeployment_request_log_dropped_total",
+        "llmdeployment_request_log_lines_total",
         "llmdeployment_self_test_score_nats",
         "llmdeployment_self_test_reference_nats",
     }

@@ -12,7 +12,7 @@ from llmdeployment_operator.plan.observed.request_log import RequestLogReport
 
 LOG_SECONDS = 60.0
 """How often replicas are asked for the lines that they dropped."""
-KIND = "RequestLog"
+CONDITION = "RequestLog"
 _SINKS = {
     "Stdout": "standard output of the replicas' pods",
     "OTLP": "the collector",
@@ -65,7 +65,7 @@ def check_request_log(
 
 
 def _build(status: bool | None, reason: Reason, *parts: str) -> Condition:  # noqa: FBT001  # because a condition has a status
-    return Condition(KIND, status, reason, join_sentences(*parts))
+    return Condition(CONDITION, status, reason, join_sentences(*parts))
 
 
 def _describe_lack(spec: RequestLogSpec, plan: RequestLogPlan) -> str | None:
