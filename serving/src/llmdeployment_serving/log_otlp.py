@@ -74,7 +74,7 @@ class OtlpSink:
         """End."""
         self._ends.set()
         if self._exporter is not None:
-            self._exporter.shutdown()
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]  # because the SDK does not type it
 
 
 def build_exporter(endpoint: str) -> LogRecordExporter | None:

@@ -8,12 +8,12 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 from llmdeployment_operator.simulation.errors import InputError
 
 LONGEST_SECONDS = 3600.0
 """Seconds between the arrival of a request and its line, at most."""
+_MOST = 2**31
 PROMPT, OUTPUT = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"
 
 
@@ -78,13 +78,14 @@ def _read_rows(lines: Iterable[str], name: str) -> Iterator[tuple[float, int, in
             document = None
         if not isinstance(document, dict):
             raise InputError(f"{name} line {number} is no JSON object")
-        tokens = document.get(PROMPT), document.get(OUTPUT)
-        if document.get("event") == "answer" and all(map(_is_count, tokens)):
-            yield _read_time(document.get("time"), f"{name} line {number}"), *tokens
+        prompt, output = (_read_count(document.get(field)) for field in (PROMPT, OUTPUT))
+        if document.get("event") == "answer" and prompt is not None and output is not None:
+            yield _read_time(document.get("time"), f"{name} line {number}"), prompt, output
 
 
-def _is_count(value: Any) -> bool:  # noqa: ANN401  # because a file's JSON may be anything
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 2**31
+def _read_count(value: object) -> int | None:
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _MOST
+    return value if is_count and isinstance(value, int) else None
 
 
 def _read_time(value: object, where: str) -> float:

@@ -26,7 +26,7 @@ class RequestLogPlan:
         config: the serving side's `RequestLogConfig`.
         collector: URL that replicas send lines to; empty without one.
         refused: whether the content is asked for and not allowed.
-        lacking: the revisions in use whose pods have no claim, or another one.
+        lacking: the revisions with requests whose pods have no claim, or another one.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
@@ -36,14 +36,14 @@ class RequestLogPlan:
 
 
 def plan_request_log(
-    deployment: LLMDeployment, settings: Settings, in_use: Iterable[Revision]
+    deployment: LLMDeployment, settings: Settings, routed: Iterable[Revision]
 ) -> RequestLogPlan | None:
     """Return what replicas are told to log, or None for nothing.
 
     Args:
         deployment: whose requests.
         settings: what the operator was installed with; without its leave nobody's content is logged.
-        in_use: the revisions that have pods.
+        routed: the revisions that get requests.
     """
     spec = deployment.spec.monitoring.request_log
     if spec is None:
@@ -60,7 +60,7 @@ def plan_request_log(
     if spec.pvc is not None:
         config |= {"retentionDays": spec.pvc.retention_days, "maxSizeGiB": spec.pvc.max_size_gib}
         mounts = mount_request_log(deployment)
-        lacking = tuple(r.number for r in in_use if not _has_mount(r.rendering, *mounts))
+        lacking = tuple(r.number for r in routed if not _has_mount(r.rendering, *mounts))
     collector = settings.otlp_endpoint if spec.sink == "OTLP" else ""
     if collector:
         config["endpoint"] = collector
@@ -82,7 +82,7 @@ def mount_request_log(deployment: LLMDeployment) -> tuple[list[Object], list[Obj
 def _has_mount(rendering: dict[str, Any], volumes: list[Object], mounts: list[Object]) -> bool:
     """Say whether the pods of a rendering have these volumes and mounts."""
     pod = rendering.get("worker", {}).get("template", {}).get("spec", {})
-    container = next((c for c in pod.get("containers", ()) if c.get("name") == "ray"), {})
+    container: Object = next((c for c in pod.get("containers", ()) if c.get("name") == "ray"), {})
     return all(each in pod.get("volumes", ()) for each in volumes) and all(
         each in container.get("volumeMounts", ()) for each in mounts
     )

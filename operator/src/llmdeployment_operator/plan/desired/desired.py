@@ -125,7 +125,9 @@ def decide_desired_state(
         kept = tuple(r for r in revisions if r not in gone)
     needs = count_needs(arms, kept, wanted)
     references = find_references(deployment, cluster, (r.runtime for r in kept))
-    logged = plan_request_log(deployment, settings, (r for r in kept if needs.get(r.runtime)))
+    following = plan_routes(name, arms, kept)
+    routed = {route.revision for route in following}
+    logged = plan_request_log(deployment, settings, (r for r in kept if r.number in routed))
     puts = {
         runtime: _build_put(
             deployment, carried, cluster, need, references.get(runtime), logged, now
@@ -144,7 +146,6 @@ def decide_desired_state(
         )
         for runtime, need in needs.items()
     }
-    following = plan_routes(name, arms, kept)
     made, left = plan_evaluations(deployment, arms, cluster, settings)
     again, asked = plan_rechecks(deployment, arms, cluster, settings, now)
     door = FrontDoorIntent(

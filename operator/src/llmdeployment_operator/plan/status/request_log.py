@@ -13,6 +13,7 @@ from llmdeployment_operator.plan.observed.request_log import RequestLogReport
 LOG_SECONDS = 60.0
 """How often replicas are asked for the lines that they dropped."""
 CONDITION = "RequestLog"
+_WHAT = {"Metadata": ("Metadata", "goes"), "Content": ("Prompts, answers and metadata", "go")}
 _SINKS = {
     "Stdout": "standard output of the replicas' pods",
     "OTLP": "the collector",
@@ -59,9 +60,9 @@ def check_request_log(
     if not reports:
         text = "No replica says whether it logs. It is not ready, or its image is older than this field"
         return _build(None, Reason.LOG_UNKNOWN, text)
-    what = "Prompts, answers and metadata" if spec.level == "Content" else "Metadata"
+    what, go = _WHAT[spec.level]
     share = "" if spec.sample_percent == 100 else f" of {spec.sample_percent} % of the requests"  # noqa: PLR2004  # because it is all of them
-    return _build(True, Reason.LOG_WRITTEN, f"{what}{share} goes to {_SINKS[spec.sink]}")
+    return _build(True, Reason.LOG_WRITTEN, f"{what}{share} {go} to {_SINKS[spec.sink]}")
 
 
 def _build(status: bool | None, reason: Reason, *parts: str) -> Condition:  # noqa: FBT001  # because a condition has a status
