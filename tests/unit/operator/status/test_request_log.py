@@ -124,7 +124,9 @@ def test_pods_that_are_older_than_the_claim_are_told_of_until_their_next_revisio
         world.step()
         world.obey()
     assert (condition(world) or ("",))[0] == "True"
-    assert worker(world)["spec"]["template"]["spec"]["volumes"][-1]["name"] == "request-log"
+    pods = [world.cluster.children["Deployment", f"simulated-{r}"] for r in world.runtimes()]
+    mounts = [pod["spec"]["template"]["spec"]["volumes"][-1]["name"] for pod in pods]
+    assert sorted(mounts) == ["request-log", "shm"], "the pods of revision 1 are as they were"
 
 
 def test_another_claim_is_another_mount() -> None:
