@@ -24,13 +24,13 @@ class RequestLogPlan:
 
     Attributes:
         config: the serving side's `RequestLogConfig`.
-        collector: URL that replicas send lines to; empty without one.
+        endpoint: base URL of the collector that replicas send lines to; empty without one.
         refused: whether the content is asked for and not allowed.
         lacking: the revisions with requests whose pods have no claim, or another one.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
-    collector: str = ""
+    endpoint: str = ""
     refused: bool = False
     lacking: tuple[int, ...] = ()
 
@@ -61,10 +61,10 @@ def plan_request_log(
         config |= {"retentionDays": spec.pvc.retention_days, "maxSizeGiB": spec.pvc.max_size_gib}
         mounts = mount_request_log(deployment)
         lacking = tuple(r.number for r in routed if not _has_mount(r.rendering, *mounts))
-    collector = settings.otlp_endpoint if spec.sink == "OTLP" else ""
-    if collector:
-        config["endpoint"] = collector
-    return RequestLogPlan(config, collector, refused, lacking)
+    endpoint = settings.otlp_endpoint if spec.sink == "OTLP" else ""
+    if endpoint:
+        config["endpoint"] = endpoint
+    return RequestLogPlan(config, endpoint, refused, lacking)
 
 
 def mount_request_log(deployment: LLMDeployment) -> tuple[list[Object], list[Object]]:

@@ -62,9 +62,9 @@ def build_children(
     if told and (patterns := build_patterns_config_map(deployment, told[0])) is not None:
         found.append(patterns)
     for runtime, intent in runtimes.items():
-        collector = "" if intent.request_log is None else intent.request_log.collector
+        endpoint = "" if intent.request_log is None else intent.request_log.endpoint
         found += build_runtime_policies(
-            name, runtime, intent.born.template, settings, door.gateways, collector
+            name, runtime, intent.born.template, settings, door.gateways, endpoint
         )
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods

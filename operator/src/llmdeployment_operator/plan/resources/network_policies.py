@@ -31,7 +31,7 @@ def build_runtime_policies(
     template: Mapping[str, Any],
     settings: Settings,
     gateways: frozenset[str] = frozenset(),
-    collector: str = "",
+    endpoint: str = "",
 ) -> list[Object]:
     """Return the policies of a runtime's head, if it has one, and of its workers.
 
@@ -41,7 +41,7 @@ def build_runtime_policies(
         template: template fields of the runtime's newest revision; they say where its pods have to call.
         settings: what the operator was installed with.
         gateways: the namespaces of Gateways with a route to it.
-        collector: URL that its pods send to besides; empty: none.
+        endpoint: URL that its pods send to besides; empty: none.
     """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
@@ -61,7 +61,7 @@ def build_runtime_policies(
         *_admit_scrapers(settings, names.METRICS_PORT, *ray),
     ]
     labels = names.labels(deployment, runtime=runtime)
-    egress = _build_egress(own, template, settings, collector)
+    egress = _build_egress(own, template, settings, endpoint)
     selector = names.selector(deployment, runtime=runtime, component="worker")
     policies = [_build_policy(made.name, labels, selector, worker, egress)]
     if is_external(runtime):
@@ -91,13 +91,13 @@ def _admit_scrapers(settings: Settings, *ports: int) -> list[dict[str, Any]]:
 
 
 def _build_egress(
-    own: dict[str, Any], template: Mapping[str, Any], settings: Settings, collector: str
+    own: dict[str, Any], template: Mapping[str, Any], settings: Settings, endpoint: str
 ) -> list[dict[str, Any]] | None:
     """Return where a runtime's pods may call, or None for everywhere."""
     if settings.runtime_egress == "Open":
         return None
     dns = {"ports": [{**_tcp(port), "protocol": kind} for port in _DNS for kind in ("TCP", "UDP")]}
-    sent = _read_port(collector) if collector else None
+    sent = _read_port(endpoint) if endpoint else None
     ports = sorted(_list_ports(template) | ({sent} if sent is not None else set()))
     outside = [{"ports": [_tcp(port) for port in ports]}] if ports else []
     return [dns, {"to": [own]}, *outside, *settings.extra_egress]

@@ -70,7 +70,7 @@ def _build(status: bool | None, reason: Reason, *parts: str) -> Condition:  # no
 
 
 def _describe_lack(spec: RequestLogSpec, plan: RequestLogPlan) -> str | None:
-    if spec.sink == "OTLP" and not plan.collector:
+    if spec.sink == "OTLP" and not plan.endpoint:
         return _NO_COLLECTOR
     if spec.pvc is None or not plan.lacking:
         return None
