@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 PY := .venv/bin/python
-.PHONY: help lint check format test test-unit crds dashboards lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-console demo-down console-page changelog cli docs release
+.PHONY: help lint check format test test-unit crds dashboards lock lock-add cluster cluster-down cluster-status control-plane images demo demo-canary demo-autoscale demo-experiment demo-console dashboard-pictures demo-down console-page changelog cli docs release
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ demo-experiment: .venv/.synced ## Compare two prompts beside the running demo un
 
 demo-console: .venv/.synced ## Serve the console on the running demo and print its address, until Ctrl-C
 	@$(PY) -m dev.demo console
+
+dashboard-pictures: .venv/.synced ## Run canaries and autoscaling on the demo, and draw the dashboards from its metrics into docs/pictures, about 15 minutes
+	@$(PY) -m dev.demo dashboards
 
 demo-down: ## Remove the demo (the cluster stays)
 	@$(PY) -m dev.demo down

@@ -1,5 +1,8 @@
 """What it costs the gateway's HAProxy to assign a request by a field of its body, against a header.
 
+With `--compare bounded` instead: what it costs to count each user's requests of the last ten minutes (the table `recent`, for the bounded
+sample), against the same gateway without the lines of its configuration that do so.
+
 CPU time of HAProxy per request, from the kernel's accounts of its threads, so that it is comparable on a busy machine. The
 replica is a HAProxy that answers everything at once; there is no agent, and the maps are written before HAProxy starts.
 """
@@ -11,10 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 from tests.component.gateway.conftest import haproxy_binary
 from tests.support.ports import free_port
@@ -40,6 +45,9 @@ frontend replica
     http-request wait-for-body time 10s
     http-request return status 200 content-type application/json string '{{}}'
 """
+COUNTING = ("table recent if", "set-var(txn.recent)", "x-llm-user-requests")
+"""What each line of the configuration has that counts users' requests."""
+USERS = 500
 ROUTES = {
     "deployment": "chat",
     "servedName": "chat",
@@ -86,12 +94,14 @@ def cpu_seconds(pid: int) -> float:
     return sum(int(file.read_text().split()[0]) for file in threads) / 1e9
 
 
-def per_request(port: int, pid: int, body: bytes, headers: dict[str, str], count: int) -> float:
+def per_request(
+    port: int, pid: int, body: bytes, headers: Iterable[dict[str, str]], count: int
+) -> float:
     """Return HAProxy's CPU microseconds per request of one client that sends one after the other."""
     client = http.client.HTTPConnection("127.0.0.1", port)
     began = cpu_seconds(pid)
-    for _ in range(count):
-        client.request("POST", "/v1/chat/completions", body, headers)
+    for mine in islice(cycle(headers), count):
+        client.request("POST", "/v1/chat/completions", body, mine)
         answer = client.getresponse()
         answer.read()
         if answer.status != http.HTTPStatus.OK:
@@ -118,42 +128,86 @@ def gateway(run: Path, port: int, replica: int) -> Path:
     return run / CONFIG
 
 
+def remove_recent(text: str) -> str:
+    """Return a gateway's configuration that does not count users' requests; the table itself stays, and stays empty.
+
+    Raises:
+        SystemExit: the configuration does so otherwise than this program knows.
+    """
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if not any(part in line for part in COUNTING)]
+    if len(lines) - len(kept) != len(COUNTING):
+        sys.exit("the gateway's configuration counts users' requests otherwise: change COUNTING")
+    return "".join(kept)
+
+
+def compare_keys(run: Path, replica: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield a result per size and text: microseconds by header and by body, in turns, and their ratio."""
+    port = free_port()
+    with haproxy(gateway(run, port, replica), port) as pid:
+        for size, count in SIZES.items():
+            for text, body in bodies(count).items():
+                costs: dict[str, list[float]] = {"header": [], "body": []}
+                for _ in range(options.rounds):
+                    for key, headers in (("header", {"x-user": "alice"}), ("body", {})):
+                        costs[key].append(per_request(port, pid, body, [headers], options.requests))
+                header, by_body = (min(costs[key]) for key in ("header", "body"))
+                yield {
+                    "size": size,
+                    "text": text,
+                    "bytes": len(body),
+                    "headerMicroseconds": round(header),
+                    "bodyMicroseconds": round(by_body),
+                    "ratio": round(by_body / header, 2),
+                }
+
+
+def compare_bounded(
+    run: Path, replica: int, options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
+    """Yield one result: microseconds with and without counting, in turns, and their ratio."""
+    body = bodies(SIZES["1 KB"])["prose"]
+    users = [{"x-user": f"user-{number}"} for number in range(USERS)]
+    costs: dict[str, list[float]] = {"with": [], "without": []}
+    with ExitStack() as stack:
+        servers = {}
+        for key in costs:
+            folder, port = run / key, free_port()
+            folder.mkdir()
+            file = gateway(folder, port, replica)
+            if key == "without":
+                file.write_text(remove_recent(file.read_text()))
+            servers[key] = port, stack.enter_context(haproxy(file, port))
+        for _ in range(options.rounds):
+            for key, (port, pid) in servers.items():
+                costs[key].append(per_request(port, pid, body, users, options.requests))
+    counted, plain = (min(costs[key]) for key in ("with", "without"))
+    yield {
+        "users": USERS,
+        "bytes": len(body),
+        "withMicroseconds": round(counted, 1),
+        "withoutMicroseconds": round(plain, 1),
+        "ratio": round(counted / plain, 3),
+    }
+
+
+COMPARISONS = {"keys": compare_keys, "bounded": compare_bounded}
+
+
 def main() -> None:
-    """Print one JSON line per size and text: microseconds by header and by body, in turns, and their ratio."""
+    """Print one JSON line per result."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--compare", choices=list(COMPARISONS), default="keys")
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    port, replica = free_port(), free_port()
+    replica = free_port()
     with tempfile.TemporaryDirectory(prefix="gw-") as folder:
         run = Path(folder)
         (run / "replica.cfg").write_text(REPLICA.format(port=replica))
-        with (
-            haproxy(run / "replica.cfg", replica),
-            haproxy(gateway(run, port, replica), port) as pid,
-        ):
-            for size, count in SIZES.items():
-                for text, body in bodies(count).items():
-                    costs: dict[str, list[float]] = {"header": [], "body": []}
-                    for _ in range(options.rounds):
-                        for key, headers in (("header", {"x-user": "alice"}), ("body", {})):
-                            costs[key].append(
-                                per_request(port, pid, body, headers, options.requests)
-                            )
-                    header, by_body = (min(costs[key]) for key in ("header", "body"))
-                    print(
-                        json.dumps(
-                            {
-                                "size": size,
-                                "text": text,
-                                "bytes": len(body),
-                                "headerMicroseconds": round(header),
-                                "bodyMicroseconds": round(by_body),
-                                "ratio": round(by_body / header, 2),
-                            }
-                        ),
-                        flush=True,
-                    )
+        with haproxy(run / "replica.cfg", replica):
+            for result in COMPARISONS[options.compare](run, replica, options):
+                print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

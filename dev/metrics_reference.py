@@ -19,6 +19,7 @@ from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.costs.account import MOST_REVISIONS
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.reasons import Reason
+from llmdeployment_operator.plan.notify.receivers import RECEIVERS
 from llmdeployment_serving.metrics import DROP_REASONS, Owner
 from llmdeployment_serving.metrics import list_families as list_replica_families
 from llmdeployment_serving.output_shares import BUILT_IN
@@ -100,7 +101,14 @@ LABELS = {
     "runtime": Label("Hash of a runtime; one revision or more run in it.", 2 * ARMS),
     "service": Label("Service of a runtime, which is called `<name>-<runtime>`.", 2 * ARMS),
     "currency": Label("`spec.cost.currency`.", 1),
-    "result": Label("How a pass ended: `success` or `error`.", 2),
+    "receiver": Label(
+        f"Name of a [receiver](../how-to/notifications.md) of notifications. At most {RECEIVERS}.",
+        RECEIVERS,
+    ),
+    "result": Label(
+        "How a pass ended: `success` or `error`. What became of a notification: `sent`, `failed` (given up) or `dropped` (no room).",
+        3,
+    ),
     "verb": Label("`apply`, `create`, `delete`, `status` or `declare`.", 5),
     "kind": Label("Kind of an object that the operator writes.", 20),
     "error": Label("Kind of an error: the name of a class of the operator's, or of Python's.", 20),
@@ -129,10 +137,11 @@ _TOGETHER = {
 """Labels that depend on each other, so that the product of their bounds would be too many."""
 _UNLIKE = {
     "llmdeployment_request_log_dropped_total": f"{len(DROP_REASONS)}",
+    "llmdeployment_operator_reconciles_total": "2",
     # Only of the revisions that serve.
     "llmdeployment_drift_difference": f"{ARMS * COMPARED}",
     "llmdeployment_cost_per_hour": f"{MOST_REVISIONS + 1}",
-    "llmdeployment_cost_total": "2, and 1 for each revision since the operator started",
+    "llmdeployment_cost_total": f"{MOST_REVISIONS + 2}",
 }
 """What the labels do not tell."""
 

@@ -1,7 +1,7 @@
 """`python -m dev.demo up` starts a model from nothing, and `down` removes everything.
 
-Between the two, `canary` changes and `autoscale` scales it under load, `experiment` compares two prompts beside it, and `console` serves
-the web page on it.
+Between the two, `canary` changes and `autoscale` scales it under load, `experiment` compares two prompts beside it, `console` serves the
+web page on it, and `dashboards` draws Grafana's dashboards from its metrics.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from dev.demo.ask import Answer, ask, connect_gateway
 from dev.demo.autoscale import demonstrate_autoscale
 from dev.demo.canary import demonstrate_canary
 from dev.demo.console import demonstrate_console
+from dev.demo.dashboards import demonstrate_dashboards
 from dev.demo.experiment import demonstrate_experiment
 from dev.demo.kube import Kube, KubeError
 
@@ -206,6 +207,11 @@ def run_console() -> None:
     run_story(lambda kube, _name, _sample, _say: demonstrate_console(kube))
 
 
+def run_dashboards() -> None:
+    """Draw the dashboards from the running demo's metrics."""
+    run_story(demonstrate_dashboards)
+
+
 def run_story(story: Callable[[Kube, str, str, Callable[[str], None]], None]) -> None:
     """Run a story on the demo; start the demo first if it does not run."""
     if not is_up():
@@ -256,6 +262,7 @@ COMMANDS: dict[str, Callable[[], None]] = {
     "autoscale": run_autoscale,
     "experiment": run_experiment,
     "console": run_console,
+    "dashboards": run_dashboards,
     "down": down,
 }
 

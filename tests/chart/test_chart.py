@@ -179,7 +179,8 @@ def test_proxies_are_not_used_for_the_cluster(helm: Helm) -> None:
     own = "$(KUBERNETES_SERVICE_HOST),kubernetes.default,.svc,.cluster.local,localhost,127.0.0.1"
     assert env["NO_PROXY"] == f"{own},.example.com"
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-    assert mounts == {"/tmp": "tmp", "/etc/llmd/ca": "ca-bundle", "/more": "more"}  # noqa: S108  # because it is the mount's path
+    own_mounts = {"/etc/llmd/ca": "ca-bundle", "/etc/llmd/notifications": "notifications"}
+    assert mounts == {"/tmp": "tmp", "/more": "more", **own_mounts}  # noqa: S108  # because it is the mount's path
     assert env["SSL_CERT_FILE"] == "/etc/llmd/ca/ca.crt"
 
 

@@ -3,17 +3,17 @@
 Every page counts on with each scrape, so that rates are above 0.
 """
 
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import yaml
 from aiohttp import web
+from dev.pictures.scrape import build_job, list_targets
 from prometheus_client import Counter, Gauge, Histogram
-from tests.support.ports import free_port
 
 from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.routes import Routes
@@ -50,34 +50,48 @@ SAMPLE = {
     "bound": "estimate",
     "side": "arm",
     "per": "tokens",
+    "receiver": "chat",
 }
 """A value for each label of the operator's."""
 
 
 def read_monitors() -> dict[str, dict[str, Any]]:
-    """The endpoint of each PodMonitor of the chart."""
+    """The PodMonitors of the chart, for models in the namespace `team`."""
     documents = yaml.safe_load_all(GOLDEN.read_text(encoding="utf-8"))
-    found = {d["metadata"]["name"]: d for d in documents if d and d["kind"] == "PodMonitor"}
-    ends = {name.rpartition("-")[2]: d["spec"]["podMetricsEndpoints"][0] for name, d in found.items()}  # fmt: skip
-    return {"operator": ends["operator"], "gateway": ends["gateways"], "replica": ends["replicas"]}
+    found = {d["metadata"]["name"].rpartition("-")[2]: d for d in documents if d and d["kind"] == "PodMonitor"}  # fmt: skip
+    for name in ("gateways", "replicas"):
+        found[name]["spec"]["namespaceSelector"] = {"matchNames": ["team"]}
+    jobs = dict(zip(TARGETS, ("operator", "gateways", "replicas", "replicas"), strict=True))
+    return {job: found[name] for job, name in jobs.items()}
 
 
-def build_config(ports: dict[str, int], *rules: Path) -> str:
-    """What the Prometheus operator makes of monitors and rules, for pods on this machine."""
-    monitors = read_monitors()
+def build_pod(job: str, monitor: dict[str, Any], port: int) -> dict[str, Any]:
+    """A pod on this machine, as the API server has it. Its labels are the operator's, so that the monitor has to select it."""
+    part = {"gateway": "gateway", "replica": "worker", "liar": "worker"}.get(job, "")
+    labels = {
+        "app.kubernetes.io/managed-by": "llmdeployment-operator",
+        "llmdeployment.dev/component": part,
+        "llmdeployment.dev/name": "chat",
+    }
+    own = monitor["spec"]["selector"]["matchLabels"]
+    namespace = "team" if part else monitor["metadata"]["namespace"]
+    (end,) = monitor["spec"]["podMetricsEndpoints"]
+    container = {"name": "main", "ports": [{"name": end["port"], "containerPort": port}]}
+    return {
+        "metadata": {"name": f"{job}-0", "namespace": namespace, "labels": labels if part else own},
+        "spec": {"containers": [container]},
+        "status": {"phase": "Running", "podIP": "127.0.0.1"},
+    }
+
+
+def build_config(ports: dict[str, int], folder: Path, *rules: Path) -> str:
+    """What the Prometheus operator makes of monitors and rules, for pods on this machine; a job for each page."""
     jobs = []
-    for job, port in ports.items():
-        endpoint = monitors["replica" if job == "liar" else job]
-        owner = {"namespace": "llm-system"} if job == "operator" else {"namespace": "team", "name": "chat"}  # fmt: skip
-        target = {"targets": [f"127.0.0.1:{port}"], "labels": owner}
-        jobs.append(
-            {
-                "job_name": job,
-                "honor_labels": endpoint.get("honorLabels", False),
-                "metric_relabel_configs": endpoint.get("metricRelabelings", []),
-                "static_configs": [target],
-            }
-        )
+    for job, monitor in read_monitors().items():
+        targets = folder / f"{job}.json"
+        pod = build_pod(job, monitor, ports[job])
+        targets.write_text(json.dumps(list_targets(monitor, [pod])), encoding="utf-8")
+        jobs.append(build_job(monitor, str(targets)) | {"job_name": job})
     often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
     found = {"global": often, "rule_files": [str(rule) for rule in rules], "scrape_configs": jobs}
     return yaml.safe_dump(found)
@@ -92,6 +106,7 @@ def build_replica(owner: Owner) -> Callable[[], bytes]:
         whole = stats.whole
         for histogram in (whole.ttft, whole.itl, whole.e2e, whole.output_tokens):
             histogram.observe(0.2, 0)
+        whole.shares.add({"empty": False, "truncated": True}, 0)
         answers = stats.requests["200"]
         snapshot = EngineSnapshot(1, 2, 0.5, 10 * answers, 20 * answers, {})
         page = render_metrics(build_stats("simulated", "chat", snapshot, {"1": stats}), owner)
@@ -139,10 +154,13 @@ def fill_operator(metrics: Metrics) -> Callable[[], float]:
         metrics.condition.labels("team", "chat", kind, "True").set(1)
         metrics.condition_reason.labels("team", "chat", kind, "True", "ImagePullFailed").set(1)
     counters = [each for each in series if isinstance(each, Counter)]
+    histograms = [each for each in series if isinstance(each, Histogram)]
 
     def count_on() -> float:
         for each in counters:
             each.inc()
+        for histogram in histograms:
+            histogram.observe(0.02)
         metrics.traffic.labels("team", "chat", "main", "1").inc(0.001)
         return 1.0
 
@@ -168,22 +186,3 @@ async def serve_pages(ports: dict[str, int]) -> AsyncIterator[None]:
             yield
     finally:
         await runner.cleanup()
-
-
-@contextmanager
-def run_prometheus(programs: Path, config: str, folder: Path) -> Iterator[str]:
-    port = free_port()
-    (folder / "prometheus.yml").write_text(config, encoding="utf-8")
-    command = [
-        str(programs / "prometheus"),
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait(10)

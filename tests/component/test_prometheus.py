@@ -1,6 +1,7 @@
 """A real Prometheus scrapes the pages of operator, agent and replica, and evaluates every rule and every panel."""
 
 import asyncio
+import io
 import json
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +15,11 @@ from dev.cluster.stages import StageError
 from dev.monitoring.boards import BOARDS
 from dev.monitoring.files import MANIFESTS
 from dev.monitoring.rules import list_alerts
-from tests.component.prometheus_pages import TARGETS, build_config, run_prometheus, serve_pages
+from dev.pictures.ask import QueryError, connect
+from dev.pictures.draw_files import Request, draw_files
+from dev.pictures.layout import WIDTH
+from PIL import Image
+from tests.component.prometheus_pages import TARGETS, build_config, serve_pages
 from tests.support.ports import free_port
 
 pytestmark = pytest.mark.component
@@ -48,7 +53,7 @@ async def test_prometheus_scrapes_every_page_and_no_pod_speaks_for_another(
     programs: Path, tmp_path: Path
 ) -> None:
     ports = {name: free_port() for name in TARGETS}
-    with run_prometheus(programs, build_config(ports), tmp_path) as url:
+    with prometheus.run(programs, build_config(ports, tmp_path), tmp_path) as url:
         async with serve_pages(ports), aiohttp.ClientSession(url) as client:
             async with asyncio.timeout(SECONDS):
                 while len(await query(client, "up == 1")) < len(TARGETS):  # noqa: ASYNC110  # because Prometheus announces no scrape
@@ -64,6 +69,7 @@ async def test_prometheus_scrapes_every_page_and_no_pod_speaks_for_another(
     assert (resident["namespace"], resident["name"]) == ("team", "chat")
     of_models = [row for row in everything if row["job"] != "operator"]
     assert {(row["namespace"], row["name"]) for row in of_models} == {("team", "chat")}
+    assert (resident["pod"], resident["container"]) == ("gateway-0", "main")
     assert {row["job"] for row in of_models if row["__name__"] == "vllm_x"} == {"replica", "liar"}
     names = {row["__name__"] for row in everything}
     assert {
@@ -108,11 +114,23 @@ async def list_failed_rules(client: aiohttp.ClientSession) -> tuple[int, list[di
     return len(rules), [rule for rule in rules if rule["health"] != "ok"]
 
 
+async def draw_all(url: str, folder: Path) -> dict[str, bytes]:
+    """Every dashboard as PNG. The last queries to have data need two scrapes for a rate, so it may take a few tries."""
+    request = Request({"namespace": "team", "name": "chat"}, minutes=1, scrape_seconds=1)
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                paths = await asyncio.to_thread(lambda: list(draw_files(connect(url), request, folder)))  # fmt: skip
+                return {path.name: path.read_bytes() for path in paths}
+            except QueryError:
+                await asyncio.sleep(0.5)  # why: the interval of a wait with a deadline
+
+
 async def test_every_panel_and_every_rule_is_answered_by_prometheus(
     programs: Path, tmp_path: Path
 ) -> None:
     ports = {name: free_port() for name in TARGETS}
-    with run_prometheus(programs, build_config(ports, RULES), tmp_path) as url:
+    with prometheus.run(programs, build_config(ports, tmp_path, RULES), tmp_path) as url:
         async with serve_pages(ports), aiohttp.ClientSession(url) as client:
             waiting = set(list_panel_queries())
             try:
@@ -127,7 +145,13 @@ async def test_every_panel_and_every_rule_is_answered_by_prometheus(
                 await query(client, alert.expression)
             pulled = await query(client, 'ALERTS{alertname="LLMDeploymentImagePullFailed"}')
             count, failed = await list_failed_rules(client)
+            drawn = await draw_all(url, tmp_path)
 
     assert failed == []
     assert count > len(list_alerts())
     assert {(row["namespace"], row["name"]) for row in pulled} == {("team", "chat")}
+    assert drawn.keys() == {f"dashboard-{board.uid.removeprefix('llmdeployment-')}.png" for board in BOARDS}  # fmt: skip
+    for name, text in drawn.items():
+        picture = Image.open(io.BytesIO(text))
+        assert picture.width == WIDTH, name
+        assert len(picture.getcolors(1 << 24) or ()) > 50, f"{name} is blank"

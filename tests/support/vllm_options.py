@@ -174,7 +174,7 @@ def build_body(start: dict[str, Any], option: Option) -> dict[str, Any]:
 
 def list_fields(site_packages: Path, module: str, kind: str) -> set[str]:
     """Return the fields of one of vLLM's request types, read from its source: this process has no vLLM."""
-    path = site_packages / "vllm/entrypoints/openai" / module / "protocol.py"
+    path = site_packages / "vllm/entrypoints" / module / "protocol.py"
     (found,) = (
         node
         for node in ast.parse(path.read_text()).body

@@ -82,6 +82,15 @@ any: true
 {{- concat $own .Values.proxy.noProxy | join "," -}}
 {{- end -}}
 
+{{/* The receivers of notifications as the operator reads them: not where their secrets are, but whether there is a key. */}}
+{{- define "llmd.receivers" -}}
+{{- $found := list -}}
+{{- range .Values.notifications.receivers -}}
+{{- $found = append $found (omit . "urlSecret" "hmacSecret" | merge (dict "signed" (hasKey . "hmacSecret"))) -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
 {{/* Fails where Helm would say "invalid ownership metadata". A template does not see --take-ownership, hence crds.takeOwnership. */}}
 {{- define "llmd.checkedOwner" -}}
 {{- $crd := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "llmdeployments.llmdeployment.dev" -}}
@@ -133,6 +142,13 @@ any: true
 {{- end -}}
 {{- if and .Values.monitoring.enabled .Values.monitoring.annotations -}}
 {{- fail "monitoring.enabled and monitoring.annotations would have everything scraped twice: set one of them" -}}
+{{- end -}}
+{{- $receivers := list -}}
+{{- range .Values.notifications.receivers -}}
+{{- if has .name $receivers -}}
+{{- fail (printf "notifications.receivers has two of the name %s: give each a name of its own" .name) -}}
+{{- end -}}
+{{- $receivers = append $receivers .name -}}
 {{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from llmdeployment_gateway import assignment, forcing, maps, slots, voting
+from llmdeployment_gateway import api_paths, assignment, forcing, maps, slots, voting
 from llmdeployment_gateway.bounded import BOUND_SECONDS
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
@@ -75,6 +75,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         stride=STRIDE,
         auth=_build_auth(settings),
         key_name="" if settings.auth == "none" else _KEY_NAME,
+        post_paths=" ".join(api_paths.POST),
         **voting.build_rules(settings.run_dir, signing=settings.feedback_key is not None),
         sources=settings.source_connections,
         key_table=_KEY_TABLE if settings.key_requests is not None else "",
@@ -108,6 +109,8 @@ def _build_auth(settings: Settings) -> str:
     return "\n".join(
         (
             "    http-request set-var(txn.key) http_auth_bearer,sha2(256),hex,lower",
+            # Where Anthropic's clients have it.
+            "    http-request set-var(txn.key) req.hdr(x-api-key),sha2(256),hex,lower unless { var(txn.key) -m found }",
             f"    http-request set-var(txn.key_name) var(txn.key),map({settings.run_dir}/keys.map)",
             _UNAUTHORIZED,
             *_build_key_limit(settings.key_requests),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from llmdeployment_gateway import api_paths
 from llmdeployment_gateway.settings import FEEDBACK_KEY
 from llmdeployment_gateway.signed_ids import SIGNATURE_BYTES
 from llmdeployment_gateway.votes import BODY_BYTES
@@ -53,11 +54,9 @@ _RULES = {
     "feedback_route": _ROUTE,
     "feedback_signing": _SIGNING,
     "or_votes": " or votes",
-    "answered": f"/v1/models, /v1/chat/completions, /v1/completions and {PATH}",
+    "answered": api_paths.name_paths(PATH),
 }
-_NO_RULES = dict.fromkeys(_RULES, "") | {
-    "answered": "/v1/models, /v1/chat/completions and /v1/completions"
-}
+_NO_RULES = dict.fromkeys(_RULES, "") | {"answered": api_paths.name_paths()}
 
 
 def build_rules(run_dir: Path, *, signing: bool) -> Mapping[str, str]:

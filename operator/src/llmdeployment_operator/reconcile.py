@@ -1,7 +1,6 @@
 """One pass over one LLMDeployment: observe, plan, execute, report."""
 
 import logging
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +21,14 @@ from llmdeployment_operator.kube.errors import (
     MalformedObject,
     OperatorError,
 )
+from llmdeployment_operator.kube.events import build_event
 from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
 from llmdeployment_operator.logs import name_object
 from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.notifier import Notifier
 from llmdeployment_operator.plan.base.conditions import read_state
 from llmdeployment_operator.plan.base.events import Event
-from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
@@ -105,12 +105,13 @@ class PassResult:
 
 @dataclass(frozen=True)
 class Operator:
-    """What every pass needs."""
+    """What every pass needs; without a notifier, nobody outside of the cluster is told."""
 
     clients: Clients
     settings: Settings
     metrics: Metrics
     live: LiveHistory = field(default_factory=LiveHistory)
+    notifier: Notifier | None = None
 
 
 async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
@@ -132,6 +133,8 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         clients.forget(owner)
         operator.live.forget(owner)
+        if operator.notifier is not None:
+            operator.notifier.forget(owner)
         return PassResult(None, None)
     try:
         deployment = parse(raw)
@@ -294,10 +297,14 @@ def _declare(
 async def _report(
     operator: Operator, raw: Mapping[str, Any], before: Status, plan: Plan
 ) -> PassResult:
+    notifier, status = operator.notifier, plan.status or before
+    if notifier is not None:
+        notifier.begin(raw["metadata"], before)
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
+    if notifier is not None:
+        notifier.tell(raw["metadata"], status, plan.events)
     owner, metrics = (raw["metadata"]["namespace"], raw["metadata"]["name"]), operator.metrics
-    status = plan.status or before
     metrics.begin(*owner, scales=status.scaling is not None)
     for event in plan.events:
         await _post_event(operator, raw, event)
@@ -341,30 +348,8 @@ async def _write_status(operator: Operator, raw: Mapping[str, Any], status: Stat
 
 
 async def _post_event(operator: Operator, raw: Mapping[str, Any], event: Event) -> None:
-    meta, stamp = raw["metadata"], _now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    body = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{meta['name']}.{uuid.uuid4().hex[:12]}",
-            "namespace": meta["namespace"],
-        },
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-        },
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message,
-        "source": {"component": MANAGER},
-        "reportingComponent": MANAGER,
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-    }
+    meta = raw["metadata"]
+    body = build_event(meta, event, _now())
     try:
         await objects.create_event(operator.clients.client, body)
     except OperatorError as error:

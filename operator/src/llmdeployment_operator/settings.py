@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
+from llmdeployment_operator.plan.notify.receivers import Receiver, read_receivers
 
 _TRUE = frozenset({"1", "true", "yes"})
 _ENDPOINT = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/?")
@@ -16,6 +18,21 @@ _PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the text names the variable and what it may be."""
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """Who is told of changes.
+
+    Attributes:
+        receivers: who; empty: nobody.
+        folder: has the URL and the key of each, in files.
+        console_url: where people open the console, for links; empty: without.
+    """
+
+    receivers: tuple[Receiver, ...] = ()
+    folder: Path = Path("/etc/llmd/notifications")
+    console_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,6 +45,7 @@ class ProcessSettings:
         resync_seconds: every LLMDeployment is looked at at least this often.
         port: of `/healthz`, `/readyz` and `/metrics`.
         election: how one of several operators is elected; None: this one is alone.
+        notifications: who is told of changes.
     """
 
     cluster_read: bool
@@ -35,6 +53,7 @@ class ProcessSettings:
     resync_seconds: float
     port: int
     election: Election | None = None
+    notifications: Notifications = field(default_factory=Notifications)
 
 
 def plan_settings(env: Mapping[str, str]) -> Settings:
@@ -84,6 +103,20 @@ def runtime_settings(env: Mapping[str, str]) -> ProcessSettings:
         election=_read_election(env)
         if env.get("LLMD_LEADER_ELECTION", "").lower() in _TRUE
         else None,
+        notifications=_read_notifications(env),
+    )
+
+
+def _read_notifications(env: Mapping[str, str]) -> Notifications:
+    known = Notifications()
+    try:
+        receivers = read_receivers(env.get("LLMD_RECEIVERS") or "[]")
+    except ValueError as error:
+        raise SettingsError(f"LLMD_RECEIVERS is no list of receivers: {error}") from None
+    return Notifications(
+        receivers,
+        Path(env.get("LLMD_RECEIVERS_FOLDER") or known.folder),
+        env.get("LLMD_CONSOLE_URL", ""),
     )
 
 

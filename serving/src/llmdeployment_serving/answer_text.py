@@ -1,14 +1,16 @@
-"""Reads what a model said out of the bytes of an answer: of chat and completions, streamed and whole, with one choice or several.
+"""Reads what a model said out of the bytes of an answer, streamed or whole, with one choice or several.
 
-It only reads. What is not of OpenAI's form is passed over, and what is too large makes the answer one that nobody looks at.
+It only reads. What is not of the API's form is passed over, and what is too large makes the answer one that nobody looks at.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+
+from llmdeployment_serving.answer_choices import Choices, read_chat_choices
 
 KEPT = 32 * 1024
 """Characters that are kept of the beginning, and as many of the end, of all of an answer's choices together."""
@@ -157,10 +159,18 @@ class AnswerReader:
     Args:
         streams: whether the answer is server-sent events; else it is one JSON document.
         choices: how many texts the request asked for.
+        read_choices: returns what a document of the API says, as choices of OpenAI's chat.
     """
 
-    def __init__(self, *, streams: bool, choices: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        streams: bool,
+        choices: int = 1,
+        read_choices: Callable[[dict[str, Any]], Choices] = read_chat_choices,
+    ) -> None:
         self._streams = streams
+        self._read_choices = read_choices
         self._choices = max(1, min(choices, MOST_CHOICES))
         self._drafts: dict[int, _Draft] = {}
         self._waiting: list[bytes] = []
@@ -179,7 +189,7 @@ class AnswerReader:
                 self._take_events()
 
     def read(self) -> tuple[Choice, ...]:
-        """Return the choices, in order; none of an answer that is too large, reports an error, or is not of OpenAI's form."""
+        """Return the choices, in order; none of an answer that is too large, reports an error, or is not of the API's form."""
         rest, self._waiting = b"".join(self._waiting), []
         if self._streams:
             self._take_lines(rest)
@@ -223,7 +233,7 @@ class AnswerReader:
                     self._give_up()
                     self.error = _name_error(error)
                 else:
-                    self._take_choices(document["choices"])
+                    self._take_choices(self._read_choices(document))
             except (AttributeError, KeyError, TypeError):
                 continue  # why: an event of another form says nothing, and the next one may
 

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from llmdeployment_serving.answer_text import AnswerReader, Choice
-from llmdeployment_serving.output_shares import OutputPattern, Question, examine, read_question
+from llmdeployment_serving.body_forms import AnswerForm, BodyForm
+from llmdeployment_serving.output_shares import OutputPattern, examine
+from llmdeployment_serving.questions import Question
 
 logger = logging.getLogger(__name__)
 
@@ -16,10 +18,11 @@ class AnswerWatch:
     """The answer to one request, which is looked at once it has ended; `add` only keeps its text."""
 
     def __init__(
-        self, body: Mapping[str, Any], patterns: tuple[OutputPattern, ...], *, chat: bool
+        self, body: Mapping[str, Any], patterns: tuple[OutputPattern, ...], form: BodyForm
     ) -> None:
+        self._form = form.answer
         self._patterns = patterns
-        self._question = _try(lambda: read_question(body, chat=chat), None)
+        self._question = _try(lambda: form.read_question and form.read_question(body), None)
         self._reader: AnswerReader | None = None
         self.choices: tuple[Choice, ...] = ()
         """What the model said, once it was read."""
@@ -31,7 +34,7 @@ class AnswerWatch:
 
     def start(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Take the head of the answer. One that is compressed, or neither JSON nor a stream, is not looked at."""
-        self._reader = _try(lambda: _choose_reader(self._question, headers), None)
+        self._reader = _try(lambda: _choose_reader(self._question, self._form, headers), None)
 
     def add(self, body: bytes) -> None:
         """Take one piece of the answer."""
@@ -58,15 +61,15 @@ class AnswerWatch:
 
 
 def _choose_reader(
-    question: Question | None, headers: Iterable[tuple[bytes, bytes]]
+    question: Question | None, form: AnswerForm | None, headers: Iterable[tuple[bytes, bytes]]
 ) -> AnswerReader | None:
     named = {name.lower(): value for name, value in headers}
     kind = named.get(b"content-type", b"")
     streams = kind.startswith(b"text/event-stream")
     is_readable = streams or kind.startswith(b"application/json")
-    if question is None or not is_readable or b"content-encoding" in named:
+    if question is None or form is None or not is_readable or b"content-encoding" in named:
         return None
-    return AnswerReader(streams=streams, choices=question.choices)
+    return AnswerReader(streams=streams, choices=question.choices, read_choices=form.read_choices)
 
 
 def _try(look: Callable[[], _Result], otherwise: _Result) -> _Result:

@@ -14,8 +14,9 @@ from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_watch import AnswerWatch
+from llmdeployment_serving.api_paths import SHADOWED, list_paths
 from llmdeployment_serving.bodies import Bodies
-from llmdeployment_serving.bounded import is_drawn
+from llmdeployment_serving.bounded import is_counted, is_drawn
 from llmdeployment_serving.config import (
     AdapterConfig,
     MonitoringConfig,
@@ -23,7 +24,12 @@ from llmdeployment_serving.config import (
     UserConfig,
 )
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
+from llmdeployment_serving.errors import (
+    MODEL_NOT_FOUND,
+    AnswerCutError,
+    RefusedError,
+    send_error,
+)
 from llmdeployment_serving.metrics import read_owner, render_metrics
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
@@ -33,7 +39,6 @@ from llmdeployment_serving.model_names import (
 )
 from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
-from llmdeployment_serving.prompts import apply_prompt, count_prompt_bytes
 from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request, parse_body
 from llmdeployment_serving.request_log import RequestLog, note_request, update_log
@@ -51,15 +56,10 @@ from llmdeployment_serving.stats import (
     find_length_bucket,
 )
 
-CHAT_PATH = "/v1/chat/completions"
-GENERATION_PATHS = (CHAT_PATH, "/v1/completions")
 MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
-UNCOUNTED_HEADER = b"x-llm-uncounted"
-"""The console sets it to `true` for its chats: no verdict sees them and no shadow repeats them. Gateways remove it from what clients
-send."""
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
@@ -80,6 +80,7 @@ class ReplicaApp:
         self._engine = engine
         self._app = app
         self._relay = Relay(engine, app)
+        self._paths = list_paths(config.engine.name)
         self._restarts = 0
         self._past = NOTHING
         self._has_engine = True
@@ -147,14 +148,14 @@ class ReplicaApp:
         if path == "/health" and not self._relay.is_open:
             message = "the engine stopped, and the next one does not answer yet"
             await send_error(send, HTTPStatus.SERVICE_UNAVAILABLE, message)
-        elif not self.is_proven and path in (*GENERATION_PATHS, "/health"):
+        elif not self.is_proven and (path in self._paths or path == "/health"):
             await send_error(
                 send,
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "this replica has not passed its self-test yet. Send the request again.",
                 ((b"retry-after", b"1"),),
             )
-        elif path in GENERATION_PATHS and method == "POST":
+        elif path in self._paths and method == "POST":
             await self._generate(scope, receive, send)
         elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
             await self._tell_models(scope, receive, send)
@@ -166,7 +167,7 @@ class ReplicaApp:
             text = json.dumps(document, separators=(",", ":")).encode()
             await _send(send, text, b"application/json")
         else:
-            known = ", ".join((*GENERATION_PATHS, *ENGINE_PATHS, "/stats"))
+            known = ", ".join((*self._paths, *ENGINE_PATHS, "/stats"))
             await send_error(
                 send,
                 HTTPStatus.NOT_FOUND,
@@ -240,15 +241,18 @@ class ReplicaApp:
         started = time.monotonic()
         number = self._find_revision(scope)
         headers = dict(scope["headers"])
-        stats = self._get_row(number) if _is_counted(scope) else self._make_row()
+        asked = self._paths[scope["path"]]
+        form, send = asked.form, send if asked.wrap is None else asked.wrap(send)
+        counts = form.answer is not None and is_counted(scope["headers"])
+        stats = self._get_row(number) if counts else self._make_row()
         probe = Probe(stats, started, number, send)
+        probe.form = form.answer
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
-        if self._log is not None:
+        if self._log is not None and form.answer is not None:
             probe.entry = self._log.begin(scope["path"], headers, number)
-        request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
-        with name_request(request_id, number):
+        with name_request(headers.get(REQUEST_HEADER, b"").decode("latin-1"), number):
             await self._answer(scope, receive, number, probe)
 
     async def _answer(self, scope: Scope, receive: Receive, number: str, probe: Probe) -> None:
@@ -261,7 +265,7 @@ class ReplicaApp:
                 await self._relay.answer(scope, prepared, receive, send)
             finally:
                 self._in_flight -= 1
-            if probe.is_answered and _is_counted(scope):
+            if probe.is_answered and scope["path"] in SHADOWED and is_counted(scope["headers"]):
                 self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
@@ -269,7 +273,12 @@ class ReplicaApp:
         except RefusedError as refused:
             probe.refuse(refused.code)
             await send_error(
-                probe.send, refused.status, refused.message, refused.headers, code=refused.code
+                probe.send,
+                refused.status,
+                refused.message,
+                refused.headers,
+                code=refused.code,
+                build=self._paths[scope["path"]].form.build_error,
             )
         finally:
             probe.finish()
@@ -342,23 +351,24 @@ class ReplicaApp:
         body = parse_body(raw)
         if self._config.engine.name == "vllm":
             check_request(body)
-        chat = scope["path"] == CHAT_PATH
+        form = self._paths[scope["path"]].form
         # why: with the revision's system text, revisions would be compared by unlike requests.
-        probe.bucket = find_length_bucket(count_prompt_bytes(body, chat=chat))
+        probe.bucket = find_length_bucket(form.count_bytes(body))
         send: Send = probe.send
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
             body["model"] = make_internal_name(adapter)
             send = make_renaming_send(send, body["model"], adapter.name)
         if probe.entry is not None:
             model = self._config.served_name if adapter is None else adapter.name
-            note_request(probe.entry, body, model, chat=chat)
+            note_request(probe.entry, body, model)
         if known:
-            body = apply_prompt(body, known[number].prompt, chat=chat)
+            body = form.apply_prompt(body, known[number].prompt)
             raw = json.dumps(body).encode()
-        probe.watch = AnswerWatch(body, self._patterns, chat=chat)
+        probe.watch = AnswerWatch(body, self._patterns, form)
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         headers.append((b"content-length", str(len(raw)).encode()))
-        return {**scope, "headers": headers}, raw, send
+        path = self._paths[scope["path"]].engine_path
+        return {**scope, "headers": headers, "path": path, "raw_path": path.encode()}, raw, send
 
     def _find_adapter(self, model: object, number: str) -> AdapterConfig | None:
         """Return the adapter of a request, or None for the base model.
@@ -382,10 +392,6 @@ class ReplicaApp:
             f"the adapter {model} of revision {number} is {state}",
             retry,
         )
-
-
-def _is_counted(scope: Scope) -> bool:
-    return dict(scope["headers"]).get(UNCOUNTED_HEADER) != b"true"
 
 
 async def _send(send: Send, body: bytes, kind: bytes) -> None:

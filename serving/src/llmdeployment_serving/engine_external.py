@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from llmdeployment_serving.api_paths import list_paths
 from llmdeployment_serving.config import ExternalConfig, ServingConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.errors import (
@@ -22,10 +23,10 @@ from llmdeployment_serving.errors import (
     AdapterError,
     AnswerCutError,
     ConfigError,
+    RefusedError,
     build_openai_error,
     send_error,
 )
-from llmdeployment_serving.prompts import apply_prompt
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
 
@@ -167,8 +168,12 @@ class ExternalEngine:
                 code=MODEL_NOT_FOUND,
             )
             return
-        chat = scope["path"].endswith("/chat/completions")
-        body = apply_prompt(body, self._config.prompt, chat=chat)
+        form = list_paths("external")[scope["path"]].form
+        try:
+            body = form.apply_prompt(body, self._config.prompt)
+        except RefusedError as refused:
+            await send_error(send, refused.status, refused.message)
+            return
         body["model"] = self._config.model
         url = self._config.base_url.rstrip("/") + scope["path"].removeprefix("/v1")
         self._running += 1

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from prometheus_client import generate_latest
 from pydantic import ValidationError
 from typing_extensions import override
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -37,6 +36,7 @@ from vllm.v1.metrics.prometheus import get_prometheus_registry
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, ConfigError, SelfTestError
+from llmdeployment_serving.exposition import write_page
 from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_names import make_renaming_send
@@ -185,7 +185,7 @@ class VllmEngine:
 
     def render_metrics(self) -> bytes:
         """Return vLLM's metrics."""
-        return generate_latest(get_prometheus_registry())
+        return write_page(get_prometheus_registry().collect())
 
     async def score(self, text: str) -> Score | None:
         """Return what the engine gives the tokens of a prompt; None without a tokenizer, or for a model that generates nothing.

@@ -100,6 +100,16 @@ def build_openai_error(status: int, message: str, code: str | None = None) -> di
     return {"error": {"message": message, "type": kind, "param": None, "code": code or int(status)}}
 
 
+def build_anthropic_error(status: int, message: str, _code: str | None = None) -> dict[str, Any]:
+    """Return the body that Anthropic's clients expect of a failed request. It has no place for a code."""
+    kind = (
+        "overloaded_error"
+        if status == HTTPStatus.SERVICE_UNAVAILABLE
+        else type_by_status.get(status)
+    )
+    return {"type": "error", "error": {"type": kind or "api_error", "message": message}}
+
+
 async def send_error(
     send: Send,
     status: int,
@@ -107,9 +117,10 @@ async def send_error(
     headers: Iterable[Header] = (),
     *,
     code: str | None = None,
+    build: Callable[[int, str, str | None], dict[str, Any]] = build_openai_error,
 ) -> None:
-    """Answer an ASGI request with an error in OpenAI's format."""
-    body = json.dumps(build_openai_error(status, message, code)).encode()
+    """Answer an ASGI request with an error, in OpenAI's format unless `build` makes another one."""
+    body = json.dumps(build(status, message, code)).encode()
     head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": int(status), "headers": [*head, *headers]})
     await send({"type": "http.response.body", "body": body})

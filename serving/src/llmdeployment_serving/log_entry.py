@@ -91,16 +91,15 @@ class Outcome:
     error: str = ""
 
 
-def keep_prompt(body: Mapping[str, Any], *, chat: bool) -> Prompt:
+def keep_prompt(body: Mapping[str, Any]) -> Prompt:
     """Return the last `KEPT_PROMPT` characters of a client's prompt.
 
-    >>> keep_prompt({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, chat=True).messages
+    >>> keep_prompt({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}).messages
     (PromptMessage(role='user', texts=('hi',)),)
     """
     kept: list[PromptMessage] = []
     room = KEPT_PROMPT
-    messages = body.get("messages") if chat else [{"role": "user", "content": body.get("prompt")}]
-    for message in reversed(messages if isinstance(messages, list) else []):
+    for message in reversed(_list_messages(body)):
         if not isinstance(message, dict):
             continue
         texts, room = _keep_texts(message.get("content"), room - _MESSAGE_CHARACTERS)
@@ -109,6 +108,18 @@ def keep_prompt(body: Mapping[str, Any], *, chat: bool) -> Prompt:
         if room <= 0:
             return Prompt(tuple(reversed(kept)), was_cut=True)
     return Prompt(tuple(reversed(kept)))
+
+
+def _list_messages(body: Mapping[str, Any]) -> list[Any]:
+    """Return a prompt as messages, of whichever API it is: `messages`, `input` or `prompt`, and the client's system text before them."""
+    system = body.get("system") or body.get("instructions")
+    first = [{"role": "system", "content": system}] if system else []
+    if isinstance(messages := body.get("messages"), list):
+        return [*first, *messages]
+    asked = body.get("input")
+    if isinstance(asked, list):
+        return [*first, *asked]
+    return [*first, {"role": "user", "content": asked or body.get("prompt")}]
 
 
 def _keep_texts(content: object, room: int) -> tuple[tuple[str, ...], int]:

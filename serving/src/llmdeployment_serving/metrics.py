@@ -4,15 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
 )
-from prometheus_client.registry import Collector
-from typing_extensions import override
+
+from llmdeployment_serving.exposition import write_page
 
 NAMESPACE, NAME = "LLMD_NAMESPACE", "LLMD_NAME"
 """Variables with the namespace and the name of the LLMDeployment that this pod is of."""
@@ -73,18 +72,7 @@ def read_owner(env: Mapping[str, str]) -> Owner:
 
 def render_metrics(document: dict[str, Any], owner: Owner) -> bytes:
     """Return `/stats` in Prometheus' text format; names begin with `llmdeployment`, so that nobody takes them for an engine's own."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(list_families(document, owner)))
-    return generate_latest(registry)
-
-
-class _Families(Collector):
-    def __init__(self, found: Iterable[Metric]) -> None:
-        self._found = list(found)
-
-    @override
-    def collect(self) -> Iterator[Metric]:
-        yield from self._found
+    return write_page(list_families(document, owner))
 
 
 def list_families(document: dict[str, Any], owner: Owner) -> Iterator[Metric]:

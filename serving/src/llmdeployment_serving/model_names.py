@@ -48,7 +48,7 @@ def make_listing_send(send: Send, served_name: str, client_names: Mapping[str, s
     def list_cards(document: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return HTTPStatus.OK, {**document, "data": _rename_cards(document, names)}
 
-    return _make_whole_send(send, list_cards)
+    return make_whole_send(send, list_cards)
 
 
 def make_card_send(
@@ -66,7 +66,7 @@ def make_card_send(
             HTTPStatus.NOT_FOUND, message, MODEL_NOT_FOUND
         )
 
-    return _make_whole_send(send, find_card)
+    return make_whole_send(send, find_card)
 
 
 def describe_unknown_model(wanted: str, known: Iterable[str]) -> str:
@@ -74,10 +74,10 @@ def describe_unknown_model(wanted: str, known: Iterable[str]) -> str:
     return f"the model {wanted!r} does not exist. Use one of: {', '.join(known)}."
 
 
-def _make_whole_send(
+def make_whole_send(
     send: Send, change: Callable[[dict[str, Any]], tuple[int, dict[str, Any]]]
 ) -> Send:
-    """Return a `send` that waits for a whole answer and, if that is a success, replaces its status and document."""
+    """Return a `send` that waits for a whole answer and, if it is a success, replaces its status and document."""
     start: Message = {}
     pieces: list[bytes] = []
 

@@ -14,7 +14,8 @@ from typing import Any
 
 import re2
 
-from llmdeployment_serving.answer_text import KEPT, Choice
+from llmdeployment_serving.answer_text import Choice
+from llmdeployment_serving.questions import Question
 from llmdeployment_serving.refusals import DECLINE_CHARACTERS, DECLINES, SELF_NAMING
 from llmdeployment_serving.scripts import find_script
 
@@ -28,20 +29,6 @@ SHORTEST_LOOP = 60
 FEWEST_REPEATS = 4
 
 _MOST = 2**32 - 1
-_JSON_FORMATS = ("json_object", "json_schema")
-
-
-@dataclass(frozen=True)
-class Question:
-    """What an answer is looked at for.
-
-    `script` is that of the last message of the user; `tools` are the names of the functions that the model may call.
-    """
-
-    choices: int = 1
-    wants_json: bool = False
-    tools: frozenset[str] = frozenset()
-    script: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,21 +75,6 @@ def _compile(text: str) -> Any:  # noqa: ANN401  # because google-re2 has no typ
 
 _self_naming = _compile(f"(?is){'|'.join(SELF_NAMING)}")
 _declines = _compile(f"(?is){'|'.join(DECLINES)}")
-
-
-def read_question(body: Mapping[str, Any], *, chat: bool) -> Question:
-    """Return what the answer to a request is looked at for; a body that the engine will refuse asks for nothing."""
-    form = body.get("response_format")
-    prompts = body.get("prompt")
-    many = len(prompts) if not chat and isinstance(prompts, list) else 1
-    asked = body.get("n")
-    each = asked if isinstance(asked, int) and asked > 0 else 1
-    return Question(
-        choices=each * max(1, many),
-        wants_json=isinstance(form, dict) and form.get("type") in _JSON_FORMATS,
-        tools=frozenset(_list_tools(body.get("tools"))),
-        script=find_script(_read_last_message(body) if chat else _read_text(prompts)),
-    )
 
 
 def examine(
@@ -291,26 +263,3 @@ def _is_json(text: str | None) -> bool:
     except (RecursionError, ValueError):
         return False
     return True
-
-
-def _list_tools(tools: object) -> Iterable[str]:
-    for tool in tools if isinstance(tools, list) else ():
-        function = tool.get("function") if isinstance(tool, dict) else None
-        if isinstance(function, dict) and isinstance(name := function.get("name"), str):
-            yield name
-
-
-def _read_last_message(body: Mapping[str, Any]) -> str:
-    messages = body.get("messages")
-    known: list[Any] = messages if isinstance(messages, list) else []
-    for message in reversed(known):
-        if isinstance(message, dict) and message.get("role") == "user":
-            return _read_text(message.get("content"))
-    return ""
-
-
-def _read_text(content: object) -> str:
-    """Return a prompt's text, or its first `KEPT` characters."""
-    parts = content if isinstance(content, list) else [content]
-    texts = (part.get("text") if isinstance(part, dict) else part for part in parts)
-    return "\n".join(text for text in texts if isinstance(text, str))[:KEPT]

@@ -1,11 +1,11 @@
 """Passes an answer on to the client, measures its times and lets somebody look at its text."""
 
-import re
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from llmdeployment_serving.bodies import CLIENT_LEFT
+from llmdeployment_serving.body_forms import CHAT
 from llmdeployment_serving.engine import Message, Send
 from llmdeployment_serving.log_entry import LogEntry, Outcome
 from llmdeployment_serving.stats import RevisionStats, Sample
@@ -13,12 +13,9 @@ from llmdeployment_serving.usage import Usage, find_usage
 
 if TYPE_CHECKING:
     from llmdeployment_serving.answer_watch import AnswerWatch
+    from llmdeployment_serving.body_forms import AnswerForm
 
 REVISION_HEADER = b"x-llm-revision"
-
-# why: other servers may write spaces into their JSON.
-_token = re.compile(rb'"choices"\s*:\s*\[\s*\{')
-_role = re.compile(rb'"role"\s*:\s*"assistant"')
 
 
 class Probe:
@@ -46,6 +43,7 @@ class Probe:
         self.entry: LogEntry | None = None
         self._first_chunk: float | None = None
         self._found: dict[str, bool] = {}
+        self.form: AnswerForm | None = CHAT.answer
         self._ended = False
 
     @property
@@ -77,14 +75,14 @@ class Probe:
 
     def _count_chunk(self, body: bytes) -> None:
         """Count a chunk that carries tokens; the role, usage and [DONE] chunks come together with another one, without a gap."""
-        if not _token.search(body):
+        if self.form is None or not self.form.token.search(body):
             return
         now = time.monotonic()
         if self._last_chunk is None:
             self._first_chunk = now
             for sample in self.samples:
                 sample.ttft.observe(now - self._started, self.bucket, self.group)
-            role = bool(_role.search(body))
+            role = self.form.role is not None and bool(self.form.role.search(body))
             self._last_chunk = -1.0 if role else now
             self._chunks = 0 if role else 1
             return

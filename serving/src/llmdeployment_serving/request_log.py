@@ -34,6 +34,7 @@ _HEADERS = {
     b"x-llm-bucket": "llmdeployment.bucket",
 }
 """Headers that are kept, by name in the record. The gateway removes what clients send of `x-llm-*`."""
+_COMPLETIONS = frozenset({"/v1/completions", "/generate_text"})
 _SHADOW = b"x-llm-shadow"
 _GIB = 2**30
 
@@ -73,7 +74,7 @@ class RequestLog:
         config = self._config
         if _SHADOW in headers or self._draw() * 100 >= config.sample_percent:
             return None
-        operation = "chat" if path.endswith("/chat/completions") else "text_completion"
+        operation = "text_completion" if path in _COMPLETIONS else "chat"
         known = {
             name: value.decode("latin-1")[:LONGEST_NAME]
             for header, name in _HEADERS.items()
@@ -124,11 +125,11 @@ def update_log(
     return log
 
 
-def note_request(entry: LogEntry, body: Mapping[str, Any], model: str, *, chat: bool) -> None:
+def note_request(entry: LogEntry, body: Mapping[str, Any], model: str) -> None:
     """Put into an entry which model was asked for, and with `Content` what for. Called before the revision's prompt is added."""
     entry.model = model
     if entry.with_content:
-        entry.prompt = keep_prompt(body, chat=chat)
+        entry.prompt = keep_prompt(body)
 
 
 def describe_pod(owner: Owner) -> dict[str, str]:

@@ -24,9 +24,12 @@ from llmdeployment_serving.config import ShadowConfig
 from llmdeployment_serving.output_shares import (
     BUILT_IN,
     OutputPattern,
-    Question,
     examine,
-    read_question,
+)
+from llmdeployment_serving.questions import (
+    Question,
+    read_chat_question,
+    read_completion_question,
 )
 from llmdeployment_serving.shadow_request import build_question, is_chat
 
@@ -243,7 +246,7 @@ class Shadows:
         elif answered is None:
             counts.failed += 1
         else:
-            question = read_question(body, chat=is_chat(sample.path))
+            question = _read_question(body, sample.path)
             bad = self._examine(question, own), self._examine(question, answered)
             counts.add(("".join(own.texts), "".join(answered.texts)), bad)
 
@@ -305,6 +308,10 @@ async def _read_answer(response: aiohttp.ClientResponse) -> bytes:
         if size > MOST_ANSWER_BYTES:
             return b""
     return b"".join(pieces)
+
+
+def _read_question(body: Mapping[str, Any], path: str) -> Question:
+    return read_chat_question(body) if is_chat(path) else read_completion_question(body)
 
 
 def _read_choice(reply: Reply | None) -> Choice | None:

@@ -1,4 +1,4 @@
-"""Reads the tokens that an answer reports: OpenAI's `usage`."""
+"""Reads the tokens that an answer reports: `usage`, as OpenAI's APIs and Anthropic's have it."""
 
 import json
 from dataclasses import dataclass
@@ -20,6 +20,8 @@ def find_usage(body: bytes) -> Usage | None:
 
     >>> find_usage(b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5}}')
     Usage(output_tokens=5, prompt_tokens=9, cached_tokens=None)
+    >>> find_usage(b'data: {"usage":{"input_tokens":7,"cache_read_input_tokens":2,"output_tokens":5}}')
+    Usage(output_tokens=5, prompt_tokens=9, cached_tokens=2)
     """
     # why: parsing every chunk of every stream is expensive. In a model's text the quotes of this word are escaped.
     if b'"usage"' not in body:
@@ -32,16 +34,40 @@ def find_usage(body: bytes) -> Usage | None:
 
 def _parse_usage(document: bytes) -> Usage | None:
     try:
-        usage = json.loads(document)["usage"]
-        details = usage.get("prompt_tokens_details") or {}
-        cached = details.get("cached_tokens")
-        return Usage(
-            _read_count(usage["completion_tokens"]),
-            _read_count(usage["prompt_tokens"]),
-            None if cached is None else _read_count(cached),
-        )
+        parsed = json.loads(document)
+        # why: `/v1/responses` reports it in the event of the whole response.
+        usage = (parsed.get("response") or parsed)["usage"]
+        return _read_usage(usage) if "prompt_tokens" in usage else _read_input_usage(usage)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         return None
+
+
+def _read_usage(usage: dict[str, Any]) -> Usage:
+    details = usage.get("prompt_tokens_details") or {}
+    return Usage(
+        _read_count(usage["completion_tokens"]),
+        _read_count(usage["prompt_tokens"]),
+        _read_optional(details.get("cached_tokens")),
+    )
+
+
+def _read_input_usage(usage: dict[str, Any]) -> Usage:
+    """Return the usage of `/v1/responses`, or of `/v1/messages`, whose `input_tokens` leaves out those of the cache."""
+    outside = [
+        _read_optional(usage.get(field))
+        for field in ("cache_read_input_tokens", "cache_creation_input_tokens")
+    ]
+    details = usage.get("input_tokens_details") or {}
+    inside = _read_optional(details.get("cached_tokens"))
+    return Usage(
+        _read_count(usage["output_tokens"]),
+        _read_count(usage["input_tokens"]) + sum(count or 0 for count in outside),
+        outside[0] if inside is None else inside,
+    )
+
+
+def _read_optional(value: Any) -> int | None:  # noqa: ANN401  # because an engine's JSON may be anything
+    return None if value is None else _read_count(value)
 
 
 def _read_count(value: Any) -> int:  # noqa: ANN401  # because an engine's JSON may be anything

@@ -68,7 +68,7 @@ async def test_what_is_not_served_is_refused_in_openais_words(
     pod.write_endpoints(replica.host)
     await pod.up()
 
-    status, body, headers = await pod.ask(path="/v1/embeddings")
+    status, body, headers = await pod.ask(path="/v1/audio/speech")
     assert (status, body["error"]["code"]) == (404, "unknown_url")
     assert "x-request-id" in headers
     status, body, _ = await pod.ask({"text": "x" * 5 * 2**20})
@@ -181,7 +181,15 @@ async def test_keys_are_asked_for_and_rotate(pod: Pod, replicas: NewReplica) -> 
     await pod.serving(1)
 
     assert (await pod.ask(Authorization="Bearer sk-alice"))[0] == 200
-    for wrong in ({}, {"Authorization": "Bearer sk-bob"}, {"Authorization": "Basic sk-alice"}):
+    status, body, _ = await pod.ask(x_api_key="sk-alice")
+    assert status == 200
+    assert "x-api-key" not in body["told"]
+    for wrong in (
+        {},
+        {"Authorization": "Bearer sk-bob"},
+        {"Authorization": "Basic sk-alice"},
+        {"x-api-key": "sk-bob"},
+    ):
         status, body, headers = await pod.ask(**wrong)
         assert (status, body["error"]["code"]) == (401, "invalid_api_key")
         assert headers["www-authenticate"] == "Bearer"

@@ -3,7 +3,6 @@ of the tests matters: the one that kills the engine comes last."""
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 import time
@@ -14,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import openai
 import pytest
 import urllib3
-from dev import model, serving_env
+from dev import serving_env
 from tests.support import openapi_cases, vllm_options
-from tests.support.lora import write_adapter
 from tests.support.ray_runtime import RayRuntime, descendants, status_of, until
 from tests.support.stats_contract import check
 
@@ -29,70 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(900)]
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
-HIDDEN = 576
-"""The width of SmolLM2-135M."""
 STORY: Any = [{"role": "user", "content": "Tell a long story."}]
-
-
-@pytest.fixture(scope="module")
-def vllm_runtime(
-    tmp_path_factory: pytest.TempPathFactory, put_document: dict[str, Any]
-) -> Iterator[RayRuntime]:
-    files = model.find_ready()
-    environment = serving_env.refresh()
-    if files is None or environment is None:
-        pytest.skip(reason="no model or no vLLM in the cache: `python3 -m dev.model` makes both")
-    document = copy.deepcopy(put_document)
-    application = document["applications"][0]
-    flags = {"max-model-len": 2048, "max-num-seqs": 16, "enforce-eager": True}
-    application["args"] |= {
-        "modelPath": str(files),
-        "adapters": True,
-        "engine": {"name": "vllm", "args": flags},
-    }
-    application["deployments"][0]["user_config"] = {
-        "revisions": {
-            "1": {"prompt": {"defaults": {"temperature": 0, "max_tokens": 32}}},
-            "2": {"prompt": {"system": "Reply in one word.", "defaults": {"max_tokens": 3}}},
-            **adapters(tmp_path_factory.mktemp("adapters")),
-        }
-    }
-    runtime = RayRuntime(
-        tmp_path_factory.mktemp("ray"),
-        python=str(environment / "bin/python"),
-        # Like the image for CPUs, this has no C++ compiler.
-        environment={"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "CXX": "no-compiler"},
-    )
-    try:
-        runtime.start()
-        assert runtime.put(document) == 200
-        url = runtime.replica_url("/-/healthz")
-        until(lambda: status_of(url) == 200, seconds=600, what="a replica with vLLM")
-        yield runtime
-    finally:
-        runtime.stop()
-
-
-def adapters(folder: Path) -> dict[str, Any]:
-    """Revisions with other files for one name, and one whose adapters cannot be loaded."""
-    layers = {f"model.layers.{n}.self_attn.q_proj": (HIDDEN, HIDDEN) for n in range(8)}
-    narrow = dict.fromkeys(layers, (64, 64))
-    made = {
-        "3": {"legal": write_adapter(folder / "one", layers, scale=0.5, seed=1)},
-        "4": {"legal": write_adapter(folder / "two", layers, scale=0.5, seed=2)},
-        "5": {
-            "missing": folder / "none",
-            "high": write_adapter(folder / "high", dict(list(layers.items())[:1]), rank=128),
-            "narrow": write_adapter(folder / "narrow", narrow),
-        },
-    }
-    return {
-        number: {
-            "prompt": {"defaults": {"temperature": 0, "max_tokens": 12}},
-            "adapters": [{"name": name, "path": str(path)} for name, path in found.items()],
-        }
-        for number, found in made.items()
-    }
 
 
 @pytest.fixture
@@ -166,7 +101,7 @@ def test_adapters_that_cannot_be_loaded_say_why(vllm_runtime: RayRuntime) -> Non
     assert told["missing"].startswith("failed: there is no folder ")
     assert told["high"] == "failed: LoRA rank 128 is greater than max_lora_rank 64."
     layer = "model.layers.0.self_attn.q_proj"
-    assert told["narrow"].endswith(f"{layer} takes {HIDDEN} numbers, the adapter has 64")
+    assert told["narrow"].endswith(f"{layer} takes 576 numbers, the adapter has 64")
 
 
 def test_a_stream_is_counted_by_the_engine_and_by_the_revision(
@@ -209,8 +144,8 @@ def test_a_client_that_leaves_ends_its_work(
 @pytest.mark.parametrize(
     ("module", "kind", "options"),
     [
-        ("chat_completion", "ChatCompletionRequest", vllm_options.CHAT),
-        ("completion", "CompletionRequest", vllm_options.COMPLETIONS),
+        ("openai/chat_completion", "ChatCompletionRequest", vllm_options.CHAT),
+        ("openai/completion", "CompletionRequest", vllm_options.COMPLETIONS),
     ],
     ids=["chat", "completions"],
 )

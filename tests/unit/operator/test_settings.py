@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmdeployment_operator.settings import SettingsError, plan_settings
+from llmdeployment_operator.settings import SettingsError, plan_settings, runtime_settings
 
 NEEDED = {
     "LLMD_SERVING_IMAGE_GPU": "serving:1-gpu",
@@ -55,3 +55,19 @@ def test_nobody_scrapes_unless_the_chart_says_so() -> None:
 def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         plan_settings(NEEDED | {name: value})
+
+
+def test_nobody_is_told_unless_the_chart_says_so() -> None:
+    assert runtime_settings({}).notifications.receivers == ()
+    given = {
+        "LLMD_RECEIVERS": '[{"name": "chat", "format": "Slack"}]',
+        "LLMD_RECEIVERS_FOLDER": "/x",
+    }
+    found = runtime_settings(given).notifications
+    assert [(each.name, each.format) for each in found.receivers] == [("chat", "Slack")]
+    assert str(found.folder) == "/x"
+
+
+def test_receivers_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(SettingsError, match="LLMD_RECEIVERS is no list of receivers"):
+        runtime_settings({"LLMD_RECEIVERS": '[{"name": "chat", "format": "Teams"}]'})

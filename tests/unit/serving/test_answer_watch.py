@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.serving.test_asgi import CHAT, HELLO, ROLE, TOKEN, Idle, answering, front
 
+from llmdeployment_serving import body_forms
 from llmdeployment_serving.answer_text import AnswerReader
+from llmdeployment_serving.api_paths import ApiPath
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import MonitoringConfig, ServingConfig, UserConfig, parse
 from llmdeployment_serving.output_shares import BUILT_IN
@@ -161,7 +164,9 @@ async def test_a_fault_in_reading_the_request_does_not_reach_the_client(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("llmdeployment_serving.answer_watch.read_question", fail)
+    form = replace(body_forms.CHAT, read_question=fail)
+    paths = {CHAT: ApiPath(CHAT, form, CHAT)}
+    monkeypatch.setattr("llmdeployment_serving.asgi.list_paths", lambda _: paths)
     assert await ask(watching(answering(ROLE, END)), x_llm_revision="1") == ROLE + END
 
 

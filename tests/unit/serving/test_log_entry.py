@@ -112,7 +112,7 @@ def test_content_is_messages_with_parts_without_secrets() -> None:
     call = ToolCall("mail", json.dumps({"to": "joe\u0040example.com", "note": "\u00fc"}))
     hidden = call.arguments.replace("@", "\\u0040") if call.arguments else ""
     answer = Choice(("Write to joe@example.com",), "tool_calls", (ToolCall("mail", hidden),))
-    logged = entry(content=True, prompt=keep_prompt(body, chat=True))
+    logged = entry(content=True, prompt=keep_prompt(body))
     line = build_record(logged, Outcome(200, 1.0, choices=(answer,)), PLAIN)
     assert line["gen_ai.input.messages"] == [
         {"role": "system", "parts": [{"type": "text", "content": "Be kind."}]},
@@ -133,13 +133,25 @@ def test_content_is_messages_with_parts_without_secrets() -> None:
 
 
 def test_a_completion_is_a_message_of_the_user() -> None:
-    (message,) = keep_prompt({"prompt": ["one", "two"]}, chat=False).messages
+    (message,) = keep_prompt({"prompt": ["one", "two"]}).messages
     assert (message.role, message.texts) == ("user", ("one", "two"))
+
+
+@pytest.mark.parametrize(
+    ("body", "messages"),
+    [
+        ({"input": "hi", "instructions": "Be brief."}, [("system", ("Be brief.",)), ("user", ("hi",))]),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}, [("user", ("hi",))]),
+        ({"system": [{"type": "text", "text": "Be brief."}], "messages": [say("hi")]}, [("system", ("Be brief.",)), ("user", ("hi",))]),
+    ],
+)  # fmt: skip
+def test_every_api_has_its_prompt_as_messages(body: Any, messages: Any) -> None:
+    assert [(each.role, each.texts) for each in keep_prompt(body).messages] == messages
 
 
 @pytest.mark.parametrize("messages", [None, 7, "text", [], [None], [{"content": {"a": 1}}]])
 def test_what_is_no_prompt_is_an_empty_one(messages: Any) -> None:
-    prompt = keep_prompt({"messages": messages}, chat=True)
+    prompt = keep_prompt({"messages": messages})
     assert not prompt.was_cut
     assert [text for each in prompt.messages for text in each.texts] == []
 
@@ -155,7 +167,7 @@ def test_what_is_no_prompt_is_an_empty_one(messages: Any) -> None:
 )
 def test_a_long_prompt_keeps_its_last_characters(messages: list[Any]) -> None:
     last = say("the question")
-    prompt = keep_prompt({"messages": [*messages, last]}, chat=True)
+    prompt = keep_prompt({"messages": [*messages, last]})
     texts = [text for each in prompt.messages for text in each.texts]
     assert prompt.was_cut
     assert texts[-1] == "the question"
@@ -169,8 +181,8 @@ def test_a_long_prompt_keeps_its_last_characters(messages: list[Any]) -> None:
 
 def test_a_prompt_that_just_fits_is_whole() -> None:
     text = "a" * (KEPT_PROMPT - 32 - 1)
-    assert keep_prompt({"messages": [say(text)]}, chat=True).messages[0].texts == (text,)
-    assert keep_prompt({"messages": [say(text + "a")]}, chat=True).was_cut
+    assert keep_prompt({"messages": [say(text)]}).messages[0].texts == (text,)
+    assert keep_prompt({"messages": [say(text + "a")]}).was_cut
 
 
 @pytest.mark.parametrize("place", range(KEPT - 20, KEPT + 1))

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 from llmdeployment_serving.answer_text import KEPT, AnswerReader, Choice, ToolCall
 from llmdeployment_serving.output_shares import (
     BUILT_IN,
-    Question,
     ShareCounts,
     compile_pattern,
     compile_patterns,
     examine,
     is_loop,
-    read_question,
 )
+from llmdeployment_serving.questions import Question
 
 ANY = Question()
 
@@ -197,41 +196,6 @@ def test_a_request_is_bad_if_one_of_its_choices_is_and_none_without_choices() ->
 
 
 RUSSIAN = "Расскажите мне о погоде в Москве"  # noqa: RUF001  # because this is Russian
-
-
-@pytest.mark.parametrize(
-    ("body", "chat", "expected"),
-    [
-        ({}, True, ANY),
-        ({"messages": 7, "n": "many", "response_format": 7, "tools": 7}, True, ANY),
-        ({"messages": [7, {"role": "user"}], "tools": [7, {"function": {"name": 7}}]}, True, ANY),
-        ({"n": 3, "response_format": {"type": "json_object"}}, True, Question(3, wants_json=True)),
-        ({"response_format": {"type": "json_schema"}}, True, Question(wants_json=True)),
-        ({"response_format": {"type": "text"}, "n": 0}, True, ANY),
-        ({"prompt": RUSSIAN}, False, Question(script="cyrillic")),
-        ({"prompt": [RUSSIAN, RUSSIAN], "n": 2}, False, Question(4, script="cyrillic")),
-        ({"prompt": [[1, 2], [3]]}, False, Question(2)),
-        ({"tools": [{"function": {"name": "add"}}]}, True, Question(tools=frozenset({"add"}))),
-        (
-            {
-                "messages": [
-                    {"role": "user", "content": "Good morning to all of you."},
-                    {"role": "assistant", "content": "Good morning."},
-                    {"role": "user", "content": [{"type": "text", "text": RUSSIAN}, {"x": 1}]},
-                    {"role": "tool", "content": "Some text in Latin letters."},
-                ]
-            },
-            True,
-            Question(script="cyrillic"),
-        ),
-    ],
-)
-def test_a_request_says_what_its_answer_is_looked_at_for(
-    body: dict[str, Any],
-    chat: bool,  # noqa: FBT001  # because pytest passes it
-    expected: Question,
-) -> None:
-    assert read_question(body, chat=chat) == expected
 
 
 def stream(text: str) -> bytes:

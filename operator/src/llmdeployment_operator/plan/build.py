@@ -232,7 +232,7 @@ def _list_created(decision: DesiredState) -> tuple[Event, ...]:
             stable = before or stable
         if target.uid is None and target is not stable:
             text = describe_change(target, stable)
-            fresh[target.number] = Event("Normal", "RevisionCreated", text)
+            fresh[target.number] = Event("Normal", "RevisionCreated", text, target.number)
     return tuple(fresh.values())
 
 

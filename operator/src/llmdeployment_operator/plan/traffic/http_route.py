@@ -23,8 +23,25 @@ KIND = Kind.HTTP_ROUTE
 GROUP = "gateway.networking.k8s.io"
 PATHS = {
     "/v1/models": "PathPrefix",
-    "/v1/chat/completions": "Exact",
-    "/v1/completions": "Exact",
+    **dict.fromkeys(
+        (
+            "/v1/chat/completions",
+            "/v1/completions",
+            "/v1/responses",
+            "/v1/messages",
+            "/v1/messages/count_tokens",
+            "/v1/embeddings",
+            "/v1/rerank",
+            "/v2/rerank",
+            "/v1/score",
+            "/classify",
+            "/pooling",
+            "/tokenize",
+            "/detokenize",
+            "/generate_text",
+        ),
+        "Exact",
+    ),
 }
 """What clients may ask for, and how it is matched: never a replica's figures or its orders. A prefix ends at a slash."""
 UNHEARD_SECONDS = 60

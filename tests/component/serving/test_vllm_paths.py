@@ -1,0 +1,149 @@
+"""The paths beside chat and completions, with the real engine and the clients that people have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anthropic
+import openai
+import pytest
+import urllib3
+from dev import serving_env
+from tests.support import vllm_options
+
+from llmdeployment_serving.prompts import MESSAGE_FIELDS, RESPONSE_FIELDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.ray_runtime import RayRuntime
+
+pytestmark = [pytest.mark.component, pytest.mark.timeout(900)]
+QUESTION = "What is the capital of France?"
+FRANCE: Any = [{"role": "user", "content": QUESTION}]
+FIRST = {"x-llm-revision": "1"}
+
+
+@pytest.fixture
+def chats(vllm_runtime: RayRuntime) -> Iterator[openai.OpenAI]:
+    vllm_runtime.until_replicas(300)
+    url = vllm_runtime.replica_url("/v1")
+    with openai.OpenAI(
+        base_url=url, api_key="none", max_retries=0, default_headers=FIRST
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def messages(vllm_runtime: RayRuntime) -> Iterator[anthropic.Anthropic]:
+    vllm_runtime.until_replicas(300)
+    with anthropic.Anthropic(
+        base_url=vllm_runtime.replica_url(""),
+        api_key="none",
+        max_retries=0,
+        default_headers=FIRST,
+    ) as client:
+        yield client
+
+
+def count(runtime: RayRuntime, number: str = "1") -> dict[str, Any]:
+    row = runtime.stats()["revisions"].get(number, {})
+    return {
+        "requests": row.get("requests", {}).get("200", 0),
+        "ttft": row.get("ttft", {}).get("count", 0),
+        "answers": row.get("shares", {}).get("truncated", {}).get("total", 0),
+        "tokens": row.get("outputTokens", {}).get("sum", 0),
+    }
+
+
+def test_a_response_is_answered_whole_and_streamed(
+    chats: openai.OpenAI, vllm_runtime: RayRuntime
+) -> None:
+    before = count(vllm_runtime)
+    whole = chats.responses.create(model="chat", input=QUESTION)
+    assert "Paris" in whole.output_text
+    events = list(chats.responses.create(model="chat", input=QUESTION, stream=True))
+    said = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    assert said == whole.output_text
+    after = count(vllm_runtime)
+    assert after["requests"] == before["requests"] + 2
+    assert after["ttft"] == before["ttft"] + 1
+    assert after["answers"] == before["answers"] + 2
+    assert whole.usage is not None
+    assert after["tokens"] == before["tokens"] + 2 * whole.usage.output_tokens
+
+
+def test_a_message_is_answered_whole_and_streamed(
+    messages: anthropic.Anthropic, vllm_runtime: RayRuntime
+) -> None:
+    before = count(vllm_runtime)
+    asked: Any = {"model": "chat", "messages": FRANCE, "max_tokens": 32}
+    whole = messages.messages.create(**asked)
+    (block,) = whole.content
+    assert block.type == "text"
+    assert "Paris" in block.text
+    with messages.messages.stream(**asked) as stream:
+        said = "".join(stream.text_stream)
+    assert said == block.text
+    after = count(vllm_runtime)
+    assert after["requests"] == before["requests"] + 2
+    assert after["ttft"] == before["ttft"] + 1
+    assert after["answers"] == before["answers"] + 2
+    assert after["tokens"] == before["tokens"] + 2 * whole.usage.output_tokens
+
+
+def test_the_system_text_reaches_every_path(
+    chats: openai.OpenAI, messages: anthropic.Anthropic
+) -> None:
+    second: Any = {"extra_headers": {"x-llm-revision": "2"}}
+    asked = chats.chat.completions.create(model="chat", messages=FRANCE, **second).usage
+    response = chats.responses.create(model="chat", input=QUESTION, **second).usage
+    message = messages.messages.create(model="chat", messages=FRANCE, max_tokens=3, **second)
+    counted = messages.messages.count_tokens(model="chat", messages=FRANCE, **second)
+    plain = messages.messages.count_tokens(model="chat", messages=FRANCE)
+    assert asked is not None
+    assert response is not None
+    found = {asked.prompt_tokens, response.input_tokens, message.usage.input_tokens}
+    assert found == {counted.input_tokens}
+    assert counted.input_tokens != plain.input_tokens
+    assert response.output_tokens == 3
+
+
+def test_tokens_and_back(vllm_runtime: RayRuntime) -> None:
+    web = urllib3.PoolManager(timeout=60, retries=False)
+    tokens = web.request(
+        "POST", vllm_runtime.replica_url("/tokenize"), json={"model": "chat", "prompt": QUESTION}
+    ).json()["tokens"]
+    asked = {"model": "chat", "tokens": tokens}
+    back = web.request("POST", vllm_runtime.replica_url("/detokenize"), json=asked).json()
+    assert back == {"prompt": QUESTION}
+
+
+def test_generate_text_goes_on_with_the_prompt(vllm_runtime: RayRuntime) -> None:
+    asked = {"prompt": "The capital of France is"}
+    answer = urllib3.request(
+        "POST", vllm_runtime.replica_url("/generate_text"), json=asked, headers=FIRST
+    )
+    assert answer.status == 200
+    assert "Paris" in answer.json()["generated_text"]
+
+
+def test_a_bad_message_is_refused_in_anthropics_form(messages: anthropic.Anthropic) -> None:
+    with pytest.raises(anthropic.NotFoundError) as refused:
+        messages.messages.create(model="none", messages=FRANCE, max_tokens=3)
+    body: Any = refused.value.body
+    assert body["error"]["message"] == "the model 'none' does not exist. Use one of: chat."
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind", "known"),
+    [
+        ("openai/responses", "ResponsesRequest", RESPONSE_FIELDS),
+        ("anthropic", "AnthropicMessagesRequest", MESSAGE_FIELDS),
+    ],
+)
+def test_a_default_is_a_field_of_this_vllm(folder: str, kind: str, known: frozenset[str]) -> None:
+    environment = serving_env.refresh()
+    assert environment is not None
+    (packages,) = environment.glob("lib/python*/site-packages")
+    assert known <= vllm_options.list_fields(packages, folder, kind)
