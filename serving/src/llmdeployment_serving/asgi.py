@@ -201,8 +201,7 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
-        logged = {} if self._log is None else self._log.describe()
-        return document | self.shadows.describe() | logged
+        return document | self.shadows.describe() | (self._log.describe() if self._log else {})
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
