@@ -150,6 +150,17 @@ any: true
 {{- end -}}
 {{- $receivers = append $receivers .name -}}
 {{- end -}}
+{{- if and .Values.console.enabled (eq .Values.console.auth.mode "Proxy") -}}
+{{- if not .Values.console.url -}}
+{{- fail "console.auth.mode Proxy needs console.url: set the address under which browsers reach the proxy, such as https://llm.example.com" -}}
+{{- end -}}
+{{- if not .Values.console.auth.secretName -}}
+{{- fail "console.auth.mode Proxy needs console.auth.secretName: name the Secret that the proxy shares with the console" -}}
+{{- end -}}
+{{- if eq (lower .Values.console.auth.userHeader) (lower .Values.console.auth.groupsHeader) -}}
+{{- fail "console.auth.userHeader and console.auth.groupsHeader must differ: name the proxy's header of each" -}}
+{{- end -}}
+{{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}
 {{- fail "leaderElection.retrySeconds must be below leaderElection.renewSeconds, and that below leaderElection.leaseSeconds" -}}

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from llmdeployment_cli.errors import Refusal, report_errors
+from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.exits import report_errors
 from llmdeployment_cli.output import DocumentFormat
 from llmdeployment_cli.simulation.options import RehearsalOptions, SimulationOptions
 

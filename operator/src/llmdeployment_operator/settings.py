@@ -72,7 +72,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         log_format=_read_one_of(env, "LLMD_LOG_FORMAT", ("text", "json")),
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
         operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
-        operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
+        operator_labels=_parse_labels(env, "LLMD_OPERATOR_LABELS"),
         operator_service_account=env.get("LLMD_OPERATOR_SERVICE_ACCOUNT", ""),
         image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
         image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
@@ -82,6 +82,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         extra_egress=_parse_list(env, "LLMD_EXTRA_EGRESS", "egress rules"),
         scrapers=_parse_peers(env, "LLMD_SCRAPERS"),
         scrape_annotations=env.get("LLMD_SCRAPE_ANNOTATIONS", "false").lower() in _TRUE,
+        console_labels=_parse_labels(env, "LLMD_CONSOLE_LABELS"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
         otlp_endpoint=_read_endpoint(env, "LLMD_OTLP_ENDPOINT"),
@@ -191,11 +192,11 @@ def _parse_peers(env: Mapping[str, str], name: str) -> tuple[dict[str, Any], ...
     return peers
 
 
-def _parse_labels(text: str) -> dict[str, str]:
+def _parse_labels(env: Mapping[str, str], name: str) -> dict[str, str]:
     try:
-        value = json.loads(text)
+        value = json.loads(env.get(name) or "{}")
     except ValueError as error:
-        raise SettingsError(f"LLMD_OPERATOR_LABELS is not JSON: {error}") from None
+        raise SettingsError(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise SettingsError("LLMD_OPERATOR_LABELS must be a JSON object of labels")
+        raise SettingsError(f"{name} must be a JSON object of labels")
     return {str(key): str(part) for key, part in value.items()}

@@ -23,6 +23,7 @@ def test_the_egress_of_models_is_restricted_unless_the_chart_says_otherwise() ->
 def test_nobody_scrapes_unless_the_chart_says_so() -> None:
     assert plan_settings(NEEDED).scrapers == ()
     assert plan_settings(NEEDED).scrape_annotations is False
+    assert plan_settings(NEEDED).console_labels == {}
     peers = '[{"namespaceSelector": {}}, {"podSelector": {"matchLabels": {"app": "prometheus"}}}]'
     found = plan_settings(NEEDED | {"LLMD_SCRAPERS": peers, "LLMD_SCRAPE_ANNOTATIONS": "true"})
     assert found.scrapers == (
@@ -48,7 +49,8 @@ def test_nobody_scrapes_unless_the_chart_says_so() -> None:
             "ipBlock, namespaceSelector, podSelector",
         ),
         ("LLMD_HEAD_STORAGE", "disk", "must be auto, pvc or emptyDir"),
-        ("LLMD_OPERATOR_LABELS", "[]", "must be a JSON object of labels"),
+        ("LLMD_OPERATOR_LABELS", "[]", "LLMD_OPERATOR_LABELS must be a JSON object of labels"),
+        ("LLMD_CONSOLE_LABELS", "[", "LLMD_CONSOLE_LABELS is not JSON"),
         ("LLMD_SERVING_IMAGE_GPU", "", "is not set"),
     ],
 )

@@ -30,6 +30,7 @@ class Settings:
         runtime_egress: Restricted or Open.
         scrapers: who may read the metrics of gateways, replicas and Ray, as peers of a NetworkPolicy; empty: nobody.
         scrape_annotations: whether new pods say by annotations where their metrics are.
+        console_labels: of the console's pods in `operator_namespace`, if viewers may ask replicas there; empty: nobody may.
         namespaces: those that are watched; empty: all.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
         otlp_endpoint: base URL of an OpenTelemetry collector (OTLP over HTTP); empty: there is none.
@@ -51,6 +52,7 @@ class Settings:
     extra_egress: tuple[dict[str, Any], ...] = ()
     scrapers: tuple[dict[str, Any], ...] = ()
     scrape_annotations: bool = False
+    console_labels: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = field(default=())
     own_namespace: bool = False
     otlp_endpoint: str = ""

@@ -1,7 +1,8 @@
 """Who may talk to whom, and where the pods of a model may call.
 
 Replica ports are never authenticated and a Ray head runs what it is told, so only the gateway and the operator reach
-the former and only the operator and the runtime's own pods reach the latter. Scrapers reach ports that have metrics and nothing that
+the former and only the operator and the runtime's own pods reach the latter. A console in the cluster whose viewers have names reaches
+replicas too: it asks for their right to. Scrapers reach ports that have metrics and nothing that
 generates or runs anything. Policies add up: a cluster may open more by policies of its own. With an HTTPRoute the front door are pods of
 somebody else, whose labels are not known: then every pod of the Gateways' namespaces reaches the replicas.
 
@@ -57,7 +58,10 @@ def build_runtime_policies(
     ray = () if is_external(runtime) else (names.RAY_METRICS_PORT,)
     worker = [
         {"from": [own]},
-        {"from": [gateway, operator, *others], "ports": [_tcp(names.REPLICA_PORT)]},
+        {
+            "from": [gateway, operator, *others, *_select_console(settings)],
+            "ports": [_tcp(names.REPLICA_PORT)],
+        },
         *_admit_scrapers(settings, names.METRICS_PORT, *ray),
     ]
     labels = names.labels(deployment, runtime=runtime)
@@ -134,6 +138,14 @@ def _select_operator(settings: Settings) -> dict[str, Any]:
         **_select_namespace(settings.operator_namespace),
         "podSelector": {"matchLabels": settings.operator_labels},
     }
+
+
+def _select_console(settings: Settings) -> list[dict[str, Any]]:
+    """Return the console's pods, or nobody without one: a peer with an empty `podSelector` is every pod of the namespace."""
+    if not settings.console_labels:
+        return []
+    namespace = _select_namespace(settings.operator_namespace)
+    return [{**namespace, "podSelector": {"matchLabels": settings.console_labels}}]
 
 
 def _select_namespace(name: str) -> dict[str, Any]:
