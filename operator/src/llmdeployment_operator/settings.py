@@ -87,6 +87,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
         otlp_endpoint=_read_endpoint(env),
         otlp_headers_secret=env.get("LLMD_OTLP_HEADERS_SECRET", ""),
+        allow_content=env.get("LLMD_ALLOW_CONTENT", "false").lower() in _TRUE,
     )
 
 
