@@ -11,6 +11,7 @@ from tests.component.refusals import (
     model,
     monitoring,
     pods,
+    request_log,
     rollout,
     scaling,
 )
@@ -31,6 +32,7 @@ REFUSED = {
         gateway,
         rollout,
         monitoring,
+        request_log,
         scaling,
         cost,
     )

@@ -29,7 +29,8 @@ def simulate(  # noqa: PLR0913  # because a command has options
         str,
         typer.Option(
             "--trace",
-            help="Requests over time: Azure CSV, Mooncake JSON lines, or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
+            help="Requests over time: Azure CSV, Mooncake JSON lines, the request log, "
+            "or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
             "Or generated ones: poisson:rate=5,seconds=3600 (bursts, ramp, steps, diurnal).",
             show_default=False,
         ),

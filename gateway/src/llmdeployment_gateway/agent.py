@@ -22,6 +22,7 @@ from llmdeployment_gateway.kube import Kube, Snapshot
 from llmdeployment_gateway.logs import AccessLog, FeedbackLog
 from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.peers import Peers
+from llmdeployment_gateway.request_lines import RequestLines
 from llmdeployment_gateway.request_spans import RequestSpans, start_spans
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
@@ -59,7 +60,8 @@ class Agent:
     async def run(self, keys: dict[str, str], stop: asyncio.Event) -> None:
         """Work until `stop` is set, and then until HAProxy has ended."""
         self.steering.inputs.keys = keys
-        log = _LogProtocol(self.tally, self.spans)
+        access = AccessLog(time.monotonic, _choose_lines(self._settings))
+        log = _LogProtocol(self.tally, access, self.spans)
         async with asyncio.TaskGroup() as group, _receive_log(self._settings.run_dir, log):
             jobs = [
                 group.create_task(self.steering.run()),
@@ -180,9 +182,8 @@ async def _serve(
         app = AgentServer(agent.steering, agent.tally, kube, page, agent.spans).build_app()
         if (key := settings.feedback_key) is not None:
             forwarder = Forwarder(session, settings.agent_port, key)
-            votes = FeedbackServer(
-                key, agent.tally, time.time, FeedbackLog(time.monotonic), agent.peers, forwarder
-            )
+            log = FeedbackLog(time.monotonic, _choose_lines(settings))
+            votes = FeedbackServer(key, agent.tally, time.time, log, agent.peers, forwarder)
             votes.add_forwarded(app)
             stack.push_async_callback(
                 (await serve_feedback(votes, settings.run_dir / SOCKET)).cleanup
@@ -201,11 +202,15 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
+def _choose_lines(settings: Settings) -> RequestLines | None:
+    return RequestLines() if settings.request_log else None
+
+
 class _LogProtocol(asyncio.DatagramProtocol):
-    def __init__(self, tally: Tally, spans: RequestSpans | None) -> None:
+    def __init__(self, tally: Tally, access: AccessLog, spans: RequestSpans | None) -> None:
         self._tally = tally
         self._spans = spans
-        self._access = AccessLog(time.monotonic)
+        self._access = access
 
     @override
     def datagram_received(self, data: bytes, addr: object) -> None:

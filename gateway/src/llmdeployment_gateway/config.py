@@ -40,6 +40,7 @@ backend keys
     stick-table type string len 64 size 10k expire 1h store conn_cur
 """
 _BODY_LUA = "body.lua"
+_KEY_NAME = "    http-request set-header x-llm-key-name %[var(txn.key_name)]\n"
 _UNAUTHORIZED = (
     "    http-request return status 401 content-type application/json string '"
     '{"error": {"message": "The API key is missing or wrong. Send it as: Authorization: Bearer <key>", '
@@ -75,6 +76,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         bound_seconds=BOUND_SECONDS,
         stride=STRIDE,
         auth=_build_auth(settings),
+        key_name="" if settings.auth == "none" else _KEY_NAME,
         post_paths=" ".join(api_paths.POST),
         **voting.build_rules(settings.run_dir, signing=settings.feedback_key is not None),
         sources=settings.source_connections,

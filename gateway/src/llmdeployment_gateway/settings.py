@@ -68,6 +68,7 @@ class Settings:
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
         pod: name of this pod, as EndpointSlices have it.
         traces: which requests get a span; None: none.
+        request_log: whether votes and refusals are lines of the request log too.
     """
 
     namespace: str
@@ -90,6 +91,7 @@ class Settings:
     grace_seconds: int = 5
     pod: str = ""
     traces: TracesSettings | None = None
+    request_log: bool = False
 
 
 def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
@@ -132,6 +134,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             # Kubernetes sets it to the pod's name.
             pod=env.get("HOSTNAME", ""),
             traces=_read_traces(env),
+            request_log=env.get("LLMD_REQUEST_LOG") == "true",
         )
     except ValueError as error:
         raise SettingsError(

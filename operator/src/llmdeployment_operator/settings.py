@@ -91,6 +91,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         otlp_headers_secret=env.get("LLMD_OTLP_HEADERS_SECRET", ""),
         image_volumes=env.get("LLMD_IMAGE_VOLUMES", "false").lower() in _TRUE,
         model_cache=_read_model_cache(env),
+        allow_content=env.get("LLMD_ALLOW_CONTENT", "false").lower() in _TRUE,
     )
 
 

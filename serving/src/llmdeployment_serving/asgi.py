@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
@@ -18,7 +17,7 @@ from llmdeployment_serving.answer_spans import AnswerSpans
 from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.api_paths import SHADOWED, list_paths
 from llmdeployment_serving.bodies import Bodies, send_whole
-from llmdeployment_serving.bounded import is_drawn
+from llmdeployment_serving.bounded import is_counted, is_drawn
 from llmdeployment_serving.config import (
     AdapterConfig,
     MonitoringConfig,
@@ -29,7 +28,6 @@ from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scop
 from llmdeployment_serving.errors import (
     MODEL_NOT_FOUND,
     AnswerCutError,
-    Header,
     RefusedError,
     send_error,
 )
@@ -44,6 +42,7 @@ from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
 from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request, parse_body
+from llmdeployment_serving.request_log import RequestLog, note_request, update_log
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.serve_log import name_request
 from llmdeployment_serving.shadow import SHADOW_HEADER, Reply, Shadows
@@ -62,9 +61,6 @@ MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
-UNCOUNTED_HEADER = b"x-llm-uncounted"
-"""The console sets it to `true` for its chats: no verdict sees them and no shadow repeats them. Gateways remove it from what clients
-send."""
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
@@ -94,6 +90,7 @@ class ReplicaApp:
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
         self._patterns: tuple[OutputPattern, ...] = ()
+        self._log: RequestLog | None = None
         self.user_config = UserConfig()
         self.is_proven = True
         """Whether requests are answered: not before a new replica has passed its self-test."""
@@ -110,8 +107,9 @@ class ReplicaApp:
         self.shadows.take(config.shadows, self._patterns)
 
     def watch_for(self, monitoring: MonitoringConfig) -> None:
-        """Look at the next answers for these patterns, and trace them as this says."""
+        """Look at the next answers for these patterns, and trace and log them so."""
         self.spans.take(monitoring.traces)
+        self._log = update_log(self._log, monitoring.request_log, self._owner)
         wanted = monitoring.output_patterns
         self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
         for row in self._revisions.values():
@@ -206,7 +204,7 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
-        return document | self.shadows.describe()
+        return document | self.shadows.describe() | (self._log.describe() if self._log else {})
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
@@ -248,16 +246,17 @@ class ReplicaApp:
         headers = dict(scope["headers"])
         asked = self._paths[scope["path"]]
         form, send = asked.form, send if asked.wrap is None else asked.wrap(send)
-        is_counted = form.answer is not None and _is_counted(scope["headers"])
-        stats = self._get_row(number) if is_counted else self._make_row()
+        counts = form.answer is not None and is_counted(scope["headers"])
+        stats = self._get_row(number) if counts else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.form = form.answer
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
         probe.trace, scope = self.spans.begin(scope, number)
-        request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
-        with name_request(request_id, number):
+        if self._log is not None and form.answer is not None:
+            probe.entry = self._log.begin(scope["path"], headers, number)
+        with name_request(headers.get(REQUEST_HEADER, b"").decode("latin-1"), number):
             await self._answer(scope, receive, number, probe)
 
     async def _answer(self, scope: Scope, receive: Receive, number: str, probe: Probe) -> None:
@@ -270,12 +269,13 @@ class ReplicaApp:
                 await self._relay.answer(scope, prepared, receive, send)
             finally:
                 self._in_flight -= 1
-            if probe.is_answered and scope["path"] in SHADOWED and _is_counted(scope["headers"]):
+            if probe.is_answered and scope["path"] in SHADOWED and is_counted(scope["headers"]):
                 self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
             raise
         except RefusedError as refused:
+            probe.refuse(refused.code)
             await send_error(
                 probe.send,
                 refused.status,
@@ -286,6 +286,8 @@ class ReplicaApp:
             )
         finally:
             probe.finish()
+            if probe.entry is not None and self._log is not None:
+                self._log.add(probe.entry, probe.describe())
 
     async def _ask(self, number: str, path: str, raw: bytes) -> Reply:
         """Return the answer of a revision to a request that no client sent. Only the engine counts it."""
@@ -361,6 +363,9 @@ class ReplicaApp:
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
             body["model"] = make_internal_name(adapter)
             send = make_renaming_send(send, body["model"], adapter.name)
+        if probe.entry is not None:
+            model = self._config.served_name if adapter is None else adapter.name
+            note_request(probe.entry, body, model)
         if known:
             body = form.apply_prompt(body, known[number].prompt)
             raw = json.dumps(body).encode()
@@ -392,7 +397,3 @@ class ReplicaApp:
             f"the adapter {model} of revision {number} is {state}",
             retry,
         )
-
-
-def _is_counted(headers: Iterable[Header]) -> bool:
-    return (UNCOUNTED_HEADER, b"true") not in headers

@@ -8,6 +8,7 @@ from llmdeployment_serving.answer_spans import Answer
 from llmdeployment_serving.bodies import CLIENT_LEFT
 from llmdeployment_serving.body_forms import CHAT
 from llmdeployment_serving.engine import Message, Send
+from llmdeployment_serving.log_entry import LogEntry, Outcome
 from llmdeployment_serving.stats import RevisionStats, Sample
 from llmdeployment_serving.usage import Usage, find_usage
 
@@ -26,7 +27,7 @@ class Probe:
 
     `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
     the user's, if a gateway sent the request. `samples` are what the request is counted in. `trace` is that of the request, where
-    traces are wanted.
+    traces are wanted, and `entry` its line of the log, if it has one.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -44,6 +45,8 @@ class Probe:
         self.group: int | None = None
         self.samples: tuple[Sample, ...] = (stats.whole,)
         self.watch: AnswerWatch | None = None
+        self.entry: LogEntry | None = None
+        self._found: dict[str, bool] = {}
         self.form: AnswerForm | None = CHAT.answer
         self.trace: Trace | None = None
         self._ended = False
@@ -104,6 +107,12 @@ class Probe:
         """Record that the answer was cut off, and not because the client left."""
         self._ended, self._status = True, HTTPStatus.BAD_GATEWAY
         self._cut = True
+        self.refuse("answer_cut")
+
+    def refuse(self, code: str | None) -> None:
+        """Record by which code a request is refused, for the request log."""
+        if self.entry is not None:
+            self.entry.error = code or ""
 
     def finish(self) -> None:
         """Count the request, and export its span if it gets one."""
@@ -131,8 +140,24 @@ class Probe:
                 )
             )
 
+    def describe(self) -> Outcome:
+        """Return what the answer was like, for the request log; after `finish`."""
+        watch = self.watch
+        if watch is not None and not watch.choices:
+            watch.read()
+        return Outcome(
+            status=self._status,
+            seconds=time.monotonic() - self._started,
+            first_chunk_seconds=self._first_chunk,
+            usage=self._usage,
+            chunks=self._chunks,
+            found=self._found,
+            choices=() if watch is None else watch.choices,
+            error="" if watch is None else watch.error,
+        )
+
     def _count_finished(self, seconds: float) -> None:
-        found = {} if self.watch is None else self.watch.finish()
+        found = self._found = {} if self.watch is None else self.watch.finish()
         for sample in self.samples:
             sample.e2e.observe(seconds, self.bucket, self.group)
             sample.shares.add(found, self.bucket, self.group)

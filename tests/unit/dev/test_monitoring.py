@@ -256,9 +256,12 @@ def test_every_metric_that_a_dashboard_can_show_is_on_one() -> None:
     rows = [*metrics_reference.list_operator_rows(), *metrics_reference.list_gateway_rows()]
     rows += metrics_reference.list_replica_rows()
     missing = {row.name for row in rows if row.name not in shown}
-    # Numbers of one replica's self-test, which its runbook names, and of spans, which few have and docs/how-to/traces.md names.
+    # Numbers of one replica's self-test and of the request log, which their runbooks name, and of spans, which few have and
+    # docs/how-to/traces.md names.
     spans = {f"{of}_spans_{end}_total" for of in SPANS_OF for end in ("exported", "dropped")}
     assert missing == {
+        "llmdeployment_request_log_dropped_total",
+        "llmdeployment_request_log_lines_total",
         "llmdeployment_self_test_score_nats",
         "llmdeployment_self_test_reference_nats",
         *spans,

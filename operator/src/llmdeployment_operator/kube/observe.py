@@ -1,7 +1,6 @@
 """What a pass knows of an LLMDeployment: from the store, by name where nothing may be watched, and what the poller was told."""
 
 import asyncio
-import base64
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.api.types import KIND, LLMDeployment
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
 from llmdeployment_operator.kube import comparisons, references, serve
+from llmdeployment_operator.kube.bodies import read_secret
 from llmdeployment_operator.kube.capacity import (
     LASTING_SECONDS,
     CapacityCache,
@@ -42,6 +42,7 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.live_stats import count_live
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
+from llmdeployment_operator.plan.observed.request_log import RequestLogReport, read_request_log
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 from llmdeployment_operator.plan.observed.self_test import find_runtimes_to_test
 from llmdeployment_operator.plan.observed.stats import (
@@ -209,7 +210,7 @@ async def _add_named(
         runtime: token
         for (kind, _), obj in children.items()
         if kind == Kind.SECRET and (runtime := names.runtime_of(obj)) is not None
-        if (token := _read_secret(obj, "token"))
+        if (token := read_secret(obj, "token"))
     }
     key = children.get((Kind.SECRET, names.feedback_name(meta.name)))
     return replace(
@@ -217,7 +218,7 @@ async def _add_named(
         children=children,
         foreign=foreign,
         tokens=tokens,
-        feedback_key=_read_secret(key, "key") if key is not None else "",
+        feedback_key=read_secret(key, "key") if key is not None else "",
     )
 
 
@@ -238,8 +239,8 @@ def _list_targets(
 ) -> dict[str, Target]:
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
-    All replicas are asked for a comparison, a shadow, for autoscaling, for cost and, in a pass that is made anyway, for the `shares` in
-    the status; else those whose adapters are awaited or whose self-test is not known.
+    All replicas are asked for a comparison, a shadow, for autoscaling, for cost, for the request log and, in a pass that is made anyway,
+    for the `shares` in the status; else those whose adapters are awaited or whose self-test is not known.
     Containers that download a model are asked how far they are.
     Counts by group of users are asked for only while somebody compares.
     """
@@ -256,6 +257,7 @@ def _list_targets(
     scales = deployment.spec.scaling is not None
     everyone = scales or compares or shares or deployment.spec.cost is not None
     everyone = everyone or comparisons.is_shadowing(deployment)
+    everyone = everyone or deployment.spec.monitoring.request_log is not None
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
     found += [
         Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds, path=path)
@@ -293,13 +295,9 @@ async def _add_answers(
         cluster,
         samples=samples,
         usage=_read_usage(deployment, counted),
-        fetches={
-            pod["metadata"]["name"]: progress
-            for pod in asked
-            if fetching.is_fetching(pod)
-            if (progress := fetching.read_progress(said[_uid(pod)])) is not None
-        },
+        fetches=fetching.read_fetches(asked, said),
         live=count_live(counted, routed),
+        request_logs=_read_logs(deployment, workers, said),
         serve=_read_serve(cluster, answers),
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
         capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),
@@ -332,6 +330,16 @@ def _read_usage(
         return {}
     found = {uid: read_usage(stats) for uid, stats in replicas.items()}
     return {uid: usage for uid, usage in found.items() if usage is not None}
+
+
+def _read_logs(
+    deployment: LLMDeployment, workers: Iterable[Object], said: Mapping[str, Mapping[str, Any]]
+) -> dict[str, RequestLogReport]:
+    """Return what replicas say of their request logs, by pod, if there shall be one."""
+    if deployment.spec.monitoring.request_log is None:
+        return {}
+    found = {pod["metadata"]["name"]: read_request_log(said[_uid(pod)]) for pod in workers}
+    return {pod: report for pod, report in found.items() if report is not None}
 
 
 def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[str, ServeState]:
@@ -384,11 +392,6 @@ def _believable(pod: Object, children: Mapping[Ref, Object]) -> bool:
         obj["metadata"]["uid"] for (kind, _), obj in children.items() if kind == Kind.STATEFUL_SET
     )
     return any(_owned(pod, uid) for uid in sets)
-
-
-def _read_secret(secret: Object, key: str) -> str:
-    encoded = (secret.get("data") or {}).get(key, "")
-    return base64.b64decode(encoded).decode(errors="replace")
 
 
 def _ip(pod: Object) -> str:

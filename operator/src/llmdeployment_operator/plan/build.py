@@ -45,6 +45,7 @@ from llmdeployment_operator.plan.status.drifting import (
     read_rechecks,
 )
 from llmdeployment_operator.plan.status.findings import check_availability, find_problem
+from llmdeployment_operator.plan.status.request_log import LOG_SECONDS, check_request_log
 from llmdeployment_operator.plan.status.status import (
     StatusReport,
     build_failed_pass,
@@ -176,6 +177,9 @@ def _build_status(
         conditions = [*conditions, drift]
     if cost.condition is not None:
         conditions = [*conditions, cost.condition]
+    logged = check_request_log(deployment, decision.request_log, cluster.request_logs)
+    if logged is not None:
+        conditions = [*conditions, logged]
     tested = report_experiment(deployment, cluster, cost.account, now)
     if tested.condition is not None:
         conditions = [*conditions, tested.condition]
@@ -303,6 +307,8 @@ def _next_pass_after(
     due = _first(due, costs)
     if deployment.spec.monitoring.drift is not None:
         due = _first(due, DRIFT_SECONDS)
+    if deployment.spec.monitoring.request_log is not None:
+        due = _first(due, LOG_SECONDS)
     if (since := _find_trouble(status)) is not None and not _is_stalled(status):
         left = STALLED_SECONDS - (now - since).total_seconds()
         due = _first(due, max(POLL_SECONDS, left) if left > 0 else None)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,18 @@ def read_progress(body: Mapping[str, Any]) -> FetchProgress | None:
     if len(numbers) < len(read) or not numbers[0] <= numbers[1] or not numbers[1]:
         return None
     return FetchProgress(*numbers)
+
+
+def read_fetches(
+    pods: Iterable[Object], said: Mapping[str, Mapping[str, Any]]
+) -> dict[str, FetchProgress]:
+    """Return how far the downloads of pods are, by name, out of what they said, by uid."""
+    found = {
+        pod["metadata"]["name"]: read_progress(said[pod["metadata"]["uid"]])
+        for pod in pods
+        if is_fetching(pod)
+    }
+    return {name: progress for name, progress in found.items() if progress is not None}
 
 
 def describe_progress(progress: FetchProgress | None) -> str:

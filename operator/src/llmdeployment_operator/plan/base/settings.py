@@ -54,6 +54,7 @@ class Settings:
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
         otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: there is none.
         otlp_headers_secret: name of a Secret in each namespace, with the headers that it wants; empty: it wants none.
+        allow_content: whether request logs may have prompts and answers.
     """
 
     serving_images: ServingImages
@@ -76,6 +77,6 @@ class Settings:
     own_namespace: bool = False
     otlp_endpoint: str = ""
     otlp_headers_secret: str = ""
-
     image_volumes: bool = False
     model_cache: ModelCache | None = None
+    allow_content: bool = False

@@ -8,6 +8,7 @@ from llmdeployment_operator.plan.base.drift import seal
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import build_patterns_config_map
+from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.revisions import Revision, build_controller_revision
 from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
@@ -27,12 +28,14 @@ class RuntimeIntent:
         token: of its Ray.
         pods: its number of worker pods.
         pin: what the source of its model held when the first of them downloaded it; empty: none has.
+        request_log: what they log; None: nothing.
     """
 
     born: Revision
     token: str
     pods: int
     pin: str = ""
+    request_log: RequestLogPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,13 @@ def build_children(
     name = deployment.metadata.name
     found = [build_controller_revision(deployment, revision) for revision in revisions]
     found += front_door.build_before_routes(deployment, settings, door.feedback_key)
-    patterns = build_patterns_config_map(deployment)
-    if patterns is not None and any(is_external(runtime) for runtime in runtimes):
+    told = [intent.request_log for runtime, intent in runtimes.items() if is_external(runtime)]
+    if told and (patterns := build_patterns_config_map(deployment, told[0])) is not None:
         found.append(patterns)
     traced = exports_traces(deployment, settings)
-    port = find_port(settings.otlp_endpoint) if traced else None
     for runtime, intent in runtimes.items():
+        logged = intent.request_log is not None and bool(intent.request_log.endpoint)
+        port = find_port(settings.otlp_endpoint) if traced or logged else None
         found += build_runtime_policies(
             name, runtime, intent.born.template, settings, door.gateways, port
         )

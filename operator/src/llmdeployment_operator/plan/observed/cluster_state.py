@@ -12,6 +12,7 @@ from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.observed.live_counters import LiveCounters
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
+from llmdeployment_operator.plan.observed.request_log import RequestLogReport
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 
 
@@ -82,6 +83,7 @@ class ClusterState:
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
         usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
         cost: the account of cost; None after a start, when the status is what there is.
+        request_logs: what replicas say of their request logs, by pod, if there is one.
         live: what those who were asked count, for the points of the last hour.
         fetches: how far the downloads of models are, by pod; those that were not asked or did not answer are absent.
         default_storage_class: whether the cluster makes volumes by itself.
@@ -114,6 +116,7 @@ class ClusterState:
     scaling: ScalingState | None = None
     usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)
     cost: CostAccount | None = None
+    request_logs: Mapping[str, RequestLogReport] = field(default_factory=dict)
     live: LiveCounters = field(default_factory=LiveCounters)
     fetches: Mapping[str, FetchProgress] = field(default_factory=dict)
     default_storage_class: bool = False

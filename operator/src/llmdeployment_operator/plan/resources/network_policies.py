@@ -43,7 +43,7 @@ def build_runtime_policies(
         template: template fields of the runtime's newest revision; they say where its pods have to call.
         settings: what the operator was installed with.
         gateways: the namespaces of Gateways with a route to it.
-        telemetry_port: port of the collector that its pods send spans to, or None if they send none.
+        telemetry_port: port of the collector that its pods send spans or lines to, or None if they send none.
     """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}

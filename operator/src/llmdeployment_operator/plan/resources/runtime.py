@@ -11,6 +11,7 @@ from llmdeployment_operator.plan.base.external import build_proxy_container, is_
 from llmdeployment_operator.plan.base.model_files import locate_model, mount_adapters
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import mount_patterns
+from llmdeployment_operator.plan.base.request_log import mount_request_log
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.base.telemetry import build_export_env, build_replica_env
@@ -196,18 +197,20 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
         *_build_worker_env(deployment, made.head, resources),
         *cache.env,
     ]
+    logged = mount_request_log(deployment)
     container["volumeMounts"] = [
         *container["volumeMounts"],
         *files.mounts,
         *mounts,
         *cache.read_only,
+        *logged[1],
     ]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes, *cache.volumes]
+    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes, *cache.volumes, *logged[0]]
     if fetches := describe_fetches(deployment, runtime, files, settings):
         common = _build_container(deployment, settings)
         pod["initContainers"] = [{**common, **own} for own in fetches]
@@ -222,7 +225,8 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         **_build_replica_port(),
     }
     volume, mount, variable = mount_patterns(deployment.metadata.name)
-    container["volumeMounts"] = [*container["volumeMounts"], mount]
+    logged = mount_request_log(deployment)
+    container["volumeMounts"] = [*container["volumeMounts"], mount, *logged[1]]
     container["env"] = [
         variable,
         *build_export_env(settings),
@@ -235,7 +239,7 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    pod["volumes"] = [*pod["volumes"], volume]
+    pod["volumes"] = [*pod["volumes"], volume, *logged[0]]
     return _build_workers(deployment, runtime, pod, settings)
 
 

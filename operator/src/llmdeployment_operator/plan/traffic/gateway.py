@@ -231,6 +231,11 @@ def _build_key_limit(gateway: GatewaySpec) -> list[dict[str, str]]:
     return [{"name": "LLMD_KEY_REQUESTS", "value": str(limit)}] if limit is not None else []
 
 
+def _build_request_log(deployment: LLMDeployment) -> list[dict[str, str]]:
+    logs = deployment.spec.monitoring.request_log is not None
+    return [{"name": "LLMD_REQUEST_LOG", "value": "true"}] if logs else []
+
+
 def _build_feedback_key(name: str) -> dict[str, Any]:
     source = {"secretKeyRef": {"name": names.feedback_name(name), "key": _FEEDBACK_KEY}}
     return {"name": "LLMD_FEEDBACK_KEY", "valueFrom": source}
@@ -273,6 +278,7 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
             {"name": "LLMD_QUEUE_REQUESTS", "value": str(gateway.queue.max_requests)},
             {"name": "LLMD_QUEUE_SECONDS", "value": str(gateway.queue.max_seconds)},
             *_build_key_limit(gateway),
+            *_build_request_log(deployment),
             _build_feedback_key(deployment.metadata.name),
             *_build_traces(deployment, settings),
         ],
