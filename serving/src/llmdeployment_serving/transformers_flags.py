@@ -30,7 +30,7 @@ class Flags:
     """The engine's settings.
 
     Attributes:
-        block_size: tokens in a block of the KV cache. Prompts share whole blocks only, and 16 is vLLM's own size for most models.
+        block_size: tokens in a block of the KV cache; prompts share whole blocks only.
         dtype: of weights and KV cache; `auto` is what the model's files say.
         enable_prefix_caching: whether prompts that begin alike share their blocks.
         gpu_memory_utilization: share of the free memory of a GPU that the KV cache takes.
@@ -41,7 +41,7 @@ class Flags:
         seed: of requests without a seed; None takes a new one at each start.
     """
 
-    block_size: int = 16
+    block_size: int = 32
     dtype: str = "auto"
     enable_prefix_caching: bool = True
     gpu_memory_utilization: float = 0.9

@@ -18,6 +18,7 @@ from llmdeployment_operator.plan.base.model_files import (
 from llmdeployment_operator.plan.base.output_patterns import render_monitoring
 from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.serving_image import WITH_WEIGHTS
 
 APPLICATION = "llm"
 DEPLOYMENT = "replica"
@@ -157,7 +158,7 @@ def build_serving_config(deployment: LLMDeployment, template: dict[str, Any]) ->
     return {
         **adapters,
         "servedName": model.get("servedName") or deployment.metadata.name,
-        "modelPath": locate_model(model["source"]).path if name == "vllm" else "",
+        "modelPath": locate_model(model["source"]).path if name in WITH_WEIGHTS else "",
         "engine": {"name": name, "args": engine.get("args", {})},
         "maxOngoingRequests": MAX_ONGOING_REQUESTS,
         "tensorParallelSize": parallelism.get("tensor", 1),
