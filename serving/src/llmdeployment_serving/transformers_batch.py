@@ -53,6 +53,7 @@ class Batch:
         self.tokenizer = tokenizer
         self.ends = _find_ends(model, tokenizer)
         self._model = model
+        self._error: str | None = None
         self._manager = _make_manager(model, flags)
         cache = self._manager.batch_processor.cache
         holds = cache.num_blocks * flags.block_size
@@ -61,10 +62,11 @@ class Batch:
 
     def find_failure(self) -> str | None:
         """Return why the thread is dead, or None."""
-        error = self._manager.background_thread_status.fatal_error
-        if error is not None:
-            return f"transformers stopped: {type(error).__name__}: {error}"
-        return None if self._manager.is_running() else "transformers stopped"
+        status = self._manager.background_thread_status
+        # It says that it stops before it fails the requests that it has, and what it died of only afterwards.
+        if status.can_accept_new_requests() is None and self._manager.is_running():
+            return None
+        return f"transformers stopped: {status.fatal_error or self._error}"
 
     def read_generation_config(self) -> dict[str, Any]:
         """Return what the model's files say of sampling."""
@@ -109,6 +111,7 @@ class Batch:
             while True:
                 output = await self._take(outputs)
                 if output.error is not None:
+                    self._error = output.error
                     raise EngineDeadError(ENGINE_STOPPED)
                 yield output
                 if output.is_finished():

@@ -58,8 +58,34 @@ CANNOT: Mapping[str, tuple[str, ...]] = {
     "return_tokens_as_token_ids": ("false",),
     "audio": (),
     "modalities": ('["text"]',),
+    "media_io_kwargs": ("{}",),
+    "mm_processor_kwargs": ("{}",),
+    "mm_payload": (),
+    "return_mm_kwargs": ("false",),
+    "prompt_embeds": (),
+    "add_special_tokens": (),
+    "truncation_side": (),
+    "spaces_between_special_tokens": ("true",),
+    "logprob_token_ids": (),
+    "return_token_offsets": ("false",),
+    "return_prompt_text": ("false",),
+    "reasoning_effort": (),
+    "include_reasoning": ("true",),
+    "thinking_token_budget": (),
+    "repetition_detection": (),
+    "watermarking": ("false",),
+    "priority": ("0",),
+    "cache_salt": (),
+    "stream_interval": ("1",),
+    "kv_transfer_params": (),
+    "ec_transfer_params": (),
+    "routed_experts_prompt_start": (),
+    "vllm_xargs": ("{}",),
 }
 """Fields that this engine cannot do, with the values (as JSON) that ask for nothing. Null asks for nothing in every field."""
+
+HARMLESS = frozenset({"user", "request_id", "session_id", "parallel_tool_calls"})
+"""Fields of vLLM that change no answer without tools."""
 
 MOST_STOPS = 16
 """Stop strings of a request, and stop tokens, at most."""

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support import vllm_options
 
 from llmdeployment_serving.errors import RefusedError
 from llmdeployment_serving.transformers_request import (
     CANNOT,
     COMPLETION_TOKENS,
     DONE,
+    HARMLESS,
     MOST_STOPS,
     Sampling,
     choose_length,
@@ -60,6 +62,29 @@ ASKS_FOR_MORE: dict[str, Any] = {
     "return_tokens_as_token_ids": True,
     "audio": {"voice": "a"},
     "modalities": ["audio"],
+    "media_io_kwargs": {"image": {}},
+    "mm_processor_kwargs": {"a": 1},
+    "mm_payload": "x",
+    "return_mm_kwargs": True,
+    "prompt_embeds": "x",
+    "add_special_tokens": True,
+    "truncation_side": "left",
+    "spaces_between_special_tokens": False,
+    "logprob_token_ids": [1],
+    "return_token_offsets": True,
+    "return_prompt_text": True,
+    "reasoning_effort": "low",
+    "include_reasoning": False,
+    "thinking_token_budget": 3,
+    "repetition_detection": {"max_pattern_size": 2},
+    "watermarking": True,
+    "priority": 3,
+    "cache_salt": "salt",
+    "stream_interval": 2,
+    "kv_transfer_params": {},
+    "ec_transfer_params": {},
+    "routed_experts_prompt_start": 1,
+    "vllm_xargs": {"x": 1},
 }
 
 
@@ -72,6 +97,13 @@ def refusal(body: dict[str, Any], *, chat: bool = True) -> str:
 
 def test_every_option_that_it_cannot_do_has_an_example() -> None:
     assert set(ASKS_FOR_MORE) == set(CANNOT)
+
+
+def test_somebody_decided_about_every_option_of_vllm() -> None:
+    """A component test holds that list of options to vLLM's own."""
+    of_vllm = {name for name, _ in (*vllm_options.CHAT, *vllm_options.COMPLETIONS)}
+    assert of_vllm <= DONE | set(CANNOT) | HARMLESS
+    assert len(DONE | set(CANNOT) | HARMLESS) == len(DONE) + len(CANNOT) + len(HARMLESS)
 
 
 @pytest.mark.parametrize("name", CANNOT)
