@@ -72,10 +72,10 @@ def ask_one(url: str, body: Mapping[str, Any]) -> Answer:
         text = json.dumps({**body, "stream": True})
         kind = {"content-type": "application/json"}
         connection.request("POST", "/v1/chat/completions", text, kind)
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise RuntimeError(f"{answer.status} {answer.read()[:300]!r}")
-        return _read(answer, started)
+        with connection.getresponse() as answer:
+            if answer.status != http.client.OK:
+                raise RuntimeError(f"{answer.status} {answer.read()[:300]!r}")
+            return _read(answer, started)
     finally:
         connection.close()
 
