@@ -7,13 +7,14 @@ becomes of requests when the engine's thread dies.
 import asyncio
 import json
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
-from llmdeployment_serving.transformers_batch import Batch, load_batch, quiet_progress
+from llmdeployment_serving.transformers_batch import Batch, Load, load_batch, quiet_progress
 from llmdeployment_serving.transformers_flags import Flags
 from llmdeployment_serving.transformers_request import Sampling
 from llmdeployment_serving.transformers_sampler import Sampler, draw
@@ -94,8 +95,12 @@ async def die(batch: Batch) -> dict[str, Any]:
     batch._manager.batch_processor._generation_step = fail_step
     answers = [await ask(batch), await ask(batch)]
     failure = batch.find_failure()
+    weights = weakref.ref(batch._model)
+    cache = weakref.ref(batch._manager.batch_processor.cache)
     await asyncio.to_thread(batch.shutdown)
-    return {"answers": answers, "failure": failure}
+    idle = batch.measure_load() == Load(0, 0, 0.0)
+    released = weights() is None and cache() is None
+    return {"answers": answers, "failure": failure, "released": released, "idle": idle}
 
 
 async def ask(batch: Batch) -> str:

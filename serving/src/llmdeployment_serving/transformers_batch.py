@@ -5,6 +5,7 @@ checks them.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import uuid
@@ -155,9 +156,17 @@ class Batch:
             return [float(value) for value in found[:, 0]]
 
     def shutdown(self) -> None:
-        """End the thread."""
-        if self._manager.is_running():
-            self._manager.stop(block=True, timeout=_stop_seconds, hard_stop=True)
+        """End the thread, and let go of the model and the KV cache: the next engine needs the memory while this object still exists."""
+        manager = self._manager
+        if manager.is_running():
+            manager.stop(block=True, timeout=_stop_seconds, hard_stop=True)
+        self._model = manager.model = manager.batch_processor = None
+        if (error := manager.background_thread_status.fatal_error) is not None:
+            # Its frames hold tensors.
+            error.__traceback__ = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 async def load_batch(folder: Path, flags: Flags) -> Batch:

@@ -261,6 +261,9 @@ def test_an_engine_that_dies_says_so_to_all(probe: dict[str, Any]) -> None:
     assert probe["death"] == {
         "answers": [ENGINE_STOPPED, ENGINE_STOPPED],
         "failure": "transformers stopped: no memory is left",
+        # The next engine gets the memory of this one.
+        "released": True,
+        "idle": True,
     }
 
 
