@@ -66,24 +66,31 @@ async def render_whole(head: Head, pieces: AsyncIterator[Piece]) -> dict[str, An
 async def render_stream(
     head: Head, pieces: AsyncIterator[Piece], *, include_usage: bool
 ) -> AsyncIterator[bytes]:
-    """Yield the answer as server-sent events."""
-    envelope = _build_envelope(head, "chat.completion.chunk" if head.chat else "text_completion")
-    last: Piece | None = None
+    """Yield the answer as server-sent events; leaving early closes `pieces`."""
     try:
-        async for piece in pieces:
-            if head.chat and last is None:
-                role = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
-                yield _format_event({**envelope, "choices": [{"index": 0, **role}]})
-            last = piece
-            yield _format_event({**envelope, "choices": [_build_choice(head, piece)]})
+        async for event in _render_events(head, pieces, include_usage=include_usage):
+            yield event
     except EngineDeadError as error:
         yield _format_event(build_openai_error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)))
-        yield b"data: [DONE]\n\n"
-        return
+    finally:
+        await pieces.aclose()  # type: ignore[attr-defined]  # because it is an async generator
+    yield b"data: [DONE]\n\n"
+
+
+async def _render_events(
+    head: Head, pieces: AsyncIterator[Piece], *, include_usage: bool
+) -> AsyncIterator[bytes]:
+    envelope = _build_envelope(head, "chat.completion.chunk" if head.chat else "text_completion")
+    last: Piece | None = None
+    async for piece in pieces:
+        if head.chat and last is None:
+            role = {"delta": {"role": "assistant", "content": ""}, "finish_reason": None}
+            yield _format_event({**envelope, "choices": [{"index": 0, **role}]})
+        last = piece
+        yield _format_event({**envelope, "choices": [_build_choice(head, piece)]})
     if include_usage and last is not None:
         usage = head.build_usage(last.tokens)
         yield _format_event({**envelope, "choices": [], "usage": usage})
-    yield b"data: [DONE]\n\n"
 
 
 def _build_choice(head: Head, piece: Piece) -> dict[str, Any]:
