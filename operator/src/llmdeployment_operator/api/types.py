@@ -262,7 +262,8 @@ class Spec(Model):
     def _transformers_fits(self) -> Self:
         if self.engine.name == transformers.NAME:
             gpus = self.parallelism.tensor * self.parallelism.pipeline
-            transformers.check_transformers(self.engine.args, len(self.model.adapters), gpus)
+            adapters, defaults = len(self.model.adapters), self.prompt.defaults
+            transformers.check_transformers(self.engine.args, defaults, adapters, gpus)
         return self
 
     @model_validator(mode="after")

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 from tests.support.world import admitted
 
-from llmdeployment_operator.api.transformers import FLAGS
+from llmdeployment_operator.api.transformers import CANNOT, FLAGS
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan.base.revisions import extract_template
 from llmdeployment_operator.plan.observed.ray_serve import build_serving_config
 from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.config import parse as parse_serving
 from llmdeployment_serving.transformers_flags import FLAGS as SERVING_FLAGS
+from llmdeployment_serving.transformers_request import CANNOT as SERVING_CANNOT
 
 
 def deployment(**spec: Any) -> dict[str, Any]:
@@ -32,6 +33,10 @@ def deployment(**spec: Any) -> dict[str, Any]:
             "spec.model.adapters cannot be set with spec.engine.name transformers",
         ),
         (
+            {"prompt": {"defaults": {"temperature": 0, "repetition_penalty": 1.1}}},
+            "spec.prompt.defaults cannot contain repetition_penalty with spec.engine.name transformers",
+        ),
+        (
             {"parallelism": {"tensor": 2}},
             "spec.parallelism cannot be set with spec.engine.name transformers",
         ),
@@ -50,7 +55,13 @@ def deployment(**spec: Any) -> dict[str, Any]:
             "With the overrides of arm b, spec.engine.args cannot contain enforce-eager",
         ),
     ],
-    ids=["adapters", "parallelism", "a flag of vLLM", "an arm that inherits a flag of vLLM"],
+    ids=[
+        "adapters",
+        "a default",
+        "parallelism",
+        "a flag of vLLM",
+        "an arm that inherits a flag of vLLM",
+    ],
 )
 def test_what_it_cannot_do_is_refused_in_one_line(spec: dict[str, Any], sentence: str) -> None:
     with pytest.raises(SpecError) as refused:
@@ -71,5 +82,6 @@ def test_its_flags_in_any_form_reach_a_replica_with_the_models_folder() -> None:
     assert set(config.engine.args) == {"max-model-len", "no-enable-prefix-caching", "dtype"}
 
 
-def test_operator_and_serving_have_the_same_flags() -> None:
+def test_operator_and_serving_have_the_same_lists() -> None:
     assert FLAGS == SERVING_FLAGS
+    assert set(SERVING_CANNOT) == CANNOT
