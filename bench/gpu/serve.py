@@ -33,7 +33,7 @@ from bench.streams import Load, compare_turns, median_load, run_load  # noqa: E4
 from random_llama import SHAPES, Shape, count_parameters, write_model  # noqa: E402  # because a script brings its own path
 
 FRONT = (
-    *("aiohttp", "fastapi", "google-re2", "huggingface-hub", "orjson", "prometheus-client"),
+    *("aiohttp", "fastapi", "google-re2", "orjson", "prometheus-client"),
     *("pydantic", "python-json-logger", "typing-extensions", "uvicorn"),
 )
 """What the serving package imports without Ray, besides PyTorch and transformers."""
