@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from dev import serving_env
 
-pytestmark = [pytest.mark.component, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.component, pytest.mark.timeout(600)]
 
 
 def test_it_compares_the_replica_with_plain_batching() -> None:
