@@ -33,6 +33,8 @@ REQUESTS = {1: 48, 8: 48, 32: 32}
 FLAGS: dict[str, Any] = {"max-model-len": 1024, "max-num-seqs": 32}
 ACCELERATE = "accelerate==1.15.0"
 """`transformers serve` asks for it to place a model, and the serving image has no use for it."""
+SLOW_SECONDS = 60.0
+"""A server whose turn takes longer is not asked again: the others would wait for it."""
 _start_seconds = 240.0
 
 
@@ -44,6 +46,7 @@ class Server:
         start_seconds: from the process's start to its first answer.
         answer: what it says to `QUESTION`.
         turns: its results, by how many requests came at once.
+        is_slow: whether a turn took more than `SLOW_SECONDS`.
     """
 
     url: str
@@ -51,6 +54,7 @@ class Server:
     start_seconds: float = 0.0
     answer: str = ""
     turns: dict[int, list[Load]] = field(default_factory=lambda: {count: [] for count in REQUESTS})
+    is_slow: bool = False
 
 
 @contextmanager
@@ -124,10 +128,14 @@ def load_in_turns(servers: Mapping[str, Server], rounds: int, until_time: float)
         for count, tokens in REQUESTS.items():
             for name in order:
                 server = servers[name]
+                if server.is_slow:
+                    continue
                 # Prompts differ early, so that no request finds another one's prefix.
                 prompts = [f"{number}.{part}: {STORY.format(number=part)}" for part in range(count)]
+                began = time.monotonic()
                 turn = run_load(server.url, [build_body(server, p, tokens) for p in prompts])
                 server.turns[count].append(turn)
+                server.is_slow = time.monotonic() - began > SLOW_SECONDS
                 speed = f"{turn.tokens_per_second:.1f} tokens/s, TTFT {turn.ttft_seconds:.2f} s"
                 print(f"round {number}, {count} at once: {name} {speed}", file=sys.stderr)
         if time.monotonic() > until_time:
@@ -156,16 +164,18 @@ def summarize(servers: Mapping[str, Server], rounds: int) -> dict[str, Any]:
             name: {
                 "start_seconds": server.start_seconds,
                 "answer": server.answer,
+                "given_up": server.is_slow,
                 "concurrency": {
-                    str(count): median_load(turns) for count, turns in server.turns.items()
+                    str(count): median_load(turns) for count, turns in server.turns.items() if turns
                 },
             }
             for name, server in servers.items()
         },
         "ratios": {
             f"transformers/{name}": {
-                str(count): compare_turns(ours.turns[count], server.turns[count])
-                for count in REQUESTS
+                str(count): compare_turns(ours.turns[count][: len(theirs)], theirs)
+                for count, theirs in server.turns.items()
+                if theirs and len(ours.turns[count]) >= len(theirs)
             }
             for name, server in servers.items()
             if server is not ours
