@@ -127,7 +127,7 @@ class ExternalConfig(_Strict):
 class EngineConfig(_Strict):
     """Which engine, and its flags without the leading dashes."""
 
-    name: Literal["vllm", "simulated", "external"] = "vllm"
+    name: Literal["vllm", "transformers", "simulated", "external"] = "vllm"
     args: dict[FlagName, FlagValue] = Field(default_factory=dict)
     external: ExternalConfig | None = Field(default=None, exclude_if=lambda value: value is None)
     """The external API; for the external engine only."""
@@ -170,9 +170,14 @@ class ServingConfig(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingConfig":
-        if self.engine.name == "vllm" and not self.model_path:
-            raise ValueError("modelPath is empty: the vllm engine needs a model")
+        name = self.engine.name
+        if name in {"vllm", "transformers"} and not self.model_path:
+            raise ValueError(f"modelPath is empty: the {name} engine needs a model")
+        if name == "transformers" and self.adapters:
+            raise ValueError("adapters must be false: the transformers engine loads none")
         wanted = self.tensor_parallel_size * self.pipeline_parallel_size
+        if name == "transformers" and wanted > 1:
+            raise ValueError("tensorParallelSize must be 1: the transformers engine has one GPU")
         if self.gpus and self.gpus != wanted:
             raise ValueError(
                 f"gpus is {self.gpus} but tensorParallelSize x pipelineParallelSize is {wanted}"

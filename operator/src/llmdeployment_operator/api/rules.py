@@ -13,6 +13,7 @@ from llmdeployment_operator.api import (
     scaling,
     shadow,
     sources,
+    transformers,
 )
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import COUNTED_BY_GATEWAY
@@ -239,6 +240,7 @@ SPEC = cel(
     (_GPUS_MATCH, GPUS_MATCH),
     *COUNTED_BY_GATEWAY,
     *external.SPEC_RULES,
+    *transformers.SPEC_RULES,
     *monitoring.SPEC_RULES,
     *scaling.SPEC_RULES,
     *cost.SPEC_RULES,
