@@ -27,7 +27,6 @@ HELLO: Any = [{"role": "user", "content": "Hello to the city"}]
 CALL = '<tool_call>\n{"name": "find_city", "arguments": {"city": "Paris"}}\n</tool_call>'
 """A tool call as Hermes writes it. Structured output makes a model without knowledge say it."""
 SAYS_CALL: Any = {"structured_outputs": {"choice": [CALL]}}
-SAYS_WORDS: Any = {"structured_outputs": {"choice": ["alpha beta gamma"]}}
 JSON_SCHEMA: Any = {"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA}}
 NAMED_SCHEMA: Any = {"type": "json_schema", "name": "city", "schema": SCHEMA}
 
@@ -60,6 +59,7 @@ class Case:
     ask: Callable[[Clients], bool]
     """Calls it, and says whether the answer is what was asked for."""
     vllm: Support = Support.YES
+    transformers: Support = Support.YES
     simulated: Support = Support.YES
 
 
@@ -147,8 +147,9 @@ def _says(check: Callable[[str], bool]) -> Callable[[Any], bool]:
     return lambda message: check("".join(getattr(part, "text", "") for part in message.content))
 
 
-_IGNORED = {"simulated": Support.IGNORED}
-_ABSENT = {"simulated": Support.ABSENT}
+_VLLM_ALONE = {"transformers": Support.REFUSED, "simulated": Support.IGNORED}
+_REFUSED = {"transformers": Support.REFUSED, "simulated": Support.REFUSED}
+_ABSENT = {"transformers": Support.ABSENT, "simulated": Support.ABSENT}
 _one: Any = {"parallel_tool_calls": False}
 _named: Any = {"type": "function", "function": {"name": "find_city"}}
 _any: Any = {"type": "any", "disable_parallel_tool_use": True}
@@ -177,7 +178,7 @@ CASES = (
         CHATS,
         "... n=2",
         _chat(lambda answer: len(answer.choices) == 2, max_tokens=8, n=2, temperature=1),
-        simulated=Support.REFUSED,
+        **_REFUSED,
     ),
     Case(
         CHATS,
@@ -191,17 +192,16 @@ CASES = (
             logprobs=True,
             top_logprobs=2,
         ),
-        **_IGNORED,
+        **_VLLM_ALONE,
     ),
     Case(
         CHATS,
-        "... stop=['beta']",
+        "... stop=['lo']",
         _chat(
-            lambda answer: answer.choices[0].message.content == "alpha ",
-            stop=["beta"],
-            extra_body=SAYS_WORDS,
+            lambda answer: answer.choices[0].message.content == "Hel",
+            stop=["lo"],
         ),
-        **_IGNORED,
+        simulated=Support.IGNORED,
     ),
     Case(
         CHATS,
@@ -209,33 +209,37 @@ CASES = (
         _chat(
             lambda answer: _is_city(answer.choices[0].message.content), response_format=JSON_SCHEMA
         ),
-        **_IGNORED,
+        **_VLLM_ALONE,
     ),
     Case(
-        CHATS, "... tools=[...]", _chat(_calls_tool, tools=[TOOL], extra_body=SAYS_CALL), **_IGNORED
+        CHATS,
+        "... tools=[...]",
+        _chat(_calls_tool, tools=[TOOL], extra_body=SAYS_CALL),
+        **_VLLM_ALONE,
     ),
     Case(
         CHATS,
         "... tools=[...], stream=True",
         _chat(_streams_call, tools=[TOOL], stream=True, extra_body=SAYS_CALL),
-        **_IGNORED,
+        **_VLLM_ALONE,
     ),
     Case(
         CHATS,
         "... tool_choice='required'",
         _chat(_calls_tool, tools=[TOOL], tool_choice="required", **_one),
-        **_IGNORED,
+        **_VLLM_ALONE,
     ),
     Case(
         CHATS,
         "... tool_choice={'function': ...}",
         _chat(_calls_tool, tools=[TOOL], tool_choice=_named),
-        **_IGNORED,
+        **_VLLM_ALONE,
     ),
     Case(
         CHATS,
         "... tool_choice='none'",
         _chat(_has_text, tools=[TOOL], tool_choice="none", max_tokens=8),
+        transformers=Support.REFUSED,
     ),
     Case(
         COMPLETIONS, "completions.create()", _complete(lambda answer: bool(answer.choices[0].text))
@@ -252,13 +256,13 @@ CASES = (
         COMPLETIONS,
         "... n=2",
         _complete(lambda answer: len(answer.choices) == 2, n=2, temperature=1),
-        simulated=Support.REFUSED,
+        **_REFUSED,
     ),
     Case(
         COMPLETIONS,
         "... logprobs=2",
         _complete(lambda answer: answer.choices[0].logprobs is not None, logprobs=2),
-        **_IGNORED,
+        **_VLLM_ALONE,
     ),
     Case(
         RESPONSES,
@@ -382,10 +386,14 @@ def find_support(case: Case, clients: Clients) -> Support:
 
 def render_table() -> str:
     """Return the table of the docs."""
-    lines = ["| path | client's call | `vllm` | `simulated` |", "|---|---|---|---|"]
+    lines = [
+        "| path | client's call | `vllm` | `transformers` | `simulated` |",
+        "|---|---|---|---|---|",
+    ]
     before = ""
     for case in CASES:
         path = "" if case.path == before else f"`{case.path}`"
-        lines.append(f"| {path} | `{case.call}` | {case.vllm} | {case.simulated} |")
+        cells = (path, f"`{case.call}`", case.vllm, case.transformers, case.simulated)
+        lines.append(f"| {' | '.join(cells)} |")
         before = case.path
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
-"""vLLM in one process, behind the replica's front, and under `/plain` as it is.
+"""An engine in one process, behind the replica's front, and under `/plain` as it is.
 
-Runs in the serving environment: `python tests/support/tool_server.py MODEL PORT`. `/kept` is what vLLM sent for the last request that
-went through the front.
+Runs in the serving environment: `python tests/support/tool_server.py ENGINE MODEL PORT`. `/kept` is what the engine sent for the last
+request that went through the front.
 """
 
 import asyncio
@@ -18,11 +18,14 @@ from llmdeployment_serving.engine import ASGIApp, Message, Receive, Scope, Send
 from llmdeployment_serving.start import start_engine
 
 FLAGS = {
-    "max-model-len": 1024,
-    "max-num-seqs": 4,
-    "enforce-eager": True,
-    "structured-outputs-config.backend": "xgrammar",
-    "structured-outputs-config.disable_any_whitespace": True,
+    "vllm": {
+        "max-model-len": 1024,
+        "max-num-seqs": 4,
+        "enforce-eager": True,
+        "structured-outputs-config.backend": "xgrammar",
+        "structured-outputs-config.disable_any_whitespace": True,
+    },
+    "transformers": {"max-model-len": 1024},
 }
 
 
@@ -44,9 +47,10 @@ class Keeper:
         await self._app(scope, receive, keep)
 
 
-async def serve(folder: Path, port: int) -> None:
+async def serve(name: str, folder: Path, port: int) -> None:
     """Serve until the process is ended."""
-    document = {"servedName": "chat", "modelPath": str(folder), "engine": {"args": FLAGS}}
+    engine_config = {"name": name, "args": FLAGS[name]}
+    document = {"servedName": "chat", "modelPath": str(folder), "engine": engine_config}
     config = parse(ServingConfig, document)
     engine = await start_engine(config)
     plain = await engine.build_app()
@@ -75,4 +79,4 @@ async def serve(folder: Path, port: int) -> None:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     os.environ |= {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "CXX": "no-compiler"}
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(serve(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))

@@ -109,18 +109,31 @@ def environment() -> Path:
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("log") / "server.log"
+def scripted(tmp_path_factory: pytest.TempPathFactory, environment: Path) -> Path:
+    """The folder of a model whose answers are known."""
+    assert environment
+    files = model.find_ready()
+    assert files is not None
+    return write_model(tmp_path_factory.mktemp("model") / "scripted", files)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, environment: Path, log: Path) -> Iterator[str]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("log") / "vllm.log"
+
+
+@pytest.fixture(scope="module")
+def server(environment: Path, scripted: Path, log: Path) -> Iterator[str]:
     """The base URL of vLLM behind the replica's front; under `/plain` is vLLM itself."""
-    files = model.find_ready()
-    assert files is not None
-    folder = write_model(tmp_path_factory.mktemp("model") / "scripted", files)
+    with run_engine(environment, "vllm", scripted, log) as url:
+        yield url
+
+
+@contextmanager
+def run_engine(environment: Path, engine: str, folder: Path, log: Path) -> Iterator[str]:
+    """Run an engine in a process of its own, and yield its base URL once it answers."""
     port = free_port()
-    program = (str(environment / "bin/python"), "tests/support/tool_server.py")
+    program = (str(environment / "bin/python"), "tests/support/tool_server.py", engine)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*program, str(folder), str(port)],
@@ -138,7 +151,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, environment: Path, log: Pat
             return False
 
     try:
-        until(answers, 400, "vLLM answers")
+        until(answers, 400, f"{engine} answers")
         yield url
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -165,6 +178,13 @@ def vllm(server: str) -> Iterator[Clients]:
 
 
 @pytest.fixture(scope="module")
+def transformers(environment: Path, scripted: Path, log: Path) -> Iterator[Clients]:
+    other = log.with_name("transformers.log")
+    with run_engine(environment, "transformers", scripted, other) as url, connect(url) as clients:
+        yield clients
+
+
+@pytest.fixture(scope="module")
 def simulated() -> Iterator[Clients]:
     with run_simulated({"revisions": {"1": {}}}) as url, connect(url) as clients:
         yield clients
@@ -173,6 +193,11 @@ def simulated() -> Iterator[Clients]:
 @pytest.mark.parametrize("case", CASES, ids=NAMED)
 def test_the_table_holds_for_vllm(vllm: Clients, case: Case) -> None:
     assert find_support(case, vllm) == case.vllm
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMED)
+def test_the_table_holds_for_transformers(transformers: Clients, case: Case) -> None:
+    assert find_support(case, transformers) == case.transformers
 
 
 @pytest.mark.parametrize("case", CASES, ids=NAMED)
