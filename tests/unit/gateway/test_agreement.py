@@ -10,7 +10,7 @@ from llmdeployment_gateway.routes import hash_routes, parse_routes
 from llmdeployment_gateway.settings import REPLICA_REQUESTS
 from llmdeployment_operator.api.types import parse as parse_deployment
 from llmdeployment_operator.plan.base import routes as operators
-from llmdeployment_operator.plan.observed.ray_serve import MAX_ONGOING_REQUESTS
+from llmdeployment_operator.plan.base.revisions import MAX_ONGOING_REQUESTS
 
 
 @given(st.lists(st.integers(0, 10_000), max_size=8))
