@@ -121,8 +121,8 @@ class Bodies:
         except TimeoutError:
             if upload.refusal is None:
                 seconds = round(upload.allow_seconds())
-                message = f"The request body did not arrive within {seconds} s. Send it again."
-                raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, message, _closing) from None
+                late = f"The request body did not arrive within {seconds} s. Send it again."
+                raise RefusedError(HTTPStatus.REQUEST_TIMEOUT, late, _closing) from None
 
     def _check(self, upload: _Upload) -> None:
         """Count what came of a body, or refuse the request; what comes after that is read and dropped."""
