@@ -69,6 +69,16 @@ ACCEPTED = {
         "spec: {podTemplate: {metadata: {labels: {a: b}}, spec: {nodeSelector: {a: b}, "
         "tolerations: [{operator: Exists}], containers: [{name: ray, tty: true}]}}}"
     ),
+    "large bodies, and pages of browsers": (
+        "spec: {gateway: {maxBodySize: 256Mi, cors: {allowOrigins: ['https://a.example', 'http://localhost:3000', "
+        "'https://*.b.example:8443'], allowHeaders: [authorization, content-type], exposeHeaders: [x-a], allowCredentials: true, "
+        "maxAge: 86400}}}"
+    ),
+    "pages of all origins": "spec: {gateway: {maxBodySize: 1Mi, cors: {allowOrigins: ['*'], allowHeaders: ['*']}}}",
+    "replicas that take few requests": (
+        "spec: {engine: {maxOngoingRequests: 1}, arms: [{name: a, weight: 50}, "
+        "{name: b, weight: 50, overrides: {engine: {maxOngoingRequests: 4096}}}]}"
+    ),
     "limits for one client": (
         "spec: {gateway: {apiKeysSecretRef: {name: a}, limits: {connectionsPerSource: 10, requestsPerKey: 2}}}"
     ),

@@ -17,11 +17,13 @@ class HAProxyState:
         slots: service to slot.
         maps: name of a map file to its text.
         servers: slot to the addresses that should get requests.
+        requests: slot to the requests that each of its servers takes at once, where that is not as the settings say.
     """
 
     slots: Mapping[str, str]
     maps: Mapping[str, str]
     servers: Mapping[str, frozenset[Address]]
+    requests: Mapping[str, int]
 
 
 def build_state(
@@ -49,23 +51,31 @@ def build_state(
             maps.BUCKETS: maps.format_buckets(routes, assigned),
         },
         servers={slot: endpoints.get(service, frozenset()) for service, slot in assigned.items()},
+        requests={
+            slot: routes.replica_requests[service]
+            for service, slot in assigned.items()
+            if service in routes.replica_requests
+        },
     )
 
 
 def list_additions(
     wanted: Mapping[str, frozenset[Address]],
     found: Mapping[str, Mapping[str, Server]],
-    requests: int,
+    requests: Mapping[str, int],
+    default: int,
 ) -> list[tuple[str, str]]:
     """Return the commands that add servers, each with the start of the answer that means success.
 
     Args:
         wanted: slot to the addresses that should get requests.
         found: slot to the servers that HAProxy has.
-        requests: how many requests a new server gets at once.
+        requests: slot to how many requests a new server of it gets at once.
+        default: how many it gets where `requests` does not say.
     """
     commands: list[tuple[str, str]] = []
     for slot, addresses in wanted.items():
+        options = config.build_server_options(requests.get(slot, default))
         there = found.get(slot, {})
         for address in sorted(addresses):
             server = f"{slot}/{address.server}"
@@ -73,7 +83,7 @@ def list_additions(
             if known is not None and not known.maintenance:
                 continue
             if known is None:
-                add = f"add server {server} {address.text} {config.build_server_options(requests)}"
+                add = f"add server {server} {address.text} {options}"
                 commands.append((add, "New server registered"))
             commands.append((f"enable health {server}", ""))
             commands.append((f"set server {server} state ready", ""))

@@ -5,16 +5,25 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from llmdeployment_gateway import api_paths, assignment, forcing, maps, slots, tracing, voting
+from llmdeployment_gateway import (
+    api_paths,
+    assignment,
+    cors,
+    forcing,
+    maps,
+    slots,
+    tracing,
+    voting,
+)
 from llmdeployment_gateway.bounded import BOUND_SECONDS
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
 
-BODY_BYTES = 4 * 1024 * 1024
-"""Bytes of a body, at most: the replica's own limit. The replica itself checks a body without Content-Length."""
+LIMIT_HEADER = "x-llm-max-body-bytes"
+"""Tells the replica how many bytes a body may have, because only the replica can check one without Content-Length."""
 _DRAINED_BYTES = 64 * 1024 * 1024
-"""Bytes. A larger body is refused at once; one between the limit and this size is read to its end before it is refused."""
+"""Bytes behind the limit. A larger body is refused at once; a smaller one is read to its end before it is refused."""
 BUFFER_BYTES = 64 * 1024
 """Bytes. A larger request (with its headers) is not sent again after a 503."""
 BODY_BUFFER_BYTES = 256 * 1024
@@ -49,8 +58,18 @@ _UNAUTHORIZED = (
 )
 
 
-def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
-    """Return the configuration. `servers` maps a slot to the servers that HAProxy starts with."""
+def render(
+    settings: Settings,
+    servers: Mapping[str, Iterable[Address]],
+    requests: Mapping[str, int],
+) -> str:
+    """Return the configuration.
+
+    Args:
+        settings: of the gateway.
+        servers: slot to the servers that HAProxy starts with.
+        requests: slot to the requests that each of its servers takes at once, where that is not as the settings say.
+    """
     keys = settings.assignment_keys
     reads_bodies = assignment.reads_bodies(keys)
     forced = settings.run_dir / maps.FORCED
@@ -69,9 +88,11 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         asked=forcing.READ_CHOICE if settings.forcing else "",
         choosing=forcing.build_choice_rules(forced) if settings.forcing else "",
         refusing=forcing.build_hold_refusal(forced) if settings.forcing else "",
-        body_bytes=BODY_BYTES,
-        drained_bytes=_DRAINED_BYTES,
-        body_mib=BODY_BYTES // 1024 // 1024,
+        body_bytes=settings.max_body_bytes,
+        drained_bytes=settings.max_body_bytes + _DRAINED_BYTES,
+        body_mib=f"{settings.max_body_bytes / 2**20:g}",
+        limit_header=LIMIT_HEADER,
+        **cors.build_rules(settings.cors),
         buckets=BUCKETS,
         bound_seconds=BOUND_SECONDS,
         stride=STRIDE,
@@ -82,7 +103,13 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         sources=settings.source_connections,
         key_table=_KEY_TABLE if settings.key_requests is not None else "",
         slots="".join(
-            _build_backend(settings, name, servers.get(name, ())) for name in slots.NAMES
+            _build_backend(
+                settings,
+                name,
+                servers.get(name, ()),
+                build_server_options(requests.get(name, settings.replica_requests)),
+            )
+            for name in slots.NAMES
         ),
     )
 
@@ -147,8 +174,7 @@ def _build_queue_refusal(requests: int) -> str:
     )
 
 
-def _build_backend(settings: Settings, name: str, servers: Iterable[Address]) -> str:
-    options = build_server_options(settings.replica_requests)
+def _build_backend(settings: Settings, name: str, servers: Iterable[Address], options: str) -> str:
     rows = "".join(f"    server {each.server} {each.text} {options}\n" for each in sorted(servers))
     return f"""
 backend {name}

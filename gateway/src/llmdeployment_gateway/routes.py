@@ -44,6 +44,8 @@ class Routes(_Model):
     served_name: str
     salt: Annotated[str, Field(pattern=r"^[!-~]+$", max_length=253)]
     hold: Hold = Hold()
+    replica_requests: dict[Label, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Requests that each replica of a Service takes at once, where that is not as everywhere (`settings.REPLICA_REQUESTS`)."""
     routes: tuple[Route, ...] = ()
 
     @model_validator(mode="after")

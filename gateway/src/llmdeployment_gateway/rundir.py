@@ -22,7 +22,7 @@ def prepare(settings: Settings, keys: Mapping[str, str]) -> None:
         **dict.fromkeys(MAPS, ""),
         maps.KEYS: maps.format_map(keys),
         **config.read_programs(),
-        CONFIG: config.render(settings, {}),
+        CONFIG: config.render(settings, {}, {}),
     }
     for name, text in first.items():
         if not (run / name).exists():
@@ -33,7 +33,7 @@ def write_state(settings: Settings, wanted: HAProxyState) -> None:
     """Write the files that HAProxy would start from."""
     for name, text in wanted.maps.items():
         _write(settings.run_dir / name, text)
-    _write(settings.run_dir / CONFIG, config.render(settings, wanted.servers))
+    _write(settings.run_dir / CONFIG, config.render(settings, wanted.servers, wanted.requests))
 
 
 def read_slots(settings: Settings) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from llmdeployment_gateway import assignment
+from llmdeployment_gateway.cors import CORS, Cors, parse_cors
 from llmdeployment_gateway.signed_ids import decode_key
 from llmdeployment_gateway.tracing import TRACES, TracesSettings, parse_traces
 
@@ -14,7 +15,10 @@ FEEDBACK_KEY = "LLMD_FEEDBACK_KEY"
 """The variable with the key that ids for feedback are signed with, in base64."""
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 REPLICA_REQUESTS = 256
-"""Requests that a replica takes at once (its `maxOngoingRequests`); it refuses more with a 503."""
+"""Requests that a replica takes at once (its `maxOngoingRequests`), unless the routes say otherwise; it refuses more with a 503."""
+
+MAX_BODY_BYTES = 32 * 2**20
+"""Bytes of a request's body, at most, unless the operator says otherwise; the replica's default too."""
 
 SOURCE_CONNECTIONS = 4000
 """Connections from one address: half of what a pod takes, so that nobody takes all."""
@@ -64,6 +68,8 @@ class Settings:
         queue_seconds: how long each may wait there.
         source_connections: connections that one address may have at once.
         key_requests: requests that one API key may have at once; None: any number.
+        max_body_bytes: bytes that a request's body may have.
+        cors: the pages of browsers that may read answers; None: none.
         feedback_key: what ids for feedback are signed with; None: no feedback. HAProxy reads it from its own environment.
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
         pod: name of this pod, as EndpointSlices have it.
@@ -87,6 +93,8 @@ class Settings:
     queue_seconds: int = QUEUE_SECONDS
     source_connections: int = SOURCE_CONNECTIONS
     key_requests: int | None = None
+    max_body_bytes: int = MAX_BODY_BYTES
+    cors: Cors | None = None
     feedback_key: bytes | None = field(default=None, repr=False)
     grace_seconds: int = 5
     pod: str = ""
@@ -129,6 +137,8 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             queue_seconds=int(env.get("LLMD_QUEUE_SECONDS", str(QUEUE_SECONDS))),
             source_connections=int(env.get("LLMD_SOURCE_CONNECTIONS", str(SOURCE_CONNECTIONS))),
             key_requests=int(env["LLMD_KEY_REQUESTS"]) if env.get("LLMD_KEY_REQUESTS") else None,
+            max_body_bytes=int(env.get("LLMD_MAX_BODY_BYTES", str(MAX_BODY_BYTES))),
+            cors=_read_cors(env),
             feedback_key=_read_feedback_key(env),
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
             # Kubernetes sets it to the pod's name.
@@ -139,7 +149,7 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
     except ValueError as error:
         raise SettingsError(
             "LLMD_AGENT_PORT, LLMD_REPLICA_REQUESTS, LLMD_QUEUE_REQUESTS, LLMD_QUEUE_SECONDS, LLMD_SOURCE_CONNECTIONS, "
-            f"LLMD_KEY_REQUESTS and LLMD_GRACE_SECONDS must be numbers: {error}"
+            f"LLMD_KEY_REQUESTS, LLMD_MAX_BODY_BYTES and LLMD_GRACE_SECONDS must be numbers: {error}"
         ) from error
 
 
@@ -159,6 +169,15 @@ def _read_traces(env: Mapping[str, str]) -> TracesSettings | None:
         return parse_traces(text)
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{TRACES}: {error}. The operator sets it.") from None
+
+
+def _read_cors(env: Mapping[str, str]) -> Cors | None:
+    if not (text := env.get(CORS)):
+        return None
+    try:
+        return parse_cors(text)
+    except ValueError as error:
+        raise SettingsError(f"{CORS}: {error}") from error
 
 
 def _read_feedback_key(env: Mapping[str, str]) -> bytes | None:

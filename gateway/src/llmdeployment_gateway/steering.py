@@ -171,8 +171,10 @@ class Steering:
             return {}
 
     async def _apply(self, wanted: HAProxyState, found: Mapping[str, Mapping[str, Server]]) -> None:
-        requests = self._settings.replica_requests
-        for command, expect in changes.list_additions(wanted.servers, found, requests):
+        additions = changes.list_additions(
+            wanted.servers, found, wanted.requests, self._settings.replica_requests
+        )
+        for command, expect in additions:
             _log.info("%s", command)
             await self.api.order(command, expect)
         for name, content in wanted.maps.items():

@@ -261,16 +261,16 @@ class ReplicaApp:
 
     async def _answer(self, scope: Scope, receive: Receive, number: str, probe: Probe) -> None:
         try:
-            raw = await self._bodies.read(scope["headers"], receive)
-            # Only now: a client that never sends the rest of its body must not keep others out.
-            self._take_place(scope)
-            try:
-                scope, prepared, send = self._prepare(scope, raw, number, probe)
-                await self._relay.answer(scope, prepared, receive, send)
-            finally:
-                self._in_flight -= 1
-            if probe.is_answered and scope["path"] in SHADOWED and is_counted(scope["headers"]):
-                self.shadows.offer(number, scope["path"], raw)
+            async with self._bodies.read(scope["headers"], receive) as raw:
+                # Only now: a client that never sends the rest of its body must not keep others out.
+                self._take_place(scope)
+                try:
+                    scope, prepared, send = self._prepare(scope, raw, number, probe)
+                    await self._relay.answer(scope, prepared, receive, send)
+                finally:
+                    self._in_flight -= 1
+                if probe.is_answered and scope["path"] in SHADOWED and is_counted(scope["headers"]):
+                    self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
             raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 
 from aiohttp import web
@@ -28,7 +29,7 @@ class Replica:
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
-        app = web.Application(client_max_size=16 * 2**20)
+        app = web.Application(client_max_size=64 * 2**20)
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._answer)
         app.router.add_get("/v1/models/{name}", self._answer)
@@ -71,8 +72,20 @@ class Replica:
         message = {"role": "assistant", "content": "hello"}
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         return web.json_response(
-            {"id": "1", "choices": choices, "host": self.host, "told": told},
-            headers={"x-llm-arm": "liar", "x-llm-extra": "1"},
+            {
+                "id": "1",
+                "choices": choices,
+                "host": self.host,
+                "told": told,
+                "sha256": hashlib.sha256(body).hexdigest(),
+            },
+            headers={
+                "x-llm-arm": "liar",
+                "x-llm-extra": "1",
+                # As engines' servers say by default.
+                "access-control-allow-origin": "*",
+                "access-control-allow-credentials": "true",
+            },
         )
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:

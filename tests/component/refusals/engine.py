@@ -11,6 +11,14 @@ spec:
 """
 
 REFUSED = {
+    "a replica that takes no request": (
+        "spec: {engine: {maxOngoingRequests: 0}}",
+        "spec.engine.maxOngoingRequests in body should be greater than or equal to 1",
+    ),
+    "a replica that takes too many": (
+        "spec: {engine: {maxOngoingRequests: 4097}}",
+        "spec.engine.maxOngoingRequests in body should be less than or equal to 4096",
+    ),
     "unknown engine": (
         "spec: {engine: {name: tgi}}",
         'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "transformers", "simulated", "external"',

@@ -6,7 +6,61 @@ spec:
   rollout: {strategy: Canary, steps: [{weight: 5}], analysis: {metrics: %s}}
 """
 
+
+def _pages(fields: str) -> str:
+    return f"spec: {{gateway: {{cors: {{{fields}}}}}}}"
+
+
+_ORIGIN = "must be an origin in lower case and without a path, such as https://chat.example.com"
+
 REFUSED = {
+    "bodies of no size": ("spec: {gateway: {maxBodySize: 0Mi}}", "from 1Mi to 256Mi, such as 32Mi"),
+    "bodies of 257 MiB": (
+        "spec: {gateway: {maxBodySize: 257Mi}}",
+        "from 1Mi to 256Mi, such as 32Mi",
+    ),
+    "bodies of a GiB": ("spec: {gateway: {maxBodySize: 1Gi}}", "from 1Mi to 256Mi, such as 32Mi"),
+    "bodies of a number": (
+        "spec: {gateway: {maxBodySize: 32}}",
+        "spec.gateway.maxBodySize in body must be of type string",
+    ),
+    "pages of no origin": (
+        _pages("allowOrigins: []"),
+        "allowOrigins in body should have at least 1 items",
+    ),
+    "pages without origins": (
+        _pages("maxAge: 5"),
+        "spec.gateway.cors.allowOrigins: Required value",
+    ),
+    "a page instead of its origin": (_pages("allowOrigins: ['https://a.example/chat']"), _ORIGIN),
+    "an origin without a scheme": (_pages("allowOrigins: [a.example]"), _ORIGIN),
+    "an origin in upper case": (_pages("allowOrigins: ['https://A.example']"), _ORIGIN),
+    "a wildcard inside": (_pages("allowOrigins: ['https://a.*.example']"), _ORIGIN),
+    "an origin twice": (_pages("allowOrigins: ['https://a.b', 'https://a.b']"), "Duplicate value"),
+    "an origin besides all": (
+        _pages("allowOrigins: ['*', 'https://a.b']"),
+        "* means all, so it must be the only entry.",
+    ),
+    "a header besides all": (
+        _pages("allowOrigins: ['*'], allowHeaders: ['*', x-user]"),
+        "* means all, so it must be the only entry.",
+    ),
+    "cookies for all pages": (
+        _pages("allowOrigins: ['*'], allowCredentials: true"),
+        "spec.gateway.cors.allowCredentials cannot be true with allowOrigins *",
+    ),
+    "a header with a space": (
+        _pages("allowOrigins: ['*'], exposeHeaders: [a b]"),
+        "must be the name of a header and contain only letters, digits, - and _",
+    ),
+    "an age of nothing": (
+        _pages("allowOrigins: ['*'], maxAge: 0"),
+        "spec.gateway.cors.maxAge in body should be greater than or equal to 1",
+    ),
+    "pages of a route": (
+        "spec: {gateway: {mode: HTTPRoute, httpRoute: {parentRefs: [{name: public}]}, cors: {allowOrigins: ['*']}}}",
+        "spec.gateway.cors has no effect with spec.gateway.mode HTTPRoute",
+    ),
     "no gateway": (
         "spec: {gateway: {replicas: 0}}",
         "spec.gateway.replicas in body should be greater than or equal to 1",

@@ -15,7 +15,7 @@ def found(*servers: Server) -> dict[str, dict[str, Server]]:
 
 
 def test_a_new_address_is_added_checked_and_let_in() -> None:
-    commands = changes.list_additions({"slot0": frozenset({TWO})}, found(), 256)
+    commands = changes.list_additions({"slot0": frozenset({TWO})}, found(), {}, 256)
 
     assert commands == [
         (
@@ -27,9 +27,17 @@ def test_a_new_address_is_added_checked_and_let_in() -> None:
     ]
 
 
+def test_a_server_gets_as_many_requests_at_once_as_its_replica_takes() -> None:
+    wanted = {"slot0": frozenset({ONE}), "slot1": frozenset({TWO})}
+
+    commands = changes.list_additions(wanted, {}, {"slot1": 32}, 256)
+
+    assert [text.rpartition(" ")[2] for text, expected in commands if expected] == ["256", "32"]
+
+
 def test_an_address_that_comes_back_before_it_was_forgotten_is_let_in_again() -> None:
     commands = changes.list_additions(
-        {"slot0": frozenset({ONE})}, found(server(ONE, maintenance=True)), 256
+        {"slot0": frozenset({ONE})}, found(server(ONE, maintenance=True)), {}, 256
     )
 
     assert [command for command, _ in commands] == [
@@ -41,7 +49,7 @@ def test_an_address_that_comes_back_before_it_was_forgotten_is_let_in_again() ->
 def test_what_is_as_wanted_is_left_alone() -> None:
     there, wanted = found(server(ONE)), {"slot0": frozenset({ONE})}
 
-    assert changes.list_additions(wanted, there, 256) == []
+    assert changes.list_additions(wanted, there, {}, 256) == []
     assert changes.list_removals(wanted, there) == ([], [])
 
 

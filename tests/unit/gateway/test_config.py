@@ -8,6 +8,7 @@ import pytest
 
 from llmdeployment_gateway.assignment import parse_keys
 from llmdeployment_gateway.config import STRIDE, read_programs, render
+from llmdeployment_gateway.cors import parse_cors
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
@@ -17,6 +18,13 @@ GOLDEN = Path(__file__).parent / "golden"
 SERVERS = {"slot1": [Address("198.18.0.2", 30000), Address("198.18.0.1", 30000)]}
 ANYBODY = Settings("ns", "chat", "none")
 BY_KEY = Settings("ns", "chat", "apikey")
+PAGES = {
+    "allowOrigins": ["https://chat.example.com", "http://localhost:3000", "https://*.example.org"],
+    "allowHeaders": ["*"],
+    "exposeHeaders": ["x-own"],
+    "allowCredentials": True,
+    "maxAge": 60,
+}
 VARIANTS = {
     "none": ANYBODY,
     "apikey": BY_KEY,
@@ -27,6 +35,10 @@ VARIANTS = {
     "forcing": replace(ANYBODY, forcing=True),
     "feedback": replace(BY_KEY, feedback_key=bytes(range(32))),
     "traces": replace(ANYBODY, traces=TracesSettings(sample_percent=5)),
+    "cors": replace(BY_KEY, cors=parse_cors(json.dumps(PAGES)), max_body_bytes=64 * 2**20),
+    "cors-any": replace(
+        ANYBODY, cors=parse_cors('{"allowOrigins": ["*"], "allowHeaders": ["x-user"]}')
+    ),
 }
 
 
@@ -34,7 +46,7 @@ VARIANTS = {
 def test_the_configuration_is_the_golden_one(name: str, settings: Settings) -> None:
     """`LLMD_UPDATE_GOLDEN=1 pytest tests/unit/gateway` writes it anew."""
     file = GOLDEN / f"haproxy-{name}.cfg"
-    text = render(settings, SERVERS)
+    text = render(settings, SERVERS, {})
     if os.environ.get("LLMD_UPDATE_GOLDEN"):
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
@@ -44,7 +56,7 @@ def test_the_configuration_is_the_golden_one(name: str, settings: Settings) -> N
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS)
 def test_every_answer_of_the_gateways_own_is_openais_error(settings: Settings) -> None:
-    text = render(settings, {}) + "".join(read_programs().values())
+    text = render(settings, {}, {}) + "".join(read_programs().values())
     bodies = [
         re.sub(r"%\[[^]]*\]", "sentence", body) for body in re.findall(r"'(\{.*?\}\})'", text)
     ]
@@ -54,6 +66,19 @@ def test_every_answer_of_the_gateways_own_is_openais_error(settings: Settings) -
         error = json.loads(body)["error"]
         assert set(error) == {"message", "type", "param", "code"}
         assert error["message"]
+
+
+def test_a_slot_may_have_replicas_that_take_fewer_requests() -> None:
+    text = render(ANYBODY, SERVERS | {"slot2": SERVERS["slot1"]}, {"slot2": 32})
+
+    assert re.findall(r"maxconn (\d+)", text) == ["256", "256", "32", "32"]
+
+
+def test_no_page_of_a_browser_may_read_answers_unless_it_is_named() -> None:
+    text = render(ANYBODY, SERVERS, {})
+
+    assert "access-control-allow" not in text
+    assert "http-response del-header access-control- -m beg" in text
 
 
 def test_a_round_without_keys_visits_every_bucket_once() -> None:

@@ -50,6 +50,7 @@ def test_fields_of_a_newer_operator_are_left_alone() -> None:
         (document(row(10000, service="a|b")), "routes.0.service: String should match"),
         (document(row(10000, service="a b")), "routes.0.service: String should match"),
         (document(row(10000) | {"arm": "x\ny"}), "routes.0.arm: String should match"),
+        (document(replicaRequests={"chat-1a2b3c4d": 0}), "replicaRequests.chat-1a2b3c4d"),
         (document(salt="two words"), "salt: String should match"),
         (document(hold={"maxRequests": -1, "seconds": 1}), "hold.maxRequests"),
     ],

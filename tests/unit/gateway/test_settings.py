@@ -36,6 +36,39 @@ def test_the_operator_says_how_much_one_client_may_take() -> None:
     assert (settings.source_connections, settings.key_requests) == (9, 3)
 
 
+def test_the_operator_says_how_large_a_body_may_be() -> None:
+    assert read_settings(POD).max_body_bytes == 32 * 2**20
+    assert read_settings(POD | {"LLMD_MAX_BODY_BYTES": "1048576"}).max_body_bytes == 2**20
+
+
+def test_the_operator_says_which_pages_may_read_answers() -> None:
+    assert read_settings(POD).cors is None
+    cors = read_settings(
+        POD | {"LLMD_CORS": '{"allowOrigins": ["https://a.example"], "new": 1}'}
+    ).cors
+    assert cors is not None
+    assert (cors.allow_origins, cors.allow_headers) == (("https://a.example",), ("*",))
+    assert (cors.expose_headers, cors.allow_credentials, cors.max_age) == ((), False, 600)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[",
+        "{}",
+        '{"allowOrigins": []}',
+        '{"allowOrigins": ["https://a.example }"]}',
+        '{"allowOrigins": ["https://a.example/chat"]}',
+        '{"allowOrigins": ["https://a.*"]}',
+        '{"allowOrigins": ["*"], "allowHeaders": ["x\\" if TRUE"]}',
+        '{"allowOrigins": ["*"], "exposeHeaders": ["a b"]}',
+    ],
+)
+def test_what_would_break_the_configuration_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="LLMD_CORS"):
+        read_settings(POD | {"LLMD_CORS": text})
+
+
 def test_the_key_for_feedback_is_not_shown() -> None:
     assert read_settings(POD).feedback_key is None
     text = base64.b64encode(bytes(range(32))).decode()

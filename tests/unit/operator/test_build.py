@@ -1,4 +1,5 @@
 import copy
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,8 @@ from tests.support.world import World, pod, sample
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.build import POLL_SECONDS
+
+ROUTES = ("ConfigMap", "simulated-routes")
 
 
 def test_the_life_of_a_first_revision() -> None:
@@ -115,6 +118,29 @@ def test_another_engine_takes_over_when_all_its_replicas_answer_and_the_old_one_
     world.settle()
     assert world.runtimes() == [new]
     assert sum(kind == "ControllerRevision" for kind, _ in world.cluster.children) == 2
+
+
+def test_the_gateway_is_told_of_replicas_that_take_another_number_of_requests() -> None:
+    """While both runtimes serve, each Service has its own number; the default is not written."""
+    world = serving_world()
+    (old,) = world.runtimes()
+
+    def told() -> Any:
+        return json.loads(world.cluster.children[ROUTES]["data"]["routes.json"]).get(
+            "replicaRequests"
+        )
+
+    assert told() is None
+    engine = world.raw["spec"]["engine"]
+    world.edit(engine={**engine, "maxOngoingRequests": 32})
+    world.step()
+    (new,) = set(world.runtimes()) - {old}
+    assert told() is None
+    world.serve(new)
+    world.pods(*pods_of(old), *pods_of(new), GATEWAY)
+    world.step()
+    world.step()
+    assert (routed(world), told()) == (2, {f"simulated-{new}": 32})
 
 
 def test_going_back_uses_the_old_revision_again() -> None:

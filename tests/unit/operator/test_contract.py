@@ -62,6 +62,18 @@ def test_serving_accepts_what_the_operator_declares(name: str) -> None:
     assert users.find_newest() == "1"
 
 
+@pytest.mark.parametrize(("asked", "taken"), [(None, 256), (256, 256), (32, 32), (4096, 4096)])
+def test_a_replica_is_told_how_many_requests_it_takes(asked: int | None, taken: int) -> None:
+    raw = sample("simulated")
+    engine = {**raw["spec"]["engine"], **({"maxOngoingRequests": asked} if asked else {})}
+    changed = {**raw, "spec": {**raw["spec"], "engine": engine}}
+    args = build_serve_config(parse(changed), (revision(changed),), 1)["applications"][0]["args"]
+
+    assert parse_serving(ServingConfig, args).max_ongoing_requests == taken
+    # It is an argument of the application, so another number needs pods of its own; the default is nobody's change.
+    assert (revision(changed).runtime == revision(raw).runtime) is (taken == 256)
+
+
 def test_patterns_travel_to_running_replicas_and_make_no_revision() -> None:
     raw = sample("simulated")
     before = build_serve_config(parse(raw), (revision(raw),), 1)

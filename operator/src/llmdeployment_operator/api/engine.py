@@ -43,6 +43,11 @@ class EngineSpec(Model):
         ),
     ] = ()
     """Environment of the worker's container."""
+    max_ongoing_requests: Annotated[
+        int, Field(ge=1, le=4096, json_schema_extra={"format": "int32"})
+    ] = 256
+    """How many requests a replica takes at once, with those that wait in its engine. More wait at the gateway. Ray Serve's
+    max_ongoing_requests."""
     self_test: SelfTestSpec | None = None
     """How replicas show that they compute right. Default: they are tested, with the defaults of these fields."""
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from llmdeployment_operator.api.assignment import API_KEY_RULE, NO_API_KEYS
+from llmdeployment_operator.api.cors import CORS_WITH_HTTPROUTE, CorsSpec
 from llmdeployment_operator.api.fields import Extension, Model, ObjectName, Text, cel
 from llmdeployment_operator.api.placement import SERVICE_WITH_HTTPROUTE
 from llmdeployment_operator.api.rollout import AnalysisSpec
@@ -41,6 +42,7 @@ GATEWAY: Extension = cel(
     (f"!({_MODE}) || !has(self.apiKeysSecretRef)", KEYS_WITH_HTTPROUTE),
     (f"!({_MODE}) || !({_ASSIGNED})", ASSIGNMENT_WITH_HTTPROUTE),
     (f"!({_MODE}) || !has(self.service)", SERVICE_WITH_HTTPROUTE),
+    (f"!({_MODE}) || !has(self.cors)", CORS_WITH_HTTPROUTE),
     (API_KEY_RULE, NO_API_KEYS),
     (
         "!has(self.limits) || !has(self.limits.requestsPerKey) || has(self.apiKeysSecretRef)",
@@ -74,6 +76,12 @@ _hostname = Text(1, 253).must(
     "must be a host name such as chat.example.com or *.example.com, without a port",
 )
 
+_body_size = Text(1, 5).must(
+    "([1-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-6])Mi",
+    "must be a whole number of Mi from 1Mi to 256Mi, such as 32Mi",
+)
+
+BodySize = Annotated[str, *_body_size.annotations()]
 Namespace = Annotated[str, *_namespace.annotations()]
 Section = Annotated[str, *_section.annotations()]
 Hostname = Annotated[str, *_hostname.annotations()]
@@ -106,6 +114,15 @@ class Limits(Model):
     """Requests with one API key at once. One more is refused with 429. Default: no limit."""
 
 
+def read_body_size(text: str) -> int:
+    """Return a body's size in bytes.
+
+    >>> read_body_size("32Mi")
+    33554432
+    """
+    return int(text.removesuffix("Mi")) * 2**20
+
+
 class ParentReference(Model):
     """A Gateway (gateway.networking.k8s.io)."""
 
@@ -129,9 +146,14 @@ class HTTPRouteSpec(Model):
 
 
 def check_gateway(
-    mode: str, http_route: HTTPRouteSpec | None, *, keys: bool, assigned: bool
+    mode: str,
+    http_route: HTTPRouteSpec | None,
+    cors: CorsSpec | None,
+    *,
+    keys: bool,
+    assigned: bool,
 ) -> None:
-    """Refuse Gateways without the mode, the mode without them, and with it what only the built-in gateway does: API keys, assignment.
+    """Refuse Gateways without the mode, the mode without them, and with it what only the built-in gateway does: API keys, assignment, CORS.
 
     Raises:
         ValueError: what to do instead.
@@ -145,6 +167,8 @@ def check_gateway(
         raise ValueError(KEYS_WITH_HTTPROUTE)
     if routed and assigned:
         raise ValueError(ASSIGNMENT_WITH_HTTPROUTE)
+    if routed and cors is not None:
+        raise ValueError(CORS_WITH_HTTPROUTE)
 
 
 def check_analysis(mode: str, analysis: AnalysisSpec | None) -> None:

@@ -24,6 +24,7 @@ from llmdeployment_operator.api import (
 )
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_patch
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
+from llmdeployment_operator.api.cors import CorsSpec
 from llmdeployment_operator.api.cost import CostSpec, check_cost
 from llmdeployment_operator.api.engine import EngineSpec
 from llmdeployment_operator.api.experiment import ExperimentSpec, check_experiment
@@ -128,6 +129,10 @@ class GatewaySpec(Model):
     """How long, and how many, requests wait while all replicas are full."""
     limits: gateway_api.Limits = gateway_api.Limits()
     """How much of each gateway pod one client may take."""
+    max_body_size: gateway_api.BodySize = "32Mi"
+    """How large a request's body may be, in Mi. A larger one is refused with 413."""
+    cors: CorsSpec | None = None
+    """Pages of browsers that may read answers. Default: none of other origins."""
     assignment: AssignmentSpec = AssignmentSpec()
     """How requests are assigned to arms and revisions."""
     allow_forcing: bool = False
@@ -155,7 +160,9 @@ class GatewaySpec(Model):
     def _one_front_door(self) -> Self:
         keys = self.api_keys_secret_ref is not None
         assigned = self.allow_forcing or self.assignment.keys is not None
-        gateway_api.check_gateway(self.mode, self.http_route, keys=keys, assigned=assigned)
+        gateway_api.check_gateway(
+            self.mode, self.http_route, self.cors, keys=keys, assigned=assigned
+        )
         if self.mode == "HTTPRoute" and self.service is not None:
             raise ValueError(placement.SERVICE_WITH_HTTPROUTE)
         return self

@@ -108,6 +108,17 @@ def test_the_pod_has_the_configuration_and_a_reference_to_the_key() -> None:
     assert not [name for name in env if name.startswith("RAY_")]
 
 
+@pytest.mark.parametrize(("asked", "told"), [(256, False), (32, True)])
+def test_the_pod_is_told_how_many_requests_it_takes_if_that_is_not_its_default(
+    asked: int, *, told: bool
+) -> None:
+    raw = external(engine={**external()["spec"]["engine"], "maxOngoingRequests": asked})
+    env = {entry["name"]: entry for entry in build_proxy_container(parse(raw))["env"]}
+    document = json.loads(env["LLMD_SERVING_CONFIG"]["value"])
+    assert ("maxOngoingRequests" in document) is told
+    assert parse_serving(ServingConfig, document).max_ongoing_requests == asked
+
+
 def test_without_a_key_and_with_resources_of_ones_own() -> None:
     api = {"baseURL": "http://vllm.team.svc:8000/v1"}
     raw = external(
@@ -125,6 +136,7 @@ def test_without_a_key_and_with_resources_of_ones_own() -> None:
         {"prompt": {"system": "Another."}},
         {"model": {"source": "external://another"}},
         {"engine": ENGINE},
+        {"engine": external()["spec"]["engine"] | {"maxOngoingRequests": 32}},
         {"resources": {"requests": {"cpu": "1"}}},
     ],
 )

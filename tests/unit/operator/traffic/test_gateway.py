@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tests.support.world import World, sample
 
+from llmdeployment_gateway.cors import parse_cors
+from llmdeployment_gateway.settings import read_settings
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.routes import build_routes_config_map
@@ -65,6 +67,35 @@ def test_both_containers_know_the_keys_and_whether_clients_may_choose(
 
     assert [env["LLMD_ASSIGNMENT_KEYS"] for env in found] == [keys, keys]
     assert [env["LLMD_FORCING"] for env in found] == [forcing, forcing]
+
+
+def test_what_nobody_asked_for_is_no_variable_of_the_gateways() -> None:
+    for env in environments(maxBodySize="32Mi"):
+        assert not {"LLMD_MAX_BODY_BYTES", "LLMD_CORS"} & env.keys()
+
+
+def test_both_containers_know_how_large_a_body_may_be() -> None:
+    found = environments(maxBodySize="64Mi")
+
+    assert [env["LLMD_MAX_BODY_BYTES"] for env in found] == [str(64 * 2**20)] * 2
+    assert [read_settings(env).max_body_bytes for env in found] == [64 * 2**20] * 2
+
+
+def test_both_containers_know_the_pages_that_may_read_answers() -> None:
+    pages = {
+        "allowOrigins": ["https://chat.example.com", "https://*.example.org"],
+        "allowHeaders": ["content-type"],
+        "exposeHeaders": ["x-own"],
+        "allowCredentials": True,
+        "maxAge": 60,
+    }
+
+    for env in environments(cors=pages):
+        cors = read_settings(env).cors
+        assert cors is not None
+        assert cors.model_dump(mode="json", by_alias=True) == pages
+    for env in environments(cors={"allowOrigins": ["*"]}):
+        assert read_settings(env).cors == parse_cors('{"allowOrigins": ["*"]}')
 
 
 @pytest.mark.parametrize(

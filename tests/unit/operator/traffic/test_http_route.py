@@ -14,6 +14,7 @@ from tests.support.world import NOW, World, sample
 from llmdeployment_operator.api import gateway_api
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_operator.plan.traffic import http_route
+from llmdeployment_serving.bodies import LIMIT_HEADER
 
 GOLDEN = Path("tests/data/operator/httproute-canary.yaml")
 ROUTE = ("HTTPRoute", "routed")
@@ -45,6 +46,21 @@ def backends(world: World, name: str = "routed") -> list[tuple[str, int]]:
         (b["filters"][0]["requestHeaderModifier"]["set"][0]["value"], b["weight"])
         for b in rule["backendRefs"]
     ]
+
+
+@pytest.mark.parametrize(("size", "limit"), [("32Mi", 2**25), ("1Mi", 2**20), ("256Mi", 2**28)])
+def test_the_route_says_how_large_a_body_may_be_whatever_the_client_says(
+    size: str, limit: int
+) -> None:
+    raw = copy.deepcopy(sample("httproute"))
+    raw["spec"]["gateway"]["maxBodySize"] = size
+    world = World(raw)
+    world.step()
+    (rule,) = world.cluster.children[ROUTE]["spec"]["rules"]
+    (backend,) = rule["backendRefs"]
+    headers = backend["filters"][0]["requestHeaderModifier"]["set"]
+    found = {header["name"].encode(): header["value"] for header in headers}
+    assert found[LIMIT_HEADER] == str(limit)
 
 
 def test_a_route_stands_in_for_the_gateway() -> None:

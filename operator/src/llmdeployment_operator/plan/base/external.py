@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from llmdeployment_operator.api.engine import EngineSpec
 from llmdeployment_operator.api.external import NAME, SCHEME
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base.drift import digest
@@ -50,7 +51,11 @@ def build_external_config(deployment: LLMDeployment) -> dict[str, Any]:
     prompt = spec.prompt.model_dump(
         mode="json", by_alias=True, exclude_none=True, exclude_defaults=True
     )
+    taken = spec.engine.max_ongoing_requests
+    # Written only when it is not the replica's own default: the text of older pods must stay what it is.
+    ongoing = {} if taken == EngineSpec().max_ongoing_requests else {"maxOngoingRequests": taken}
     return {
+        **ongoing,
         "servedName": spec.model.served_name or deployment.metadata.name,
         "engine": {
             "name": NAME,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmdeployment_operator.api.arms import TEMPLATE_FIELDS
+from llmdeployment_operator.api.engine import EngineSpec
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
@@ -19,6 +20,8 @@ from llmdeployment_operator.plan.base.objects import Object
 
 MOST_HISTORY = 100
 """Revisions not in use that are kept at most, while a gateway may still send requests for any of them."""
+MAX_ONGOING_REQUESTS = EngineSpec().max_ongoing_requests
+"""What a template without the field has. Serve's own default of 5 would starve an engine that batches hundreds."""
 _NOT_OF_THE_RUNTIME = frozenset({"prompt"})
 """Template fields that need no other pods: the serving layer applies them per request."""
 
@@ -70,6 +73,15 @@ def hash_runtime(template: dict[str, Any]) -> str:
     if (model := template["model"]).get("adapters"):
         kept["model"] = {**model, "adapters": list_adapter_needs(model)}
     return digest(kept)
+
+
+def count_ongoing_requests(template: dict[str, Any]) -> int:
+    """Return how many requests each replica of a template takes at once.
+
+    >>> count_ongoing_requests({}), count_ongoing_requests({"engine": {"maxOngoingRequests": 32}})
+    (256, 32)
+    """
+    return int(template.get("engine", {}).get("maxOngoingRequests", MAX_ONGOING_REQUESTS))
 
 
 def read_revisions(objects: Iterable[Object]) -> tuple[Revision, ...]:

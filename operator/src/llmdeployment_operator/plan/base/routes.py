@@ -6,8 +6,9 @@ of the operator forgets nothing.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
@@ -125,17 +126,30 @@ def has_canary(config_maps: Iterable[Object]) -> bool:
 
 
 def build_routes_config_map(
-    deployment: LLMDeployment, routes: tuple[Route, ...], served_name: str
+    deployment: LLMDeployment,
+    routes: tuple[Route, ...],
+    served_name: str,
+    replica_requests: Mapping[str, int] | None = None,
 ) -> Object:
-    """Return the ConfigMap for the gateway's agent; `served_name` is that of the revisions that answer."""
+    """Return the ConfigMap for the gateway's agent.
+
+    Args:
+        deployment: the owner.
+        routes: who gets the requests.
+        served_name: that of the revisions that answer.
+        replica_requests: Service to the requests that each of its replicas takes at once, where that is not the default.
+    """
     hold = deployment.spec.gateway.hold
-    document = {
+    document: dict[str, Any] = {
         "deployment": deployment.metadata.name,
         "servedName": served_name,
         "salt": deployment.spec.gateway.assignment.salt or deployment.metadata.uid,
         "hold": {"maxRequests": hold.max_requests, "seconds": hold.seconds},
         "routes": [vars(route) for route in routes],
     }
+    # Beside the rows and not in them: an operator of an earlier version reads the rows back.
+    if replica_requests:
+        document["replicaRequests"] = dict(replica_requests)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -9,7 +9,12 @@ from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import build_patterns_config_map
 from llmdeployment_operator.plan.base.request_log import RequestLogPlan
-from llmdeployment_operator.plan.base.revisions import Revision, build_controller_revision
+from llmdeployment_operator.plan.base.revisions import (
+    MAX_ONGOING_REQUESTS,
+    Revision,
+    build_controller_revision,
+    count_ongoing_requests,
+)
 from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.base.telemetry import exports_traces, find_port
@@ -87,9 +92,19 @@ def build_children(
     # All arms answer to one name.
     stable = next(r for r in revisions if r.number == routes[-1].revision)
     served = stable.template["model"].get("servedName") or name
-    found.append(build_routes_config_map(deployment, routes, served))
+    requests = _list_replica_requests(revisions, routes)
+    found.append(build_routes_config_map(deployment, routes, served, requests))
     found += front_door.build_after_routes(deployment, routes)
     return [seal(_set_owner(obj, deployment)) for obj in (*found, *more)]
+
+
+def _list_replica_requests(
+    revisions: tuple[Revision, ...], routes: tuple[Route, ...]
+) -> dict[str, int]:
+    """Return, by Service, how many requests each replica takes at once, where that is not the default."""
+    taken = {revision.number: count_ongoing_requests(revision.template) for revision in revisions}
+    found = {route.service: taken.get(route.revision, MAX_ONGOING_REQUESTS) for route in routes}
+    return {name: count for name, count in found.items() if count != MAX_ONGOING_REQUESTS}
 
 
 def _set_owner(obj: Object, deployment: LLMDeployment) -> Object:

@@ -17,14 +17,11 @@ from llmdeployment_operator.plan.base.model_files import (
 )
 from llmdeployment_operator.plan.base.output_patterns import render_monitoring
 from llmdeployment_operator.plan.base.request_log import RequestLogPlan
-from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.revisions import Revision, count_ongoing_requests
 from llmdeployment_operator.plan.base.serving_image import WITH_WEIGHTS
 
 APPLICATION = "llm"
 DEPLOYMENT = "replica"
-MAX_ONGOING_REQUESTS = 256
-"""Serve's own default of 5 would starve an engine that batches hundreds."""
-
 RETRY_SECONDS = 300.0
 """Serve never retries an application that failed to start three times; the operator does, this often."""
 
@@ -177,7 +174,7 @@ def build_serving_config(deployment: LLMDeployment, template: dict[str, Any]) ->
         "servedName": model.get("servedName") or deployment.metadata.name,
         "modelPath": locate_model(model["source"]).path if name in WITH_WEIGHTS else "",
         "engine": {"name": name, "args": engine.get("args", {})},
-        "maxOngoingRequests": MAX_ONGOING_REQUESTS,
+        "maxOngoingRequests": count_ongoing_requests(template),
         "tensorParallelSize": parallelism.get("tensor", 1),
         "pipelineParallelSize": parallelism.get("pipeline", 1),
         "gpus": count_accelerators(template.get("resources", {})).get("nvidia.com/gpu", 0),

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 from llmdeployment_operator.api.assignment import API_KEY, DEFAULT_KEYS
+from llmdeployment_operator.api.cors import CorsSpec
+from llmdeployment_operator.api.gateway_api import read_body_size
 from llmdeployment_operator.api.placement import GatewayServiceSpec, SpreadConstraint
 from llmdeployment_operator.api.types import GatewaySpec, LLMDeployment
 from llmdeployment_operator.plan.base import names
@@ -236,6 +238,19 @@ def _build_request_log(deployment: LLMDeployment) -> list[dict[str, str]]:
     return [{"name": "LLMD_REQUEST_LOG", "value": "true"}] if logs else []
 
 
+def _build_body_limit(gateway: GatewaySpec) -> list[dict[str, str]]:
+    if gateway.max_body_size == GatewaySpec().max_body_size:
+        return []
+    return [{"name": "LLMD_MAX_BODY_BYTES", "value": str(read_body_size(gateway.max_body_size))}]
+
+
+def _build_cors(cors: CorsSpec | None) -> list[dict[str, str]]:
+    if cors is None:
+        return []
+    wanted = cors.model_dump(mode="json", by_alias=True)
+    return [{"name": "LLMD_CORS", "value": json.dumps(wanted, sort_keys=True)}]
+
+
 def _build_feedback_key(name: str) -> dict[str, Any]:
     source = {"secretKeyRef": {"name": names.feedback_name(name), "key": _FEEDBACK_KEY}}
     return {"name": "LLMD_FEEDBACK_KEY", "valueFrom": source}
@@ -279,6 +294,8 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
             {"name": "LLMD_QUEUE_SECONDS", "value": str(gateway.queue.max_seconds)},
             *_build_key_limit(gateway),
             *_build_request_log(deployment),
+            *_build_body_limit(gateway),
+            *_build_cors(gateway.cors),
             _build_feedback_key(deployment.metadata.name),
             *_build_traces(deployment, settings),
         ],

@@ -9,7 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from llmdeployment_operator.api.gateway_api import HTTPRouteSpec, ParentReference
+from llmdeployment_operator.api.gateway_api import (
+    HTTPRouteSpec,
+    ParentReference,
+    read_body_size,
+)
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import is_within
@@ -55,10 +59,12 @@ def build_http_route(
 
     Each backend sets the header by which a replica tells revisions apart, so that a client's copy of it never counts.
     """
-    name = deployment.metadata.name
+    name, limit = deployment.metadata.name, deployment.spec.gateway.max_body_size
     rule = {
         "matches": [{"path": {"type": kind, "value": path}} for path, kind in PATHS.items()],
-        "backendRefs": [_build_backend(route, width) for route, width in measure_widths(routes)],
+        "backendRefs": [
+            _build_backend(route, width, limit) for route, width in measure_widths(routes)
+        ],
     }
     parents = [_build_parent(parent) for parent in spec.parent_refs]
     wanted: dict[str, Any] = {"parentRefs": parents, "rules": [rule]}
@@ -162,11 +168,14 @@ def _build_parent(parent: ParentReference) -> dict[str, str]:
     return named
 
 
-def _build_backend(route: Route, weight: int) -> dict[str, Any]:
-    header = {"name": "x-llm-revision", "value": str(route.revision)}
+def _build_backend(route: Route, weight: int, limit: str) -> dict[str, Any]:
+    headers = {"x-llm-revision": route.revision, "x-llm-max-body-bytes": read_body_size(limit)}
     # A client must not keep its requests out of the counts, nor name somebody else's key: these headers are for console and gateway.
     forbidden = ["x-llm-uncounted", "x-llm-user-requests", "x-llm-key-name", "x-llm-unique-id"]
-    change = {"set": [header], "remove": forbidden}
+    change = {
+        "set": [{"name": name, "value": str(value)} for name, value in headers.items()],
+        "remove": forbidden,
+    }
     modifier = {"type": "RequestHeaderModifier", "requestHeaderModifier": change}
     return {
         "kind": "Service",
