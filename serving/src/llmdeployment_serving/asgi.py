@@ -15,7 +15,7 @@ from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_watch import AnswerWatch
-from llmdeployment_serving.api_paths import SHADOWED, list_paths
+from llmdeployment_serving.api_paths import SHADOWED, explain_absence, list_paths
 from llmdeployment_serving.bodies import Bodies
 from llmdeployment_serving.bounded import is_drawn
 from llmdeployment_serving.config import (
@@ -39,6 +39,7 @@ from llmdeployment_serving.model_names import (
     make_listing_send,
     make_renaming_send,
 )
+from llmdeployment_serving.model_tasks import GENERATES, ModelTask
 from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
 from llmdeployment_serving.relay import Relay
@@ -76,15 +77,18 @@ _no_revision = "0"
 
 
 class ReplicaApp:
-    """The ASGI application of a replica."""
+    """The ASGI application of a replica; `app` is that of the engine, and `model` says what the model does."""
 
-    def __init__(self, config: ServingConfig, engine: Engine, app: ASGIApp) -> None:
+    def __init__(
+        self, config: ServingConfig, engine: Engine, app: ASGIApp, model: ModelTask = GENERATES
+    ) -> None:
         self._config = config
         self._owner = read_owner(os.environ)
         self._engine = engine
         self._app = app
         self._relay = Relay(engine, app)
-        self._paths = list_paths(config.engine.name)
+        self._model = model
+        self._paths = list_paths(config.engine.name, model)
         self._restarts = 0
         self._past = NOTHING
         self._has_engine = True
@@ -169,12 +173,8 @@ class ReplicaApp:
             text = json.dumps(document, separators=(",", ":")).encode()
             await _send(send, text, b"application/json")
         else:
-            known = ", ".join((*self._paths, *ENGINE_PATHS, "/stats"))
-            await send_error(
-                send,
-                HTTPStatus.NOT_FOUND,
-                f"{method} {path} is not served here. This replica serves {known}.",
-            )
+            message = explain_absence(method, path, self._config.engine.name, self._model)
+            await send_error(send, HTTPStatus.NOT_FOUND, message)
 
     async def _tell_models(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with all models of a revision, or with the one that the path names."""
@@ -203,7 +203,7 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
-        return document | self.shadows.describe()
+        return document | self.shadows.describe() | self._model.describe()
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
@@ -244,7 +244,7 @@ class ReplicaApp:
         headers = dict(scope["headers"])
         asked = self._paths[scope["path"]]
         form, send = asked.form, send if asked.wrap is None else asked.wrap(send)
-        is_counted = form.answer is not None and _is_counted(scope["headers"])
+        is_counted = form.is_counted and _is_counted(scope["headers"])
         stats = self._get_row(number) if is_counted else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.form = form.answer
@@ -349,6 +349,7 @@ class ReplicaApp:
         if self._config.engine.name == "vllm":
             check_request(body)
         form = self._paths[scope["path"]].form
+        form.check(body)
         # why: with the revision's system text, revisions would be compared by unlike requests.
         probe.bucket = find_length_bucket(form.count_bytes(body))
         send: Send = probe.send

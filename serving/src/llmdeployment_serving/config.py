@@ -85,6 +85,9 @@ RESERVED_FLAGS: dict[str, str] = {
 }
 """Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which checks them."""
 
+TASK_FLAGS = ("runner", "convert")
+"""Flags that `task` sets."""
+
 RESERVED_DEFAULTS = ("messages", "model", "prompt", "stream", "stream_options")
 
 
@@ -167,17 +170,33 @@ class ServingConfig(_Strict):
     """GPUs of a replica (Ray's `num_gpus`); 0 runs on the CPU."""
     adapters: bool = False
     """Whether the engine can load LoRA adapters; the `UserConfig` lists them."""
+    task: Literal["Generate", "Embed", "Rerank", "Classify", "Reward"] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """What the model does; None leaves it to the model's own config."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingConfig":
         if self.engine.name == "vllm" and not self.model_path:
             raise ValueError("modelPath is empty: the vllm engine needs a model")
+        self._check_task()
         wanted = self.tensor_parallel_size * self.pipeline_parallel_size
         if self.gpus and self.gpus != wanted:
             raise ValueError(
                 f"gpus is {self.gpus} but tensorParallelSize x pipelineParallelSize is {wanted}"
             )
         return self
+
+    def _check_task(self) -> None:
+        if self.task is None:
+            return
+        if self.engine.name == "external":
+            raise ValueError("task cannot be set for the external engine")
+        if self.engine.name == "simulated" and self.task not in {"Generate", "Embed"}:
+            raise ValueError("task must be Generate or Embed: the simulated engine does no other")
+        for flag in TASK_FLAGS:
+            if flag in self.engine.args:
+                raise ValueError(f"flag {flag} cannot be set: task sets it")
 
 
 class AdapterConfig(_Strict):

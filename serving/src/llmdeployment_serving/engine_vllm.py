@@ -40,6 +40,7 @@ from llmdeployment_serving.exposition import write_page
 from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_names import make_renaming_send
+from llmdeployment_serving.model_tasks import GENERATES, ModelTask, choose_task, find_pooling
 from llmdeployment_serving.output import find_first_error, watch_output
 from llmdeployment_serving.reference import compute_reference, explain_absence
 from llmdeployment_serving.score import Score
@@ -136,18 +137,37 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
             cause = find_first_error(lines) or str(error)
             raise ConfigError(f"vLLM could not start: {cause}") from error
     await engine.reset_mm_cache()
-    return VllmEngine(engine, args, tuple(config.engine.args))
+    try:
+        task = choose_task(await _find_task(engine), config.task)
+    except ConfigError:
+        engine.shutdown()
+        raise
+    return VllmEngine(engine, args, tuple(config.engine.args), task)
+
+
+async def _find_task(engine: AsyncLLM) -> ModelTask:
+    model = engine.model_config
+    pooling = model.get_pooling_task(await engine.get_supported_tasks())
+    if pooling is None:
+        return GENERATES
+    labels = getattr(model.hf_config, "num_labels", 0)
+    return find_pooling(pooling, labels, model.architecture)
 
 
 class VllmEngine:
     """A running vLLM engine."""
 
     def __init__(
-        self, engine: AsyncLLM, args: argparse.Namespace, user_flags: tuple[str, ...] = ()
+        self,
+        engine: AsyncLLM,
+        args: argparse.Namespace,
+        user_flags: tuple[str, ...] = (),
+        task: ModelTask = GENERATES,
     ) -> None:
         self._engine = engine
         self._args = args
         self._user_flags = user_flags
+        self._task = task
         self._models: OpenAIServingModels | None = None
 
     async def build_app(self) -> ASGIApp:
@@ -159,6 +179,10 @@ class VllmEngine:
         # why: vLLM's dead-engine handler writes `server.should_exit`; `failure` ends this process.
         app.state.server = SimpleNamespace(should_exit=False)
         return _hide_engine_words(app)
+
+    def get_task(self) -> ModelTask:
+        """Return what vLLM found the model to do."""
+        return self._task
 
     def find_failure(self) -> str | None:
         """Return why the engine is dead, or None."""
