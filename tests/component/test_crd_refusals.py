@@ -13,6 +13,7 @@ from tests.component.refusals import (
     pods,
     rollout,
     scaling,
+    task,
 )
 from tests.support import crd
 
@@ -33,6 +34,7 @@ REFUSED = {
         monitoring,
         scaling,
         cost,
+        task,
     )
     for case, expected in table.REFUSED.items()
 }

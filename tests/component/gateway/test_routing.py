@@ -184,7 +184,12 @@ async def test_keys_are_asked_for_and_rotate(pod: Pod, replicas: NewReplica) -> 
     status, body, _ = await pod.ask(x_api_key="sk-alice")
     assert status == 200
     assert "x-api-key" not in body["told"]
-    for wrong in ({}, {"Authorization": "Bearer sk-bob"}, {"Authorization": "Basic sk-alice"}, {"x-api-key": "sk-bob"}):
+    for wrong in (
+        {},
+        {"Authorization": "Bearer sk-bob"},
+        {"Authorization": "Basic sk-alice"},
+        {"x-api-key": "sk-bob"},
+    ):
         status, body, headers = await pod.ask(**wrong)
         assert (status, body["error"]["code"]) == (401, "invalid_api_key")
         assert headers["www-authenticate"] == "Bearer"

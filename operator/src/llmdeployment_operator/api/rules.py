@@ -5,7 +5,7 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import cost, experiment, external, monitoring, scaling, shadow
+from llmdeployment_operator.api import cost, experiment, external, monitoring, scaling, shadow, task
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import COUNTED_BY_GATEWAY
 
@@ -217,7 +217,7 @@ def _flag_schema(flag: str) -> Extension:
 
 
 ENGINE_ARGS = _forbid(
-    {flag: _flag_schema(flag) for flag in RESERVED_FLAGS},
+    {flag: _flag_schema(flag) for flag in RESERVED_FLAGS} | task.FLAGS,
     [
         (f"!has(self.{_escape(flag)})", describe_reserved_flag(flag, why))
         for flag, why in RESERVED_FLAGS.items()
@@ -297,6 +297,7 @@ SPEC = cel(
     *cost.SPEC_RULES,
     *experiment.SPEC_RULES,
     *shadow.SPEC_RULES,
+    *task.SPEC_RULES,
 )
 
 
