@@ -44,7 +44,7 @@ def main(folder: Path, tokenizer: Path) -> None:
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(tokenizer / file, folder / name)
 
-    def embed(text: str) -> Any:  # noqa: ANN401  # because torch has no types here
+    def embed(text: str) -> Any:
         states = embedder.model(**words(text, return_tensors="pt")).last_hidden_state
         return torch.nn.functional.normalize(states[0, -1], dim=0).tolist()
 

@@ -18,7 +18,6 @@ _INPUT_FIELDS = (*_TEXTS, "text_1", "text_2", "messages")
 _COMMON = frozenset(
     {
         "cache_salt",
-        "chat_template_kwargs",
         "mm_processor_kwargs",
         "padding",
         "priority",
@@ -33,7 +32,12 @@ EMBEDDING_FIELDS = _COMMON | _ENCODED | {"dimensions"}
 """Fields of `/v1/embeddings` that a default may set."""
 POOLING_FIELDS = _COMMON | _ENCODED | {"task"}
 """Those of `/pooling`; vLLM refuses `dimensions` there."""
-SCORING_FIELDS = _COMMON | {"instruction", "max_tokens_per_doc", "max_tokens_per_query"}
+SCORING_FIELDS = _COMMON | {
+    "chat_template_kwargs",
+    "instruction",
+    "max_tokens_per_doc",
+    "max_tokens_per_query",
+}
 """Those of `/v1/score`."""
 RERANK_FIELDS = SCORING_FIELDS | {"top_n"}
 """Those of `/v1/rerank` and `/v2/rerank`."""
