@@ -40,7 +40,13 @@ from llmdeployment_serving.exposition import write_page
 from llmdeployment_serving.flags import build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_names import make_renaming_send
-from llmdeployment_serving.model_tasks import GENERATES, ModelTask, choose_task, find_pooling
+from llmdeployment_serving.model_tasks import (
+    GENERATES,
+    ModelTask,
+    check_architectures,
+    choose_task,
+    find_pooling,
+)
 from llmdeployment_serving.output import find_first_error, watch_output
 from llmdeployment_serving.reference import compute_reference, explain_absence
 from llmdeployment_serving.score import Score
@@ -123,6 +129,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
     # vLLM raises NotImplementedError for a combination of flags, model and machine that it does not support.
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
         raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
+    check_architectures(engine_config.model_config.architectures, config.task)
     with watch_output() as lines:
         try:
             # In a thread: an engine that follows a dead one starts while the replica goes on, with its probes and waiting requests.

@@ -4,6 +4,7 @@ vLLM runs a model either to generate or to pool: to make vectors, scores or labe
 its own config, so the engine is asked once it has started.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +52,9 @@ class ModelTask:
         return {} if self.task == Task.GENERATE else {"task": self.task.value}
 
 
+_CLASSIFYING = ("ForSequenceClassification", "ForTokenClassification")
+_WRITING = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
+"""Ends of the names of classes, as vLLM reads them (`_SUFFIX_TO_DEFAULTS` of its model config)."""
 GENERATES = ModelTask(Task.GENERATE)
 _EMBEDS = ModelTask(Task.EMBED, (EMBEDDING_PATH, POOLING_PATH, *SCORING_PATHS))
 _EMBEDS_TOKENS = ModelTask(Task.EMBED, (POOLING_PATH, *SCORING_PATHS))
@@ -58,6 +62,29 @@ _RERANKS = ModelTask(Task.RERANK, (*SCORING_PATHS, CLASSIFY_PATH, POOLING_PATH))
 _CLASSIFIES = ModelTask(Task.CLASSIFY, (CLASSIFY_PATH, POOLING_PATH))
 _CLASSIFIES_TOKENS = ModelTask(Task.CLASSIFY, (POOLING_PATH,))
 _REWARDS = ModelTask(Task.REWARD, (POOLING_PATH,))
+
+
+def check_architectures(architectures: Iterable[str], wanted: str | None) -> None:
+    """Refuse a task that the model's last layer is not for, before vLLM loads it.
+
+    Of a head that it does not need, vLLM only says which weights do not fit. One that it needs and the files lack it makes up.
+
+    >>> check_architectures(["LlamaForCausalLM"], "Embed")
+
+    Raises:
+        ConfigError: what to set instead.
+    """
+    for name in architectures:
+        if wanted in {Task.EMBED, Task.GENERATE} and name.endswith(_CLASSIFYING):
+            raise ConfigError(
+                f"spec.model.task is {wanted}, but this model ({name}) has a head that classifies. "
+                "Set Rerank, Classify or Reward, or use another model."
+            )
+        if wanted in {Task.RERANK, Task.CLASSIFY} and name.endswith(_WRITING):
+            raise ConfigError(
+                f"spec.model.task is {wanted}, but this model ({name}) has no head that classifies. "
+                "Use a model that has one, or name its class in the flag hf-overrides."
+            )
 
 
 def find_pooling(pooling_task: str, labels: int, architecture: str) -> ModelTask:

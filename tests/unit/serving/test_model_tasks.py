@@ -16,7 +16,13 @@ from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.engine_simulated import SimulatedEngine, start_simulated
 from llmdeployment_serving.errors import ConfigError
 from llmdeployment_serving.flags import build_vllm_flags
-from llmdeployment_serving.model_tasks import ModelTask, Task, choose_task, find_pooling
+from llmdeployment_serving.model_tasks import (
+    ModelTask,
+    Task,
+    check_architectures,
+    choose_task,
+    find_pooling,
+)
 from llmdeployment_serving.pooled_bodies import MOST_INPUTS
 from llmdeployment_serving.usage import Usage, find_pooled_usage
 from llmdeployment_serving.vector_agreement import measure_cosine
@@ -96,6 +102,34 @@ def test_a_task_that_the_model_cannot_do_is_refused(
         choose_task(found, wanted)
     sentence = f"spec.model.task is {wanted}, but {why} or use another model."
     assert str(refused.value) == sentence
+
+
+_OTHER_HEAD = "a head that classifies. Set Rerank, Classify or Reward, or use another model."
+_NO_HEAD = (
+    "no head that classifies. Use a model that has one, or name its class in the flag hf-overrides."
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused", "why"),
+    [
+        ("LlamaForSequenceClassification", {"Embed", "Generate"}, _OTHER_HEAD),
+        ("BertForTokenClassification", {"Embed", "Generate"}, _OTHER_HEAD),
+        ("LlamaForCausalLM", {"Rerank", "Classify"}, _NO_HEAD),
+        ("GPT2LMHeadModel", {"Rerank", "Classify"}, _NO_HEAD),
+        ("T5ForConditionalGeneration", {"Rerank", "Classify"}, _NO_HEAD),
+        ("BertModel", set(), ""),
+        ("Qwen2ForRewardModel", set(), ""),
+    ],
+)
+def test_a_task_fits_the_models_class(name: str, refused: set[str], why: str) -> None:
+    for wanted in (None, "Generate", "Embed", "Rerank", "Classify", "Reward"):
+        if wanted not in refused:
+            check_architectures([name], wanted)
+            continue
+        with pytest.raises(ConfigError) as found:
+            check_architectures([name], wanted)
+        assert str(found.value) == f"spec.model.task is {wanted}, but this model ({name}) has {why}"
 
 
 @pytest.mark.parametrize(
