@@ -54,8 +54,8 @@ cluster-status: ## Say what runs
 control-plane: ## Start etcd and kube-apiserver alone (no root needed)
 	@python3 -m dev.cluster control-plane
 
-images: ## Build the images for the local cluster, or push them: REGISTRY=registry.example.com/team, ENGINE=cpu|gpu for vLLM, lm-eval for its tasks
-	@python3 -m dev.images $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(ENGINE),--engine $(ENGINE))
+images: ## Build the images for the local cluster, or push them: REGISTRY=registry.example.com/team, ENGINE=cpu|gpu for vLLM, lm-eval for its tasks, CONSOLE=1 for the console
+	@python3 -m dev.images $(if $(REGISTRY),--registry $(REGISTRY)) $(if $(ENGINE),--engine $(ENGINE)) $(if $(CONSOLE),--console)
 
 demo: .venv/.synced ## From nothing to a model's answer through the gateway
 	@$(PY) -m dev.demo up

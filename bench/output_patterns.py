@@ -19,7 +19,8 @@ from typing import Any
 from unittest import mock
 
 from llmdeployment_serving.answer_watch import AnswerWatch
-from llmdeployment_serving.asgi import CHAT_PATH, ReplicaApp
+from llmdeployment_serving.api_paths import CHAT_PATH
+from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.engine import ASGIApp, Message, Receive, Scope, Send
 from llmdeployment_serving.engine_simulated import start_simulated

@@ -23,7 +23,8 @@ from typing import Any
 
 import aiohttp
 
-from llmdeployment_serving.asgi import CHAT_PATH, FEW_REQUESTS, ReplicaApp
+from llmdeployment_serving.api_paths import CHAT_PATH
+from llmdeployment_serving.asgi import FEW_REQUESTS, ReplicaApp
 from llmdeployment_serving.config import ServingConfig, UserConfig, parse
 from llmdeployment_serving.engine import Message
 from llmdeployment_serving.engine_simulated import start_simulated

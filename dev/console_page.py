@@ -21,6 +21,8 @@ from dev.serving_env import INTERPRETER, ensure_uv
 REPOSITORY = Path(__file__).resolve().parent.parent
 WEB = REPOSITORY / "console" / "web"
 PAGE = REPOSITORY / "console" / "src" / "llmdeployment_console" / "page"
+RUNBOOKS = REPOSITORY / "docs" / "runbooks"
+"""The pages of the conditions' reasons. They are a part of the page, so that its links lead somewhere without a site of the docs."""
 REQUIREMENTS = REPOSITORY / "requirements" / "node.txt"
 MADE = ("node_modules", "dist")
 """Folders of console/web that are made there, and are no part of its hash."""
@@ -74,12 +76,12 @@ def ensure() -> Path:
         StageError: it cannot be built here; the message says why.
     """
     with hold_lock(_locate_lock()):
-        digest = hash_source(WEB)
+        digest = hash_source(WEB, RUNBOOKS)
         if read_hash(PAGE) != digest:
             node = ensure_packages()
             with stage("console page"):
                 run_logged([node.npm, "run", "build"], _locate_log(), cwd=WEB, env=node.environment)
-                install(WEB / "dist", PAGE, digest)
+                install(WEB / "dist", RUNBOOKS, PAGE, digest)
     return PAGE
 
 
@@ -156,14 +158,15 @@ def install_node() -> Node:
     return Node(folder / "bin")
 
 
-def hash_source(web: Path) -> str:
+def hash_source(*folders: Path) -> str:
     """Return the hash of all files that the page is made from, with their names."""
     digest = hashlib.sha256()
-    for path in sorted(web.rglob("*")):
-        name = path.relative_to(web)
-        if path.is_file() and name.parts[0] not in MADE:
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{content} {name.as_posix()}\n".encode())
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            name = path.relative_to(folder)
+            if path.is_file() and name.parts[0] not in MADE:
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{content} {name.as_posix()}\n".encode())
     return digest.hexdigest()
 
 
@@ -173,10 +176,11 @@ def read_hash(page: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.exists() else None
 
 
-def install(built: Path, page: Path, digest: str) -> None:
-    """Put a built page in place of the last one; its hash comes last, so that half a page is never taken for a whole one."""
+def install(built: Path, runbooks: Path, page: Path, digest: str) -> None:
+    """Put a built page and the runbooks in place of the last ones; the hash comes last, so half a page is never taken for a whole one."""
     shutil.rmtree(page, ignore_errors=True)
     shutil.copytree(built, page)
+    shutil.copytree(runbooks, page / "runbooks")
     (page / HASH).write_text(digest, encoding="utf-8")
 
 

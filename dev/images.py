@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dev import console_page
 from dev.cluster.__main__ import find_choice
 from dev.cluster.choose import Kind, is_docker_running
 from dev.cluster.embedded import images as node_images
@@ -48,12 +49,14 @@ class Image:
         requirements: the file its packages come from, part of what decides whether to build.
         arguments: build arguments.
         variant: the end of the tag, for a second image of one name.
+        sources: files and folders that it is made of; empty: its folder.
     """
 
     name: str
     requirements: str
     arguments: tuple[str, ...] = ()
     variant: str = ""
+    sources: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -77,7 +80,20 @@ SERVING = {
     for engine in ("gpu", "cpu", "simulated")
 }
 """The flavors of the serving image. With vLLM it holds several gigabytes of packages, with the simulated engine alone a tenth."""
-RELEASED = (*OWN, *SERVING.values())
+CONSOLE = Image(
+    "console",
+    "console.txt",
+    sources=(
+        "console/Dockerfile",
+        *(
+            f"{each}/{part}"
+            for each in ("operator", "cli", "console")
+            for part in ("pyproject.toml", "src")
+        ),
+    ),
+)
+"""The console for a cluster (console.enabled). Few want it, so the operator's image does without its web server and its page."""
+RELEASED = (*OWN, CONSOLE, *SERVING.values())
 SMALL = (*OWN, SERVING["simulated"])
 MOUNTED = Image("serving", "serving-cpu.txt", ("ENGINE=none",), "-mounted")
 """The serving image without packages: a local cluster mounts them (dev/serving_env.py), and is spared a copy of 7 GB."""
@@ -97,10 +113,14 @@ def main() -> int:
         help="a serving image with vLLM too (gigabytes), or with lm-evaluation-harness (0.9 GB)",
     )
     parser.add_argument(
+        "--console", action="store_true", help="the console's image too, with its page"
+    )
+    parser.add_argument(
         "--registry", help="push the images there, such as registry.example.com/team"
     )
     arguments = parser.parse_args()
     wanted = [*SMALL, *([EXTRA[arguments.engine]] if arguments.engine else [])]
+    wanted += [CONSOLE] if arguments.console else []
     try:
         if arguments.registry:
             for image in wanted:
@@ -126,6 +146,7 @@ def build(image: Image) -> Path:
         StageError: the image cannot be built here; the message says why.
     """
     by_docker = is_docker_running()
+    prepare(image)
     digest = hash_sources(
         image, f"docker {choose_docker_base(image)}" if by_docker else build_base_key()
     )
@@ -147,6 +168,16 @@ def build(image: Image) -> Path:
             old.unlink()
         scratch.rename(archive)
     return archive
+
+
+def prepare(image: Image) -> None:
+    """Make what an image copies and git does not have: the console's page.
+
+    Raises:
+        StageError: it cannot be made here; the message says why.
+    """
+    if image is CONSOLE:
+        console_page.ensure()
 
 
 def load(image: Image, archive: Path) -> None:
@@ -224,9 +255,9 @@ def hash_sources(image: Image, base: str) -> str:
 
 def list_sources(image: Image) -> Iterator[Path]:
     """Yield the source files of the image."""
-    home = REPOSITORY / image.name
     yield REPOSITORY / "requirements" / image.requirements
-    for path in sorted(home.rglob("*")):
+    roots = [REPOSITORY / each for each in image.sources or (image.name,)]
+    for path in (path for root in roots for path in (root, *sorted(root.rglob("*")))):
         if path.is_file() and path.suffix != ".pyc" and ".egg-info" not in str(path):
             yield path
 

@@ -19,7 +19,8 @@ from llmdeployment_operator.api.crd import build_crd
 from llmdeployment_operator.costs.account import MOST_REVISIONS
 from llmdeployment_operator.metrics import STATES, Metrics
 from llmdeployment_operator.plan.base.reasons import Reason
-from llmdeployment_serving.metrics import Owner
+from llmdeployment_operator.plan.notify.receivers import RECEIVERS
+from llmdeployment_serving.metrics import DROP_REASONS, Owner
 from llmdeployment_serving.metrics import list_families as list_replica_families
 from llmdeployment_serving.output_shares import BUILT_IN
 from llmdeployment_serving.stats import EngineSnapshot, RevisionStats, build_stats
@@ -36,7 +37,7 @@ PATTERNS: int = _SPEC["spec"]["properties"]["monitoring"]["properties"]["outputP
 EXPERIMENT_METRICS: int = _SPEC["spec"]["properties"]["experiment"]["properties"]["metrics"][
     "maxItems"
 ]
-CONDITIONS = 10
+CONDITIONS = 11
 """Types of conditions, those of optional fields of the spec among them."""
 COMPARED = len(BUILT_IN) + PATTERNS + 4
 """What is compared with a first window: shares, patterns, and two lengths each of prompts and answers."""
@@ -93,13 +94,21 @@ LABELS = {
     "condition": Label("Type of a [condition](api.md#status), such as `Ready`.", CONDITIONS),
     "status": Label("Status of a condition: `True`, `False` or `Unknown`.", 3),
     "reason": Label(
-        "[Reason](api.md#reasons) of a condition, or of a [decision](../concepts/autoscaling.md#reasons) of autoscaling.",
+        "[Reason](api.md#reasons) of a condition, or of a [decision](../concepts/autoscaling.md#reasons) of autoscaling. Or "
+        f"why a line of the [request log](../how-to/request-log.md) was dropped: {', '.join(f'`{each}`' for each in DROP_REASONS)}.",
         len(Reason),
     ),
     "runtime": Label("Hash of a runtime; one revision or more run in it.", 2 * ARMS),
     "service": Label("Service of a runtime, which is called `<name>-<runtime>`.", 2 * ARMS),
     "currency": Label("`spec.cost.currency`.", 1),
-    "result": Label("How a pass ended: `success` or `error`.", 2),
+    "receiver": Label(
+        f"Name of a [receiver](../how-to/notifications.md) of notifications. At most {RECEIVERS}.",
+        RECEIVERS,
+    ),
+    "result": Label(
+        "How a pass ended: `success` or `error`. What became of a notification: `sent`, `failed` (given up) or `dropped` (no room).",
+        3,
+    ),
     "verb": Label("`apply`, `create`, `delete`, `status` or `declare`.", 5),
     "kind": Label("Kind of an object that the operator writes.", 20),
     "error": Label("Kind of an error: the name of a class of the operator's, or of Python's.", 20),
@@ -127,10 +136,12 @@ _TOGETHER = {
 }
 """Labels that depend on each other, so that the product of their bounds would be too many."""
 _UNLIKE = {
+    "llmdeployment_request_log_dropped_total": f"{len(DROP_REASONS)}",
+    "llmdeployment_operator_reconciles_total": "2",
     # Only of the revisions that serve.
     "llmdeployment_drift_difference": f"{ARMS * COMPARED}",
     "llmdeployment_cost_per_hour": f"{MOST_REVISIONS + 1}",
-    "llmdeployment_cost_total": "2, and 1 for each revision since the operator started",
+    "llmdeployment_cost_total": f"{MOST_REVISIONS + 2}",
 }
 """What the labels do not tell."""
 
@@ -187,6 +198,7 @@ def list_gateway_rows() -> list[MetricRow]:
         kube_failures=0,
         services={"chat-1a2b3c4d": {"servers": 1, "up": 1}},
         rows={("main", "1"): row},
+        spans={"exported": 0, "dropped": 0},
     )
     return _read_families(list_gateway_families(("team", "chat"), state))
 
@@ -202,6 +214,8 @@ def list_replica_rows() -> list[MetricRow]:
         {"1": stats},
         self_test={"score": -1.0, "reference": -1.0},
     )
+    document |= {"requestLog": {"written": 0, "dropped": {}}}
+    document["spans"] = {"exported": 0, "dropped": 0}
     return _read_families(list_replica_families(document, Owner("team", "chat")))
 
 

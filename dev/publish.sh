@@ -23,6 +23,7 @@ publish_image() {
 }
 publish_image operator ""
 publish_image gateway ""
+publish_image console ""
 publish_image serving -gpu
 publish_image serving -cpu
 publish_image serving -simulated

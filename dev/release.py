@@ -23,6 +23,7 @@ PROJECTS = (".", "operator", "gateway", "serving", "cli", "console")
 SBOMS = {
     "operator": ("operator", "operator"),
     "gateway": ("gateway", "gateway"),
+    "console": ("console", "console"),
     "serving-gpu": ("serving", "serving-gpu"),
     "serving-cpu": ("serving", "serving-cpu"),
     "serving-simulated": ("serving", "serving-simulated"),
@@ -220,6 +221,7 @@ def build_images(dist: Path) -> None:
     built = {}
     for image in images.RELEASED:
         archive = dist / f"image-{image.label}.tar"
+        images.prepare(image)
         images.build_with_docker(image, archive)
         built[image.reference] = archive.name
     (dist / "images.json").write_text(json.dumps(built, indent=2) + "\n")

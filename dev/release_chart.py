@@ -32,6 +32,7 @@ SECONDS = 300
 PLACES = {
     "operator": "image.operator.digest",
     "gateway": "image.gateway.digest",
+    "console": "image.console.digest",
     "serving-gpu": "image.serving.digests.gpu",
     "serving-cpu": "image.serving.digests.cpu",
     "serving-simulated": "image.serving.digests.simulated",

@@ -16,7 +16,7 @@ if [ "${1:-}" != --upgrade ]; then
   # Today's pins become upper bounds. An upper bound, because one file may pin another version than the next
   # (Python 3.11 and 3.12, CPU and GPU): the resolver takes the newest that fits, which is the pinned one.
   # Not those of checkov.txt, which is resolved apart and may be newer.
-  pins=$(sed -nE 's/^([A-Za-z0-9._-]+)==([^ ;]+).*/\1 \2/p' requirements/{dev,operator,cli,gateway,serving-*}.txt | sort -k1,1 -k2,2V | awk '{ newest[$1] = $2 } END { for (name in newest) printf "\"%s<=%s\", ", name, newest[name] }')
+  pins=$(sed -nE 's/^([A-Za-z0-9._-]+)==([^ ;]+).*/\1 \2/p' requirements/{dev,operator,cli,console,gateway,serving-*}.txt | sort -k1,1 -k2,2V | awk '{ newest[$1] = $2 } END { for (name in newest) printf "\"%s<=%s\", ", name, newest[name] }')
   sed -i "s|^\[tool.uv\]|[tool.uv]\nconstraint-dependencies = [$pins]|" "$scratch/pyproject.toml"
 fi
 # Its needs would lower versions of the development environment, the operator and the CLI: it is resolved below.
@@ -31,6 +31,7 @@ export_to() {
 export_to dev.txt --all-packages --group dev
 export_to operator.txt --package llmdeployment-operator --no-default-groups
 export_to cli.txt --package llmdeployment-cli --no-default-groups
+export_to console.txt --package llmdeployment-console --no-default-groups
 export_to gateway.txt --package llmdeployment-gateway --no-default-groups
 export_to serving-cpu.txt --package llmdeployment-serving --no-default-groups --extra cpu
 export_to serving-simulated.txt --package llmdeployment-serving --no-default-groups

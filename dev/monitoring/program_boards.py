@@ -175,6 +175,20 @@ OPERATOR = Board(
                     ),
                     "ops",
                 ),
+                Panel(
+                    "Notifications by receiver",
+                    (
+                        Query(
+                            "sum by (receiver, result)"
+                            f" (increase(llmdeployment_operator_notifications_total{RATE}))",
+                            "{{receiver}} {{result}}",
+                        ),
+                        Query(
+                            "sum by (receiver) (llmdeployment_operator_notifications_waiting)",
+                            "{{receiver}} waiting",
+                        ),
+                    ),
+                ),
             ),
         ),
         Row(

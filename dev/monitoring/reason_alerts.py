@@ -14,6 +14,7 @@ SCALING = 'condition="Scaling"'
 DRIFTING = 'condition="Drifting"'
 BUDGET = 'condition="BudgetExceeded"'
 EXPERIMENT = 'condition="Experimenting"'
+REQUEST_LOG = 'condition="RequestLog"'
 READY = 'condition="Ready", status="False"'
 HOUR, DAY = 60, 24 * 60
 
@@ -81,6 +82,13 @@ ROWS = {
     ),
     Reason.NEAR_BUDGET: ReasonRow("has spent 80 % of the month's budget", 5, INFO, BUDGET),
     Reason.OVER_BUDGET: ReasonRow("has spent all of the month's budget", condition=BUDGET),
+    Reason.LOG_SINK_MISSING: ReasonRow(
+        "has nothing to write its request log to", 15, condition=REQUEST_LOG
+    ),
+    Reason.LOG_LINES_DROPPED: ReasonRow("drops lines of its request log", condition=REQUEST_LOG),
+    Reason.CONTENT_NOT_ALLOWED: ReasonRow(
+        "asks for the content of requests in its log, which is not allowed", 15, INFO, REQUEST_LOG
+    ),
     Reason.EXPERIMENT_CONCLUDED: ReasonRow(
         "has an experiment that ended with an answer", HOUR, INFO, EXPERIMENT
     ),
@@ -96,6 +104,8 @@ NEEDS_NOBODY = {
     Reason.AS_EXPECTED: "nothing is wrong",
     Reason.NO_DRIFT: "nothing is wrong",
     Reason.WITHIN_BUDGET: "nothing is wrong",
+    Reason.LOG_WRITTEN: "nothing is wrong",
+    Reason.LOG_UNKNOWN: "replicas that are not ready have conditions of their own",
     Reason.SCALING_ACTIVE: "nothing is wrong",
     Reason.TOO_FEW_REPLICAS: "somebody set the minimum, and requests are served",
     Reason.PAUSED: "somebody set spec.paused",

@@ -68,7 +68,7 @@ def draw_index() -> str:
 
 
 def _say(alert: Alert) -> str:
-    for label in ("namespace", "name", "service", "instance"):
+    for label in ("namespace", "name", "service", "instance", "receiver"):
         said = {"namespace": "NAMESPACE", "name": "NAME"}.get(label, label.upper())
         alert_text = alert.summary.replace(f"{{{{ $labels.{label} }}}}", said)
         alert = Alert(**{**vars(alert), "summary": alert_text})

@@ -68,6 +68,17 @@ OPERATOR = (
         "The operator in {{ $labels.namespace }} cannot watch some kinds or namespaces.",
         OPERATOR_LOG,
     ),
+    Alert(
+        "NotificationsFail",
+        "(sum by (namespace, job, receiver) (increase("
+        'llmdeployment_operator_notifications_total{result=~"failed|dropped"}[1h])) > 0)'
+        " or (sum by (namespace, job, receiver)"
+        " (min_over_time(llmdeployment_operator_notifications_waiting[10m])) > 0)",
+        1,
+        WARNING,
+        "The receiver {{ $labels.receiver }} does not take notifications of the operator in {{ $labels.namespace }}.",
+        OPERATOR_LOG,
+    ),
 )
 
 GATEWAY = (

@@ -46,6 +46,8 @@ def test_a_deployment_of_the_server_is_shown(visit: Visit) -> None:
     for action in document["actions"]:
         expect(page.get_by_role("button", name=action["label"], exact=True)).to_be_visible()
     expect(page.locator(".steps [aria-current=step] b")).to_have_text("25 %")
+    # Without a Prometheus there is nothing to choose.
+    expect(page.get_by_label("Latency and requests of")).to_have_count(0)
 
 
 def test_the_revisions_that_can_chat_are_offered(visit: Visit) -> None:

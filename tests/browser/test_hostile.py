@@ -38,9 +38,33 @@ def test_a_hostile_deployment_is_text(visit: Visit) -> None:
         "Events",
     ):
         expect(page.get_by_role("region", name=title, exact=True)).to_contain_text(HOSTILE)
-    expect(page.get_by_role("link", name="Runbook")).to_have_count(1)
+    expect(page.get_by_role("link", name="Runbook")).to_have_count(2)
     page.get_by_role("button", name="Promote r5").click()
     expect(page.get_by_role("dialog")).to_contain_text(HOSTILE)
+    check_harmless(page)
+
+
+def test_a_hostile_golden_set_is_text(visit: Visit) -> None:
+    visit.server.story.hostile = True
+    visit.server.story.tick = PAST + 20
+    visit.server.gate.set()
+    page = visit.open(DEPLOYMENT)
+    page.locator(".questions button").first.click()
+    page.get_by_role("button", name="Ask r4 and r5").click()
+    for revision in (4, 5):
+        answer = page.get_by_role("article", name=f"Answer of revision {revision}")
+        expect(answer.locator("dl")).to_be_visible()
+        expect(answer).to_contain_text(HOSTILE)
+    for message in page.locator(".asked").all():
+        expect(message).to_contain_text(HOSTILE)
+    expect(page.locator(".question code").first).to_contain_text(HOSTILE)
+    check_harmless(page)
+
+
+def test_hostile_assumptions_are_text(visit: Visit) -> None:
+    visit.server.story.hostile = True
+    page = visit.open(f"{DEPLOYMENT}/what-if")
+    expect(page.get_by_role("region", name="What was assumed")).to_contain_text(HOSTILE)
     check_harmless(page)
 
 

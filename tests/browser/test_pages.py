@@ -17,6 +17,8 @@ PAGES = {
     "": "Fleet",
     DEPLOYMENT: "shop/chat",
     f"{DEPLOYMENT}/chat": "Chat side by side: shop/chat",
+    f"{DEPLOYMENT}/what-if": "What if: shop/chat",
+    "#/runbooks/RolledBack": "Runbook for RolledBack",
     "#/nonsense": "No such page",
 }
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
@@ -39,7 +41,11 @@ def wait_for_content(visit: Visit, address: str) -> None:
             7 if visit.page.viewport_size["width"] > 1000 else 6
         )
     elif address == DEPLOYMENT:
-        expect(visit.page.locator(".plot canvas")).to_have_count(4)
+        expect(visit.page.locator(".plot canvas")).to_have_count(5)
+    elif address.endswith("/what-if"):
+        expect(visit.page.locator(".plot canvas")).to_be_visible()
+    elif address.startswith("#/runbooks/"):
+        expect(visit.page.get_by_role("heading", name="What to do")).to_be_visible()
     elif address.endswith("/chat"):
         expect(visit.page.get_by_role("textbox", name="Prompt")).to_be_visible()
 
@@ -54,6 +60,7 @@ def test_axe_finds_nothing(
         viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True
     )
     server.story.tick = MIDDLE
+    server.gate.set()
     visit = watch(context.new_page(), server)
     for address in PAGES:
         page = visit.open(address)
@@ -61,9 +68,30 @@ def test_axe_finds_nothing(
         wait_for_content(visit, address)
         assert run_axe(visit) == [], address
         if address == DEPLOYMENT:
+            page.get_by_role("button", name="capital-of-peru").click()
+            page.get_by_role("button", name="Ask r4 and r5").click()
+            expect(page.get_by_role("list", name="Checks")).to_have_count(2)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert run_axe(visit) == [], "golden set"
             page.get_by_role("button", name="Promote r5").click()
             expect(page.get_by_role("button", name="Send")).to_be_enabled()
             assert run_axe(visit) == [], "dialog"
+    page = visit.open(f"{DEPLOYMENT}/chat")
+    page.get_by_role("checkbox", name="Blind").check()
+    page.get_by_role("textbox", name="Prompt").fill("?")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.get_by_role("group", name="Your vote")).to_be_visible()
+    assert run_axe(visit) == [], "vote"
+    page.get_by_role("button", name="Both the same").click()
+    expect(page.get_by_role("region", name="Votes")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert run_axe(visit) == [], "votes"
+    page = visit.open(f"{DEPLOYMENT}/what-if")
+    page.get_by_text("Profile of the engine").click()
+    page.get_by_role("button", name="Simulate").click()
+    expect(page.get_by_role("columnheader", name="What if")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert run_axe(visit) == [], "simulation"
     server.size = 0
     visit.open().reload()
     expect(visit.page.get_by_text("kubectl apply -n default")).to_be_visible()
@@ -101,7 +129,7 @@ def test_plots_follow_the_width_and_the_colours(visit: Visit) -> None:
     light = canvas.evaluate("each => each.toDataURL()")
     page.emulate_media(color_scheme="dark")
     assert is_drawn_anew(page, ".plot canvas", light)
-    expect(page.locator(".plot canvas")).to_have_count(4)
+    expect(page.locator(".plot canvas")).to_have_count(5)
     page.set_viewport_size({"width": 360, "height": 800})
     expect(canvas).to_have_css("width", re.compile(r"^(2\d\d|3[0-3]\d)(\.\d+)?px$"))
 
@@ -167,6 +195,7 @@ def test_a_page_says_what_is_there(visit: Visit) -> None:
     golden = page.get_by_role("region", name="Golden set")
     expect(golden).to_contain_text("Against r4: 1 lost, 2 won.")
     expect(golden.locator(".lost li")).to_have_text(["capital-of-peru"])
+    expect(golden.locator(".won li")).to_have_text(["question 3"])
     expect(golden.locator(".failed li")).to_have_text(["sum-of-three"])
     expect(page.get_by_role("link", name="Runbook for CanaryRunning")).to_have_attribute(
         "href", "https://docs.example/runbooks/CanaryRunning"
@@ -177,6 +206,24 @@ def test_a_page_says_what_is_there(visit: Visit) -> None:
     expect(
         page.get_by_role("list", name="Decisions, newest first").locator("li").first
     ).to_contain_text("3 → 4 replicas (TargetMissed): 35.2 % of ttft lie above 0.5 s; 10 % may.")
+
+
+def test_a_condition_leads_to_its_runbook_and_that_to_others(visit: Visit) -> None:
+    page = visit.open(DEPLOYMENT)
+    page.get_by_role("link", name="Runbook for TooManyReplicas").click()
+    expect(page.get_by_role("heading", level=1, name="Runbook for TooManyReplicas")).to_be_focused()
+    headings = ["What users feel", "What to look at", "What to do"]
+    expect(page.get_by_role("heading", level=2)).to_have_text(headings)
+    expect(page.locator(".runbook code").first).to_have_text("LLMDeploymentTooManyReplicas")
+    page.goto(f"{visit.server.url}#/runbooks/GatewayErrors")
+    page.get_by_role("link", name="GatewayRefuses").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Runbook for GatewayRefuses")
+
+
+def test_a_runbook_that_is_missing_is_said_to_be(visit: Visit) -> None:
+    page = visit.open("#/runbooks/Nothing")
+    expect(page.get_by_role("alert")).to_have_text("There is no runbook for Nothing.")
+    forget_refusals(visit)
 
 
 def test_hovering_a_decision_shows_its_reason(visit: Visit) -> None:
@@ -206,7 +253,7 @@ def test_a_session_that_has_ended_says_what_to_do(visit: Visit) -> None:
     expect(page.get_by_text("Run `kubectl llm console` again.")).to_be_visible()
     page.goto(f"{visit.server.url}{DEPLOYMENT}")
     expect(page.get_by_role("alert")).to_have_text(
-        "This session has ended. Run `kubectl llm console` again."
+        "This session has ended. Reload the page, or run `kubectl llm console` again."
     )
     forget_refusals(visit)
 

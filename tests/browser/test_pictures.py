@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Visit, takes_pictures
 from tests.support.console_story import PAST
 
@@ -24,7 +24,7 @@ def show_fleet(visit: Visit) -> Page:
 
 def show_deployment(visit: Visit) -> Page:
     page = visit.open(DEPLOYMENT)
-    expect(page.locator(".plot canvas")).to_have_count(4)
+    expect(page.locator(".plot canvas")).to_have_count(5)
     return page
 
 
@@ -37,11 +37,35 @@ def show_chat(visit: Visit) -> Page:
     return page
 
 
+def show_golden(visit: Visit) -> Locator:
+    visit.server.gate.set()
+    page = show_deployment(visit)
+    page.get_by_role("button", name="capital-of-peru").click()
+    page.get_by_role("button", name="Ask r4 and r5").click()
+    expect(page.locator(".answer ins").first).to_be_visible()
+    return page.get_by_role("region", name="Golden set")
+
+
+def show_what_if(visit: Visit) -> Page:
+    page = visit.open(f"{DEPLOYMENT}/what-if")
+    page.get_by_role("slider", name="Target on ttft p90").fill("2")
+    page.get_by_role("slider", name="Replicas at most").fill("6")
+    page.get_by_role("button", name="Simulate").click()
+    expect(page.get_by_role("columnheader", name="What if")).to_be_visible()
+    return page
+
+
 @pytest.mark.parametrize(
     ("name", "show", "height"),
-    [("fleet", show_fleet, 620), ("deployment", show_deployment, 1360), ("chat", show_chat, 560)],
+    [
+        ("fleet", show_fleet, 620),
+        ("deployment", show_deployment, 1335),
+        ("chat", show_chat, 600),
+        ("golden", show_golden, 1420),
+        ("what-if", show_what_if, 1190),
+    ],
 )
-def test_a_picture_is_small(visit: Visit, name: str, show, height: int) -> None:  # noqa: ANN001  # because it is one of three above
+def test_a_picture_is_small(visit: Visit, name: str, show, height: int) -> None:  # noqa: ANN001  # because it is one of those above
     visit.server.story.tick = MIDDLE
     visit.page.set_viewport_size({"width": 1280, "height": height})
     picture = shrink(show(visit).screenshot(animations="disabled"))

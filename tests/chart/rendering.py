@@ -15,7 +15,7 @@ RENDER = ("template", "op", str(CHART), "-n", "llm-system", "--kube-version", "1
 MONITORS = ("--api-versions", "monitoring.coreos.com/v1/PodMonitor")
 RULES = ("--api-versions", "monitoring.coreos.com/v1/PrometheusRule")
 NO_CRD = ("--set", "crds.install=false")
-CASES = ("default", "own-namespace", "confined", "everything")
+CASES = ("default", "own-namespace", "confined", "everything", "console")
 """The files in values/ and golden/."""
 
 Object = dict[str, Any]
@@ -34,8 +34,16 @@ def render_release(helm: Helm, *arguments: str) -> list[Object]:
     return render(helm, "--skip-tests", *arguments)
 
 
+def find_deployment(documents: list[Object], program: str = "operator") -> Object:
+    """Return the Deployment of the operator, or of the console."""
+    found = (d for d in documents if d["kind"] == "Deployment")
+    return next(
+        d for d in found if d["spec"]["template"]["spec"]["containers"][0]["name"] == program
+    )
+
+
 def find_container(documents: list[Object]) -> Object:
     """Return the operator's container."""
-    pod = next(d for d in documents if d["kind"] == "Deployment")["spec"]["template"]["spec"]
+    pod = find_deployment(documents)["spec"]["template"]["spec"]
     container: Object = pod["containers"][0]
     return container

@@ -1,4 +1,4 @@
-"""What the chart makes of four sets of values, and which values it refuses.
+"""What the chart makes of five sets of values, and which values it refuses.
 
 After a change that is meant: `LLMD_UPDATE_GOLDEN=1 pytest tests/chart`, and read the difference.
 """
@@ -17,6 +17,7 @@ from tests.chart.rendering import (
     Helm,
     Object,
     find_container,
+    find_deployment,
     render,
     render_release,
 )
@@ -65,8 +66,7 @@ def test_the_operator_understands_its_environment(helm: Helm, name: str) -> None
         simulated="llmdeployment/serving:0.1.0-simulated",
     )
     assert runtime.cluster_read is (name != "confined")
-    deployment = next(d for d in documents if d["kind"] == "Deployment")
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    labels = find_deployment(documents)["spec"]["template"]["metadata"]["labels"]
     assert settings.operator_labels.items() <= labels.items()
 
 
@@ -90,7 +90,9 @@ def test_no_role_holds_more_than_it_says(helm: Helm, name: str) -> None:
 
     for rule in _rules(documents):
         assert "*" not in rule["apiGroups"] + rule["resources"] + rule["verbs"]
-        assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+        assert not {"escalate", "bind"} & set(rule["verbs"])
+        # Only a console whose viewers have names acts as somebody, and test_console.py says as whom.
+        assert "impersonate" not in rule["verbs"] or name == "console"
         if "secrets" in rule["resources"]:
             assert not {"list", "watch"} & set(rule["verbs"])
 
@@ -179,7 +181,8 @@ def test_proxies_are_not_used_for_the_cluster(helm: Helm) -> None:
     own = "$(KUBERNETES_SERVICE_HOST),kubernetes.default,.svc,.cluster.local,localhost,127.0.0.1"
     assert env["NO_PROXY"] == f"{own},.example.com"
     mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
-    assert mounts == {"/tmp": "tmp", "/etc/llmd/ca": "ca-bundle", "/more": "more"}  # noqa: S108  # because it is the mount's path
+    own_mounts = {"/etc/llmd/ca": "ca-bundle", "/etc/llmd/notifications": "notifications"}
+    assert mounts == {"/tmp": "tmp", "/more": "more", **own_mounts}  # noqa: S108  # because it is the mount's path
     assert env["SSL_CERT_FILE"] == "/etc/llmd/ca/ca.crt"
 
 
@@ -218,6 +221,7 @@ def test_helm_test_may_do_one_thing_in_one_namespace(
     assert not selector["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
 
+PROXIED = "console.enabled=true,console.auth.mode=Proxy,console.url=https://a.example,console.auth.secretName=a"
 REFUSED = {
     "a label of the chart's own": (
         "commonLabels.app\\.kubernetes\\.io/name=x",
@@ -273,6 +277,28 @@ REFUSED = {
     "two ways to scrape": (
         "monitoring.enabled=true,monitoring.annotations=true",
         "would have everything scraped twice: set one of them",
+    ),
+    "a console at a path": ("console.url=https://llm.example.com/console", "url"),
+    "a console without a scheme": ("console.url=llm.example.com", "url"),
+    "a Prometheus without a scheme": ("console.prometheusURL=prometheus:9090", "prometheusURL"),
+    "an unknown way to log in": ("console.auth.mode=Basic", "must be one of"),
+    "a header that means something else": ("console.auth.userHeader=Authorization", "userHeader"),
+    "a header with a space": ("console.auth.userHeader=X User", "userHeader"),
+    "a group of Kubernetes itself": ("console.auth.groups={system:masters}", "groups"),
+    "a user of Kubernetes itself": ("console.auth.users={System:admin}", "users"),
+    "a prefix of Kubernetes itself": ("console.auth.userPrefix=system:", "userPrefix"),
+    "everybody at the console": ("console.from={}", "from"),
+    "a proxy without an address": (
+        "console.enabled=true,console.auth.mode=Proxy,console.auth.secretName=a",
+        "needs console.url",
+    ),
+    "a proxy without a secret": (
+        "console.enabled=true,console.auth.mode=Proxy,console.url=https://a.example",
+        "needs console.auth.secretName",
+    ),
+    "one header for two things": (
+        f"{PROXIED},console.auth.groupsHeader=x-forwarded-user",
+        "must differ",
     ),
     "its own namespace, unasked": ("watch.namespaces={llm-system}", "set watch.ownNamespace=true"),
     "two pull policies for children": (

@@ -71,6 +71,7 @@ def test_everything_is_there_and_the_tree_is_as_it_was(copy: Path) -> None:
         f"llmdeployment_cli-{VERSION}-py3-none-any.whl",
         "release-notes.md",
         "sbom-cli.cdx.json",
+        "sbom-console.cdx.json",
         "sbom-gateway.cdx.json",
         "sbom-operator.cdx.json",
         "sbom-serving-cpu.cdx.json",

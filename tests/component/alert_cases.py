@@ -75,6 +75,11 @@ def count(code: str) -> str:
     return f'llmdeployment_gateway_requests_total{{{POD}, arm="main", revision="1", code="{code}"}}'
 
 
+TOLD = {**OPERATORS, "receiver": "chat"}
+_NOTIFIED = (
+    f'llmdeployment_operator_notifications_total{{{{{OPERATOR}, receiver="chat", result="{{}}"}}}}'
+)
+_WAITING = f'llmdeployment_operator_notifications_waiting{{{OPERATOR}, receiver="chat"}}'
 _LEADER = f"llmdeployment_operator_leader{{{OPERATOR}}}"
 _QUEUE = f"llmdeployment_operator_queue_length{{{OPERATOR}}}"
 _PASSES = f'llmdeployment_operator_reconciles_total{{{OPERATOR}, result="success"}}'
@@ -120,6 +125,13 @@ STATES: dict[str, list[Case]] = {
             OPERATORS,
             "fires for one of two pods",
         ),
+    ],
+    "NotificationsFail": [
+        Case((grow(_NOTIFIED.format("failed"), 1),), TOLD),
+        Case((grow(_NOTIFIED.format("dropped"), 1),), TOLD, "fires for what had no room"),
+        Case((still(_WAITING, 1),), TOLD, "fires before it is given up"),
+        Case((grow(_NOTIFIED.format("sent"), 1), still(_NOTIFIED.format("failed"), 3)), says="before"),
+        Case(((_WAITING, COMES_AND_GOES),), says="none waits for long"),
     ],
     "GatewayErrors": [
         Case((grow(count("200"), 947), grow(count("503"), 53)), CHAT),

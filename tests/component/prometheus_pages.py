@@ -50,6 +50,7 @@ SAMPLE = {
     "bound": "estimate",
     "side": "arm",
     "per": "tokens",
+    "receiver": "chat",
 }
 """A value for each label of the operator's."""
 

@@ -100,6 +100,11 @@ ACCEPTED = {
         "spec: {model: {source: 'external://m'}, engine: {name: external, external: {baseURL: 'https://api.example.com/v1'}}, "
         "monitoring: {outputPatterns: [{name: brand, pattern: '(?i)acme'}]}}"
     ),
+    "a log of content on a claim": (
+        "spec: {monitoring: {requestLog: {level: Content, samplePercent: 5, redact: [{name: case, pattern: 'C-[0-9]+'}], sink: PVC, "
+        "pvc: {claimName: logs, subPath: a/b, retentionDays: 7, maxSizeGiB: 100}}}}"
+    ),
+    "a log to a collector": "spec: {monitoring: {requestLog: {sink: OTLP}}}",
     "adapters, and arms with others": (
         "spec: {model: {adapters: [{name: legal, source: 'pvc://team/legal/3'}, {name: Org/x.y:1, source: 'file:///x'}]}, "
         "arms: [{name: a, weight: 50}, "

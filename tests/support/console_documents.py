@@ -18,6 +18,32 @@ from tests.support.console_story import (
     weigh_canary,
 )
 
+GOLDEN_ROWS = (
+    (7, "capital-of-peru", "lost", True, False),
+    (3, "question 3", "won", False, True),
+    (12, "sum-of-three", "wrong", False, False),
+)
+
+
+def tell_golden(story: Story) -> Document:
+    """Return what the questions of the golden set ask."""
+    questions = [
+        {
+            "number": number,
+            "id": story.say(name),
+            "messages": [
+                {"role": "system", "text": story.say("Be brief.")},
+                {"role": "user", "text": story.say("What is the capital of Peru?")},
+            ],
+            "checks": [
+                {"kind": "contains", "wanted": story.say('["Lima"]')},
+                {"kind": "judge", "wanted": "is polite"},
+            ],
+        }
+        for number, name, *_ in GOLDEN_ROWS
+    ]
+    return {"questions": questions, "message": None}
+
 
 def tell_item(story: Story) -> Document:
     """Return the row of shop/chat."""
@@ -219,6 +245,11 @@ def tell_deployment(story: Story) -> Document:
                 "message": story.say("The difference may be noise."),
             },
         },
+        "questions": [
+            {"number": number, "id": story.say(name), "kind": kind, "stable": before, "canary": now}
+            for number, name, kind, before, now in GOLDEN_ROWS
+        ],
+        "readable": True,
     }
     row, said = tell_item(story), story.say("The canary goes on by itself.")
     return {
@@ -239,6 +270,7 @@ def tell_deployment(story: Story) -> Document:
         "scaling": tell_scaling(story),
         "events": tell_events(story),
         "actions": tell_actions(story),
+        "past": True,
     }
 
 
@@ -254,7 +286,7 @@ def tell_conditions(story: Story) -> list[Document]:
             "Revision 5 has a part of the traffic.",
             "https://docs.example/runbooks/CanaryRunning",
         ),
-        ("Degraded", "False", "Healthy", "Nothing is wrong.", None),
+        ("Scaling", "True", "TooManyReplicas", "maxReplicas is 4.", "#/runbooks/TooManyReplicas"),
     )
     return [
         {
@@ -380,3 +412,62 @@ def tell_actions(story: Story) -> list[Document]:
         {"name": "undo", "label": "Undo", "possible": True, "why": None},
         {"name": "retry", "label": "Retry", "possible": False, "why": "Nothing was rolled back."},
     ]
+
+
+def tell_what_if(story: Story, choice: Document | None) -> Document:
+    """Return a simulation: as it is, and with a choice."""
+    load = [12 + 3 * math.sin(each / 9) for each in range(120)]
+    spec = {"milliseconds": 500, "minimum": 1, "maximum": 4}
+    now = tell_run(spec, load)
+    return {
+        "begins": 1772442000,
+        "now": now,
+        "changed": tell_run(choice, load) if choice else None,
+        "assumptions": [
+            story.say("Prompts have 500 tokens on average, as nobody recorded them."),
+            "A replica takes 18 s from its order to its first request.",
+        ],
+        "choice": {"metric": "ttft", "percentile": 90, **spec},
+        "steps": [100, 200, 300, 500, 750, 1000],
+        "mostReplicas": 64,
+    }
+
+
+def tell_run(choice: Document, load: list[float]) -> Document:
+    """Return one simulated hour."""
+    replicas = [
+        min(choice["maximum"], max(choice["minimum"], round(each / choice["milliseconds"] * 100)))
+        for each in load
+    ]
+    mean = sum(replicas) / len(replicas)
+    target = {"metric": "ttft", "percentile": 90, "milliseconds": choice["milliseconds"]}
+    return {
+        "minimum": choice["minimum"],
+        "maximum": choice["maximum"],
+        "targets": [{**target, "share": 0.9 + mean / 60}],
+        "requests": 43120,
+        "failed": 0,
+        "meanReplicas": mean,
+        "ttftP90": choice["milliseconds"] * 0.88 / 1000,
+        "cost": {"amount": mean * 2.1, "currency": "EUR"},
+        "slotSeconds": 30,
+        "load": load,
+        "replicas": replicas,
+        "decisions": 7,
+    }
+
+
+def tell_past(hours: int) -> list[Document]:
+    """Return points of Prometheus: as many as the server gives, of revision 4 and, in the last third, of revision 5."""
+    points = []
+    for index in range(360):
+        wave = math.sin(index / 15)
+        rows = {
+            "4": {"ttftP50": 0.2, "ttftP90": 0.4 + 0.1 * wave, "requestsPerSecond": 9 + 3 * wave}
+        }
+        if index >= 240:
+            rows["5"] = {"ttftP50": None, "ttftP90": 0.3, "requestsPerSecond": 1.5}
+        at = tell_time((index - 360) * hours * 2)
+        point = {"at": at, "requestsPerSecond": 9.0, "waiting": None, "revisions": rows}
+        points.append({**point, "replicas": {"ready": None, "desired": None}, "analysis": {}})
+    return points

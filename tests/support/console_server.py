@@ -9,7 +9,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.support.console_documents import tell_deployment, tell_fleet
+from tests.support.console_documents import (
+    tell_deployment,
+    tell_fleet,
+    tell_golden,
+    tell_past,
+    tell_what_if,
+)
 from tests.support.console_story import END, Document, Story, tell_point
 from typing_extensions import override
 
@@ -22,11 +28,13 @@ TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
+    ".md": "text/markdown",
 }
 ANSWERS = {
     4: "A canary is a small part of the traffic that gets the new version first.",
     5: "A canary is a small share of the requests that meets the new version first.",
 }
+GOLDEN_ANSWERS = {4: "The capital of Peru is Lima.", 5: "The capital of Peru is Cusco."}
 STREAM = "/live"
 
 
@@ -43,6 +51,8 @@ class ConsoleServer(ThreadingHTTPServer):
         ended: set when the server stops.
         gate: the second half of each answer of the chat waits until it is set.
         chats: the chat requests that came.
+        choices: what was asked to be simulated.
+        cost: of each answer of the chat.
         refusal: the status and message of every answer of the API, to test failures.
     """
 
@@ -59,6 +69,8 @@ class ConsoleServer(ThreadingHTTPServer):
         self.ended = threading.Event()
         self.gate = threading.Event()
         self.chats: list[Document] = []
+        self.choices: list[Document | None] = []
+        self.cost: Document | None = {"amount": 0.001597, "currency": "EUR", "basis": "time"}
         self.refusal: tuple[int, str] | None = None
 
     def break_streams(self) -> None:
@@ -105,6 +117,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(tell_fleet(self.server.story, self.server.size))
         elif path == "/api/llmdeployments/shop/chat":
             self._send_json(tell_deployment(self.server.story))
+        elif path == "/api/llmdeployments/shop/chat/golden":
+            self._send_json(tell_golden(self.server.story))
+        elif path == "/api/llmdeployments/shop/chat/past":
+            self._send_json({"points": tell_past(int(self.path.partition("hours=")[2]))})
         elif path == f"/api/llmdeployments/shop/chat{STREAM}":
             self._stream_live()
         elif path.startswith("/api/"):
@@ -121,8 +137,17 @@ class Handler(BaseHTTPRequestHandler):
             self._send_error(HTTPStatus.FORBIDDEN, "The header x-llm-console is missing.")
         elif self.path.endswith("/actions"):
             self._act(body)
+        elif self.path.endswith("/what-if"):
+            self.server.choices.append(body.get("choice"))
+            self._send_json(tell_what_if(self.server.story, body.get("choice")))
+        elif self.path.endswith("/golden"):
+            checks = [
+                {"kind": "contains", "passed": body["revision"] == 4},
+                {"kind": "judge", "passed": None},
+            ]
+            self._chat(body, GOLDEN_ANSWERS, {"checks": checks})
         else:
-            self._chat(body)
+            self._chat(body, ANSWERS, {})
 
     def _refused(self) -> bool:
         if self.server.refusal is None:
@@ -142,9 +167,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.story.applied += (action if arm is None else f"{action} {arm}",)
             self._send_json({"applied": True})
 
-    def _chat(self, body: Document) -> None:
+    def _chat(self, body: Document, answers: dict[int, str], more: Document) -> None:
         self.server.chats.append(body)
-        words = self.server.story.say(ANSWERS[body["revision"]]).split(" ")
+        words = self.server.story.say(answers[body["revision"]]).split(" ")
         self._begin_stream()
         for index, word in enumerate(words):
             if index == len(words) // 2:
@@ -156,8 +181,9 @@ class Handler(BaseHTTPRequestHandler):
             "tokens": 57,
             "tokensPerSecond": 24.8,
             "finishReason": "stop",
+            "cost": self.server.cost,
         }
-        self._send_event("end", end)
+        self._send_event("end", end | more)
 
     def _stream_live(self) -> None:
         self._begin_stream()

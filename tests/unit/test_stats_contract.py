@@ -1,7 +1,7 @@
 """The replica and the gateway write `/stats` as docs/reference/contracts says, and the operator reads nothing else."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -25,9 +25,11 @@ from llmdeployment_operator.plan.observed.bounded_counts import (
     read_bounded_replica_counts,
 )
 from llmdeployment_operator.plan.observed.cluster_state import GatewayState
+from llmdeployment_operator.plan.observed.request_log import read_request_log
 from llmdeployment_serving import bounded as replica_sample
 from llmdeployment_serving import stats as replica
 from llmdeployment_serving.config import UserConfig, parse
+from llmdeployment_serving.log_queue import LogCounts, Reason
 from llmdeployment_serving.output_shares import compile_pattern
 from llmdeployment_serving.shadow import Shadows
 from llmdeployment_serving.stats import (
@@ -147,6 +149,28 @@ def test_rows_that_the_next_test_makes_invalid_are_valid() -> None:
     check("gateway", {**write_gateway(), "routes": rows})
 
 
+def test_the_operator_reads_all_of_a_request_log() -> None:
+    counts = LogCounts()
+    assert counts.describe() == {"written": 0, "dropped": {}}
+    counts.write(7)
+    for reason in get_args(Reason):
+        counts.drop(reason, 2)
+        document = write_replica([0.1]) | {"requestLog": counts.describe()}
+        check("replica", document)
+        report = read_request_log(Declared(document, load("replica")))
+        assert report is not None
+        assert (report.written, report.failing) == (7, reason)
+    assert report.dropped == 2 * len(get_args(Reason))
+
+
+@pytest.mark.parametrize(
+    "log",
+    [7, {}, {"written": -1, "dropped": {}}, {"written": 1, "dropped": {"full": "2"}}, {"written": 1, "dropped": [1]}],
+)  # fmt: skip
+def test_a_request_log_that_is_not_of_its_form_says_nothing(log: Any) -> None:
+    assert read_request_log({"requestLog": log}) is None
+
+
 def test_a_gateway_writes_what_the_contract_says() -> None:
     check("gateway", write_gateway())
 
@@ -159,6 +183,9 @@ def test_a_gateway_writes_what_the_contract_says() -> None:
         ("replica", {"kvCacheUsage": 2}),
         ("replica", {"revisions": {"one": {}}}),
         ("replica", {"more": 1}),
+        ("replica", {"requestLog": {"written": 1}}),
+        ("replica", {"requestLog": {"written": 1, "dropped": {"other": 1}}}),
+        ("replica", {"requestLog": {"written": 1, "dropped": {}, "failing": ""}}),
         ("replica", {"shadows": []}),
         ("replica", {"shadows": [{**write_shadows()["shadows"][0], "compared": -1}]}),
         ("replica", {"histograms": {"ttft": {**EMPTY, "byUser": [[64, [0]]]}}}),

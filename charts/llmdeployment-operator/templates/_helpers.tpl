@@ -82,6 +82,15 @@ any: true
 {{- concat $own .Values.proxy.noProxy | join "," -}}
 {{- end -}}
 
+{{/* The receivers of notifications as the operator reads them: not where their secrets are, but whether there is a key. */}}
+{{- define "llmd.receivers" -}}
+{{- $found := list -}}
+{{- range .Values.notifications.receivers -}}
+{{- $found = append $found (omit . "urlSecret" "hmacSecret" | merge (dict "signed" (hasKey . "hmacSecret"))) -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
 {{/* Fails where Helm would say "invalid ownership metadata". A template does not see --take-ownership, hence crds.takeOwnership. */}}
 {{- define "llmd.checkedOwner" -}}
 {{- $crd := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "llmdeployments.llmdeployment.dev" -}}
@@ -133,6 +142,24 @@ any: true
 {{- end -}}
 {{- if and .Values.monitoring.enabled .Values.monitoring.annotations -}}
 {{- fail "monitoring.enabled and monitoring.annotations would have everything scraped twice: set one of them" -}}
+{{- end -}}
+{{- $receivers := list -}}
+{{- range .Values.notifications.receivers -}}
+{{- if has .name $receivers -}}
+{{- fail (printf "notifications.receivers has two of the name %s: give each a name of its own" .name) -}}
+{{- end -}}
+{{- $receivers = append $receivers .name -}}
+{{- end -}}
+{{- if and .Values.console.enabled (eq .Values.console.auth.mode "Proxy") -}}
+{{- if not .Values.console.url -}}
+{{- fail "console.auth.mode Proxy needs console.url: set the address under which browsers reach the proxy, such as https://llm.example.com" -}}
+{{- end -}}
+{{- if not .Values.console.auth.secretName -}}
+{{- fail "console.auth.mode Proxy needs console.auth.secretName: name the Secret that the proxy shares with the console" -}}
+{{- end -}}
+{{- if eq (lower .Values.console.auth.userHeader) (lower .Values.console.auth.groupsHeader) -}}
+{{- fail "console.auth.userHeader and console.auth.groupsHeader must differ: name the proxy's header of each" -}}
+{{- end -}}
 {{- end -}}
 {{- $election := .Values.leaderElection -}}
 {{- if not (and (lt (int $election.retrySeconds) (int $election.renewSeconds)) (lt (int $election.renewSeconds) (int $election.leaseSeconds))) -}}

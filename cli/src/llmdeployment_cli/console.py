@@ -26,10 +26,24 @@ def console(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Print the address, and open no browser.")
     ] = False,
+    prometheus_url: Annotated[
+        str | None,
+        typer.Option(
+            "--prometheus-url",
+            help="Prometheus that has more than the last hour, such as http://127.0.0.1:9090.",
+        ),
+    ] = None,
 ) -> None:
     """Open a web page with rollouts, their evidence, latencies, costs, and a chat side by side."""
     try:
         from llmdeployment_console import command  # noqa: PLC0415  # because the package may be missing
     except ImportError as error:
         raise Refusal(MISSING) from error
-    command.run(flags, port, everywhere=all_namespaces, opens=not no_browser, report=typer.echo)
+    command.run(
+        flags,
+        port,
+        everywhere=all_namespaces,
+        opens=not no_browser,
+        report=typer.echo,
+        prometheus_url=prometheus_url,
+    )

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from llmdeployment_cli import chat, kube
-from llmdeployment_cli.errors import Refusal, print_error
+from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.exits import print_error
 from llmdeployment_cli.flags import Flags
 from llmdeployment_cli.options import Name
 from llmdeployment_cli.terminal import strip_controls

@@ -7,7 +7,8 @@ import typer
 from llmdeployment_cli import kube
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.candidates import complete_names
-from llmdeployment_cli.errors import Refusal, print_error
+from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.exits import print_error
 from llmdeployment_cli.flags import Flags
 from llmdeployment_cli.output import (
     NARROW,
@@ -21,6 +22,7 @@ from llmdeployment_cli.output import (
     format_rows,
     hide_managers,
 )
+from llmdeployment_cli.transport import JSON
 
 
 def get(
@@ -56,7 +58,7 @@ def get(
         if tables:
             _print_rows(build_rows(tables, WIDE if output else NARROW), place)
     else:
-        found, errors = _read(cluster, names or [], place, kube.JSON)
+        found, errors = _read(cluster, names or [], place, JSON)
         items = [hide_managers(each) for each in (found if names else found[0]["items"])]
         _print_objects(items, output, names or [])
     for error in errors:

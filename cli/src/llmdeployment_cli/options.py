@@ -8,7 +8,7 @@ from typing import Annotated, Any, Concatenate
 import typer
 
 from llmdeployment_cli.candidates import complete_arms, complete_names
-from llmdeployment_cli.errors import report_errors
+from llmdeployment_cli.exits import report_errors
 from llmdeployment_cli.flags import Flags, merge_flags, read_flags
 from llmdeployment_cli.times import parse_duration
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from llmdeployment_cli.errors import Refusal, report_errors
+from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.exits import report_errors
 from llmdeployment_cli.output import DocumentFormat
 from llmdeployment_cli.simulation.options import RehearsalOptions, SimulationOptions
 
@@ -28,7 +29,8 @@ def simulate(  # noqa: PLR0913  # because a command has options
         str,
         typer.Option(
             "--trace",
-            help="Requests over time: Azure CSV, Mooncake JSON lines, or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
+            help="Requests over time: Azure CSV, Mooncake JSON lines, the request log, "
+            "or CSV with seconds,prompt_tokens,output_tokens; .gz too. "
             "Or generated ones: poisson:rate=5,seconds=3600 (bursts, ramp, steps, diurnal).",
             show_default=False,
         ),

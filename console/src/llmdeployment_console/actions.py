@@ -2,7 +2,9 @@
 
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from llmdeployment_cli import patches
 from llmdeployment_cli.arms import Object, find_arm
@@ -20,6 +22,15 @@ _BUILDERS = {
 }
 
 ACTIONS = (*_BUILDERS, UNDO)
+
+
+class ActionRequest(BaseModel):
+    """What the page asks for."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["promote", "pause", "resume", "abort", "retry", "undo"]
+    preview: bool
+    arm: str | None = None
 
 
 def build_change(deployment: Object, action: str, arm: str | None) -> patches.Change:

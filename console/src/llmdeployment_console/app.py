@@ -5,12 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,21 +22,31 @@ from starlette.types import ASGIApp
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.times import read_clock
-from llmdeployment_console import chat, documents
-from llmdeployment_console.actions import preview_action
+from llmdeployment_console import chat, documents, golden, golden_checks
+from llmdeployment_console.actions import ActionRequest, preview_action
+from llmdeployment_console.bodies import parse_body, read_body
 from llmdeployment_console.cache import ReadCache
 from llmdeployment_console.cluster import Cluster, Owner
 from llmdeployment_console.events import KEEP_ALIVE, EventStream, Places, format_event
 from llmdeployment_console.forwards import Ways
-from llmdeployment_console.guard import BODY_BYTES, Guard, explain_size
+from llmdeployment_console.gate import Gate
+from llmdeployment_console.guard import Guard
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
+from llmdeployment_console.prometheus_past import PrometheusPast, find_hours
+from llmdeployment_console.recording import read_recording
 from llmdeployment_console.refusals import RequestRefused, build_refusal
+from llmdeployment_console.rights import Rights, restrict_document
+from llmdeployment_console.runbooks import Runbooks
 from llmdeployment_console.sessions import Sessions
+from llmdeployment_console.settings import Settings
+from llmdeployment_console.viewers import Entrance, Viewer, get_viewer
+from llmdeployment_console.what_if import WhatIfRequest
+from llmdeployment_console.what_if_runs import WhatIfRuns
+from llmdeployment_operator.api.evaluation import EvaluationSpec
 
 PAGE = Path(__file__).parent / "page"
 
-_BODY_SECONDS = 10.0
 _LOOK_SECONDS = 1.0
 _SILENT_LOOKS = 15
 
@@ -52,11 +62,14 @@ class Console:
         histories: points of those who are looked at.
         ways: to replicas.
         session: for requests to replicas.
-        sessions: who may use the console.
+        rights: what viewers see and may do.
+        sessions: the one-time token of a console on the user's machine; None in a cluster.
         page: the folder of the page.
         clock: the time.
         look_seconds: how often a stream looks for news.
         places: of streams.
+        settings: where the runbooks are, and older points.
+        simulations: of what would have been.
     """
 
     cluster: Cluster
@@ -65,31 +78,32 @@ class Console:
     histories: Histories
     ways: Ways
     session: aiohttp.ClientSession
-    sessions: Sessions
+    rights: Rights
+    sessions: Sessions | None = None
     page: Path = PAGE
     clock: Callable[[], datetime] = read_clock
     look_seconds: float = _LOOK_SECONDS
     places: Places = field(default_factory=Places)
+    settings: Settings = field(default_factory=Settings)
+    simulations: WhatIfRuns = field(default_factory=WhatIfRuns)
+
+    @cached_property
+    def past(self) -> PrometheusPast:
+        """Older points."""
+        return PrometheusPast(self.session, self.settings.prometheus_url)
+
+    @cached_property
+    def runbooks(self) -> Runbooks:
+        """Those that the page was built with."""
+        return Runbooks.list(self.page, self.settings.runbook_url)
 
 
-_Body = TypeVar("_Body", bound=BaseModel)
-
-
-class ActionRequest(BaseModel):
-    """What the page asks for."""
-
-    model_config = ConfigDict(extra="forbid")
-    action: Literal["promote", "pause", "resume", "abort", "retry", "undo"]
-    preview: bool
-    arm: str | None = None
-
-
-def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
+def build_app(console: Console, entrance: Entrance) -> ASGIApp:
     """Return the console.
 
     Args:
         console: what the routes need.
-        hosts: values of `Host` that are this console's.
+        entrance: who is let in.
     """
     one = "/api/llmdeployments/{namespace}/{name}"
     routes: list[BaseRoute] = [
@@ -99,6 +113,10 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
         Route(f"{one}/live", _bind(stream_live, console)),
         Route(f"{one}/actions", _bind(act, console), methods=["POST"]),
         Route(f"{one}/chat", _bind(talk, console), methods=["POST"]),
+        Route(f"{one}/past", _bind(show_past, console)),
+        Route(f"{one}/what-if", _bind(ask_what_if, console), methods=["POST"]),
+        Route(f"{one}/golden", _bind(show_golden, console)),
+        Route(f"{one}/golden", _bind(ask_golden, console), methods=["POST"]),
     ]
     if console.page.is_dir():
         # Nothing of it is secret, and all installations have the same.
@@ -111,23 +129,15 @@ def build_app(console: Console, hosts: frozenset[str]) -> ASGIApp:
             HTTPException: _answer_http,
         },
     )
-    return Guard(app, console.sessions, hosts)
+    return Guard(Gate(app, console.rights, console.cache), entrance)
 
 
 async def show_page(console: Console, request: Request) -> Response:
     """Answer with the page; a one-time token becomes a cookie first."""
-    sessions = console.sessions
-    known = sessions.knows(request.cookies.get(sessions.cookie, ""))
-    if (token := request.query_params.get("token")) is not None:
-        if known:
-            return RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
-        if (value := sessions.exchange_token(token)) is None:
-            return _answer_unknown()
-        moved = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
-        moved.set_cookie(sessions.cookie, value, path="/", httponly=True, samesite="strict")
-        return moved
-    if not known:
-        return _answer_unknown()
+    if console.sessions is not None:
+        moved = _exchange_token(console.sessions, request)
+        if moved is not None:
+            return moved
     index = console.page / "index.html"
     if not index.is_file():
         text = "The console's page is not part of this installation. In a clone, `python3 -m dev.console_page` builds it.\n"
@@ -135,9 +145,26 @@ async def show_page(console: Console, request: Request) -> Response:
     return FileResponse(index, media_type="text/html")
 
 
-async def show_fleet(console: Console, _: Request) -> Response:
-    """Answer with one line for each LLMDeployment."""
+def _exchange_token(sessions: Sessions, request: Request) -> Response | None:
+    """Return a redirection or a refusal for a browser that has no cookie yet; None for one that has."""
+    known = sessions.knows(request.cookies.get(sessions.cookie, ""))
+    token = request.query_params.get("token")
+    if known:
+        return (
+            RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER) if token is not None else None
+        )
+    if token is None or (value := sessions.exchange_token(token)) is None:
+        return _answer_unknown()
+    moved = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
+    moved.set_cookie(sessions.cookie, value, path="/", httponly=True, samesite="strict")
+    return moved
+
+
+async def show_fleet(console: Console, request: Request) -> Response:
+    """Answer with one line for each LLMDeployment that the viewer sees."""
     fleet, live = await console.cache.read(), await console.points.read_fleet()
+    namespaces = {namespace for namespace, _ in fleet.deployments}
+    seen = await console.rights.list_visible(get_viewer(request), namespaces)
     now = console.clock()
     items = [
         documents.build_fleet_item(
@@ -147,31 +174,34 @@ async def show_fleet(console: Console, _: Request) -> Response:
             now,
         )
         for owner, each in sorted(fleet.deployments.items())
+        if owner[0] in seen
     ]
     return JSONResponse({"items": items, "now": now.isoformat()})
 
 
 async def show_deployment(console: Console, request: Request) -> Response:
     """Answer with all of one LLMDeployment."""
-    return JSONResponse(await _build_document(console, _get_owner(request)))
+    owner = _get_owner(request)
+    return JSONResponse(await _build_document_for(console, get_viewer(request), owner))
 
 
 async def stream_live(console: Console, request: Request) -> Response:
     """Stream the points of one LLMDeployment, and its document when it changes."""
     owner = _get_owner(request)
     await _find(console, owner)
-    return EventStream(_watch(console, owner), console.places)
+    viewer = get_viewer(request)
+    return EventStream(_watch(console, viewer, owner), console.places, viewer)
 
 
 async def act(console: Console, request: Request) -> Response:
     """Show what an action writes, or do it."""
     owner = _get_owner(request)
-    asked = _parse(ActionRequest, await read_body(request))
+    asked = parse_body(ActionRequest, await read_body(request))
     deployment = await _find(console, owner)
     if asked.preview:
         records = await console.cache.read_records(owner, deployment)
         return JSONResponse(preview_action(deployment, records, asked.action, asked.arm))
-    await asyncio.to_thread(console.cluster.apply, owner, asked.action, asked.arm)
+    await console.rights.apply(get_viewer(request), owner, asked.action, asked.arm)
     console.cache.drop()
     return JSONResponse({"applied": True})
 
@@ -179,34 +209,89 @@ async def act(console: Console, request: Request) -> Response:
 async def talk(console: Console, request: Request) -> Response:
     """Stream one answer of one revision."""
     owner = _get_owner(request)
-    asked = _parse(chat.ChatRequest, await read_body(request))
+    asked = parse_body(chat.ChatRequest, await read_body(request))
     deployment = await _find(console, owner)
-    chat.find_replicas(deployment, asked.revision)
-    events = chat.stream_answer(console.session, console.ways, deployment, asked)
-    return EventStream((format_event(e.name, e.data) async for e in events), console.places)
+    question = await _build_question(console, deployment, asked.revision, chat.build_fields(asked))
+    return _stream(console, request, chat.stream_answer(console.session, console.ways, question))
 
 
-async def read_body(request: Request) -> bytes:
-    """Return a body of at most 1 MiB that arrives within 10 s.
+async def show_golden(console: Console, request: Request) -> Response:
+    """Answer with the questions of the golden set that changed."""
+    deployment = await _find(console, _get_owner(request))
+    document = await _build_document(console, _get_owner(request))
+    evaluation = document["evaluation"] or {}
+    _, questions = await _read_golden(console, deployment)
+    contents = [(evaluation.get(role) or {}).get("contents") for role in ("stable", "canary")]
+    rows = evaluation.get("questions") or ()
+    return JSONResponse(golden.describe_questions(questions, rows, contents))
 
-    Raises:
-        RequestRefused: it is larger or slower.
-    """
-    body = bytearray()
+
+async def ask_golden(console: Console, request: Request) -> Response:
+    """Stream the answer of one revision to a question of the golden set, and which checks it passes."""
+    owner = _get_owner(request)
+    asked = parse_body(golden.GoldenRequest, await read_body(request))
+    deployment = await _find(console, owner)
+    policy, questions = await _read_golden(console, deployment)
+    found = golden.find_question(questions, asked.number)
+    fields = golden.build_request(policy, found)
+    question = await _build_question(console, deployment, asked.revision, fields)
+    events = chat.stream_answer(console.session, console.ways, question)
+    return _stream(console, request, golden_checks.add_checks(events, found.expect))
+
+
+def _stream(console: Console, request: Request, events: AsyncIterator[chat.Event]) -> Response:
+    answer = (format_event(each.name, each.data) async for each in events)
+    return EventStream(answer, console.places, get_viewer(request))
+
+
+async def show_past(console: Console, request: Request) -> Response:
+    """Answer with points of more than the last hour."""
+    owner = _get_owner(request)
+    await _find(console, owner)
+    hours = find_hours(request.query_params.get("hours", ""))
+    return JSONResponse({"points": await console.past.read(owner, hours, console.clock())})
+
+
+async def ask_what_if(console: Console, request: Request) -> Response:
+    """Answer with what other bounds or another target would have made of the last hour."""
+    owner = _get_owner(request)
+    asked = parse_body(WhatIfRequest, await read_body(request))
+    deployment = await _find(console, owner)
+    history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
+    await history.refresh(deployment, console.clock())
+    recording = read_recording(history.list_points())
+    viewer = get_viewer(request)
+    return JSONResponse(await console.simulations.run(viewer, deployment, recording, asked.choice))
+
+
+async def _read_golden(
+    console: Console, deployment: Object
+) -> tuple[EvaluationSpec, list[golden.Question]]:
+    policy = golden.read_policy(deployment)
+    if policy is None or (ref := policy.golden.config_map_ref) is None:
+        message = "The golden set is not in a ConfigMap, so the console cannot read its questions."
+        raise RequestRefused(HTTPStatus.CONFLICT, "not_readable", message)
+    namespace = deployment["metadata"]["namespace"]
+    read = console.cluster.read_config_map_key
+    return policy, golden.read_questions(
+        await asyncio.to_thread(read, namespace, ref.name, ref.key)
+    )
+
+
+async def _build_question(
+    console: Console, deployment: Object, revision: int, fields: dict[str, Any]
+) -> chat.Question:
+    meta = deployment["metadata"]
     try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > BODY_BYTES:
-                    raise explain_size()
-    except TimeoutError:
-        message = "The request did not arrive within 10 s. Send it again."
-        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, "too_slow", message) from None
-    return bytes(body)
+        records = await console.cache.read_records((meta["namespace"], meta["name"]), deployment)
+    except Refusal:
+        # Without them the answer has no price, and is an answer all the same.
+        records = ()
+    return chat.build_question(deployment, records, revision, fields)
 
 
-async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
-    """Yield the points so far, and then whatever is new until the LLMDeployment is gone."""
+async def _watch(console: Console, viewer: Viewer, owner: Owner) -> AsyncIterator[bytes]:
+    """Yield the points so far, and then whatever is new until the LLMDeployment is gone or may not be seen any more."""
     last: str | None = None
     seen: object = None
     begun, silent = False, 0
@@ -215,7 +300,7 @@ async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
             # One that is not answered now may be a moment later.
             fleet = await console.cache.read()
             deployment = fleet.deployments.get(owner)
-            if deployment is None:
+            if deployment is None or not await console.rights.list_visible(viewer, [owner[0]]):
                 return
             history = console.histories.find(owner, str(deployment["metadata"].get("uid")))
             await history.refresh(deployment, console.clock())
@@ -231,11 +316,21 @@ async def _watch(console: Console, owner: Owner) -> AsyncIterator[bytes]:
             mark = deployment["metadata"].get("resourceVersion"), fleet.events.get(owner)
             if mark != seen:
                 seen, silent = mark, 0
-                yield format_event("deployment", await _build_document(console, owner))
+                document = await _build_document_for(console, viewer, owner)
+                yield format_event("deployment", document)
         if silent >= _SILENT_LOOKS:
             silent = 0
             yield KEEP_ALIVE
         await asyncio.sleep(console.look_seconds)  # why: nothing tells of news
+
+
+async def _build_document_for(console: Console, viewer: Viewer, owner: Owner) -> dict[str, Any]:
+    """Return the document of an LLMDeployment without what the viewer may not do."""
+    document = await _build_document(console, owner)
+    rights, namespace = console.rights, owner[0]
+    acting = await rights.explain_acting(viewer, namespace)
+    chatting = await rights.explain_chat(viewer, namespace)
+    return restrict_document(document, acting=acting, chatting=chatting)
 
 
 async def _build_document(console: Console, owner: Owner) -> dict[str, Any]:
@@ -245,7 +340,10 @@ async def _build_document(console: Console, owner: Owner) -> dict[str, Any]:
     live = await console.points.read_fleet()
     point = (live.get(owner) or {}).get("point")
     events = fleet.events.get(owner, ())
-    return documents.build_deployment(deployment, records, events, point, console.clock())
+    found = documents.build_deployment(
+        deployment, records, events, point, console.clock(), console.runbooks
+    )
+    return {**found, "past": console.settings.prometheus_url is not None}
 
 
 async def _find(console: Console, owner: Owner) -> Object:
@@ -258,16 +356,6 @@ async def _find(console: Console, owner: Owner) -> Object:
 
 def _get_owner(request: Request) -> Owner:
     return request.path_params["namespace"], request.path_params["name"]
-
-
-def _parse(kind: type[_Body], raw: bytes) -> _Body:
-    try:
-        return kind.model_validate_json(raw)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the body"
-        message = f"{where}: {first['msg']}. Reload the page."
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "bad_request", message) from None
 
 
 def _bind(answer: Callable[[Console, Request], Any], console: Console) -> Callable[[Request], Any]:

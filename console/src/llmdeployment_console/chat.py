@@ -5,7 +5,7 @@ The replicas keep such a request out of the counts of their revisions (`x-llm-un
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.errors import Refusal
+from llmdeployment_cli.history import Record
+from llmdeployment_console.answer_cost import AnswerPrice, describe_cost, find_price
 from llmdeployment_console.forwards import Place, Ways
 from llmdeployment_operator.api.status_document import read_status
 
@@ -65,38 +67,68 @@ def find_replicas(deployment: Object, number: int) -> Place:
     return meta["namespace"], f"svc/{service}", urlsplit(row.url).port or 80
 
 
-def build_body(deployment: Object, request: ChatRequest) -> dict[str, Any]:
-    """Return the request to the replica."""
+def build_fields(request: ChatRequest) -> dict[str, Any]:
+    """Return the fields of a request of the page."""
+    messages = [message.model_dump() for message in request.messages]
+    return {"messages": messages, "max_tokens": request.max_tokens}
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one revision is asked.
+
+    Attributes:
+        revision: its number.
+        place: where its replicas answer.
+        body: of the request.
+        price: of its answers; None where it is not known.
+    """
+
+    revision: int
+    place: Place
+    body: Mapping[str, Any]
+    price: AnswerPrice | None = None
+
+
+def build_question(
+    deployment: Object, records: Sequence[Record], revision: int, fields: Mapping[str, Any]
+) -> Question:
+    """Return what one revision is asked.
+
+    Args:
+        deployment: as the API server has it.
+        records: of its revisions.
+        revision: the number of one.
+        fields: `messages` and others of the request.
+
+    Raises:
+        Refusal: it has no replicas.
+    """
     model = read_status(deployment.get("status")).model or deployment["metadata"]["name"]
-    return {
-        "model": model,
-        "messages": [message.model_dump() for message in request.messages],
-        "max_tokens": request.max_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
+    own = {"model": model, "stream": True, "stream_options": {"include_usage": True}}
+    place = find_replicas(deployment, revision)
+    return Question(revision, place, {**fields, **own}, find_price(deployment, records, revision))
 
 
 async def stream_answer(
     session: aiohttp.ClientSession,
     ways: Ways,
-    deployment: Object,
-    request: ChatRequest,
+    question: Question,
     clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Event]:
     """Yield an answer piece by piece, then how it went; or an error, after which nothing follows."""
     try:
-        place = find_replicas(deployment, request.revision)
+        place = question.place
         base, started = await ways.find(place), clock()
         try:
-            answer = await _send(session, base, deployment, request)
+            answer = await _send(session, base, question)
         except aiohttp.ClientConnectionError:
             # The pod that the forward led to is gone: once more, to another one.
             await ways.drop(place)
             base, started = await ways.find(place), clock()
-            answer = await _send(session, base, deployment, request)
+            answer = await _send(session, base, question)
         async with answer:
-            async for event in _read(answer, clock, started):
+            async for event in _read(answer, clock, started, question.price):
                 yield event
     except Refusal as refusal:
         yield Event("error", {"message": str(refusal)})
@@ -106,14 +138,14 @@ async def stream_answer(
 
 
 async def _send(
-    session: aiohttp.ClientSession, base: str, deployment: Object, request: ChatRequest
+    session: aiohttp.ClientSession, base: str, question: Question
 ) -> aiohttp.ClientResponse:
     return await session.post(
         f"{base}/v1/chat/completions",
-        json=build_body(deployment, request),
+        json=dict(question.body),
         headers={
             "accept": "text/event-stream",
-            "x-llm-revision": str(request.revision),
+            "x-llm-revision": str(question.revision),
             "x-llm-uncounted": "true",
         },
         timeout=_TIMEOUT,
@@ -122,12 +154,16 @@ async def _send(
 
 
 async def _read(
-    answer: aiohttp.ClientResponse, clock: Callable[[], float], started: float
+    answer: aiohttp.ClientResponse,
+    clock: Callable[[], float],
+    started: float,
+    price: AnswerPrice | None,
 ) -> AsyncIterator[Event]:
     if answer.status != HTTPStatus.OK:
         body = await answer.content.read(_ERROR_BYTES)
         raise Refusal(f"The replica answered {answer.status}: {_read_message(body)}")
-    first, chunks, tokens, reason, done = None, 0, None, None, False
+    first, chunks, reason, done = None, 0, None, False
+    usage: dict[str, Any] = {}
     async for line in answer.content:
         text = line.decode("utf-8", "replace").strip()
         data = text.removeprefix("data:").strip()
@@ -136,7 +172,7 @@ async def _read(
         if done or not text.startswith("data:"):
             continue
         event = _parse_event(data)
-        tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+        usage = event.get("usage") or usage
         for choice in event.get("choices") or ():
             reason = choice.get("finish_reason") or reason
             if content := (choice.get("delta") or {}).get("content"):
@@ -145,7 +181,9 @@ async def _read(
                 yield Event("text", {"text": str(content)})
     if reason is None and not done:
         raise Refusal("The answer was cut off: the replica or the connection ended. Ask again.")
-    yield Event("end", summarize(started, first, clock(), tokens or chunks, reason))
+    ended, tokens = clock(), usage.get("completion_tokens") or chunks
+    cost = describe_cost(price, ended - started, usage)
+    yield Event("end", {**summarize(started, first, ended, tokens, reason), "cost": cost})
 
 
 def summarize(

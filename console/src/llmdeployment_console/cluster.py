@@ -33,6 +33,9 @@ class Cluster(Protocol):
     def find_operators(self) -> Sequence[operators.Operator]:
         """Return the operators that the user may see."""
 
+    def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
+        """Return the text of a key of a ConfigMap, as the user."""
+
 
 @dataclass(frozen=True)
 class UserCluster:
@@ -77,6 +80,10 @@ class UserCluster:
             return operators.find_operators(self.connection)
         except Refusal:
             return ()
+
+    def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
+        """Return the text of a key of a ConfigMap."""
+        return kube.read_config_map_key(self._enter((namespace, name)), name, key)
 
     def _enter(self, owner: Owner) -> kube.Cluster:
         return replace(self.connection, namespace=owner[0])

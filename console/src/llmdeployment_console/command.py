@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import logging
+import os
 import socket
 import webbrowser
 from collections.abc import Callable
-from types import FrameType
+from dataclasses import replace
+from functools import partial
 
 import aiohttp
-import uvicorn
-from starlette.types import ASGIApp
-from typing_extensions import override
 
 from llmdeployment_cli import kube
 from llmdeployment_cli.errors import Refusal
@@ -20,17 +18,26 @@ from llmdeployment_console.app import Console, build_app
 from llmdeployment_console.cache import ReadCache
 from llmdeployment_console.cluster import UserCluster
 from llmdeployment_console.forwards import PortForwards
+from llmdeployment_console.guard import admit_local
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
+from llmdeployment_console.rights import OwnRights
+from llmdeployment_console.server import build_server
 from llmdeployment_console.sessions import Sessions
+from llmdeployment_console.settings import Settings, check_prometheus, read_settings
 
 HOST = "127.0.0.1"
 _CONNECTIONS = 128
-_STOP_SECONDS = 2
 
 
 def run(
-    flags: Flags, port: int, *, everywhere: bool, opens: bool, report: Callable[[str], None]
+    flags: Flags,
+    port: int,
+    *,
+    everywhere: bool,
+    opens: bool,
+    report: Callable[[str], None],
+    prometheus_url: str | None = None,
 ) -> None:
     """Serve the console until Ctrl-C.
 
@@ -40,16 +47,21 @@ def run(
         everywhere: whether the LLMDeployments of all namespaces are shown.
         opens: whether the address is opened in a browser.
         report: prints a line.
+        prometheus_url: base URL of a Prometheus with older points; None for what the environment says.
 
     Raises:
-        Refusal: the cluster cannot be read, or the port is taken.
+        Refusal: the cluster cannot be read, the port is taken, or an address cannot be used.
     """
+    settings = read_settings(os.environ)
+    if prometheus_url is not None:
+        url = check_prometheus(prometheus_url, "--prometheus-url")
+        settings = replace(settings, prometheus_url=url)
     connection = kube.connect(flags)
     cluster = UserCluster(connection, None if everywhere else connection.namespace)
     # Before anybody opens a page that could only say that nothing can be read.
     cluster.list_deployments()
     with bind_port(port) as listener:
-        asyncio.run(_serve(flags, cluster, listener, opens=opens, report=report))
+        asyncio.run(_serve(flags, cluster, listener, settings, opens=opens, report=report))
 
 
 def bind_port(port: int) -> socket.socket:
@@ -85,6 +97,7 @@ async def _serve(
     flags: Flags,
     cluster: UserCluster,
     listener: socket.socket,
+    settings: Settings,
     *,
     opens: bool,
     report: Callable[[str], None],
@@ -95,9 +108,18 @@ async def _serve(
     async with aiohttp.ClientSession() as session:
         points = OperatorPoints(session, cluster, ways)
         console = Console(
-            cluster, ReadCache(cluster), points, Histories(points), ways, session, sessions
+            cluster,
+            ReadCache(cluster),
+            points,
+            Histories(points),
+            ways,
+            session,
+            OwnRights(cluster.apply),
+            sessions,
+            settings=settings,
         )
-        server = build_server(build_app(console, list_hosts(port)), console.places.ending)
+        entrance = partial(admit_local, sessions=sessions, hosts=list_hosts(port))
+        server = build_server(build_app(console, entrance), console.places.ending, _CONNECTIONS)
         address = f"http://{HOST}:{port}/?token={sessions.issue_token()}"
         report(f"{address}\nThe address works once. Ctrl-C ends the console.")
         opening = asyncio.create_task(asyncio.to_thread(_open_browser, address)) if opens else None
@@ -107,36 +129,6 @@ async def _serve(
             if opening is not None:
                 opening.cancel()
             ways.close()
-
-
-class _Server(uvicorn.Server):
-    """A server that ends its streams at Ctrl-C: they would never end by themselves."""
-
-    def __init__(self, config: uvicorn.Config, ending: asyncio.Event) -> None:
-        super().__init__(config)
-        self._loop = asyncio.get_running_loop()
-        self._ending = ending
-
-    @override
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self._loop.call_soon_threadsafe(self._ending.set)
-
-
-def build_server(app: ASGIApp, ending: asyncio.Event) -> uvicorn.Server:
-    """Return the server, which sets `ending` at Ctrl-C. It logs no requests: the address of the first has the token."""
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        limit_concurrency=_CONNECTIONS,
-        timeout_graceful_shutdown=_STOP_SECONDS,
-    )
-    return _Server(config, ending)
 
 
 def _open_browser(address: str) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 from llmdeployment_cli.arms import Object
 from llmdeployment_cli.history import Record, list_entries
 from llmdeployment_cli.times import parse_time
+from llmdeployment_console import golden
 from llmdeployment_console.actions import list_actions
 from llmdeployment_console.cache import read_event_time
+from llmdeployment_console.runbooks import NO_RUNBOOKS, Runbooks
 from llmdeployment_console.sentences import describe_deployment, describe_rollout
 from llmdeployment_operator.api.analysis_status import MetricStatus
 from llmdeployment_operator.api.rollout import RolloutSpec, Step
@@ -58,6 +60,7 @@ def build_deployment(
     events: Sequence[Object],
     point: Point | None,
     now: datetime,
+    runbooks: Runbooks = NO_RUNBOOKS,
 ) -> dict[str, Any]:
     """Return all of one LLMDeployment.
 
@@ -67,6 +70,7 @@ def build_deployment(
         events: about it, newest first.
         point: the operator's last one, if there is one.
         now: the time.
+        runbooks: where those of the conditions' reasons are.
     """
     status, meta = read_status(deployment.get("status")), deployment["metadata"]
     rollout = read_rollout(deployment)
@@ -78,13 +82,15 @@ def build_deployment(
         "state": read_state(status.conditions).capitalize(),
         "sentence": describe_deployment(status),
         "generation": meta.get("generation"),
-        "conditions": [_describe_condition(row) for row in document.get("conditions") or ()],
+        "conditions": [
+            _describe_condition(row, runbooks) for row in document.get("conditions") or ()
+        ],
         "revisions": _list_revisions(deployment, status, records, point or {}, now),
         "rollout": [
             _describe_arm(arm, rollout, several=len(status.arms) > 1) for arm in status.arms
         ],
         "analysis": [found for arm in status.arms if (found := _describe_analysis(arm, rollout))],
-        "evaluation": _read_evaluations(document, status.arms),
+        "evaluation": _read_evaluations(deployment, document, status.arms),
         "experiment": document.get("experiment"),
         "cost": document.get("cost"),
         "scaling": [
@@ -135,9 +141,9 @@ def _measure_age(created: str | None, now: datetime) -> int | None:
     return max(0, int((now - found).total_seconds())) if found is not None else None
 
 
-def _describe_condition(row: Mapping[str, Any]) -> dict[str, Any]:
+def _describe_condition(row: Mapping[str, Any], runbooks: Runbooks) -> dict[str, Any]:
     names = ("type", "status", "reason", "message", "lastTransitionTime")
-    return {**{name: row.get(name) for name in names}, "runbook": None}
+    return {**{name: row.get(name) for name in names}, "runbook": runbooks.find(row.get("reason"))}
 
 
 def _list_revisions(
@@ -227,7 +233,7 @@ def _describe_analysis(arm: ArmStatus, rollout: RolloutSpec) -> dict[str, Any] |
 
 
 def _read_evaluations(
-    document: Mapping[str, Any], arms: Sequence[ArmStatus]
+    deployment: Object, document: Mapping[str, Any], arms: Sequence[ArmStatus]
 ) -> dict[str, Any] | None:
     """Return the evaluations of the stable revision and the canary of the arm that has one, else of the first arm."""
     arm = next((arm for arm in arms if arm.canary is not None), arms[0] if arms else None)
@@ -238,7 +244,12 @@ def _read_evaluations(
         role: {"revision": number, **rows[number]} if rows.get(number) else None
         for role, number in (("stable", arm.stable), ("canary", arm.canary))
     }
-    return found if any(found.values()) else None
+    if not any(found.values()):
+        return None
+    policy = golden.read_policy(deployment)
+    readable = policy is not None and policy.golden.config_map_ref is not None
+    questions = golden.list_changed(found["stable"], found["canary"])
+    return {**found, "questions": questions, "readable": readable}
 
 
 def _describe_event(event: Object) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """What a request must bring before anything looks at it, and the headers of each answer.
 
-Another page in the same browser can send requests to 127.0.0.1. It cannot set the header `x-llm-console`, and its Origin is another.
-A page whose name was made to lead to 127.0.0.1 (DNS rebinding) sends its own name as Host.
+Another page in the same browser can send requests to the console. It cannot set the header `x-llm-console`, and its Origin is another.
+A page whose name was made to lead to the console (DNS rebinding) sends its own name as Host.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 
@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llmdeployment_console.refusals import RequestRefused, build_refusal
 from llmdeployment_console.sessions import Sessions
+from llmdeployment_console.viewers import ANYBODY, SCOPE_KEY, Entrance, Viewer
 
 BODY_BYTES = 1 << 20
 API = "/api/"
@@ -35,15 +36,13 @@ class Guard:
     """Lets requests through that may be answered. Pure ASGI, so that streams pass as they come.
 
     Args:
-        app: what answers.
-        sessions: who may use the API.
-        hosts: values of `Host` that are this console's.
+        app: what answers; it finds the viewer in the scope.
+        entrance: says who a request is from, or refuses it.
     """
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, hosts: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, entrance: Entrance) -> None:
         self._app = app
-        self._sessions = sessions
-        self._hosts = hosts
+        self._entrance = entrance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -62,25 +61,37 @@ class Guard:
                 message = {**message, "headers": [*kept, *more]}
             await send(message)
 
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
         try:
-            check_request(scope["method"], scope["path"], headers, self._sessions, self._hosts)
+            headers = read_headers(scope["headers"])
+            viewer = self._entrance(scope["method"], scope["path"], headers)
         except RequestRefused as refused:
             await build_refusal(refused)(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        await self._app({**scope, SCOPE_KEY: viewer}, receive, send_with_headers)
 
 
-def check_request(
+def read_headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    r"""Return the headers of a request. Values of one name are joined by a line break, which no value has, so no check takes them.
+
+    >>> read_headers([(b"host", b"a"), (b"x-user", b"ada"), (b"x-user", b"bob")])
+    {'host': 'a', 'x-user': 'ada\nbob'}
+    """
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        found[key] = f"{found[key]}\n{text}" if key in found else text
+    return found
+
+
+def admit_local(
     method: str,
     path: str,
     headers: Mapping[str, str],
+    *,
     sessions: Sessions,
     hosts: frozenset[str],
-) -> None:
-    """Check a request's Host, cookie and, where it writes, its header, Origin and size.
+) -> Viewer:
+    """Let in who has the cookie, at the console's own address.
 
     Raises:
         RequestRefused: with the status and one sentence.
@@ -92,9 +103,19 @@ def check_request(
     if path.startswith(API) and not sessions.knows(read_cookie(headers, sessions.cookie)):
         message = "The console does not know this browser. Run `kubectl llm console` again and open its address."
         raise RequestRefused(HTTPStatus.UNAUTHORIZED, "no_session", message)
+    check_write(method, headers, f"http://{host}")
+    return ANYBODY
+
+
+def check_write(method: str, headers: Mapping[str, str], origin: str) -> None:
+    """Check that what writes comes from the console's own page, and its size.
+
+    Raises:
+        RequestRefused: with the status and one sentence.
+    """
     if method in {"GET", "HEAD"}:
         return
-    if headers.get(WRITE_HEADER) != "1" or headers.get("origin") != f"http://{host}":
+    if headers.get(WRITE_HEADER) != "1" or headers.get("origin") != origin:
         message = "Only the console's own page may do this. Reload the page."
         raise RequestRefused(HTTPStatus.FORBIDDEN, "foreign_origin", message)
     if headers.get("content-type", "").split(";")[0].strip() != "application/json":

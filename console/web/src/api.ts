@@ -1,6 +1,6 @@
 /** The requests to the console's server. */
 
-import type { ChatEnd, Deployment, Fleet, History, Point, Preview } from "./contract";
+import type { ChatEnd, Deployment, Fleet, GoldenQuestions, History, Point, Preview, WhatIf, WhatIfChoice } from "./contract";
 import { createEventParser } from "./sse";
 
 /** An answer of the server that is an error; the message is for people. */
@@ -14,7 +14,7 @@ export class ServerError extends Error {
 }
 
 const RETRY_MILLISECONDS = 5000;
-const SESSION_ENDED = "This session has ended. Run `kubectl llm console` again.";
+const SESSION_ENDED = "This session has ended. Reload the page, or run `kubectl llm console` again.";
 
 function locate(namespace: string, name: string): string {
   return `api/llmdeployments/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
@@ -26,7 +26,7 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
     response = await fetch(path, { cache: "no-store", ...init });
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    throw new ServerError(0, "The console's server does not answer. Does `kubectl llm console` still run?");
+    throw new ServerError(0, "The console's server does not answer. Reload the page, or run `kubectl llm console` again.");
   }
   if (!response.ok) throw new ServerError(response.status, await readError(response));
   return response;
@@ -53,8 +53,24 @@ export async function fetchFleet(): Promise<Fleet> {
   return (await request("api/fleet")).json() as Promise<Fleet>;
 }
 
+/** The text of a runbook, in Markdown. */
+export async function fetchRunbook(name: string): Promise<string> {
+  try {
+    return await (await request(`runbooks/${encodeURIComponent(name)}.md`)).text();
+  } catch (error) {
+    if (error instanceof ServerError && error.status === 404) throw new ServerError(404, `There is no runbook for ${name}.`);
+    throw error;
+  }
+}
+
 export async function fetchDeployment(namespace: string, name: string): Promise<Deployment> {
   return (await request(locate(namespace, name))).json() as Promise<Deployment>;
+}
+
+/** Points of the last hours, from Prometheus. */
+export async function fetchPast(namespace: string, name: string, hours: number): Promise<Point[]> {
+  const response = await request(`${locate(namespace, name)}/past?hours=${hours}`);
+  return ((await response.json()) as History).points;
 }
 
 /** What an action acts on: the arm is named only where there are several. */
@@ -70,6 +86,12 @@ export async function previewAction(namespace: string, name: string, order: Orde
 
 export async function applyAction(namespace: string, name: string, order: Order): Promise<void> {
   await post(`${locate(namespace, name)}/actions`, { ...order, preview: false });
+}
+
+/** Simulate the last hour as the spec is, and with a choice. */
+export async function simulate(namespace: string, name: string, choice: WhatIfChoice | null): Promise<WhatIf> {
+  const response = await post(`${locate(namespace, name)}/what-if`, choice === null ? {} : { choice });
+  return response.json() as Promise<WhatIf>;
 }
 
 export interface LiveListener {
@@ -122,7 +144,26 @@ export async function streamChat(
 ): Promise<ChatEnd> {
   const messages = [{ role: "user", content: chat.prompt }];
   const body = { revision: chat.revision, messages, maxTokens: chat.maxTokens };
-  const response = await post(`${locate(namespace, name)}/chat`, body, signal);
+  return readAnswer(await post(`${locate(namespace, name)}/chat`, body, signal), onText);
+}
+
+/** What the questions of the golden set ask that the page shows. */
+export async function fetchGolden(namespace: string, name: string): Promise<GoldenQuestions> {
+  return (await request(`${locate(namespace, name)}/golden`)).json() as Promise<GoldenQuestions>;
+}
+
+/** Ask one revision a question of the golden set, as `streamChat`. */
+export async function streamGolden(
+  namespace: string,
+  name: string,
+  question: { revision: number; number: number },
+  onText: (text: string) => void,
+  signal: AbortSignal,
+): Promise<ChatEnd> {
+  return readAnswer(await post(`${locate(namespace, name)}/golden`, question, signal), onText);
+}
+
+async function readAnswer(response: Response, onText: (text: string) => void): Promise<ChatEnd> {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   const parse = createEventParser();
   for (;;) {

@@ -4,6 +4,8 @@ import { ChatPage } from "./chat";
 import { DeploymentPage } from "./deployment";
 import { FleetPage } from "./fleet";
 import { useHeading, useRoute } from "./hooks";
+import { RunbookPage } from "./runbook";
+import { WhatIfPage } from "./what-if";
 import { type Route, linkToDeployment } from "./route";
 
 export function App() {
@@ -36,7 +38,7 @@ function skipToMain(event: Event): void {
 }
 
 function Trail({ route }: { route: Route }) {
-  if (route.page !== "deployment" && route.page !== "chat") return null;
+  if (route.page !== "deployment" && route.page !== "chat" && route.page !== "what-if") return null;
   const { namespace, name } = route;
   return (
     <>
@@ -44,10 +46,10 @@ function Trail({ route }: { route: Route }) {
       <a href={linkToDeployment(namespace, name)} aria-current={route.page === "deployment" ? "page" : undefined}>
         {namespace}/{name}
       </a>
-      {route.page === "chat" && (
+      {route.page !== "deployment" && (
         <>
           <span aria-hidden="true">›</span>
-          <span aria-current="page">Chat side by side</span>
+          <span aria-current="page">{route.page === "chat" ? "Chat side by side" : "What if"}</span>
         </>
       )}
     </>
@@ -62,6 +64,10 @@ function Page({ route }: { route: Route }) {
       return <DeploymentPage key={`${route.namespace}/${route.name}`} namespace={route.namespace} name={route.name} />;
     case "chat":
       return <ChatPage key={`${route.namespace}/${route.name}`} namespace={route.namespace} name={route.name} />;
+    case "what-if":
+      return <WhatIfPage key={`${route.namespace}/${route.name}`} namespace={route.namespace} name={route.name} />;
+    case "runbook":
+      return <RunbookPage key={route.name} name={route.name} />;
     case "unknown":
       return <UnknownPage />;
   }

@@ -1,22 +1,15 @@
 /** One prompt to two revisions, answered side by side. */
 
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
+import { Answers, SIDES, useAnswers } from "./answers";
+import { type Choice, type Vote, addVote, describeSide, shuffle } from "./votes";
+import { Ballot, Votes, canVote } from "./voting";
 import { fetchDeployment, streamChat } from "./api";
-import type { ChatEnd, Deployment, Revision } from "./contract";
-import { type Piece, compareWords } from "./diff";
-import { formatLatency, formatNumber } from "./format";
+import type { Deployment, Revision } from "./contract";
 import { useHeading } from "./hooks";
 
-const SIDES = ["left", "right"] as const;
 const DEFAULT_TOKENS = 200;
 const MOST_TOKENS = 4096;
-
-interface Answer {
-  revision: number;
-  text: string;
-  end: ChatEnd | null;
-  failure: string;
-}
 
 export function ChatPage({ namespace, name }: { namespace: string; name: string }) {
   const heading = useHeading<HTMLHeadingElement>(`Chat with ${namespace}/${name}`);
@@ -58,17 +51,38 @@ export function chooseRevisions(deployment: Deployment): [number, number] | null
   return [left, pick(arm?.canary, numbers.find((each) => each !== left)) ?? left];
 }
 
+/** The votes of this tab, by LLMDeployment. */
+const kept = new Map<string, Vote[]>();
+
 function Conversation({ deployment }: { deployment: Deployment }) {
   const { namespace, name } = deployment;
+  const place = `${namespace}/${name}`;
+  const [votes, setVotes] = useState(() => kept.get(place) ?? []);
+  const [blind, setBlind] = useState(false);
+  // The question whose revisions are hidden until it is voted on.
+  const [secret, setSecret] = useState<string | null>(null);
   const [chosen, setChosen] = useState(() => chooseRevisions(deployment));
   const [prompt, setPrompt] = useState("");
   const [maxTokens, setMaxTokens] = useState(DEFAULT_TOKENS);
-  const { answers, busy, ask, stop } = useAnswers(namespace, name);
+  const { answers, busy, ask, stop } = useAnswers();
   if (chosen === null) return <p>No revision has a replica that could answer.</p>;
   const submit = (event: Event): void => {
     event.preventDefault();
-    if (!busy && prompt.trim() !== "") ask(chosen, prompt, maxTokens);
+    if (busy || prompt.trim() === "") return;
+    setSecret(blind && chosen[0] !== chosen[1] ? prompt : null);
+    ask(blind ? shuffle(chosen) : chosen, (revision, onText, signal) => streamChat(namespace, name, { revision, prompt, maxTokens }, onText, signal));
   };
+  const vote = (choice: Choice): void => {
+    const [left, right] = answers;
+    if (secret === null || left === undefined || right === undefined) return;
+    const at = new Date().toISOString();
+    const sides = { left: describeSide(left), right: describeSide(right) };
+    const all = addVote(votes, { at, namespace, name, prompt: secret, choice, ...sides });
+    kept.set(place, all);
+    setVotes(all);
+    setSecret(null);
+  };
+  const votable = secret !== null && canVote(answers, busy);
   const pick = (index: number, revision: number): void => {
     setChosen(index === 0 ? [revision, chosen[1]] : [chosen[0], revision]);
   };
@@ -121,121 +135,14 @@ function Conversation({ deployment }: { deployment: Deployment }) {
           )}
           <span class="muted small">Ctrl+Enter asks too.</span>
         </div>
+        <label class="choice">
+          <input type="checkbox" checked={blind} disabled={busy} onChange={(event) => setBlind(event.currentTarget.checked)} />
+          Blind: the sides are shuffled, and their revisions hidden until you vote
+        </label>
       </form>
-      <Answers answers={answers} busy={busy} />
+      <Answers answers={answers} busy={busy} hidden={secret !== null && answers.every((each) => each.failure === "")} />
+      {votable && <Ballot choose={vote} />}
+      <Votes votes={votes} />
     </>
-  );
-}
-
-interface Asking {
-  answers: Answer[];
-  busy: boolean;
-  ask: (revisions: [number, number], prompt: string, maxTokens: number) => void;
-  stop: () => void;
-}
-
-/** The answers of both sides while they come. Pieces are gathered and shown once a frame. */
-function useAnswers(namespace: string, name: string): Asking {
-  const [answers, setAnswers] = useState<Answer[]>([]);
-  const [busy, setBusy] = useState(false);
-  const running = useRef<AbortController | null>(null);
-  const stop = useCallback(() => running.current?.abort(), []);
-  useEffect(() => stop, [stop]);
-  const ask = (revisions: [number, number], prompt: string, maxTokens: number): void => {
-    const abort = new AbortController();
-    running.current = abort;
-    const current: Answer[] = revisions.map((revision) => ({ revision, text: "", end: null, failure: "" }));
-    let frame = 0;
-    const show = (): void => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        setAnswers(current.map((each) => ({ ...each })));
-      });
-    };
-    const follow = async (answer: Answer): Promise<void> => {
-      const add = (text: string): void => {
-        answer.text += text;
-        show();
-      };
-      try {
-        const request = { revision: answer.revision, prompt, maxTokens };
-        answer.end = await streamChat(namespace, name, request, add, abort.signal);
-      } catch (error) {
-        answer.failure = abort.signal.aborted ? "Stopped." : (error as Error).message;
-      }
-      show();
-    };
-    setBusy(true);
-    show();
-    void Promise.all(current.map(follow)).then(() => setBusy(false));
-  };
-  return { answers, busy, ask, stop };
-}
-
-function Answers({ answers, busy }: { answers: Answer[]; busy: boolean }) {
-  const [left, right] = answers;
-  const finished = !busy && left?.end && right?.end;
-  const difference = finished ? compareWords(left.text, right.text) : null;
-  return (
-    <>
-      <p class="hidden" role="status">
-        {busy ? "Both revisions answer." : answers.length > 0 ? "Both answers have ended." : ""}
-      </p>
-      <div class="answers" aria-busy={busy}>
-        {answers.map((answer, index) => (
-          <article key={SIDES[index]} class="card answer" aria-label={`Answer of revision ${answer.revision}`}>
-            <h2>r{answer.revision}</h2>
-            <AnswerText answer={answer} pieces={difference?.[SIDES[index] ?? "left"] ?? null} added={index === 1} />
-            {answer.failure !== "" && (
-              <p role="alert" class="failure">
-                {answer.failure}
-              </p>
-            )}
-            {answer.end !== null && <Figures end={answer.end} />}
-          </article>
-        ))}
-      </div>
-      {finished && (
-        <p class="muted small">
-          {difference === null
-            ? "The answers are too long to be compared."
-            : left.text === right.text
-              ? "Both answers are the same."
-              : "Struck through: only on the left. Underlined: only on the right."}
-        </p>
-      )}
-    </>
-  );
-}
-
-function AnswerText({ answer, pieces, added }: { answer: Answer; pieces: Piece[] | null; added: boolean }) {
-  if (pieces === null) return <p class="words">{answer.text}</p>;
-  return (
-    <p class="words">
-      {pieces.map((piece, index) => {
-        if (piece.common) return <span key={index}>{piece.text}</span>;
-        return added ? <ins key={index}>{piece.text}</ins> : <del key={index}>{piece.text}</del>;
-      })}
-    </p>
-  );
-}
-
-function Figures({ end }: { end: ChatEnd }) {
-  const figures: [string, string][] = [
-    ["TTFT", formatLatency(end.ttft)],
-    ["tokens/s", formatNumber(end.tokensPerSecond)],
-    ["tokens", formatNumber(end.tokens, 0)],
-    ["in all", formatLatency(end.seconds)],
-    ["ended by", end.finishReason ?? "–"],
-  ];
-  return (
-    <dl class="figures">
-      {figures.map(([title, value]) => (
-        <div key={title}>
-          <dt>{title}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
   );
 }

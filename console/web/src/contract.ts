@@ -116,9 +116,34 @@ export interface Evaluation {
   comparison?: EvaluationComparison | null;
 }
 
+/** What is on record of a question of the golden set; null where it is not known. */
+export interface GoldenRow {
+  number: number;
+  id: string;
+  kind: "lost" | "won" | "wrong";
+  stable: boolean | null;
+  canary: boolean | null;
+}
+
 export interface Evaluations {
   stable?: Evaluation | null;
   canary?: Evaluation | null;
+  questions?: GoldenRow[];
+  /** Whether the console can read what the questions ask. */
+  readable?: boolean;
+}
+
+export interface GoldenQuestion {
+  number: number;
+  id: string;
+  messages: { role: string; text: string }[];
+  checks: { kind: string; wanted: string }[];
+}
+
+export interface GoldenQuestions {
+  questions: GoldenQuestion[];
+  /** Why there are none, if there are none. */
+  message: string | null;
 }
 
 export interface ExperimentMetric {
@@ -214,6 +239,8 @@ export interface Deployment {
   scaling: ScalingDecision[];
   events: KubeEvent[];
   actions: Action[];
+  /** Whether there are points of more than the last hour. */
+  past?: boolean;
 }
 
 export interface PointMetric {
@@ -258,4 +285,54 @@ export interface ChatEnd {
   tokens: number | null;
   tokensPerSecond: number | null;
   finishReason: string | null;
+  /** Null without a price. By time it is that of the whole replica, so the most that the answer can have cost. */
+  cost?: (Money & { basis: "tokens" | "time" }) | null;
+  /** Of a question of the golden set: each check, and null where the console does not make it. */
+  checks?: { kind: string; passed: boolean | null }[];
+}
+
+/** What the page asks for instead of the spec. */
+export interface WhatIfChoice {
+  milliseconds: number;
+  minimum: number;
+  maximum: number;
+  profile?: unknown;
+}
+
+export interface WhatIfTarget {
+  metric: string;
+  percentile: number;
+  milliseconds: number;
+  /** The share of the requests within the target. */
+  share: number;
+}
+
+/** One simulated hour. */
+export interface WhatIfRun {
+  minimum: number;
+  maximum: number;
+  targets: WhatIfTarget[];
+  requests: number;
+  failed: number;
+  meanReplicas: number;
+  ttftP90: number | null;
+  /** Per hour. */
+  cost: Money | null;
+  slotSeconds: number;
+  load: number[];
+  replicas: number[];
+  decisions: number;
+}
+
+export interface WhatIf {
+  /** Seconds since 1970. */
+  begins: number;
+  now: WhatIfRun;
+  changed: WhatIfRun | null;
+  assumptions: string[];
+  /** The spec's own. */
+  choice: { metric: string; percentile: number; milliseconds: number; minimum: number; maximum: number };
+  /** The targets that can be chosen, in milliseconds. */
+  steps: number[];
+  mostReplicas: number;
 }

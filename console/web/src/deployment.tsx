@@ -6,13 +6,13 @@ import type { Deployment, Point } from "./contract";
 import { Actions } from "./deployment/actions";
 import { GoldenSet } from "./deployment/evaluation";
 import { Conditions, Costs, Events, ExperimentTable } from "./deployment/facts";
-import { Latency } from "./deployment/latency";
+import { Curves } from "./deployment/latency";
 import { Rollout } from "./deployment/rollout";
 import { Scaling } from "./deployment/scaling";
 import { Verdict } from "./deployment/verdict";
 import { MOST_POINTS, addPoint } from "./history";
 import { useCalm, useHeading } from "./hooks";
-import { linkToChat } from "./route";
+import { linkToChat, linkToWhatIf } from "./route";
 import { State } from "./state";
 
 interface Live {
@@ -41,6 +41,9 @@ export function DeploymentPage({ namespace, name }: { namespace: string; name: s
         <a class="button" href={linkToChat(namespace, name)}>
           Chat side by side
         </a>
+        <a class="button" href={linkToWhatIf(namespace, name)}>
+          What if
+        </a>
       </div>
       <p class="sentence" aria-live={announce}>
         {deployment?.sentence ?? (failure === "" ? "Loads …" : "")}
@@ -64,10 +67,10 @@ function Sections({ deployment, points, now }: { deployment: Deployment; points:
       <div class="sections">
         <Rollout arms={deployment.rollout} revisions={deployment.revisions} />
         <Verdict analysis={deployment.analysis} points={points} />
-        <Latency points={points} arms={deployment.rollout} />
+        <Curves deployment={deployment} points={points} />
         <Scaling points={points} decisions={deployment.scaling} now={now} />
+        {deployment.evaluation && <GoldenSet deployment={deployment} now={now} />}
         {deployment.experiment && <ExperimentTable experiment={deployment.experiment} now={now} />}
-        {deployment.evaluation && <GoldenSet evaluations={deployment.evaluation} now={now} />}
         {deployment.cost && <Costs cost={deployment.cost} />}
         <Conditions conditions={deployment.conditions} now={now} />
         <Events events={deployment.events} now={now} />

@@ -34,11 +34,11 @@ export function formatPoints(difference: Maybe): string {
 }
 
 /** An amount with its currency. A currency that no browser knows is put after the number. */
-export function formatMoney(amount: number | string | null | undefined, currency: string | undefined): string {
+export function formatMoney(amount: number | string | null | undefined, currency: string | undefined, small = 4): string {
   const value = typeof amount === "string" ? Number(amount) : amount;
   if (isMissing(value)) return MISSING;
-  // Less than ten cents are shown to a hundredth of a cent: a thousand requests may cost that little.
-  const digits = Math.abs(value) < 0.1 && value !== 0 ? { maximumFractionDigits: 4 } : {};
+  // Less than ten cents are shown to a hundredth of a cent, or `small` digits: a thousand requests may cost that little.
+  const digits = Math.abs(value) < 0.1 && value !== 0 ? { maximumFractionDigits: small } : {};
   try {
     return value.toLocaleString("en", { style: "currency", currency: currency ?? "", ...digits });
   } catch {

@@ -49,9 +49,17 @@ export function describeAxis(colors: Colors, options: uPlot.Axis = {}): uPlot.Ax
 
 const CLOCK = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
-/** The axis of time: hours and minutes where the reader is. */
+const DAY = new Intl.DateTimeFormat("en", { day: "numeric", month: "short" });
+
+/** A time where the reader is: hours and minutes, and the day at midnight. */
+export function formatTick(seconds: number): string {
+  const clock = CLOCK.format(seconds * 1000);
+  return clock === "00:00" ? DAY.format(seconds * 1000) : clock;
+}
+
+/** The axis of time. */
 export function describeTimeAxis(colors: Colors): uPlot.Axis {
-  return describeAxis(colors, { values: (_, ticks) => ticks.map((each) => CLOCK.format(each * 1000)), space: 60, size: 30 });
+  return describeAxis(colors, { values: (_, ticks) => ticks.map(formatTick), space: 60, size: 30 });
 }
 
 /** A legend below a plot: a sample of each line with its name. */

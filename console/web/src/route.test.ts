@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { checkLink, linkToChat, linkToDeployment, parseRoute } from "./route";
+import { checkLink, linkToChat, linkToDeployment, linkToRunbook, linkToWhatIf, parseRoute } from "./route";
 
 test.each(["", "#", "#/"])("%s is the fleet", (hash) => expect(parseRoute(hash)).toEqual({ page: "fleet" }));
 
@@ -10,9 +10,14 @@ test.each([
 ])("the links to %s/%s lead to its pages", (namespace, name) => {
   expect(parseRoute(linkToDeployment(namespace, name))).toEqual({ page: "deployment", namespace, name });
   expect(parseRoute(linkToChat(namespace, name))).toEqual({ page: "chat", namespace, name });
+  expect(parseRoute(linkToWhatIf(namespace, name))).toEqual({ page: "what-if", namespace, name });
 });
 
-test.each(["#/nonsense", "#/llmdeployments", "#/llmdeployments/shop", "#/llmdeployments/shop/chat/edit", "#/llmdeployments/a/b/chat/d"])(
+test("a runbook has a page", () => {
+  expect(parseRoute(linkToRunbook("RolledBack"))).toEqual({ page: "runbook", name: "RolledBack" });
+});
+
+test.each(["#/nonsense", "#/runbooks", "#/runbooks/%2e%2e", "#/runbooks/a/b", "#/llmdeployments", "#/llmdeployments/shop", "#/llmdeployments/shop/chat/edit", "#/llmdeployments/a/b/chat/d"])(
   "%s is no page",
   (hash) => expect(parseRoute(hash)).toEqual({ page: "unknown" }),
 );
@@ -24,5 +29,8 @@ test.each([
   [" javascript:alert(1)", false],
   ["data:text/html,x", false],
   ["/runbooks/X", false],
+  ["#/runbooks/RolledBack", true],
+  ["#/runbooks/../x", false],
+  ["#/runbooks/<b>", false],
   [null, false],
 ])("%s may become a link: %s", (address, allowed) => expect(checkLink(address)).toBe(allowed ? address : null));

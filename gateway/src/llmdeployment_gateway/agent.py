@@ -22,6 +22,8 @@ from llmdeployment_gateway.kube import Kube, Snapshot
 from llmdeployment_gateway.logs import AccessLog, FeedbackLog
 from llmdeployment_gateway.metrics import MetricsPage
 from llmdeployment_gateway.peers import Peers
+from llmdeployment_gateway.request_lines import RequestLines
+from llmdeployment_gateway.request_spans import RequestSpans, start_spans
 from llmdeployment_gateway.routes import KEY
 from llmdeployment_gateway.runtime_api import RuntimeApiError
 from llmdeployment_gateway.settings import KubeAccess, Settings
@@ -38,6 +40,9 @@ _KEYS_SECONDS = 1.0
 _NOTICE_SECONDS = 2.0
 """Seconds that the agent waits for HAProxy to begin to stop, after its own signal."""
 
+_LAST_SPANS_SECONDS = 2.0
+"""Seconds that a stopping agent takes for the spans that were not sent yet."""
+
 
 class Agent:
     """The agent of one gateway pod."""
@@ -50,11 +55,14 @@ class Agent:
         self.tally = Tally()
         self.steering = Steering(settings)
         self.peers = Peers(settings.pod)
+        self.spans = start_spans(settings)
 
     async def run(self, keys: dict[str, str], stop: asyncio.Event) -> None:
         """Work until `stop` is set, and then until HAProxy has ended."""
         self.steering.inputs.keys = keys
-        async with asyncio.TaskGroup() as group, _receive_log(self._settings.run_dir, self.tally):
+        access = AccessLog(time.monotonic, _choose_lines(self._settings))
+        log = _LogProtocol(self.tally, access, self.spans)
+        async with asyncio.TaskGroup() as group, _receive_log(self._settings.run_dir, log):
             jobs = [
                 group.create_task(self.steering.run()),
                 group.create_task(self._follow_routes(group)),
@@ -67,6 +75,8 @@ class Agent:
             await self._wait_for_haproxy()
             for job in (*jobs, *self._watches.values()):
                 job.cancel()
+        if self.spans is not None:
+            self.spans.export.close(_LAST_SPANS_SECONDS)
 
     async def _follow_routes(self, group: asyncio.TaskGroup) -> None:
         name = f"{self._settings.name}-routes"
@@ -169,12 +179,11 @@ async def _serve(
     """Answer kubelet, operator and Prometheus, and take votes if there is a key to check them by."""
     async with contextlib.AsyncExitStack() as stack:
         page = MetricsPage(settings.namespace, settings.name)
-        app = AgentServer(agent.steering, agent.tally, kube, page).build_app()
+        app = AgentServer(agent.steering, agent.tally, kube, page, agent.spans).build_app()
         if (key := settings.feedback_key) is not None:
             forwarder = Forwarder(session, settings.agent_port, key)
-            votes = FeedbackServer(
-                key, agent.tally, time.time, FeedbackLog(time.monotonic), agent.peers, forwarder
-            )
+            log = FeedbackLog(time.monotonic, _choose_lines(settings))
+            votes = FeedbackServer(key, agent.tally, time.time, log, agent.peers, forwarder)
             votes.add_forwarded(app)
             stack.push_async_callback(
                 (await serve_feedback(votes, settings.run_dir / SOCKET)).cleanup
@@ -193,21 +202,28 @@ def stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
+def _choose_lines(settings: Settings) -> RequestLines | None:
+    return RequestLines() if settings.request_log else None
+
+
 class _LogProtocol(asyncio.DatagramProtocol):
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, access: AccessLog, spans: RequestSpans | None) -> None:
         self._tally = tally
-        self._access = AccessLog(time.monotonic)
+        self._spans = spans
+        self._access = access
 
     @override
     def datagram_received(self, data: bytes, addr: object) -> None:
         if (ended := self._tally.count_line(data)) is not None:
             self._access.write(ended)
+            if self._spans is not None:
+                self._spans.take(ended)
         else:
             _log.info("haproxy: %s", data.decode(errors="replace").strip())
 
 
 @contextlib.asynccontextmanager
-async def _receive_log(run_dir: Path, tally: Tally) -> AsyncIterator[None]:
+async def _receive_log(run_dir: Path, log: _LogProtocol) -> AsyncIterator[None]:
     path = run_dir / "log.sock"
     path.unlink(missing_ok=True)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -216,7 +232,7 @@ async def _receive_log(run_dir: Path, tally: Tally) -> AsyncIterator[None]:
     listening.setblocking(False)
     listening.bind(str(path))
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: _LogProtocol(tally), sock=listening
+        lambda: log, sock=listening
     )
     try:
         yield

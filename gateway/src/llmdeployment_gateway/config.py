@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from llmdeployment_gateway import api_paths, assignment, forcing, maps, slots, voting
+from llmdeployment_gateway import api_paths, assignment, forcing, maps, slots, tracing, voting
 from llmdeployment_gateway.bounded import BOUND_SECONDS
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
@@ -40,6 +40,7 @@ backend keys
     stick-table type string len 64 size 10k expire 1h store conn_cur
 """
 _BODY_LUA = "body.lua"
+_KEY_NAME = "    http-request set-header x-llm-key-name %[var(txn.key_name)]\n"
 _UNAUTHORIZED = (
     "    http-request return status 401 content-type application/json string '"
     '{"error": {"message": "The API key is missing or wrong. Send it as: Authorization: Bearer <key>", '
@@ -63,6 +64,8 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         buffer_bytes=BODY_BUFFER_BYTES if reads_bodies else BUFFER_BYTES,
         load_body=_build_body_directive(settings.run_dir) if reads_bodies else "",
         unit=assignment.build_rules(keys),
+        trace=tracing.build_rules(settings.traces),
+        logged=tracing.LOGGED if settings.traces is not None else "",
         asked=forcing.READ_CHOICE if settings.forcing else "",
         choosing=forcing.build_choice_rules(forced) if settings.forcing else "",
         refusing=forcing.build_hold_refusal(forced) if settings.forcing else "",
@@ -73,6 +76,7 @@ def render(settings: Settings, servers: Mapping[str, Iterable[Address]]) -> str:
         bound_seconds=BOUND_SECONDS,
         stride=STRIDE,
         auth=_build_auth(settings),
+        key_name="" if settings.auth == "none" else _KEY_NAME,
         post_paths=" ".join(api_paths.POST),
         **voting.build_rules(settings.run_dir, signing=settings.feedback_key is not None),
         sources=settings.source_connections,

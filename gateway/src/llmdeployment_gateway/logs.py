@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pythonjsonlogger.json import JsonFormatter
 
+from llmdeployment_gateway.request_lines import RequestLines
 from llmdeployment_gateway.signed_ids import SignedId
 from llmdeployment_gateway.tally import EndedRequest
 from llmdeployment_gateway.votes import Vote
@@ -58,9 +59,10 @@ class LineBudget:
 
 
 class AccessLog:
-    """Writes a line for each request, as long as they are not too many."""
+    """Writes a line for each request, as long as they are not too many; with `lines`, also those of the request log."""
 
-    def __init__(self, read_clock: Callable[[], float]) -> None:
+    def __init__(self, read_clock: Callable[[], float], lines: RequestLines | None = None) -> None:
+        self._lines = lines
         self._budget = LineBudget(
             read_clock, "%d more requests ended in that second and are not logged"
         )
@@ -69,12 +71,15 @@ class AccessLog:
         """Log a request that ended, or count it if this second has had its lines."""
         if self._budget.take():
             _write(ended)
+            if self._lines is not None:
+                self._lines.write_refusal(ended)
 
 
 class FeedbackLog:
-    """Writes a line for each vote that was counted, as long as they are not too many."""
+    """Writes a line for each vote that was counted, as long as they are not too many; with `lines`, also those of the request log."""
 
-    def __init__(self, read_clock: Callable[[], float]) -> None:
+    def __init__(self, read_clock: Callable[[], float], lines: RequestLines | None = None) -> None:
+        self._lines = lines
         self._budget = LineBudget(
             read_clock, "%d more votes were counted in that second and are not logged"
         )
@@ -83,6 +88,8 @@ class FeedbackLog:
         """Log a vote with its comment: the one place where a comment goes."""
         if not self._budget.take():
             return
+        if self._lines is not None:
+            self._lines.write_vote(vote, voted)
         extra = {
             "score": vote.score,
             "comment": vote.comment,

@@ -24,6 +24,10 @@ from llmdeployment_gateway.tally import BOUNDS, Row
 
 PREFIX = "llmdeployment_gateway_"
 _OWNER = ("namespace", "name")
+_SPANS = (
+    ("exported", "Spans of requests that the collector took."),
+    ("dropped", "Spans of requests that were dropped: the collector is slow or does not answer."),
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class AgentState:
         kube_failures: lists and watches that failed.
         services: ready endpoints (`servers`) and those that get requests (`up`), by Service.
         rows: counts of requests, by arm and revision.
+        spans: how many spans were `exported` and `dropped`; None where traces are not wanted.
     """
 
     ready: bool
@@ -47,6 +52,7 @@ class AgentState:
     kube_failures: int
     services: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     rows: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    spans: Mapping[str, int] | None = None
 
 
 class MetricsPage:
@@ -98,6 +104,10 @@ def list_families(owner: tuple[str, str], state: AgentState) -> Iterator[Metric]
     ):
         counter = CounterMetricFamily(PREFIX + name, text, labels=_OWNER)
         counter.add_metric(owner, value)
+        yield counter
+    for key, text in _SPANS if state.spans is not None else ():
+        counter = CounterMetricFamily(f"{PREFIX}spans_{key}", text, labels=_OWNER)
+        counter.add_metric(owner, (state.spans or {})[key])
         yield counter
     yield from _list_server_families(owner, state.services)
     yield from _list_request_families(owner, state.rows)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from llmdeployment_gateway import assignment
 from llmdeployment_gateway.signed_ids import decode_key
+from llmdeployment_gateway.tracing import TRACES, TracesSettings, parse_traces
 
 FEEDBACK_KEY = "LLMD_FEEDBACK_KEY"
 """The variable with the key that ids for feedback are signed with, in base64."""
@@ -66,6 +67,8 @@ class Settings:
         feedback_key: what ids for feedback are signed with; None: no feedback. HAProxy reads it from its own environment.
         grace_seconds: seconds for which a stopping gateway still accepts connections, for clients that do not know yet.
         pod: name of this pod, as EndpointSlices have it.
+        traces: which requests get a span; None: none.
+        request_log: whether votes and refusals are lines of the request log too.
     """
 
     namespace: str
@@ -87,6 +90,8 @@ class Settings:
     feedback_key: bytes | None = field(default=None, repr=False)
     grace_seconds: int = 5
     pod: str = ""
+    traces: TracesSettings | None = None
+    request_log: bool = False
 
 
 def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
@@ -128,6 +133,8 @@ def read_settings(env: Mapping[str, str] = os.environ) -> Settings:
             grace_seconds=int(env.get("LLMD_GRACE_SECONDS", "5")),
             # Kubernetes sets it to the pod's name.
             pod=env.get("HOSTNAME", ""),
+            traces=_read_traces(env),
+            request_log=env.get("LLMD_REQUEST_LOG") == "true",
         )
     except ValueError as error:
         raise SettingsError(
@@ -143,6 +150,15 @@ def _read_assignment_keys(env: Mapping[str, str]) -> tuple[assignment.Key, ...]:
         return assignment.parse_keys(text)
     except ValueError as error:
         raise SettingsError(f"LLMD_ASSIGNMENT_KEYS: {error}") from error
+
+
+def _read_traces(env: Mapping[str, str]) -> TracesSettings | None:
+    if not (text := env.get(TRACES)):
+        return None
+    try:
+        return parse_traces(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise SettingsError(f"{TRACES}: {error}. The operator sets it.") from None
 
 
 def _read_feedback_key(env: Mapping[str, str]) -> bytes | None:

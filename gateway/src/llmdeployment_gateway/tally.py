@@ -1,6 +1,7 @@
 """Counts of requests that ended, from HAProxy's log lines, and of votes on their answers.
 
-A line is one datagram: `status milliseconds flags arm revision bucket recent request-id`.
+A line is one datagram: `status milliseconds flags arm revision bucket recent request-id`. Where traces are wanted, it has
+`~traceparent/parent/held/queued` before the request's id, the latter two in milliseconds.
 """
 
 import base64
@@ -26,6 +27,8 @@ BOUNDED_GROUPS = 16
 _FIELDS = 7
 """Those that every line has; a request's id may be missing."""
 _RECENT_DIGITS = 10
+_TRACE_CHARACTERS = 55
+"""Those of a `traceparent` of version 00."""
 _CLASSES = ("2xx", "4xx", "5xx")
 
 
@@ -43,6 +46,7 @@ class EndedRequest:
         bucket: the bucket that it was assigned to, or None.
         recent: requests of its bucket in the last ten minutes, this one included; None without an assignment key: the bucket is then the
             next of a sequence.
+        trace: what the line says of its trace (`request_spans`), or empty where traces are not wanted.
     """
 
     status: int
@@ -53,6 +57,7 @@ class EndedRequest:
     request_id: str = ""
     bucket: int | None = None
     recent: int | None = None
+    trace: str = ""
 
 
 class GroupCounts:
@@ -246,7 +251,8 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
     words = datagram.decode(errors="replace").split(maxsplit=_FIELDS)
     if len(words) < _FIELDS:
         return None
-    status, milliseconds, flags, arm, revision, bucket, recent, *request_id = words
+    status, milliseconds, flags, arm, revision, bucket, recent, *rest = words
+    trace, request_id = _split_trace("".join(rest))
     assigned = revision.isdigit()
     try:
         return EndedRequest(
@@ -255,12 +261,22 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
             cut=_read_cut(flags),
             arm=arm if assigned else "",
             revision=revision if assigned else "",
-            request_id="" if request_id == ["-"] else "".join(request_id).strip(),
+            request_id="" if request_id == "-" else request_id.strip(),
             bucket=_read_bucket(bucket),
             recent=_read_recent(recent),
+            trace=trace,
         )
     except ValueError:
         return None
+
+
+def _split_trace(text: str) -> tuple[str, str]:
+    """Return what a line says of a trace, and the request's id behind it. It is read later, of the few requests that get a span."""
+    if not text.startswith("~00-"):
+        return "", text
+    trace, _, request_id = text.partition(" ")
+    # A client's id may begin like one.
+    return (trace[1:], request_id) if len(trace) > _TRACE_CHARACTERS else ("", text)
 
 
 def _read_bucket(text: str) -> int | None:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from llmdeployment_gateway.kube import Kube
 from llmdeployment_gateway.metrics import AgentState, MetricsPage
+from llmdeployment_gateway.request_spans import RequestSpans
 from llmdeployment_gateway.steering import Steering
 from llmdeployment_gateway.tally import Tally
 
@@ -14,7 +15,15 @@ from llmdeployment_gateway.tally import Tally
 class AgentServer:
     """Answers kubelet, operator and Prometheus."""
 
-    def __init__(self, steering: Steering, tally: Tally, kube: Kube, page: MetricsPage) -> None:
+    def __init__(
+        self,
+        steering: Steering,
+        tally: Tally,
+        kube: Kube,
+        page: MetricsPage,
+        spans: RequestSpans | None = None,
+    ) -> None:
+        self._spans = spans
         self._steering = steering
         self._tally = tally
         self._kube = kube
@@ -69,6 +78,7 @@ class AgentServer:
             kube_failures=self._kube.failures,
             services=await self._steering.count_services(),
             rows=self._tally.list_recent(self._list_routed(), time.monotonic()),
+            spans=self._spans.count() if self._spans is not None else None,
         )
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._page.render(state), headers=headers)

@@ -3,6 +3,8 @@
 - `/live` -> `{"items": [{"namespace", "name", "point", "ttftP90ByMinute"}]}`
 - `/live/NAMESPACE/NAME` -> `{"points": [...]}`, with `?after=<RFC 3339>` those that are later. With `Accept: text/event-stream`
   the event `history`, then a `point` each time there is one.
+
+An LLMDeployment that rests makes no points. While somebody reads its own, the operator looks at it when the last one is old.
 """
 
 import asyncio
@@ -15,10 +17,13 @@ from typing import Any
 from aiohttp import web
 
 from llmdeployment_operator.plan.live.point import Point, describe_minutes
-from llmdeployment_operator.plan.live.ring import LiveHistory, Owner
+from llmdeployment_operator.plan.live.ring import OBJECTS, LiveHistory, Owner
 
 STREAMS = 32
 """Streams at one time. A further one is refused."""
+
+OLD_SECONDS = 50.0
+"""After this long without a point, whoever reads has the operator look: so points are a minute apart at most, a poll's time included."""
 
 _LOOK_SECONDS = 1.0
 _SILENT_LOOKS = 15
@@ -26,15 +31,28 @@ _SILENT_LOOKS = 15
 
 
 def build_live_routes(
-    history: LiveHistory, read_clock: Callable[[], float]
+    history: LiveHistory, read_clock: Callable[[], float], look: Callable[[Owner], None]
 ) -> list[web.AbstractRouteDef]:
     """Return the routes.
 
     Args:
         history: the points; read at each request.
         read_clock: seconds since 1970.
+        look: asks for a pass over an LLMDeployment.
     """
     streams = asyncio.Semaphore(STREAMS)
+    looked: dict[Owner, float] = {}
+
+    def freshen(owner: Owner) -> None:
+        """Have the operator look at one whose points are old, and not again soon, though its passes may fail."""
+        last, now = history.find_last(owner), read_clock()
+        # One that is not known is nobody's, or is looked at for the first time soon.
+        if last is None or now - max(last, looked.get(owner, last)) < OLD_SECONDS:
+            return
+        if len(looked) >= OBJECTS:
+            looked.clear()
+        looked[owner] = now
+        look(owner)
 
     async def show_fleet(_: web.Request) -> web.Response:
         now = read_clock()
@@ -48,7 +66,8 @@ def build_live_routes(
             if streams.locked():
                 return web.json_response({"error": "too many streams"}, status=503)
             async with streams:
-                return await _stream(request, history, owner)
+                return await _stream(request, history, owner, freshen)
+        freshen(owner)
         after = _parse_after(request.query.get("after", ""))
         if after is None:
             return web.json_response({"error": "after is no RFC 3339 time"}, status=400)
@@ -93,7 +112,9 @@ def _describe_last(history: LiveHistory, owner: Owner, now: float) -> dict[str, 
     }
 
 
-async def _stream(request: web.Request, history: LiveHistory, owner: Owner) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, history: LiveHistory, owner: Owner, freshen: Callable[[Owner], None]
+) -> web.StreamResponse:
     answer = web.StreamResponse(
         headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
     )
@@ -102,6 +123,7 @@ async def _stream(request: web.Request, history: LiveHistory, owner: Owner) -> w
     await answer.write(_format_event("history", {"points": write_points(points)}))
     last, silent = points[-1][0] if points else -math.inf, 0
     while True:
+        freshen(owner)
         await asyncio.sleep(_LOOK_SECONDS)  # why: passes make points, and nothing tells of them
         fresh = history.list_points(owner, last)
         for document in write_points(fresh):

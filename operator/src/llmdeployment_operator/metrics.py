@@ -179,6 +179,28 @@ class Metrics:
             "Kinds and namespaces that cannot be watched now.",
             registry=self.registry,
         )
+        self.notifications = Counter(
+            "llmdeployment_operator_notifications",
+            "Notifications that a receiver took, that were given up, or that had no room.",
+            ["receiver", "result"],
+            registry=self.registry,
+        )
+        self.notifications_waiting = Gauge(
+            "llmdeployment_operator_notifications_waiting",
+            "Notifications that a receiver has not taken yet.",
+            ["receiver"],
+            registry=self.registry,
+        )
+        self.spans_exported = Counter(
+            "llmdeployment_operator_spans_exported",
+            "Spans of passes and rollouts that the collector took.",
+            registry=self.registry,
+        )
+        self.spans_dropped = Counter(
+            "llmdeployment_operator_spans_dropped",
+            "Spans of passes and rollouts that were dropped: the collector is slow or does not answer.",
+            registry=self.registry,
+        )
         for state in STATES:
             self.objects.labels(state=state).set(0)
 

@@ -1,7 +1,6 @@
 """One pass over one LLMDeployment: observe, plan, execute, report."""
 
 import logging
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,13 +21,14 @@ from llmdeployment_operator.kube.errors import (
     MalformedObject,
     OperatorError,
 )
+from llmdeployment_operator.kube.events import build_event
 from llmdeployment_operator.kube.observe import Clients, look_up, observe
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, SECRET
 from llmdeployment_operator.logs import name_object
 from llmdeployment_operator.metrics import Metrics
+from llmdeployment_operator.notifier import Notifier
 from llmdeployment_operator.plan.base.conditions import read_state
 from llmdeployment_operator.plan.base.events import Event
-from llmdeployment_operator.plan.base.names import MANAGER
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.settings import Settings
@@ -43,6 +43,7 @@ from llmdeployment_operator.plan.live.ring import LiveHistory
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan, ServePut
 from llmdeployment_operator.plan.scaling.report import find_new_decisions
+from llmdeployment_operator.tracing import PassSpans
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +106,14 @@ class PassResult:
 
 @dataclass(frozen=True)
 class Operator:
-    """What every pass needs."""
+    """What every pass needs; without a notifier, nobody outside of the cluster is told."""
 
     clients: Clients
     settings: Settings
     metrics: Metrics
     live: LiveHistory = field(default_factory=LiveHistory)
+    notifier: Notifier | None = None
+    spans: PassSpans = field(default_factory=PassSpans)
 
 
 async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
@@ -122,16 +125,20 @@ async def reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None
     Raises:
         OperatorError: something could not be read or written now; the caller tries again later.
     """
-    with name_object(key.namespace, key.name):
-        return await _reconcile(operator, key)
+    raw = operator.clients.store.get(KIND, key.namespace, key.name)
+    with name_object(key.namespace, key.name), operator.spans.watch(raw):
+        return await _reconcile(operator, key, raw)
 
 
-async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | None:
-    clients, owner = operator.clients, (key.namespace, key.name)
-    raw = clients.store.get(KIND, key.namespace, key.name)
+async def _reconcile(
+    operator: Operator, key: DeploymentKey, raw: Mapping[str, Any] | None
+) -> PassResult | None:
+    clients, owner, started = operator.clients, (key.namespace, key.name), _now()
     if raw is None or "deletionTimestamp" in raw["metadata"]:
         clients.forget(owner)
         operator.live.forget(owner)
+        if operator.notifier is not None:
+            operator.notifier.forget(owner)
         return PassResult(None, None)
     try:
         deployment = parse(raw)
@@ -153,6 +160,7 @@ async def _reconcile(operator: Operator, key: DeploymentKey) -> PassResult | Non
     except ApiRefused as error:
         return await _report(operator, raw, deployment.status, _plan_refusal(deployment, error))
     result = await _report(operator, raw, deployment.status, plan)
+    operator.spans.record(deployment, cluster, plan, started, _now())
     # Not after a failure, whose status has no counts: the next pass that ends well reports them.
     clients.counts_cache.mark_reported(owner)
     clients.shadow_cache.mark_reported(owner)
@@ -294,10 +302,14 @@ def _declare(
 async def _report(
     operator: Operator, raw: Mapping[str, Any], before: Status, plan: Plan
 ) -> PassResult:
+    notifier, status = operator.notifier, plan.status or before
+    if notifier is not None:
+        notifier.begin(raw["metadata"], before)
     if plan.status is not None:
         await _write_status(operator, raw, plan.status)
+    if notifier is not None:
+        notifier.tell(raw["metadata"], status, plan.events)
     owner, metrics = (raw["metadata"]["namespace"], raw["metadata"]["name"]), operator.metrics
-    status = plan.status or before
     metrics.begin(*owner, scales=status.scaling is not None)
     for event in plan.events:
         await _post_event(operator, raw, event)
@@ -341,30 +353,8 @@ async def _write_status(operator: Operator, raw: Mapping[str, Any], status: Stat
 
 
 async def _post_event(operator: Operator, raw: Mapping[str, Any], event: Event) -> None:
-    meta, stamp = raw["metadata"], _now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    body = {
-        "apiVersion": "v1",
-        "kind": "Event",
-        "metadata": {
-            "name": f"{meta['name']}.{uuid.uuid4().hex[:12]}",
-            "namespace": meta["namespace"],
-        },
-        "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": meta["name"],
-            "namespace": meta["namespace"],
-            "uid": meta["uid"],
-        },
-        "type": event.type,
-        "reason": event.reason,
-        "message": event.message,
-        "source": {"component": MANAGER},
-        "reportingComponent": MANAGER,
-        "firstTimestamp": stamp,
-        "lastTimestamp": stamp,
-        "count": 1,
-    }
+    meta = raw["metadata"]
+    body = build_event(meta, event, _now())
     try:
         await objects.create_event(operator.clients.client, body)
     except OperatorError as error:

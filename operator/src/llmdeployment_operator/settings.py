@@ -1,19 +1,38 @@
 """The operator's settings, read from its environment; the chart sets every one of them."""
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
+from llmdeployment_operator.plan.notify.receivers import Receiver, read_receivers
 
 _TRUE = frozenset({"1", "true", "yes"})
+_endpoint = re.compile(r"https?://[A-Za-z0-9.-]+(:[1-9][0-9]{0,4})?(/[A-Za-z0-9._~/-]*)?")
 _PEER_FIELDS = frozenset({"ipBlock", "namespaceSelector", "podSelector"})
 
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the text names the variable and what it may be."""
+
+
+@dataclass(frozen=True)
+class Notifications:
+    """Who is told of changes.
+
+    Attributes:
+        receivers: who; empty: nobody.
+        folder: has the URL and the key of each, in files.
+        console_url: where people open the console, for links; empty: without.
+    """
+
+    receivers: tuple[Receiver, ...] = ()
+    folder: Path = Path("/etc/llmd/notifications")
+    console_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +45,7 @@ class ProcessSettings:
         resync_seconds: every LLMDeployment is looked at at least this often.
         port: of `/healthz`, `/readyz` and `/metrics`.
         election: how one of several operators is elected; None: this one is alone.
+        notifications: who is told of changes.
     """
 
     cluster_read: bool
@@ -33,6 +53,7 @@ class ProcessSettings:
     resync_seconds: float
     port: int
     election: Election | None = None
+    notifications: Notifications = field(default_factory=Notifications)
 
 
 def plan_settings(env: Mapping[str, str]) -> Settings:
@@ -51,7 +72,7 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         log_format=_read_one_of(env, "LLMD_LOG_FORMAT", ("text", "json")),
         gateway_image=_read_required(env, "LLMD_GATEWAY_IMAGE"),
         operator_namespace=_read_required(env, "LLMD_OPERATOR_NAMESPACE"),
-        operator_labels=_parse_labels(env.get("LLMD_OPERATOR_LABELS", "{}")),
+        operator_labels=_parse_labels(env, "LLMD_OPERATOR_LABELS"),
         operator_service_account=env.get("LLMD_OPERATOR_SERVICE_ACCOUNT", ""),
         image_pull_policy=env.get("LLMD_IMAGE_PULL_POLICY", "IfNotPresent"),
         image_pull_secrets=_split_list(env.get("LLMD_IMAGE_PULL_SECRETS", "")),
@@ -61,8 +82,12 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         extra_egress=_parse_list(env, "LLMD_EXTRA_EGRESS", "egress rules"),
         scrapers=_parse_peers(env, "LLMD_SCRAPERS"),
         scrape_annotations=env.get("LLMD_SCRAPE_ANNOTATIONS", "false").lower() in _TRUE,
+        console_labels=_parse_labels(env, "LLMD_CONSOLE_LABELS"),
         namespaces=_split_list(env.get("LLMD_NAMESPACES", "")),
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
+        otlp_endpoint=_read_endpoint(env),
+        otlp_headers_secret=env.get("LLMD_OTLP_HEADERS_SECRET", ""),
+        allow_content=env.get("LLMD_ALLOW_CONTENT", "false").lower() in _TRUE,
     )
 
 
@@ -80,6 +105,20 @@ def runtime_settings(env: Mapping[str, str]) -> ProcessSettings:
         election=_read_election(env)
         if env.get("LLMD_LEADER_ELECTION", "").lower() in _TRUE
         else None,
+        notifications=_read_notifications(env),
+    )
+
+
+def _read_notifications(env: Mapping[str, str]) -> Notifications:
+    known = Notifications()
+    try:
+        receivers = read_receivers(env.get("LLMD_RECEIVERS") or "[]")
+    except ValueError as error:
+        raise SettingsError(f"LLMD_RECEIVERS is no list of receivers: {error}") from None
+    return Notifications(
+        receivers,
+        Path(env.get("LLMD_RECEIVERS_FOLDER") or known.folder),
+        env.get("LLMD_CONSOLE_URL", ""),
     )
 
 
@@ -98,6 +137,17 @@ def _read_election(env: Mapping[str, str]) -> Election:
             f"LLMD_LEASE_SECONDS ({lease}), and that at most {LONGEST_SECONDS}"
         )
     return found
+
+
+def _read_endpoint(env: Mapping[str, str]) -> str:
+    """Return the base URL of the collector, or nothing without one."""
+    name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+    if (url := env.get(name, "")) and not _endpoint.fullmatch(url):
+        raise SettingsError(
+            f"{name} must be a URL such as http://collector.otel:4318, without a query and without credentials, "
+            "which belong into the Secret of telemetry.otlpHeadersSecret"
+        )
+    return url
 
 
 def _read_required(env: Mapping[str, str], name: str) -> str:
@@ -144,11 +194,11 @@ def _parse_peers(env: Mapping[str, str], name: str) -> tuple[dict[str, Any], ...
     return peers
 
 
-def _parse_labels(text: str) -> dict[str, str]:
+def _parse_labels(env: Mapping[str, str], name: str) -> dict[str, str]:
     try:
-        value = json.loads(text)
+        value = json.loads(env.get(name) or "{}")
     except ValueError as error:
-        raise SettingsError(f"LLMD_OPERATOR_LABELS is not JSON: {error}") from None
+        raise SettingsError(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise SettingsError("LLMD_OPERATOR_LABELS must be a JSON object of labels")
+        raise SettingsError(f"{name} must be a JSON object of labels")
     return {str(key): str(part) for key, part in value.items()}

@@ -25,6 +25,7 @@ MOST_WAITING = 2 * 1024 * 1024
 
 _BATCH = 16 * 1024
 _PIECES = 512
+_CODE_CHARACTERS = 64
 _DONE = b"[DONE]"
 
 
@@ -176,6 +177,8 @@ class AnswerReader:
         self._waiting_size = 0
         self._enough = _BATCH if streams else MOST_WAITING + 1
         self._is_readable = True
+        self.error = ""
+        """The code of the error that the answer reports."""
 
     def add(self, body: bytes) -> None:
         """Take one piece of the answer."""
@@ -226,8 +229,9 @@ class AnswerReader:
             if not self._is_readable:
                 return
             try:
-                if document.get("error"):
+                if error := document.get("error"):
                     self._give_up()
+                    self.error = _name_error(error)
                 else:
                     self._take_choices(self._read_choices(document))
             except (AttributeError, KeyError, TypeError):
@@ -241,6 +245,11 @@ class AnswerReader:
                     continue
                 draft = self._drafts[number] = _Draft(KEPT // self._choices)
             draft.take(choice)
+
+
+def _name_error(error: object) -> str:
+    found = error.get("code") or error.get("type") if isinstance(error, dict) else None
+    return str(found)[:_CODE_CHARACTERS] if isinstance(found, str | int) else "error"
 
 
 def _parse(text: bytes) -> Any:  # noqa: ANN401  # because an engine's JSON may be anything

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
-from llmdeployment_serving.answer_text import AnswerReader
+from llmdeployment_serving.answer_text import AnswerReader, Choice
 from llmdeployment_serving.body_forms import AnswerForm, BodyForm
 from llmdeployment_serving.output_shares import OutputPattern, examine
 from llmdeployment_serving.questions import Question
@@ -24,6 +24,13 @@ class AnswerWatch:
         self._patterns = patterns
         self._question = _try(lambda: form.read_question and form.read_question(body), None)
         self._reader: AnswerReader | None = None
+        self.choices: tuple[Choice, ...] = ()
+        """What the model said, once it was read."""
+
+    @property
+    def error(self) -> str:
+        """The code of the error that the answer is, or ended in; empty if it is none, or nobody looked at it."""
+        return self._reader.error if self._reader is not None else ""
 
     def start(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Take the head of the answer. One that is compressed, or neither JSON nor a stream, is not looked at."""
@@ -44,7 +51,19 @@ class AnswerWatch:
         question, reader = self._question, self._reader
         if question is None or reader is None:
             return {}
-        return _try(lambda: examine(question, reader.read(), self._patterns), {})
+        self.read()
+        return _try(lambda: examine(question, self.choices, self._patterns), {})
+
+    def read(self) -> None:
+        """Read what the model said so far."""
+        if (reader := self._reader) is not None:
+            self.choices = _try(reader.read, ())
+
+    def read_finish_reasons(self) -> tuple[str, ...]:
+        """Return why each choice ended, as far as the answer says."""
+        if not self.choices:
+            self.read()
+        return tuple(each.finish_reason[:32] for each in self.choices if each.finish_reason)
 
 
 def _choose_reader(

@@ -8,16 +8,16 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
+from llmdeployment_serving.answer_spans import AnswerSpans
 from llmdeployment_serving.answer_watch import AnswerWatch
 from llmdeployment_serving.api_paths import SHADOWED, explain_absence, list_paths
-from llmdeployment_serving.bodies import Bodies
-from llmdeployment_serving.bounded import is_drawn
+from llmdeployment_serving.bodies import Bodies, send_whole
+from llmdeployment_serving.bounded import is_counted, is_drawn
 from llmdeployment_serving.config import (
     AdapterConfig,
     MonitoringConfig,
@@ -25,13 +25,7 @@ from llmdeployment_serving.config import (
     UserConfig,
 )
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import (
-    MODEL_NOT_FOUND,
-    AnswerCutError,
-    Header,
-    RefusedError,
-    send_error,
-)
+from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
 from llmdeployment_serving.metrics import read_owner, render_metrics
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
@@ -44,6 +38,7 @@ from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
 from llmdeployment_serving.relay import Relay
 from llmdeployment_serving.request_checks import check_request, parse_body
+from llmdeployment_serving.request_log import RequestLog, note_request, update_log
 from llmdeployment_serving.self_test import SelfTest
 from llmdeployment_serving.serve_log import name_request
 from llmdeployment_serving.shadow import SHADOW_HEADER, Reply, Shadows
@@ -62,9 +57,6 @@ MODELS_PATH = "/v1/models"
 ENGINE_PATHS = (MODELS_PATH, "/health")
 BUCKET_HEADER = b"x-llm-bucket"
 REQUEST_HEADER = b"x-request-id"
-UNCOUNTED_HEADER = b"x-llm-uncounted"
-"""The console sets it to `true` for its chats: no verdict sees them and no shadow repeats them. Gateways remove it from what clients
-send."""
 WITH_USERS = b"users=true"
 """The query of `/stats` that asks for the counts by group of users: they are ten times the rest."""
 
@@ -88,6 +80,7 @@ class ReplicaApp:
         self._app = app
         self._relay = Relay(engine, app)
         self._model = model
+        self.spans = AnswerSpans(config.engine.name, self._owner)
         self._paths = list_paths(config.engine.name, model)
         self._restarts = 0
         self._past = NOTHING
@@ -96,6 +89,7 @@ class ReplicaApp:
         self._bodies = Bodies()
         self._revisions: dict[str, RevisionStats] = {}
         self._patterns: tuple[OutputPattern, ...] = ()
+        self._log: RequestLog | None = None
         self.user_config = UserConfig()
         self.is_proven = True
         """Whether requests are answered: not before a new replica has passed its self-test."""
@@ -112,7 +106,9 @@ class ReplicaApp:
         self.shadows.take(config.shadows, self._patterns)
 
     def watch_for(self, monitoring: MonitoringConfig) -> None:
-        """Look at the next answers for these patterns."""
+        """Look at the next answers for these patterns, and trace and log them so."""
+        self.spans.take(monitoring.traces)
+        self._log = update_log(self._log, monitoring.request_log, self._owner)
         wanted = monitoring.output_patterns
         self._patterns = compile_patterns((each.name, each.pattern) for each in wanted)
         for row in self._revisions.values():
@@ -171,7 +167,7 @@ class ReplicaApp:
             with_users = WITH_USERS in scope.get("query_string", b"").split(b"&")
             document = self.stats_with_users() if with_users else self.stats()
             text = json.dumps(document, separators=(",", ":")).encode()
-            await _send(send, text, b"application/json")
+            await send_whole(send, text, b"application/json")
         else:
             message = explain_absence(method, path, self._config.engine.name, self._model)
             await send_error(send, HTTPStatus.NOT_FOUND, message)
@@ -203,7 +199,8 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
-        return document | self.shadows.describe() | self._model.describe()
+        document |= self.shadows.describe() | self._model.describe()
+        return document | (self._log.describe() if self._log else {})
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
@@ -214,7 +211,8 @@ class ReplicaApp:
         known = self.user_config.revisions
         rows = document["revisions"].items()
         served = {n: row for n, row in rows if n in known or not known or n == _no_revision}
-        page = render_metrics(document | {"revisions": served}, self._owner)
+        document |= {"revisions": served, "spans": self.spans.count()}
+        page = render_metrics(document, self._owner)
         return (self._engine.render_metrics() if self._has_engine else b"") + page
 
     def stats_with_users(self) -> dict[str, Any]:
@@ -244,15 +242,17 @@ class ReplicaApp:
         headers = dict(scope["headers"])
         asked = self._paths[scope["path"]]
         form, send = asked.form, send if asked.wrap is None else asked.wrap(send)
-        is_counted = form.is_counted and _is_counted(scope["headers"])
-        stats = self._get_row(number) if is_counted else self._make_row()
+        counts = form.is_counted and is_counted(scope["headers"])
+        stats = self._get_row(number) if counts else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.form = form.answer
         probe.group = find_group(headers.get(BUCKET_HEADER, b""))
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
-        request_id = headers.get(REQUEST_HEADER, b"").decode("latin-1")
-        with name_request(request_id, number):
+        probe.trace, scope = self.spans.begin(scope, number)
+        if self._log is not None and form.is_counted:
+            probe.entry = self._log.begin(scope["path"], headers, number)
+        with name_request(headers.get(REQUEST_HEADER, b"").decode("latin-1"), number):
             await self._answer(scope, receive, number, probe)
 
     async def _answer(self, scope: Scope, receive: Receive, number: str, probe: Probe) -> None:
@@ -265,12 +265,13 @@ class ReplicaApp:
                 await self._relay.answer(scope, prepared, receive, send)
             finally:
                 self._in_flight -= 1
-            if probe.is_answered and scope["path"] in SHADOWED and _is_counted(scope["headers"]):
+            if probe.is_answered and scope["path"] in SHADOWED and is_counted(scope["headers"]):
                 self.shadows.offer(number, scope["path"], raw)
         except AnswerCutError:
             probe.mark_cut()
             raise
         except RefusedError as refused:
+            probe.refuse(refused.code)
             await send_error(
                 probe.send,
                 refused.status,
@@ -281,6 +282,8 @@ class ReplicaApp:
             )
         finally:
             probe.finish()
+            if probe.entry is not None and self._log is not None:
+                self._log.add(probe.entry, probe.describe())
 
     async def _ask(self, number: str, path: str, raw: bytes) -> Reply:
         """Return the answer of a revision to a request that no client sent. Only the engine counts it."""
@@ -352,10 +355,14 @@ class ReplicaApp:
         form.check(body)
         # why: with the revision's system text, revisions would be compared by unlike requests.
         probe.bucket = find_length_bucket(form.count_bytes(body))
+        probe.describe_request(scope["path"], body)
         send: Send = probe.send
         if (adapter := self._find_adapter(body.get("model"), number)) is not None:
             body["model"] = make_internal_name(adapter)
             send = make_renaming_send(send, body["model"], adapter.name)
+        if probe.entry is not None:
+            model = self._config.served_name if adapter is None else adapter.name
+            note_request(probe.entry, body, model)
         if known:
             body = form.apply_prompt(body, known[number].prompt)
             raw = json.dumps(body).encode()
@@ -387,13 +394,3 @@ class ReplicaApp:
             f"the adapter {model} of revision {number} is {state}",
             retry,
         )
-
-
-def _is_counted(headers: Iterable[Header]) -> bool:
-    return (UNCOUNTED_HEADER, b"true") not in headers
-
-
-async def _send(send: Send, body: bytes, kind: bytes) -> None:
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -1,10 +1,10 @@
-"""Request bodies, read within bounds: of bytes, of seconds, and of all bodies that are under way together."""
+"""Request bodies, read within bounds: of bytes, of seconds, and of all bodies that are under way at once, and the replica's own answers."""
 
 import asyncio
 from collections.abc import Iterable
 from http import HTTPStatus
 
-from llmdeployment_serving.engine import Receive
+from llmdeployment_serving.engine import Receive, Send
 from llmdeployment_serving.errors import Header, RefusedError
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -64,3 +64,10 @@ async def _read(headers: Iterable[Header], receive: Receive) -> bytes:
         f"the request body is larger than {MAX_BODY_BYTES // 2**20} MiB. Send a smaller one.",
         _closing,
     )
+
+
+async def send_whole(send: Send, body: bytes, kind: bytes) -> None:
+    """Send an answer of the replica's own, with status 200 and this content type."""
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": int(HTTPStatus.OK), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -14,14 +14,26 @@ what they count.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 RECENT_HEADER = b"x-llm-user-requests"
+UNCOUNTED_HEADER = b"x-llm-uncounted"
+"""The console sets it to `true` for its chats: no verdict sees them and no shadow repeats them. Gateways remove it from what clients
+send."""
 
 BOUND = 20
 """Requests of a user in ten minutes that are in the sample, about."""
 
 _DIGITS = 10
+
+
+def is_counted(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Say whether the request of these headers is in any sample.
+
+    >>> is_counted([(b"x-llm-uncounted", b"yes")]), is_counted([(b"x-llm-uncounted", b"true")])
+    (True, False)
+    """
+    return (UNCOUNTED_HEADER, b"true") not in headers
 
 
 def is_drawn(headers: Mapping[bytes, bytes]) -> bool:

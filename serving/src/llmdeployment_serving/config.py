@@ -236,10 +236,41 @@ class OutputPatternConfig(_Strict):
     """What is looked for, as RE2 writes it. The operator has tried it; one that is not RE2 is not looked for."""
 
 
+class TracesConfig(_Strict):
+    """Which answers get a span: those of sampled traces, those that fail, and slow ones."""
+
+    sample_percent: float = Field(default=1.0, ge=0, le=100)
+    """Percent of the traces that begin here that are sampled; a sender decides for its own."""
+    slower_than_seconds: float = Field(default=30.0, gt=0)
+    """Seconds from arrival to the last byte, above which an answer is slow."""
+
+
+class RequestLogConfig(_Strict):
+    """What is logged of requests, and where; see `request_log`."""
+
+    level: Literal["Metadata", "Content"] = "Metadata"
+    """Content: prompts and answers too. The operator says it only if whoever installed it allows it."""
+    sample_percent: int = Field(default=100, ge=1, le=100)
+    """Percent of the requests that are logged."""
+    redact: tuple[OutputPatternConfig, ...] = Field(default=(), max_length=16)
+    """What is removed from prompts and answers, besides the built-in secrets."""
+    sink: Literal["Stdout", "OTLP", "PVC"] = "Stdout"
+    """Where lines go."""
+    endpoint: str = Field(default="", pattern=r"^(https?://[A-Za-z0-9.:/_-]*)?$", max_length=512)
+    """Base URL of the collector; empty: that of the environment."""
+    retention_days: int = Field(default=30, ge=1, le=3650)
+    """Days that files are kept on a claim."""
+    max_size_gib: int = Field(default=10, ge=1, le=100_000, alias="maxSizeGiB")
+    """GiB that the files of the LLMDeployment may take on it."""
+
+
 class MonitoringConfig(_Strict):
-    """What answers are looked at for, besides the built-in shares."""
+    """What answers are looked at for, besides the built-in shares, and what is logged of them."""
 
     output_patterns: tuple[OutputPatternConfig, ...] = Field(default=(), max_length=16)
+    traces: TracesConfig | None = None
+    """Which answers get a span; None: none."""
+    request_log: RequestLogConfig | None = None
 
 
 class ShadowConfig(_Strict):

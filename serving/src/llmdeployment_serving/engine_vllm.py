@@ -37,7 +37,7 @@ from llmdeployment_serving.config import ServingConfig
 from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, ConfigError, SelfTestError
 from llmdeployment_serving.exposition import write_page
-from llmdeployment_serving.flags import build_vllm_flags
+from llmdeployment_serving.flags import build_trace_flags, build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_names import make_renaming_send
 from llmdeployment_serving.model_tasks import (
@@ -85,7 +85,11 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
     parser = make_arg_parser(_Parser(prog="vllm serve", allow_abbrev=False))
     try:
         args: argparse.Namespace = parser.parse_args(
-            [*build_vllm_flags(config), *_build_eager_flags(config)]
+            [
+                *build_vllm_flags(config),
+                *build_trace_flags(config, os.environ),
+                *_build_eager_flags(config),
+            ]
         )
         validate_parsed_serve_args(args)
     except (ValueError, TypeError) as error:

@@ -1,12 +1,15 @@
 """The flags of `vllm serve` for a `ServingConfig`, as text; needs no vLLM."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from llmdeployment_serving.config import ServingConfig
+from llmdeployment_serving.span_export import ENDPOINT
 
 MAX_LORAS, MAX_CPU_LORAS, MAX_LORA_RANK = 4, 16, 64
 """Adapters in one batch, adapters in memory (others are loaded again when needed), and the highest rank."""
 
+
+_TRACES_FLAG = "otlp-traces-endpoint"
 
 NO_MEDIA_DOMAIN = "media-urls-are-off.invalid"
 """A host that cannot exist (RFC 2606), as the only one that images and other media may come from: by default vLLM fetches any
@@ -47,6 +50,29 @@ def build_vllm_flags(config: ServingConfig) -> list[str]:
         else:
             flags.append(f"--{name}={value}")
     return flags
+
+
+TRACES = "LLMD_TRACES"
+"""Variable that is `true` where the engine too makes spans; the operator sets it."""
+
+
+def build_trace_flags(config: ServingConfig, environment: MutableMapping[str, str]) -> list[str]:
+    """Return the flags that let vLLM make spans, and set the variables that it and OpenTelemetry read; nothing where nobody wants them.
+
+    vLLM takes the whole URL, and speaks gRPC if it is not told otherwise. It makes a span of each request that comes without a trace, so
+    the sampler is one that follows the replica's decision and samples nothing else.
+
+    >>> wanted = {"LLMD_TRACES": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}
+    >>> build_trace_flags(ServingConfig(served_name="chat", model_path="m"), wanted), wanted["OTEL_TRACES_SAMPLER"]
+    (['--otlp-traces-endpoint=http://collector:4318/v1/traces'], 'parentbased_always_off')
+    """
+    endpoint = environment.get(ENDPOINT, "").rstrip("/")
+    if not endpoint or environment.get(TRACES) != "true" or _TRACES_FLAG in config.engine.args:
+        return []
+    environment.setdefault("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf")
+    environment.setdefault("OTEL_TRACES_SAMPLER", "parentbased_always_off")
+    environment.setdefault("OTEL_SERVICE_NAME", "vllm")
+    return [f"--{_TRACES_FLAG}={endpoint}/v1/traces"]
 
 
 def _build_lora_flags(given: Mapping[str, object]) -> list[str]:

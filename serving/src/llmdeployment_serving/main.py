@@ -11,6 +11,7 @@ from llmdeployment_serving import node
 from llmdeployment_serving.config import REPLICA_PORT, ServingConfig, parse
 from llmdeployment_serving.drain import SETTLE_SECONDS, TIMEOUT_SECONDS, drain
 from llmdeployment_serving.errors import ConfigError, ServingError, write_termination_log
+from llmdeployment_serving.log_stdout import STDOUT
 from llmdeployment_serving.serve_log import LOG
 
 HEAD_WAIT_SECONDS = 900.0
@@ -109,6 +110,7 @@ def _run_worker(options: argparse.Namespace) -> None:
     )
     # What `kubectl logs` shows is stderr of this process, which becomes Ray. Ray's workers write theirs to files.
     environment.setdefault(LOG, f"/proc/{os.getpid()}/fd/2")
+    environment.setdefault(STDOUT, f"/proc/{os.getpid()}/fd/1")
     command = node.build_worker_command(environment, options.extra)
     node.seed_model_infos(environment)
     node.wait_for_head(node.read_head_address(environment), timeout_seconds=HEAD_WAIT_SECONDS)

@@ -35,6 +35,10 @@ _COUNTERS = (
         "Engines that this replica started after one that stopped.",
     ),
 )
+_SPANS = (
+    ("exported", "spans_exported", "Spans of answers that the collector took, since traces were first wanted."),
+    ("dropped", "spans_dropped", "Spans of answers that were dropped: the collector is slow or does not answer."),
+)  # fmt: skip
 _HISTOGRAMS = (
     (
         "ttft",
@@ -45,6 +49,8 @@ _HISTOGRAMS = (
     ("e2e", "request_seconds", "Time from arrival to the last byte of finished answers."),
     ("outputTokens", "output_tokens", "Tokens of finished answers."),
 )
+DROP_REASONS = ("queue", "full", "missing", "failed", "collector")
+"""Why a line of the request log is dropped (`log_queue.Reason`)."""
 _SHARES = (
     ("total", "output_checked", "Finished answers that a share was asked of."),
     (
@@ -82,11 +88,34 @@ def list_families(document: dict[str, Any], owner: Owner) -> Iterator[Metric]:
     for key, text in _SELF_TEST:
         if key in tested:
             yield _build_gauge(f"self_test_{key}_nats", text, values, tested[key])
-    for key, name, text in _COUNTERS:
+    spans = document.get("spans") or {}
+    for key, name, text in (*_COUNTERS, *(row for row in _SPANS if row[0] in spans)):
         family = CounterMetricFamily(f"llmdeployment_{name}", text, labels=_LABELS)
-        family.add_metric(values, document[key])
+        family.add_metric(values, spans[key] if key in spans else document[key])
         yield family
+    yield from _list_log_families(document.get("requestLog"), values)
     yield from _list_revision_families(document["revisions"], values)
+
+
+def _list_log_families(log: Mapping[str, Any] | None, values: Iterable[str]) -> Iterator[Metric]:
+    """Yield the metrics of the request log, if there is one; every reason has a series from the start, so that its first drop is seen."""
+    if log is None:
+        return
+    written = CounterMetricFamily(
+        "llmdeployment_request_log_lines",
+        "Lines of the request log that were written.",
+        labels=_LABELS,
+    )
+    written.add_metric(tuple(values), log["written"])
+    yield written
+    dropped = CounterMetricFamily(
+        "llmdeployment_request_log_dropped",
+        "Lines of the request log that were not written, by why.",
+        labels=(*_LABELS, "reason"),
+    )
+    for reason in DROP_REASONS:
+        dropped.add_metric((*values, reason), log["dropped"].get(reason, 0))
+    yield dropped
 
 
 def _build_gauge(name: str, text: str, values: Iterable[str], value: float) -> Metric:

@@ -15,8 +15,8 @@ from llmdeployment_serving.errors import ConfigError
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 128 * 1024
-"""Bytes of the file that are read: 16 patterns of 512 characters need less, however JSON writes them."""
+MAX_BYTES = 256 * 1024
+"""Bytes of the file that are read: twice 16 patterns of 512 characters need less, however JSON writes them."""
 LOOK_SECONDS = 2.0
 """Seconds between two looks at the file."""
 

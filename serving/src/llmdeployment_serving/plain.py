@@ -40,6 +40,7 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
         keeping = asyncio.create_task(_stop_without_engine(server, keeper, app))
         async with serve_metrics(app.render_metrics, host, read_port()):
             await server.serve()
+        app.spans.close(1.0)
         loading.cancel()
         if keeping.done():
             raise EngineDeadError(await keeping)

@@ -2,15 +2,20 @@
 
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from llmdeployment_serving.answer_spans import Answer
 from llmdeployment_serving.bodies import CLIENT_LEFT
 from llmdeployment_serving.body_forms import CHAT
 from llmdeployment_serving.engine import Message, Send
+from llmdeployment_serving.log_entry import LogEntry, Outcome
 from llmdeployment_serving.stats import RevisionStats, Sample
 from llmdeployment_serving.usage import Usage, find_pooled_usage, find_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from llmdeployment_serving.answer_spans import Trace
     from llmdeployment_serving.answer_watch import AnswerWatch
     from llmdeployment_serving.body_forms import AnswerForm
 
@@ -21,7 +26,8 @@ class Probe:
     """Passes an answer on and measures its times.
 
     `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
-    the user's, if a gateway sent the request. `samples` are what the request is counted in. Without a `form`, the answer has no tokens.
+    the user's, if a gateway sent the request. `samples` are what the request is counted in. `trace` is that of the request, where
+    traces are wanted, and `entry` its line of the log, if it has one. Without a `form`, the answer has no tokens.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -31,6 +37,7 @@ class Probe:
         self._send = send
         self._status = CLIENT_LEFT
         self._streams = False
+        self._first_chunk: float | None = None
         self._last_chunk: float | None = None
         self._chunks = 0
         self._usage: Usage | None = None
@@ -38,13 +45,22 @@ class Probe:
         self.group: int | None = None
         self.samples: tuple[Sample, ...] = (stats.whole,)
         self.watch: AnswerWatch | None = None
+        self.entry: LogEntry | None = None
+        self._found: dict[str, bool] = {}
         self.form: AnswerForm | None = CHAT.answer
+        self.trace: Trace | None = None
         self._ended = False
+        self._cut = False
 
     @property
     def is_answered(self) -> bool:
         """Whether the client has a whole answer with status 200."""
         return self._ended and self._status == HTTPStatus.OK
+
+    def describe_request(self, path: str, body: "Mapping[str, Any]") -> None:
+        """Note for the span, if there may be one, what the client asked for."""
+        if self.trace is not None:
+            self.trace.describe_request(path, body)
 
     async def send(self, message: Message) -> None:
         """Forward one ASGI message."""
@@ -75,8 +91,9 @@ class Probe:
             return
         now = time.monotonic()
         if self._last_chunk is None:
+            self._first_chunk = now - self._started
             for sample in self.samples:
-                sample.ttft.observe(now - self._started, self.bucket, self.group)
+                sample.ttft.observe(self._first_chunk, self.bucket, self.group)
             role = self.form.role is not None and bool(self.form.role.search(body))
             self._last_chunk = -1.0 if role else now
             self._chunks = 0 if role else 1
@@ -90,18 +107,58 @@ class Probe:
     def mark_cut(self) -> None:
         """Record that the answer was cut off, and not because the client left."""
         self._ended, self._status = True, HTTPStatus.BAD_GATEWAY
+        self._cut = True
+        self.refuse("answer_cut")
+
+    def refuse(self, code: str | None) -> None:
+        """Record by which code a request is refused, for the request log."""
+        if self.entry is not None:
+            self.entry.error = code or ""
 
     def finish(self) -> None:
-        """Count the request."""
+        """Count the request, and export its span if it gets one."""
         if not self._ended:
             self._status = CLIENT_LEFT
         elif self._status < HTTPStatus.BAD_REQUEST:
             self._count_finished(time.monotonic() - self._started)
             self._count_tokens()
         self._stats.requests[str(int(self._status))] += 1
+        if self.trace is not None:
+            self._finish_trace(self.trace)
+
+    def _finish_trace(self, trace: "Trace") -> None:
+        status, seconds = int(self._status), time.monotonic() - self._started
+        if trace.is_wanted(status, seconds):
+            trace.finish(
+                Answer(
+                    status=status,
+                    seconds=seconds,
+                    first_chunk=self._first_chunk,
+                    cut=self._cut,
+                    usage=self._usage,
+                    output_tokens=self._chunks or None,
+                    finish_reasons=() if self.watch is None else self.watch.read_finish_reasons(),
+                )
+            )
+
+    def describe(self) -> Outcome:
+        """Return what the answer was like, for the request log; after `finish`."""
+        watch = self.watch
+        if watch is not None and not watch.choices:
+            watch.read()
+        return Outcome(
+            status=self._status,
+            seconds=time.monotonic() - self._started,
+            first_chunk_seconds=self._first_chunk,
+            usage=self._usage,
+            chunks=self._chunks,
+            found=self._found,
+            choices=() if watch is None else watch.choices,
+            error="" if watch is None else watch.error,
+        )
 
     def _count_finished(self, seconds: float) -> None:
-        found = {} if self.watch is None else self.watch.finish()
+        found = self._found = {} if self.watch is None else self.watch.finish()
         for sample in self.samples:
             sample.e2e.observe(seconds, self.bucket, self.group)
             sample.shares.add(found, self.bucket, self.group)

@@ -20,7 +20,7 @@ from llmdeployment_operator.kube.fence import Fence
 from llmdeployment_operator.metrics import Metrics
 from llmdeployment_operator.plan.base.settings import ServingImages, Settings
 from llmdeployment_operator.reconcile import Operator
-from llmdeployment_operator.settings import ProcessSettings
+from llmdeployment_operator.settings import Notifications, ProcessSettings
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +68,7 @@ class RunningOperator:
     namespace: str
     port: int
     fence: Fence = field(default_factory=Fence)
+    notifications: Notifications = field(default_factory=Notifications)
 
     def start(self) -> None:
         started: threading.Event = threading.Event()
@@ -77,7 +78,11 @@ class RunningOperator:
             started.set()
             way = await access(self.kubeconfig)
             runtime = ProcessSettings(
-                cluster_read=True, workers=4, resync_seconds=600, port=self.port
+                cluster_read=True,
+                workers=4,
+                resync_seconds=600,
+                port=self.port,
+                notifications=self.notifications,
             )
             await run(way, plan_settings(self.namespace), runtime, self._stop, self.fence)
 
@@ -116,9 +121,14 @@ def start_operator(
     """Starts operators for this test's namespace; all are stopped at its end."""
     running: list[RunningOperator] = []
 
-    def start(kubeconfig: str | None = None) -> RunningOperator:
+    def start(
+        kubeconfig: str | None = None, notifications: Notifications | None = None
+    ) -> RunningOperator:
         found = RunningOperator(
-            kubeconfig or str(control_plane.kubeconfig), cluster.namespace, free_port()
+            kubeconfig or str(control_plane.kubeconfig),
+            cluster.namespace,
+            free_port(),
+            notifications=notifications or Notifications(),
         )
         found.start()
         running.append(found)

@@ -9,6 +9,10 @@ def _drift(field: str) -> str:
     return f"spec: {{monitoring: {{drift: {{{field}}}}}}}"
 
 
+def _traces(field: str) -> str:
+    return f"spec: {{monitoring: {{traces: {{{field}}}}}}}"
+
+
 def _canary(metric: str) -> str:
     analysis = f"analysis: {{metrics: [{metric}]}}"
     return f"rollout: {{strategy: Canary, steps: [{{weight: 5}}], {analysis}}}"
@@ -93,5 +97,18 @@ REFUSED = {
     "a share in milliseconds": (
         f"spec: {{{_canary('{name: refusal, milliseconds: 5}')}}}",
         "ttft, itl and e2e need milliseconds",
+    ),
+    "more than all traces": (
+        _traces("samplePercent: 101"),
+        "should be less than or equal to 100",
+    ),
+    "a fraction of a percent": (_traces("samplePercent: 0.5"), "must be of type integer"),
+    "a slow answer without a unit": (
+        _traces("slowerThan: '30'"),
+        "must be a whole number of seconds or milliseconds",
+    ),
+    "a slow answer in minutes": (
+        _traces("slowerThan: 5m"),
+        "must be a whole number of seconds or milliseconds",
     ),
 }

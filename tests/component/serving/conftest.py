@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from dev import model, serving_env
 from tests.support.lora import write_adapter
+from tests.support.otlp_receiver import receive_spans
 from tests.support.ray_runtime import RayRuntime, status_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.otlp_receiver import Received
 
 HIDDEN = 576
 """The width of SmolLM2-135M."""
@@ -38,8 +41,14 @@ def ray_runtime(
 
 
 @pytest.fixture(scope="package")
+def collector() -> Iterator[Received]:
+    with receive_spans() as received:
+        yield received
+
+
+@pytest.fixture(scope="package")
 def vllm_runtime(
-    tmp_path_factory: pytest.TempPathFactory, put_document: dict[str, Any]
+    tmp_path_factory: pytest.TempPathFactory, put_document: dict[str, Any], collector: Received
 ) -> Iterator[RayRuntime]:
     """vLLM on this machine's CPU with the demo's model; its first user is test_vllm.py."""
     files = model.find_ready()
@@ -59,13 +68,20 @@ def vllm_runtime(
             "1": {"prompt": {"defaults": {"temperature": 0, "max_tokens": 32}}},
             "2": {"prompt": {"system": "Reply in one word.", "defaults": {"max_tokens": 3}}},
             **adapters(tmp_path_factory.mktemp("adapters")),
-        }
+        },
+        "monitoring": {"traces": {"samplePercent": 0, "slowerThanSeconds": 9999}},
     }
     runtime = RayRuntime(
         tmp_path_factory.mktemp("ray"),
         python=str(environment / "bin/python"),
         # Like the image for CPUs, this has no C++ compiler.
-        environment={"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "CXX": "no-compiler"},
+        environment={
+            "VLLM_CPU_KVCACHE_SPACE": "1",
+            "HF_HUB_OFFLINE": "1",
+            "CXX": "no-compiler",
+            "LLMD_TRACES": "true",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        },
     )
     try:
         runtime.start()

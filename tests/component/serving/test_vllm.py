@@ -23,6 +23,7 @@ from llmdeployment_serving.self_test import TOLERANCE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.otlp_receiver import Received
     from tests.support.vllm_options import Option
 
 pytestmark = [pytest.mark.component, pytest.mark.timeout(900)]
@@ -40,6 +41,24 @@ def client(vllm_runtime: RayRuntime) -> Iterator[openai.OpenAI]:
 def ask(client: openai.OpenAI, revision: str) -> Any:
     headers = {"x-llm-revision": revision}
     return client.chat.completions.create(model="chat", messages=FRANCE, extra_headers=headers)
+
+
+def test_a_sampled_trace_goes_on_to_vllm_and_others_leave_no_span(
+    client: openai.OpenAI, collector: Received
+) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    for header in (None, f"00-{trace[::-1]}-{parent}-00", f"00-{trace}-{parent}-01"):
+        headers = {"x-llm-revision": "1", **({"traceparent": header} if header else {})}
+        client.chat.completions.create(model="chat", messages=FRANCE, extra_headers=headers)
+    found = {span.name: span for span in collector.wait_for(lambda spans: len(spans) >= 2)}
+
+    answer, engine = found["chat chat"], found["llm_request"]
+    assert {span.trace_id for span in collector.spans} == {trace}
+    assert (answer.parent_id, engine.parent_id) == (parent, answer.span_id)
+    assert answer.start <= engine.start <= engine.end <= answer.end
+    assert answer.attributes["gen_ai.provider.name"] == "vllm"
+    # vLLM says how long the request waited for its turn.
+    assert "gen_ai.latency.time_in_queue" in engine.attributes
 
 
 def test_right_logits_are_those_of_transformers_in_float32(vllm_runtime: RayRuntime) -> None:

@@ -102,6 +102,10 @@ class Handler(BaseHTTPRequestHandler):
             self.reply({"items": RECORDS if ours else []})
         elif path.endswith("/events"):
             self.reply({"items": EVENTS})
+        elif (kind, name) == ("configmaps", "golden"):
+            self.reply({"data": {"golden.jsonl": "{}"}})
+        elif (kind, name) == ("configmaps", "secret"):
+            self.refuse(HTTPStatus.FORBIDDEN, 'configmaps "secret" is forbidden')
         elif name == "llmdeployments":
             self.reply(tabulate([self.deployment]) if table else {"items": [self.deployment]})
         elif (kind, name) == ("llmdeployments", self.deployment["metadata"]["name"]):

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 from tests.unit.cli.objects import COST, NOW, RECORDS, Object, on_its_way, operator
 
 from llmdeployment_cli.errors import Refusal
@@ -18,8 +20,10 @@ from llmdeployment_console.app import Console, build_app
 from llmdeployment_console.cache import ReadCache
 from llmdeployment_console.cluster import Owner
 from llmdeployment_console.forwards import Place
+from llmdeployment_console.guard import admit_local
 from llmdeployment_console.history import Histories
 from llmdeployment_console.operator_points import OperatorPoints
+from llmdeployment_console.rights import OwnRights, Rights
 from llmdeployment_console.sessions import Sessions
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.status_document import read_status
@@ -158,6 +162,7 @@ class FakeCluster:
         self.deployments = list(deployments)
         self.operators = operators
         self.applied: list[tuple[Owner, str, str | None]] = []
+        self.config_maps: dict[tuple[str, str, str], str] = {}
         self.reads = 0
         self.answers = True
 
@@ -178,6 +183,12 @@ class FakeCluster:
         if action != "undo":
             build_change(self.deployments[0], action, arm)
         self.applied.append((owner, action, arm))
+
+    def read_config_map_key(self, namespace: str, name: str, key: str) -> str:
+        found = self.config_maps.get((namespace, name, key))
+        if found is None:
+            raise Refusal(f"ConfigMap {name} does not exist in namespace {namespace}. Create it.")
+        return found
 
     def find_operators(self) -> list[Operator]:
         return [read_operator(each) for each in self.operators]
@@ -213,7 +224,10 @@ class Clock:
 
 @asynccontextmanager
 async def open_console(
-    cluster: FakeCluster, ways: FakeWays | None = None, page: Path | None = None
+    cluster: FakeCluster,
+    ways: FakeWays | None = None,
+    page: Path | None = None,
+    rights: Rights | None = None,
 ) -> AsyncIterator[tuple[Console, Clock]]:
     """Yield a console whose clocks stand still."""
     clock, leads = Clock(), ways or FakeWays()
@@ -227,6 +241,7 @@ async def open_console(
                 Histories(points, clock),
                 leads,
                 session,
+                rights or OwnRights(cluster.apply),
                 Sessions(8001),
                 page=page or Path("/nowhere"),
                 clock=lambda: NOW + timedelta(seconds=clock.now - 1000),
@@ -236,11 +251,18 @@ async def open_console(
         )
 
 
+def build_local(console: Console) -> ASGIApp:
+    """Return the app of a console on this machine."""
+    assert console.sessions is not None
+    hosts = frozenset({HOST, "localhost:8001"})
+    return build_app(console, partial(admit_local, sessions=console.sessions, hosts=hosts))
+
+
 def browse(console: Console, *, known: bool = True) -> TestClient:
     """Return a browser at the console; a known one has the cookie."""
-    app = build_app(console, frozenset({HOST, "localhost:8001"}))
-    browser = TestClient(app, base_url=f"http://{HOST}", follow_redirects=False)
+    browser = TestClient(build_local(console), base_url=f"http://{HOST}", follow_redirects=False)
     if known:
+        assert console.sessions is not None
         token = console.sessions.issue_token()
         assert browser.get("/", params={"token": token}).status_code == 303
     return browser

@@ -18,7 +18,8 @@ class Pod(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.requests.append((self.path, dict(self.headers), None))
         found = self.documents.get(self.path.partition("?")[0])
-        self.send(json.dumps(found).encode(), "application/json", 404 if found is None else 200)
+        body = found if isinstance(found, str) else json.dumps(found)
+        self.send(body.encode(), "application/json", 404 if found is None else 200)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))

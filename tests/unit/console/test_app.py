@@ -26,6 +26,7 @@ from llmdeployment_console.app import Console, _watch
 from llmdeployment_console.cache import SECONDS
 from llmdeployment_console.events import MOST, EventStream
 from llmdeployment_console.guard import BODY_BYTES, HEADERS
+from llmdeployment_console.viewers import ANYBODY
 
 PROMOTE = {"action": "promote", "preview": True}
 OWNER = ("shop", "chat")
@@ -229,7 +230,7 @@ async def read_events(console: Console, count: int) -> list[tuple[str, Any]]:
     """Return the first events of a stream."""
     found: list[tuple[str, Any]] = []
     async with asyncio.timeout(10):
-        async for raw in _watch(console, OWNER):
+        async for raw in _watch(console, ANYBODY, OWNER):
             name, _, data = raw.decode().partition("\n")
             if not name.startswith(":"):
                 found.append(
@@ -270,7 +271,7 @@ async def test_a_stream_sends_the_document_again_when_it_changes_and_ends_with_t
     async with open_console(cluster) as (console, clock):
         names = []
         async with asyncio.timeout(10):
-            async for raw in _watch(console, OWNER):
+            async for raw in _watch(console, ANYBODY, OWNER):
                 names.append(raw.decode().partition("\n")[0])
                 if names == ["event: history", "event: deployment"]:
                     cluster.deployments = [moving(resourceVersion="78")]

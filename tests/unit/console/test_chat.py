@@ -4,10 +4,19 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.console.fakes import HOST, ONE, WRITE, FakeCluster, FakeWays, moving, open_console
+from tests.unit.console.fakes import (
+    HOST,
+    ONE,
+    WRITE,
+    FakeCluster,
+    FakeWays,
+    build_local,
+    moving,
+    open_console,
+)
 from tests.unit.console.pods import run_pod
 
-from llmdeployment_console.app import Console, build_app
+from llmdeployment_console.app import Console
 
 
 def chunk(**event: Any) -> bytes:
@@ -24,15 +33,15 @@ ANSWER = (
 QUESTION = {"revision": 4, "messages": [{"role": "user", "content": "?"}], "maxTokens": 20}
 
 
-async def ask(console: Console, body: Any = None) -> list[tuple[str, Any]]:
+async def ask(console: Console, body: Any = None, to: str = "chat") -> list[tuple[str, Any]]:
     """Return the events of a chat, in a browser in another thread; the console's own loop runs on here."""
     from httpx2 import ASGITransport, AsyncClient  # noqa: PLC0415  # because Starlette's client has a loop of its own
 
-    app: Any = build_app(console, frozenset({HOST}))
+    app: Any = build_local(console)
     value = console.sessions.exchange_token(console.sessions.issue_token())
     headers = {**WRITE, "cookie": f"{console.sessions.cookie}={value}"}
     async with AsyncClient(transport=ASGITransport(app), base_url=f"http://{HOST}") as browser:
-        answer = await browser.post(f"{ONE}/chat", json=body or QUESTION, headers=headers)
+        answer = await browser.post(f"{ONE}/{to}", json=body or QUESTION, headers=headers)
     if answer.headers["content-type"] == "application/json":
         return [(str(answer.status_code), answer.json()["error"])]
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -54,6 +63,28 @@ async def test_a_chat_streams_one_revisions_answer_past_the_gateway() -> None:
     assert path == "/v1/chat/completions"
     assert (headers["x-llm-revision"], headers["x-llm-uncounted"]) == ("4", "true")
     assert (body["model"], body["max_tokens"], body["stream"]) == ("chat", 20, True)
+
+
+@pytest.mark.parametrize(
+    ("cost", "found"),
+    [
+        (None, None),
+        # Revision 4 asks for no accelerators of its own on record, so only a price per replica is known.
+        ({"currency": "EUR", "perReplicaHour": "3600"}, ("EUR", "time")),
+    ],
+)
+async def test_an_answer_has_a_cost_where_there_is_a_price(cost: Any, found: Any) -> None:
+    with run_pod(ANSWER) as (base, _pod):
+        deployment = moving()
+        deployment["spec"] = {**deployment["spec"], "cost": cost}
+        async with open_console(FakeCluster(deployment), FakeWays(base)) as (console, _):
+            *_, (_name, end) = await ask(console)
+    if found is None:
+        assert end["cost"] is None
+    else:
+        assert (end["cost"]["currency"], end["cost"]["basis"]) == found
+        # At 3600 an hour a second costs 1.
+        assert end["cost"]["amount"] == pytest.approx(end["seconds"], abs=0.002)
 
 
 async def test_an_answer_without_a_reason_or_usage_is_complete_all_the_same() -> None:

@@ -21,7 +21,7 @@ from llmdeployment_cli import kube
 from llmdeployment_cli.errors import Refusal
 from llmdeployment_cli.flags import Flags
 from llmdeployment_console.cluster import UserCluster
-from llmdeployment_console.command import bind_port
+from llmdeployment_console.command import bind_port, run
 
 PROGRAM = [sys.executable, "-c", "from llmdeployment_cli.main import main; main()", "console"]
 
@@ -127,6 +127,35 @@ def test_the_cluster_is_read_as_kubectl_llm_reads_it(
     events = next(path for path, _ in requests if "/events?" in path)
     assert "involvedObject.kind%3DLLMDeployment" in events
     assert "limit=500" in events
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "message"),
+    [
+        ("golden", "other.jsonl", "ConfigMap golden has no key other.jsonl"),
+        ("nothing", "golden.jsonl", "ConfigMap nothing does not exist in namespace shop"),
+        ("secret", "golden.jsonl", "is forbidden"),
+    ],
+)
+def test_a_config_map_is_read_as_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, key: str, message: str
+) -> None:
+    requests: list[Any] = []
+    with serve(moving(), tmp_path, requests=requests) as environment:
+        monkeypatch.setenv("KUBECONFIG", environment["KUBECONFIG"])
+        cluster = UserCluster(kube.connect(Flags()), None)
+        assert cluster.read_config_map_key("shop", "golden", "golden.jsonl") == "{}"
+        with pytest.raises(Refusal, match=message):
+            cluster.read_config_map_key("shop", name, key)
+    assert [path for path, _ in requests] == [
+        "/api/v1/namespaces/shop/configmaps/golden",
+        f"/api/v1/namespaces/shop/configmaps/{name}",
+    ]
+
+
+def test_a_prometheus_that_is_none_is_refused_before_anything_is_read() -> None:
+    with pytest.raises(Refusal, match="--prometheus-url must be http"):
+        run(Flags(), 0, everywhere=False, opens=False, report=print, prometheus_url="file:///x")
 
 
 def test_events_and_operators_that_may_not_be_read_are_left_out(

@@ -82,6 +82,10 @@ def test_a_page_of_the_same_source_is_not_built_again(
     monkeypatch.setenv("LLMD_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(console_page, "WEB", web)
     monkeypatch.setattr(console_page, "PAGE", tmp_path / "page")
+    monkeypatch.setattr(console_page, "RUNBOOKS", tmp_path / "runbooks")
+    (tmp_path / "runbooks").mkdir()
+    runbook = tmp_path / "runbooks" / "OutOfMemory.md"
+    runbook.write_text("one", encoding="utf-8")
     monkeypatch.setattr(console_page, "ensure_packages", build)
     monkeypatch.setattr(console_page, "run_logged", lambda *_, **__: None)
     console_page.ensure()
@@ -92,6 +96,9 @@ def test_a_page_of_the_same_source_is_not_built_again(
     console_page.ensure()
     assert page.read_text(encoding="utf-8") == "page 2"
     assert not (page.parent / "old.js").exists()
+    runbook.write_text("two", encoding="utf-8")
+    copied = console_page.ensure() / "runbooks" / runbook.name
+    assert copied.read_text(encoding="utf-8") == "two"
 
 
 def test_without_a_browser_it_is_said_what_to_install(

@@ -4,7 +4,15 @@ import platform
 import re
 
 import pytest
-from dev.images import MOUNTED, RELEASED, REPOSITORY, SMALL, choose_docker_base
+from dev.images import (
+    CONSOLE,
+    MOUNTED,
+    RELEASED,
+    REPOSITORY,
+    SMALL,
+    choose_docker_base,
+    list_sources,
+)
 from dev.release import SBOMS
 
 
@@ -28,6 +36,22 @@ def test_the_image_without_packages_has_the_python_of_this_machine(
         "serving-mounted": base
     }
     assert {choose_docker_base(image) for image in RELEASED} == {()}
+
+
+def test_the_console_is_made_of_three_packages_and_its_page_but_not_of_what_the_page_is_made_of() -> (
+    None
+):
+    names = {str(path.relative_to(REPOSITORY)) for path in list_sources(CONSOLE)}
+
+    package = "src/llmdeployment_"
+    for name in ("console/Dockerfile", "requirements/console.txt", f"cli/{package}cli/kube.py"):
+        assert name in names
+    assert f"operator/{package}operator/main.py" in names
+    assert not [name for name in names if name.startswith("console/web")]
+    copied = re.findall(
+        r"^COPY (\S+) ", (REPOSITORY / "console/Dockerfile").read_text(), re.MULTILINE
+    )
+    assert set(CONSOLE.sources) == {"console/Dockerfile", *copied} - {"requirements/console.txt"}
 
 
 def test_each_released_image_has_the_sbom_of_its_own_packages_and_is_published() -> None:

@@ -247,16 +247,24 @@ def test_recordings_carry_the_labels_of_their_names() -> None:
     assert {"namespace", "name"} <= OF_TARGETS
 
 
+SPANS_OF = ("llmdeployment", "llmdeployment_gateway", "llmdeployment_operator")
+
+
 def test_every_metric_that_a_dashboard_can_show_is_on_one() -> None:
     asked = {use.metric for _, query in QUERIES for use in list_uses(query)}
     shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked}
     rows = [*metrics_reference.list_operator_rows(), *metrics_reference.list_gateway_rows()]
     rows += metrics_reference.list_replica_rows()
     missing = {row.name for row in rows if row.name not in shown}
-    # Numbers of one replica's self-test, which its runbook names.
+    # Numbers of one replica's self-test and of the request log, which their runbooks name, and of spans, which few have and
+    # docs/how-to/traces.md names.
+    spans = {f"{of}_spans_{end}_total" for of in SPANS_OF for end in ("exported", "dropped")}
     assert missing == {
+        "llmdeployment_request_log_dropped_total",
+        "llmdeployment_request_log_lines_total",
         "llmdeployment_self_test_score_nats",
         "llmdeployment_self_test_reference_nats",
+        *spans,
     }
 
 

@@ -133,7 +133,7 @@ def test_digests_that_are_known_become_values() -> None:
     assert image["serving"]["digests"] == dict.fromkeys(("gpu", "cpu", "simulated"), DIGEST)
     assert image["serving"]["repository"] == "registry.example/team/serving"
     changed = zip(before.splitlines(), text.splitlines(), strict=True)
-    assert sum(old != new for old, new in changed) == len(PLACES) + 3
+    assert sum(old != new for old, new in changed) == len(PLACES) + 4
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from llmdeployment_gateway.config import STRIDE, read_programs, render
 from llmdeployment_gateway.endpoints import Address
 from llmdeployment_gateway.routes import BUCKETS
 from llmdeployment_gateway.settings import Settings
+from llmdeployment_gateway.tracing import TracesSettings
 
 GOLDEN = Path(__file__).parent / "golden"
 SERVERS = {"slot1": [Address("198.18.0.2", 30000), Address("198.18.0.1", 30000)]}
@@ -25,6 +26,7 @@ VARIANTS = {
     "body": replace(BY_KEY, assignment_keys=parse_keys("Header/x-user,Body/user,APIKey")),
     "forcing": replace(ANYBODY, forcing=True),
     "feedback": replace(BY_KEY, feedback_key=bytes(range(32))),
+    "traces": replace(ANYBODY, traces=TracesSettings(sample_percent=5)),
 }
 
 

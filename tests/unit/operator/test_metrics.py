@@ -196,15 +196,19 @@ async def test_cost_is_a_rate_and_a_counter_until_the_object_is_gone(
         [
             PassResult(15.0, "ready", cost_per_hour={one: 2.5}, cost={one: 1.0, idle: 0.5}),
             PassResult(15.0, "ready", cost_per_hour={idle: 2.5}, cost={one: 1.25, idle: 0.5}),
+            # A pass that only refuses charges nothing and knows nothing.
+            PassResult(15.0, "refused"),
             # The account began anew: what it has is new.
-            PassResult(15.0, "refused", cost={one: 0.25}),
+            PassResult(15.0, "ready", cost={one: 0.25, idle: 0.5}),
+            # The revision is gone.
+            PassResult(15.0, "ready", cost={idle: 0.75}),
             PassResult(None, None),
         ]
     )
 
     metrics, passes = made(monkeypatch, outcomes)
     rates, totals = [], []
-    for _ in range(4):
+    for _ in range(6):
         await passes.one(DeploymentKey("team", "chat"))
         rates.append(
             {
@@ -220,11 +224,13 @@ async def test_cost_is_a_rate_and_a_counter_until_the_object_is_gone(
             }
         )
 
-    assert rates == [{"1": 2.5}, {"idle": 2.5}, {}, {}]
+    assert rates == [{"1": 2.5}, {"idle": 2.5}, {}, {}, {}, {}]
     assert totals == [
         {"1": 1.0, "idle": 0.5},
         {"1": 1.25, "idle": 0.5},
+        {"1": 1.25, "idle": 0.5},
         {"1": 1.5, "idle": 0.5},
+        {"idle": 0.75},
         {},
     ]
 

@@ -10,11 +10,13 @@ from tests.support.world import SETTINGS, admitted, sample
 
 from llmdeployment_operator import reconcile
 from llmdeployment_operator.api.experiment_status import ExperimentStatus
-from llmdeployment_operator.api.status import Status
+from llmdeployment_operator.api.status import ArmStatus, Status
 from llmdeployment_operator.api.status_document import dump_status
 from llmdeployment_operator.api.types import parse
 from llmdeployment_operator.kube.errors import ApiRefused, ApiUnavailable
+from llmdeployment_operator.notifier import Notifier
 from llmdeployment_operator.plan.base.objects import Ref
+from llmdeployment_operator.plan.notify.notices import NoticeKind
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.plan import Plan
 
@@ -103,6 +105,44 @@ async def test_counts_are_kept_until_a_pass_that_ends_well_has_reported_them(
     raw["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
     await reconcile.reconcile(operator, key)
     assert operator.live.list_owners() == []
+
+
+async def test_what_a_pass_changed_is_told_once_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though the answer to the write was lost, and not of one that is muted."""
+    before, after = (Status(arms=(ArmStatus(name="main", stable=n),)) for n in (1, 2))
+    Clock(monkeypatch, itertools.chain([Plan(status=after)], itertools.repeat(Plan())))
+    raw, outbox = admitted(sample("simulated")), Mock()
+    raw["status"] = dump_status(before)
+    write = AsyncMock(side_effect=ApiUnavailable("the answer was lost"))
+    monkeypatch.setattr(reconcile, "_write_status", write)
+    clients: Any = Mock(store=Mock(get=lambda *_: raw))
+    operator = reconcile.Operator(clients, SETTINGS, Mock(), notifier=Notifier(outbox))
+    key = reconcile.DeploymentKey("team", "simulated")
+    with pytest.raises(ApiUnavailable):
+        await reconcile.reconcile(operator, key)
+    assert not outbox.post.called
+
+    raw["status"] = dump_status(after)
+    await reconcile.reconcile(operator, key)
+    await reconcile.reconcile(operator, key)
+    told = [[notice.kind for notice in call.args[0]] for call in outbox.post.call_args_list]
+    assert told == [[NoticeKind.PROMOTED], []]
+
+    outbox.post.reset_mock()
+    raw["metadata"]["annotations"] = {"llmdeployment.dev/mute": "true"}
+    raw["status"] = dump_status(before)
+    await reconcile.reconcile(operator, key)
+    assert not outbox.post.called
+    del raw["metadata"]["annotations"]
+    await reconcile.reconcile(operator, key)
+    assert outbox.post.call_args.args == ((),)
+
+    raw["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z"
+    await reconcile.reconcile(operator, key)
+    assert operator.notifier is not None
+    assert len(operator.notifier) == 0
 
 
 _STARTED = {"started_at": "2026-01-02T03:04:05Z", "written_at": "2026-01-02T03:04:05Z"}

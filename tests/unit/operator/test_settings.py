@@ -2,7 +2,7 @@
 
 import pytest
 
-from llmdeployment_operator.settings import SettingsError, plan_settings
+from llmdeployment_operator.settings import SettingsError, plan_settings, runtime_settings
 
 NEEDED = {
     "LLMD_SERVING_IMAGE_GPU": "serving:1-gpu",
@@ -23,6 +23,7 @@ def test_the_egress_of_models_is_restricted_unless_the_chart_says_otherwise() ->
 def test_nobody_scrapes_unless_the_chart_says_so() -> None:
     assert plan_settings(NEEDED).scrapers == ()
     assert plan_settings(NEEDED).scrape_annotations is False
+    assert plan_settings(NEEDED).console_labels == {}
     peers = '[{"namespaceSelector": {}}, {"podSelector": {"matchLabels": {"app": "prometheus"}}}]'
     found = plan_settings(NEEDED | {"LLMD_SCRAPERS": peers, "LLMD_SCRAPE_ANNOTATIONS": "true"})
     assert found.scrapers == (
@@ -48,10 +49,27 @@ def test_nobody_scrapes_unless_the_chart_says_so() -> None:
             "ipBlock, namespaceSelector, podSelector",
         ),
         ("LLMD_HEAD_STORAGE", "disk", "must be auto, pvc or emptyDir"),
-        ("LLMD_OPERATOR_LABELS", "[]", "must be a JSON object of labels"),
+        ("LLMD_OPERATOR_LABELS", "[]", "LLMD_OPERATOR_LABELS must be a JSON object of labels"),
+        ("LLMD_CONSOLE_LABELS", "[", "LLMD_CONSOLE_LABELS is not JSON"),
         ("LLMD_SERVING_IMAGE_GPU", "", "is not set"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         plan_settings(NEEDED | {name: value})
+
+
+def test_nobody_is_told_unless_the_chart_says_so() -> None:
+    assert runtime_settings({}).notifications.receivers == ()
+    given = {
+        "LLMD_RECEIVERS": '[{"name": "chat", "format": "Slack"}]',
+        "LLMD_RECEIVERS_FOLDER": "/x",
+    }
+    found = runtime_settings(given).notifications
+    assert [(each.name, each.format) for each in found.receivers] == [("chat", "Slack")]
+    assert str(found.folder) == "/x"
+
+
+def test_receivers_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(SettingsError, match="LLMD_RECEIVERS is no list of receivers"):
+        runtime_settings({"LLMD_RECEIVERS": '[{"name": "chat", "format": "Teams"}]'})

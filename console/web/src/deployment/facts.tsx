@@ -27,6 +27,7 @@ export function Conditions({ conditions, now }: { conditions: Condition[]; now: 
 function Runbook({ condition }: { condition: Condition }) {
   const link = checkLink(condition.runbook);
   if (link === null) return null;
+  if (link.startsWith("#")) return <a href={link}>Runbook for {condition.reason}</a>;
   return (
     <a href={link} target="_blank" rel="noreferrer noopener">
       Runbook for {condition.reason}

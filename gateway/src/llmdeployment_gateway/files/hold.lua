@@ -76,7 +76,7 @@ local function refuse(txn, why, sentence)
   txn:set_var("txn.refusal", sentence)
 end
 
-local function hold(txn)
+local function wait(txn)
   local bucket, choice = txn.sf:req_hdr("x-llm-bucket"), txn.sf:req_fhdr("x-llm-choice")
   local seconds = tonumber(txn:get_var("txn.hold_seconds")) or 0
   local limit = tonumber(txn:get_var("txn.hold_requests")) or 0
@@ -111,6 +111,13 @@ local function hold(txn)
   else
     refuse(txn, "timeout", string.format("No replica became ready within %d s. Send the request again later.", seconds))
   end
+end
+
+-- Milliseconds that a request has been held, in this hold and in those before it.
+local function hold(txn)
+  local before, began = tonumber(txn.sf:req_hdr("x-llm-held")) or 0, now_ms()
+  wait(txn)
+  txn:set_var("txn.held", string.format("%d", before + now_ms() - began))
 end
 
 core.register_action("hold", {"http-req"}, hold)

@@ -1,13 +1,15 @@
-"""What answers are looked at for, besides the built-in shares: `spec.monitoring`."""
+"""What answers are looked at for, besides the built-in shares, and what is logged of them: `spec.monitoring`."""
 
 from typing import Annotated, Self
 
-import re2
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from llmdeployment_operator.api.drift import HAS_PATTERNS, DriftSpec, check_drift_metrics
-from llmdeployment_operator.api.fields import Extension, Model, Text, cel
+from llmdeployment_operator.api.fields import Extension, Model, cel
+from llmdeployment_operator.api.patterns import PatternName, build_pattern
+from llmdeployment_operator.api.request_log import RequestLogSpec
 from llmdeployment_operator.api.rollout import PATTERN, SHARES, AnalysisSpec
+from llmdeployment_operator.api.traces import TracesSpec
 
 NOT_RE2 = (
     "spec.monitoring.outputPatterns contains a pattern that is not an RE2 expression, or one that is too large for it. "
@@ -22,32 +24,7 @@ PATTERN_MISSING = (
     "Add the pattern there, or remove the metric."
 )
 
-_name = Text(1, 32).must(
-    r"[a-z]([-a-z0-9]*[a-z0-9])?",
-    "must start with a letter and contain only lower-case letters, digits and -, at most 32",
-)
-PatternName = Annotated[str, *_name.annotations()]
-
-
-def _check_pattern(pattern: str) -> str:
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options=options)
-    except re2.error:
-        raise ValueError(NOT_RE2) from None
-    return pattern
-
-
-# `matches` of a pattern that RE2 refuses is an error, which the API server reports with the reason. Both sides of `||` have it:
-# `matches(...) || true` would be true.
-_IS_RE2 = "''.matches(self) || !''.matches(self)"
-Pattern = Annotated[
-    str,
-    Field(min_length=1, max_length=512, json_schema_extra=cel((_IS_RE2, NOT_RE2))),
-    AfterValidator(_check_pattern),
-]
-
+Pattern = Annotated[str, *build_pattern(NOT_RE2)]
 PATTERNS: Extension = cel((f"self.all(p, !(p.name in {list(SHARES)}))", NAMES_A_SHARE))
 _PATTERNS = "has(self.monitoring) && has(self.monitoring.outputPatterns)"
 _METRICS_HAVE_PATTERNS = (
@@ -70,7 +47,7 @@ class OutputPattern(Model):
 
 
 class MonitoringSpec(Model):
-    """What is counted about answers. A change takes effect in place, for the next answers."""
+    """What is counted about answers, and logged. A change takes effect in place, for the next answers."""
 
     model_config = ConfigDict(json_schema_extra=cel(HAS_PATTERNS))
 
@@ -89,6 +66,10 @@ class MonitoringSpec(Model):
     """Patterns that are looked for in answers, besides the built-in shares (docs/how-to/watch-answers.md)."""
     drift: DriftSpec | None = None
     """Compares the revision that serves with its own first window. Default: nobody compares it."""
+    traces: TracesSpec | None = None
+    """Sends spans of answers, rollouts and passes to a collector. Default: nothing is sent."""
+    request_log: RequestLogSpec | None = None
+    """Writes a line for each answer (docs/how-to/request-log.md). Default: none."""
 
     @model_validator(mode="after")
     def _names_once(self) -> Self:

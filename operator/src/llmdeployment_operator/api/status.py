@@ -24,7 +24,7 @@ class ConditionStatus(StatusPart):
 
     type: str = Field(max_length=64)
     """Accepted, Progressing, Available, Ready, Degraded, Stalled, or of a field of the spec: Scaling, Drifting, BudgetExceeded,
-    Experimenting."""
+    Experimenting, RequestLog."""
     status: Literal["True", "False", "Unknown"]
     """Whether the condition holds."""
     reason: str = Field(max_length=64)
@@ -213,7 +213,7 @@ class Status(StatusPart):
     ] = ()
     """Accepted, Progressing, Available, Ready, Degraded, Stalled and, with spec.scaling, Scaling, each with a reason. With
     spec.rollout.evaluation.schedule or spec.monitoring.drift also Drifting, with spec.cost.monthlyBudget also BudgetExceeded, with
-    spec.experiment also Experimenting."""
+    spec.experiment also Experimenting, with spec.monitoring.requestLog also RequestLog."""
     revisions: Annotated[
         tuple[RevisionStatus, ...],
         Field(

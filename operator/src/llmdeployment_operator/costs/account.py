@@ -14,7 +14,7 @@ A clock that is put back charges nothing, and a pause of the operator is charged
 own start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -40,7 +40,7 @@ from llmdeployment_operator.costs.types import (
 )
 
 MOST_REVISIONS = 32
-"""Revisions that an account has rows for. Of more, the oldest are dropped: their cost stays in the total."""
+"""Revisions that an account has rows and counters for. Of more, the oldest are dropped: their cost stays in the total."""
 
 
 @dataclass
@@ -187,15 +187,23 @@ def _add_charges(account: CostAccount, charges: _Charges, seconds: float) -> Cos
             fade(recent.idle, seconds) + float(charges.idle),
             fade(recent.tokens, seconds) + float(charges.tokens),
         ),
-        ever=_add_ever(account.ever, charges),
+        ever=_add_ever(account.ever, charges, kept),
     )
 
 
-def _add_ever(before: Mapping[str, Decimal], charges: _Charges) -> dict[str, Decimal]:
-    """Return the counters. They only grow: a cost that waits for an answer is counted when it has one."""
-    new = {str(number): cost for number, cost in charges.revisions.items() if number > 0}
-    new |= {IDLE: charges.idle, REST: charges.rest + charges.revisions.get(0, ZERO)}
-    names = before.keys() | new.keys()
+def _add_ever(
+    before: Mapping[str, Decimal], charges: _Charges, kept: Iterable[int]
+) -> dict[str, Decimal]:
+    """Return the counters. They only grow: a cost that waits for an answer is counted when it has one.
+
+    A revision without a row has no counter either, so that there are not more and more of them. What it still costs is nobody's.
+    """
+    rows = {str(number) for number in kept}
+    charged = {str(number): cost for number, cost in charges.revisions.items()}
+    lost = sum((cost for name, cost in charged.items() if name not in rows), ZERO)
+    new = {name: cost for name, cost in charged.items() if name in rows}
+    new |= {IDLE: charges.idle, REST: charges.rest + lost}
+    names = (before.keys() & rows) | new.keys()
     return {name: before.get(name, ZERO) + new.get(name, ZERO) for name in names}
 
 

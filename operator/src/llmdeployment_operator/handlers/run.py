@@ -30,12 +30,14 @@ from llmdeployment_operator.kube.fence import Fence, make_fenced_request
 from llmdeployment_operator.kube.lease import Leadership
 from llmdeployment_operator.kube.objects import list_by_label
 from llmdeployment_operator.kube.observe import Clients
+from llmdeployment_operator.kube.outbox import Outbox
 from llmdeployment_operator.kube.poller import Poller
 from llmdeployment_operator.kube.reflector import Reflector, wait_until_synced
 from llmdeployment_operator.kube.resources import CHILDREN, LLMDEPLOYMENT, POD
 from llmdeployment_operator.kube.store import Owner, Store
 from llmdeployment_operator.live_api import build_live_routes
 from llmdeployment_operator.metrics import STATES, Metrics
+from llmdeployment_operator.notifier import Notifier
 from llmdeployment_operator.plan.base.names import MANAGED_BY, MANAGER
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.experiment.figures import ExperimentFigures
@@ -47,6 +49,7 @@ from llmdeployment_operator.reconcile import (
     report_failure,
 )
 from llmdeployment_operator.settings import ProcessSettings
+from llmdeployment_operator.tracing import start_spans
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +87,12 @@ async def run(
     metrics, fence = Metrics(), fence or Fence()
     async with (
         aiohttp.ClientSession(request_class=make_fenced_request(fence)) as session,
+        # Receivers are outside of the cluster, so a proxy of the environment is used for them.
+        aiohttp.ClientSession(
+            request_class=make_fenced_request(fence),
+            trust_env=True,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as outside,
         api_client(way, fence) as client,
         api_client(way) as lease_client,
     ):
@@ -100,7 +109,12 @@ async def run(
         poller = Poller(session, changed)
         everywhere = not settings.namespaces
         clients = Clients(client, store, poller, runtime.cluster_read, everywhere)
-        operator = Operator(clients, settings, metrics)
+        told = runtime.notifications
+        outbox = Outbox(outside, told.receivers, told.folder, metrics, told.console_url)
+        notifier = Notifier(outbox) if told.receivers else None
+        operator = Operator(
+            clients, settings, metrics, notifier=notifier, spans=start_spans(settings, metrics)
+        )
         passes = Reconciler(operator)
         queue = WorkQueue(passes.one, passes.failed)
         reflectors = _build_reflectors(client, settings.namespaces, store, changed, edited)
@@ -120,7 +134,7 @@ async def run(
         metrics.store_objects.set_function(lambda: len(store))
         metrics.watches_broken.set_function(lambda: sum(bool(each.broken) for each in reflectors))
         metrics.leader.set_function(lambda: float(leadership.leads))
-        live = build_live_routes(operator.live, time.time)
+        live = build_live_routes(operator.live, time.time, changed)
         async with serve_health(runtime.port, metrics, queue.stuck_for, readiness, live):
             if not await leadership.acquire(stop):
                 return
@@ -135,13 +149,15 @@ async def run(
                 ),
             ]
             keep = asyncio.create_task(leadership.keep(), name="lease")
+            send = asyncio.create_task(outbox.run(), name="notifications")
             try:
                 await _until_first_ends([watch, keep, *parts], stop)
             finally:
                 # The Lease is renewed while passes end, and given up before kopf does, which only reads and takes seconds.
                 await _cancel(parts)
                 await poller.close()
-                await _cancel([keep])
+                await outbox.drain()
+                await _cancel([send, keep])
                 await leadership.release()
                 stop.set()
                 await asyncio.wait({watch}, timeout=2 * STOP_SECONDS)
@@ -356,8 +372,11 @@ class Reconciler:
             self._shown[gauge, key] = set(values)
 
     def _count(self, counter: Counter, key: DeploymentKey, totals: Mapping[Any, float]) -> None:
-        """Bring a counter to these totals; one that went down began anew."""
+        """Bring a counter to these totals; one that went down began anew, and one that is gone ends. Without any, nothing is known."""
         before = self._counted.setdefault((counter, key), {})
+        for labels in before.keys() - totals.keys() if totals else ():
+            del before[labels]
+            counter.remove(key.namespace, key.name, *labels)
         for labels, total in totals.items():
             old = before.get(labels, 0.0)
             counter.labels(key.namespace, key.name, *labels).inc(

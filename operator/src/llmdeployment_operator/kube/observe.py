@@ -42,6 +42,7 @@ from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 from llmdeployment_operator.plan.observed.live_stats import count_live
 from llmdeployment_operator.plan.observed.ray_serve import ServeState, read_serve_state
 from llmdeployment_operator.plan.observed.readiness import find_ready_head, select_pods
+from llmdeployment_operator.plan.observed.request_log import RequestLogReport, read_request_log
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 from llmdeployment_operator.plan.observed.self_test import find_runtimes_to_test
 from llmdeployment_operator.plan.observed.stats import (
@@ -238,8 +239,8 @@ def _list_targets(
 ) -> dict[str, Target]:
     """Return whom to ask, by uid of the pod: ready heads, ready gateways, and replicas where their figures are used.
 
-    All replicas are asked for a comparison, a shadow, for autoscaling, for cost and, in a pass that is made anyway, for the `shares` in
-    the status; else those whose adapters are awaited or whose self-test is not known.
+    All replicas are asked for a comparison, a shadow, for autoscaling, for cost, for the request log and, in a pass that is made anyway,
+    for the `shares` in the status; else those whose adapters are awaited or whose self-test is not known.
     Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
@@ -255,6 +256,7 @@ def _list_targets(
     scales = deployment.spec.scaling is not None
     everyone = scales or compares or shares or deployment.spec.cost is not None
     everyone = everyone or comparisons.is_shadowing(deployment)
+    everyone = everyone or deployment.spec.monitoring.request_log is not None
     seconds = LOAD_SECONDS if scales else STATS_SECONDS
     found += [
         Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=seconds, path=path)
@@ -287,6 +289,7 @@ async def _add_answers(
         samples=samples,
         usage=_read_usage(deployment, counted),
         live=count_live(counted, routed),
+        request_logs=_read_logs(deployment, workers, said),
         serve=_read_serve(cluster, answers),
         gateways=tuple(read_gateway(pod["metadata"]["name"], said[_uid(pod)]) for pod in gateways),
         capacity=await _capacity(clients, deployment.metadata.namespace, cluster.pods),
@@ -319,6 +322,16 @@ def _read_usage(
         return {}
     found = {uid: read_usage(stats) for uid, stats in replicas.items()}
     return {uid: usage for uid, usage in found.items() if usage is not None}
+
+
+def _read_logs(
+    deployment: LLMDeployment, workers: Iterable[Object], said: Mapping[str, Mapping[str, Any]]
+) -> dict[str, RequestLogReport]:
+    """Return what replicas say of their request logs, by pod, if there shall be one."""
+    if deployment.spec.monitoring.request_log is None:
+        return {}
+    found = {pod["metadata"]["name"]: read_request_log(said[_uid(pod)]) for pod in workers}
+    return {pod: report for pod, report in found.items() if report is not None}
 
 
 def _read_serve(cluster: ClusterState, answers: Mapping[str, Answer]) -> dict[str, ServeState]:

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import LLMDeployment
+from llmdeployment_operator.plan.base import telemetry
 from llmdeployment_operator.plan.base.conditions import (
     STALLED_SECONDS,
     build_accepted,
@@ -43,6 +44,7 @@ from llmdeployment_operator.plan.status.drifting import (
     read_rechecks,
 )
 from llmdeployment_operator.plan.status.findings import check_availability, find_problem
+from llmdeployment_operator.plan.status.request_log import LOG_SECONDS, check_request_log
 from llmdeployment_operator.plan.status.status import (
     StatusReport,
     build_failed_pass,
@@ -86,6 +88,7 @@ def build_plan(
     account = charge_pass(deployment, cluster, now)
     cost = report_cost(deployment, account, cluster.status, decision.routes, now)
     status = _build_status(deployment, decision, cluster, finding, cost, now, serving=serving)
+    status = telemetry.add_note(status, deployment, settings)
     due = _next_pass_after(deployment, decision, cluster, status, now)
     quiet = Plan(
         status=None if status == cluster.status else status,
@@ -171,6 +174,9 @@ def _build_status(
         conditions = [*conditions, drift]
     if cost.condition is not None:
         conditions = [*conditions, cost.condition]
+    logged = check_request_log(deployment, decision.request_log, cluster.request_logs)
+    if logged is not None:
+        conditions = [*conditions, logged]
     tested = report_experiment(deployment, cluster, cost.account, now)
     if tested.condition is not None:
         conditions = [*conditions, tested.condition]
@@ -228,7 +234,7 @@ def _list_created(decision: DesiredState) -> tuple[Event, ...]:
             stable = before or stable
         if target.uid is None and target is not stable:
             text = describe_change(target, stable)
-            fresh[target.number] = Event("Normal", "RevisionCreated", text)
+            fresh[target.number] = Event("Normal", "RevisionCreated", text, target.number)
     return tuple(fresh.values())
 
 
@@ -298,6 +304,8 @@ def _next_pass_after(
     due = _first(due, costs)
     if deployment.spec.monitoring.drift is not None:
         due = _first(due, DRIFT_SECONDS)
+    if deployment.spec.monitoring.request_log is not None:
+        due = _first(due, LOG_SECONDS)
     if (since := _find_trouble(status)) is not None and not _is_stalled(status):
         left = STALLED_SECONDS - (now - since).total_seconds()
         due = _first(due, max(POLL_SECONDS, left) if left > 0 else None)

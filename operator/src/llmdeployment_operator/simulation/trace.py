@@ -4,6 +4,7 @@ Formats, told apart by their first line:
 
 - Azure LLM inference traces (2023, 2024): CSV with `TIMESTAMP,ContextTokens,GeneratedTokens`
 - Mooncake: JSON lines with `timestamp` (milliseconds), `input_length`, `output_length`
+- the request log of replicas: JSON lines with `time`, `event` and tokens (`simulation.request_log`)
 - plain CSV: `seconds,prompt_tokens,output_tokens`, in any order of columns
 
 Times count from the first request. Files may end in .gz.
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 from llmdeployment_operator.simulation.errors import InputError
+from llmdeployment_operator.simulation.request_log import is_request_log, read_log
 
 
 class Request(NamedTuple):
@@ -110,6 +112,8 @@ def parse_trace(lines: Iterable[str], name: str) -> Iterator[Request]:
     """
     rest = iter(lines)
     head = next(rest, "")
+    if is_request_log(head):
+        return (Request(*row) for row in read_log(chain([head], rest), name))
     if head.lstrip().startswith("{"):
         return _requests(_json_rows(chain([head], rest), name), _MOONCAKE, name, 1)
     columns = [column.strip() for column in head.lstrip("\ufeff").strip().split(",")]
@@ -118,7 +122,7 @@ def parse_trace(lines: Iterable[str], name: str) -> Iterator[Request]:
             return _requests(_csv_rows(rest, columns, form), form, name, 2)
     raise InputError(
         f"{name} is no trace that is known: its first line is neither {','.join(AZURE)} (Azure) nor {','.join(PLAIN)} nor a JSON object "
-        f"with {', '.join(MOONCAKE)} (Mooncake)"
+        f"with {', '.join(MOONCAKE)} (Mooncake) or with time, event and tokens (request log)"
     )
 
 

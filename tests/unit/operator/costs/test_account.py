@@ -216,6 +216,13 @@ def test_the_oldest_of_too_many_revisions_stay_in_the_total() -> None:
     assert sorted(account.revisions) == list(range(3, MOST_REVISIONS + 3))
     assert account.total == Decimal("0.034")
     assert account.rest == Decimal("0.002")
+    # There is a counter for each row, and what has none is nobody's: together they are all that was spent.
+    assert account.ever.keys() == {IDLE, REST, *map(str, account.revisions)}
+    assert (account.ever[REST], sum(account.ever.values())) == (Decimal("0.002"), account.total)
+    newer = usage(**rows, r99=(1, 0, 10))
+    later = advance(account, look(35, a=gpu(newer)))
+    assert account.ever.keys() - later.ever.keys() == {"3"}
+    assert later.ever["4"] == account.ever["4"]
 
 
 def test_rates_say_the_last_ten_minutes() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from llmdeployment_operator import live_api
 from llmdeployment_operator.api.rollout import RolloutSpec
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.live_api import STREAMS, build_live_routes, format_instant
-from llmdeployment_operator.plan.live.ring import LiveHistory
+from llmdeployment_operator.plan.live.ring import OBJECTS, LiveHistory, Owner
 from llmdeployment_operator.plan.observed.live_counters import LiveCounters
 
 NOON = 1795694400.0
@@ -26,9 +26,14 @@ def record(history: LiveHistory, at: float) -> None:
 
 
 @asynccontextmanager
-async def serve(history: LiveHistory) -> AsyncIterator[TestClient[web.Request, web.Application]]:
+async def serve(
+    history: LiveHistory,
+    read_clock: Callable[[], float] | None = None,
+    look: Callable[[Owner], None] | None = None,
+) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     app = web.Application()
-    app.add_routes(build_live_routes(history, lambda: NOON + 20))
+    clock = read_clock or (lambda: NOON + 20)
+    app.add_routes(build_live_routes(history, clock, look or (lambda _: None)))
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -76,6 +81,55 @@ async def test_a_stream_has_the_past_and_then_each_point(monkeypatch: pytest.Mon
         name, point = await read_event(stream.content)
         assert (name, point["at"]) == ("point", format_instant(NOON + 5))
         stream.close()
+
+
+async def test_one_that_rests_is_looked_at_while_somebody_reads_its_points() -> None:
+    history, looked, now = LiveHistory(), list[Owner](), [NOON]
+    record(history, NOON)
+    async with serve(history, lambda: now[0], looked.append) as client:
+        for seconds in (0, 49, 50, 51, 99, 100, 101):
+            # No pass makes a point: that is no reason to ask for more and more of them.
+            now[0] = NOON + seconds
+            await client.get("/live/shop/chat")
+        assert looked == [OWNER, OWNER]
+        record(history, NOON + 120)
+        now[0] = NOON + 169
+        await client.get("/live/shop/chat")
+        assert looked == [OWNER, OWNER]
+        now[0] = NOON + 900
+        await client.get("/live/shop/nobody-knows-it")
+        await client.get("/live")
+        assert looked == [OWNER, OWNER]
+
+
+async def test_a_stream_has_the_operator_look_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_api, "_LOOK_SECONDS", 0.001)
+    history, now, came = LiveHistory(), [NOON], asyncio.Event()
+    record(history, NOON)
+    async with (
+        serve(history, lambda: now[0], lambda _: came.set()) as client,
+        asyncio.timeout(10),
+    ):
+        stream = await client.get("/live/shop/chat", headers={"accept": "text/event-stream"})
+        await read_event(stream.content)
+        assert not came.is_set()
+        now[0] = NOON + 60
+        await came.wait()
+        stream.close()
+
+
+async def test_what_is_remembered_of_readers_is_bounded() -> None:
+    history, looked = LiveHistory(), list[Owner]()
+    async with serve(history, lambda: NOON + 60, looked.append) as client:
+        for number in range(OBJECTS + 1):
+            owner = ("shop", f"chat-{number}")
+            history.record(owner, "u", LiveCounters(), NOON, RolloutSpec(), Status())
+            await client.get(f"/live/shop/chat-{number}")
+        await client.get(f"/live/shop/chat-{OBJECTS}")
+        assert len(looked) == OBJECTS + 1
+        # There was no room for this one beside so many others.
+        await client.get("/live/shop/chat-1")
+    assert looked[-1] == ("shop", "chat-1")
 
 
 async def test_too_many_streams_are_refused() -> None:

@@ -191,6 +191,20 @@ def test_without_scrapers_nobody_reaches_them(target: Pod) -> None:
     assert not reachable(OPERATOR, target, SETTINGS) & {8268, 30002}
 
 
+def test_only_a_console_whose_viewers_have_names_reaches_replicas_and_nothing_else() -> None:
+    labels = {"app.kubernetes.io/name": "llmdeployment-console"}
+    settings = replace(SETTINGS, console_labels=labels)
+    place = {"kubernetes.io/metadata.name": settings.operator_namespace}
+    console = Pod(labels, settings.operator_namespace, place)
+    false = Pod(labels, "evil", {"kubernetes.io/metadata.name": "evil"})
+    neighbour = Pod({"app": "web"}, settings.operator_namespace, place)
+    for target, ports in ((WORKER, {30000}), (ELSEWHERE, {30000}), (HEAD, set()), (GATEWAY, set())):
+        assert reachable(console, target, settings) == ports
+        assert reachable(console, target, SETTINGS) == set()
+        for other in (false, neighbour):
+            assert reachable(other, target, settings) == set()
+
+
 def reached(policy: dict[str, Any], target: Pod, port: int) -> bool:
     """Say whether the evaluation's pod may open a connection to another pod of its namespace."""
     return any(

@@ -1,8 +1,12 @@
 import gzip
 import itertools
+import json
+import re
 import statistics
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -215,3 +219,53 @@ def test_a_line_that_makes_nothing_is_said_in_a_sentence(recipe: str, sentence: 
         make_trace(recipe)
 
     assert sentence in str(caught.value)
+
+
+def line(seconds: float, **more: Any) -> str:
+    """Return a line of the request log that came so many seconds after ten."""
+    at = datetime(2026, 11, 30, 10, tzinfo=UTC) + timedelta(seconds=seconds)
+    tokens = {"gen_ai.usage.input_tokens": 100, "gen_ai.usage.output_tokens": 20}
+    return json.dumps({"time": at.isoformat(), "event": "answer", **tokens, **more}) + "\n"
+
+
+def test_the_request_log_is_a_trace(tmp_path: Path) -> None:
+    rows = [
+        line(5),
+        line(2, **{"gen_ai.usage.input_tokens": 7}),
+        "\n",
+        line(6, event="feedback"),
+        line(7, **{"gen_ai.usage.output_tokens": None}),
+        line(8, **{"gen_ai.usage.output_tokens": 0}),
+        line(3599),
+        line(9, **{"gen_ai.usage.output_tokens": True}),
+    ]
+    expected = [Request(0.0, 7, 20), Request(3.0, 100, 20), Request(3597.0, 100, 20)]
+    for name in ("log.jsonl", "log.jsonl.gz"):
+        path = tmp_path / name
+        text = "".join(rows).encode()
+        path.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+        assert list(read_trace(path)) == expected
+
+
+@given(st.lists(st.floats(0, 3000), min_size=1, max_size=50))
+def test_lines_that_are_written_late_are_put_in_order(seconds: list[float]) -> None:
+    found = [request.at for request in parse_trace([line(each) for each in seconds], "log")]
+    assert found == sorted(found)
+    assert found[0] == 0
+    assert len(found) == len(seconds)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([line(0), "no json"], "log line 2 is no JSON object"),
+        ([line(0), "[]"], "log line 2 is no JSON object"),
+        ([line(0, time="noon")], "log line 1: time is 'noon', which is no time with its zone"),
+        ([line(0, time="2026-11-30T10:00:00")], "which is no time with its zone"),
+        ([line(0, event="feedback")], "log holds no answer with its tokens"),
+        ([line(0), line(9000), line(13_000), line(10)], "log: time goes back by 8990 s; sort the lines"),
+    ],
+)  # fmt: skip
+def test_a_request_log_that_is_none_is_refused(rows: list[str], sentence: str) -> None:
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        list(parse_trace(rows, "log"))

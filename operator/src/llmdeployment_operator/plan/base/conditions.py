@@ -36,6 +36,9 @@ Unknown means that the operator does not observe what the condition is about, as
 HorizontalPodAutoscaler is: the operator knows that it cannot scale down.
 
 `BudgetExceeded`, which exists with `spec.cost.monthlyBudget` only, is True once all of the month's budget is spent. It stops nothing.
+
+`RequestLog`, which exists with `spec.monitoring.requestLog` only, is False while lines are not written as the spec says: dropped, without
+their content, or with nothing to write to. Requests are answered all the same.
 """
 
 from collections.abc import Iterable

@@ -18,6 +18,8 @@ EVALUATION = "evaluation"
 """The component of everything that an evaluation on a golden set is made of."""
 INTENT = "llmdeployment.dev/intent"
 """Annotation with the hash of the last applied intent: tells a removed field from one that was never there."""
+MUTE = "llmdeployment.dev/mute"
+"""Annotation of an LLMDeployment of which receivers of notifications are told nothing while it is `true`."""
 
 REPLICA_PORT = 30000
 DASHBOARD_PORT = 8265

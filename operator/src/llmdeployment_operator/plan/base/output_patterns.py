@@ -1,4 +1,4 @@
-"""How replicas learn of spec.monitoring.outputPatterns.
+"""How replicas learn of spec.monitoring: its patterns, its traces and its request log.
 
 Replicas under Ray get them with their user config. Pods of an API elsewhere have no Ray: they read a ConfigMap, which is mounted and
 optional, so that a change needs no other pods.
@@ -10,23 +10,33 @@ from typing import Any
 from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.objects import Object
+from llmdeployment_operator.plan.base.request_log import RequestLogPlan
+from llmdeployment_operator.plan.base.telemetry import render_traces
 
 _VOLUME = "monitoring"
 _FOLDER = "/etc/llmdeployment/monitoring"
 _FILE = "monitoring.json"
 
 
-def render_monitoring(deployment: LLMDeployment) -> dict[str, Any]:
-    """Return the serving side's `MonitoringConfig`; nothing without patterns, since replicas of an older image refuse the field."""
-    patterns = deployment.spec.monitoring.output_patterns
-    if not patterns:
-        return {}
-    return {"outputPatterns": [{"name": each.name, "pattern": each.pattern} for each in patterns]}
+def render_monitoring(
+    deployment: LLMDeployment, request_log: RequestLogPlan | None = None
+) -> dict[str, Any]:
+    """Return the serving side's `MonitoringConfig`, only with what is wanted, since replicas of an older image refuse other fields."""
+    found: dict[str, Any] = {}
+    if patterns := deployment.spec.monitoring.output_patterns:
+        found["outputPatterns"] = [{"name": p.name, "pattern": p.pattern} for p in patterns]
+    if traces := render_traces(deployment):
+        found["traces"] = traces
+    if request_log is not None:
+        found["requestLog"] = request_log.config
+    return found
 
 
-def build_patterns_config_map(deployment: LLMDeployment) -> Object | None:
-    """Return the ConfigMap that pods of an API elsewhere read, or None without patterns."""
-    monitoring = render_monitoring(deployment)
+def build_patterns_config_map(
+    deployment: LLMDeployment, request_log: RequestLogPlan | None = None
+) -> Object | None:
+    """Return the ConfigMap that pods of an API elsewhere read, or None if they have nothing to learn."""
+    monitoring = render_monitoring(deployment, request_log)
     if not monitoring:
         return None
     name = deployment.metadata.name

@@ -30,8 +30,12 @@ class Settings:
         runtime_egress: Restricted or Open.
         scrapers: who may read the metrics of gateways, replicas and Ray, as peers of a NetworkPolicy; empty: nobody.
         scrape_annotations: whether new pods say by annotations where their metrics are.
+        console_labels: of the console's pods in `operator_namespace`, if viewers may ask replicas there; empty: nobody may.
         namespaces: those that are watched; empty: all.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
+        otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: there is none.
+        otlp_headers_secret: name of a Secret in each namespace, with the headers that it wants; empty: it wants none.
+        allow_content: whether request logs may have prompts and answers.
     """
 
     serving_images: ServingImages
@@ -49,5 +53,9 @@ class Settings:
     extra_egress: tuple[dict[str, Any], ...] = ()
     scrapers: tuple[dict[str, Any], ...] = ()
     scrape_annotations: bool = False
+    console_labels: dict[str, str] = field(default_factory=dict)
     namespaces: tuple[str, ...] = field(default=())
     own_namespace: bool = False
+    otlp_endpoint: str = ""
+    otlp_headers_secret: str = ""
+    allow_content: bool = False

@@ -8,9 +8,11 @@ from llmdeployment_operator.plan.base.drift import seal
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import build_patterns_config_map
+from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.revisions import Revision, build_controller_revision
 from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.telemetry import exports_traces, find_port
 from llmdeployment_operator.plan.resources.network_policies import build_runtime_policies
 from llmdeployment_operator.plan.resources.runtime import build_runtime
 from llmdeployment_operator.plan.traffic import front_door
@@ -18,11 +20,12 @@ from llmdeployment_operator.plan.traffic import front_door
 
 @dataclass(frozen=True)
 class RuntimeIntent:
-    """A runtime that should exist: the revision it was born with, its token, and its number of worker pods."""
+    """A runtime that should exist: the revision it was born with, its token, its number of worker pods, and what these log."""
 
     born: Revision
     token: str
     pods: int
+    request_log: RequestLogPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,15 @@ def build_children(
     name = deployment.metadata.name
     found = [build_controller_revision(deployment, revision) for revision in revisions]
     found += front_door.build_before_routes(deployment, settings, door.feedback_key)
-    patterns = build_patterns_config_map(deployment)
-    if patterns is not None and any(is_external(runtime) for runtime in runtimes):
+    told = [intent.request_log for runtime, intent in runtimes.items() if is_external(runtime)]
+    if told and (patterns := build_patterns_config_map(deployment, told[0])) is not None:
         found.append(patterns)
+    traced = exports_traces(deployment, settings)
     for runtime, intent in runtimes.items():
+        logged = intent.request_log is not None and bool(intent.request_log.endpoint)
+        port = find_port(settings.otlp_endpoint) if traced or logged else None
         found += build_runtime_policies(
-            name, runtime, intent.born.template, settings, door.gateways
+            name, runtime, intent.born.template, settings, door.gateways, port
         )
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods

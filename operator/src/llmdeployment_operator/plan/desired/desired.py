@@ -10,6 +10,7 @@ from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.names import OWNER, routes_name
 from llmdeployment_operator.plan.base.objects import Kind, Object
+from llmdeployment_operator.plan.base.request_log import RequestLogPlan, plan_request_log
 from llmdeployment_operator.plan.base.revisions import (
     MOST_HISTORY,
     Revision,
@@ -68,6 +69,7 @@ class DesiredState:
         puts: what each runtime's Serve should run.
         scaling: how many replicas the requests need, and why.
         references: what the self-tests are held to, by runtime.
+        request_log: what replicas log of requests; None: nothing.
     """
 
     arms: Arms
@@ -78,6 +80,7 @@ class DesiredState:
     puts: Mapping[str, dict[str, Any]]
     scaling: ScalingPlan
     references: Mapping[str, Reference]
+    request_log: RequestLogPlan | None = None
 
     def revision(self, number: int) -> Revision:
         """Return the revision of a number that is kept."""
@@ -122,10 +125,16 @@ def decide_desired_state(
         kept = tuple(r for r in revisions if r not in gone)
     needs = count_needs(arms, kept, wanted)
     references = find_references(deployment, cluster, (r.runtime for r in kept))
+    following = plan_routes(name, arms, kept)
+    routed = {route.revision for route in following}
+    logged = plan_request_log(deployment, settings, (r for r in kept if r.number in routed))
     puts = {
-        runtime: _build_put(deployment, kept, runtime, cluster, need, references.get(runtime), now)
+        runtime: _build_put(
+            deployment, carried, cluster, need, references.get(runtime), logged, now
+        )
         for runtime, need in needs.items()
         if not is_external(runtime)
+        if (carried := tuple(r for r in kept if r.runtime == runtime))
     }
     shadowed = list_shadowed(arms, kept)
     intents = {
@@ -133,10 +142,10 @@ def decide_desired_state(
             born=next(r for r in reversed(kept) if r.runtime == runtime),
             token=cluster.tokens.get(runtime) or digest([cluster.new_token, runtime], 64),
             pods=_count_pods(cluster, runtime, need),
+            request_log=logged,
         )
         for runtime, need in needs.items()
     }
-    following = plan_routes(name, arms, kept)
     made, left = plan_evaluations(deployment, arms, cluster, settings)
     again, asked = plan_rechecks(deployment, arms, cluster, settings, now)
     door = FrontDoorIntent(
@@ -155,6 +164,7 @@ def decide_desired_state(
         cast_shadows(deployment, puts, shadowed),
         scaling.with_needs(needs),
         references,
+        logged,
     )
 
 
@@ -181,18 +191,17 @@ def _find_targets(
 
 def _build_put(
     deployment: LLMDeployment,
-    revisions: tuple[Revision, ...],
-    runtime: str,
+    carried: tuple[Revision, ...],
     cluster: ClusterState,
     replicas: int,
     reference: Reference | None,
+    request_log: RequestLogPlan | None,
     now: datetime,
 ) -> dict[str, Any]:
-    carried = tuple(r for r in revisions if r.runtime == runtime)
-    state = cluster.serve.get(runtime)
+    state = cluster.serve.get(carried[0].runtime)
     attempt = count_attempt(state, now.timestamp()) if state is not None else 0
     self_test = build_settings(deployment, reference)
-    return build_serve_config(deployment, carried, replicas, attempt, self_test)
+    return build_serve_config(deployment, carried, replicas, attempt, self_test, request_log)
 
 
 def _count_pods(cluster: ClusterState, runtime: str, replicas: int) -> int:

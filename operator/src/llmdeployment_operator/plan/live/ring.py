@@ -144,6 +144,11 @@ class LiveHistory:
         """Return the LLMDeployments that have points."""
         return list(self._tracks)
 
+    def find_last(self, owner: Owner) -> float | None:
+        """Return the time of the last point of one, in seconds since 1970; None of one that is not known."""
+        track = self._tracks.get(owner)
+        return track.at if track is not None else None
+
     def list_points(self, owner: Owner, after: float = -math.inf) -> list[tuple[float, Point]]:
         """Return the points of one that are later than a time; none of one that is not known."""
         track = self._tracks.get(owner)

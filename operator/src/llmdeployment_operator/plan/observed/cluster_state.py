@@ -11,6 +11,7 @@ from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.observed.live_counters import LiveCounters
 from llmdeployment_operator.plan.observed.ray_serve import ServeState
+from llmdeployment_operator.plan.observed.request_log import RequestLogReport
 from llmdeployment_operator.plan.observed.scaling_status import ScalingState
 
 
@@ -81,6 +82,7 @@ class ClusterState:
         scaling: what autoscaling remembers; None after a start, when the status is what there is.
         usage: what replicas say of their work, by uid of the pod, for `spec.cost`; those that did not answer are absent.
         cost: the account of cost; None after a start, when the status is what there is.
+        request_logs: what replicas say of their request logs, by pod, if there is one.
         live: what those who were asked count, for the points of the last hour.
         default_storage_class: whether the cluster makes volumes by itself.
     """
@@ -112,5 +114,6 @@ class ClusterState:
     scaling: ScalingState | None = None
     usage: Mapping[str, ReplicaUsage] = field(default_factory=dict)
     cost: CostAccount | None = None
+    request_logs: Mapping[str, RequestLogReport] = field(default_factory=dict)
     live: LiveCounters = field(default_factory=LiveCounters)
     default_storage_class: bool = False

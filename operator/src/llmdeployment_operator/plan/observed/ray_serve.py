@@ -16,6 +16,7 @@ from llmdeployment_operator.plan.base.model_files import (
     locate_model,
 )
 from llmdeployment_operator.plan.base.output_patterns import render_monitoring
+from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.revisions import Revision
 
 APPLICATION = "llm"
@@ -91,6 +92,7 @@ def build_serve_config(
     replicas: int,
     attempt: int = 0,
     self_test: Mapping[str, Any] | None = None,
+    request_log: RequestLogPlan | None = None,
 ) -> dict[str, Any]:
     """Return the body of the PUT for a runtime that carries these revisions.
 
@@ -105,13 +107,14 @@ def build_serve_config(
         attempt: how often the same configuration failed before. It hides in an option that matters to nobody,
             since an identical declaration is not tried again.
         self_test: how the replicas test themselves, if not as they do by themselves (`self_test.build_settings`).
+        request_log: what they log of requests; None: nothing.
     """
     user_config: dict[str, Any] = {
         "revisions": {str(r.number): _build_user_config(r) for r in on_runtime}
     }
     if self_test:
         user_config["selfTest"] = dict(self_test)
-    if monitoring := render_monitoring(deployment):
+    if monitoring := render_monitoring(deployment, request_log):
         user_config["monitoring"] = monitoring
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,

@@ -1,11 +1,13 @@
 """Who may talk to whom, and where the pods of a model may call.
 
 Replica ports are never authenticated and a Ray head runs what it is told, so only the gateway and the operator reach
-the former and only the operator and the runtime's own pods reach the latter. Scrapers reach ports that have metrics and nothing that
+the former and only the operator and the runtime's own pods reach the latter. A console in the cluster whose viewers have names reaches
+replicas too: it asks for their right to. Scrapers reach ports that have metrics and nothing that
 generates or runs anything. Policies add up: a cluster may open more by policies of its own. With an HTTPRoute the front door are pods of
 somebody else, whose labels are not known: then every pod of the Gateways' namespaces reaches the replicas.
 
-A runtime's pods call DNS, each other, and where their model comes from or is: the hub or the API elsewhere. So code of a model, or of a
+A runtime's pods call DNS, each other, where their model comes from or is (the hub or the API elsewhere), and with
+spec.monitoring.traces the port of the collector. So code of a model, or of a
 dependency, reaches neither a cloud's metadata server nor the cluster's other Services.
 """
 
@@ -31,6 +33,7 @@ def build_runtime_policies(
     template: Mapping[str, Any],
     settings: Settings,
     gateways: frozenset[str] = frozenset(),
+    telemetry_port: int | None = None,
 ) -> list[Object]:
     """Return the policies of a runtime's head, if it has one, and of its workers.
 
@@ -40,6 +43,7 @@ def build_runtime_policies(
         template: template fields of the runtime's newest revision; they say where its pods have to call.
         settings: what the operator was installed with.
         gateways: the namespaces of Gateways with a route to it.
+        telemetry_port: port of the collector that its pods send spans or lines to, or None if they send none.
     """
     made = names.runtime_names(deployment, runtime)
     own = {"podSelector": {"matchLabels": names.selector(deployment, runtime=runtime)}}
@@ -55,11 +59,14 @@ def build_runtime_policies(
     ray = () if is_external(runtime) else (names.RAY_METRICS_PORT,)
     worker = [
         {"from": [own]},
-        {"from": [gateway, operator, *others], "ports": [_tcp(names.REPLICA_PORT)]},
+        {
+            "from": [gateway, operator, *others, *_select_console(settings)],
+            "ports": [_tcp(names.REPLICA_PORT)],
+        },
         *_admit_scrapers(settings, names.METRICS_PORT, *ray),
     ]
     labels = names.labels(deployment, runtime=runtime)
-    egress = _build_egress(own, template, settings)
+    egress = _build_egress(own, template, settings, telemetry_port)
     selector = names.selector(deployment, runtime=runtime, component="worker")
     policies = [_build_policy(made.name, labels, selector, worker, egress)]
     if is_external(runtime):
@@ -89,13 +96,15 @@ def _admit_scrapers(settings: Settings, *ports: int) -> list[dict[str, Any]]:
 
 
 def _build_egress(
-    own: dict[str, Any], template: Mapping[str, Any], settings: Settings
+    own: dict[str, Any], template: Mapping[str, Any], settings: Settings, telemetry_port: int | None
 ) -> list[dict[str, Any]] | None:
     """Return where a runtime's pods may call, or None for everywhere."""
     if settings.runtime_egress == "Open":
         return None
     dns = {"ports": [{**_tcp(port), "protocol": kind} for port in _DNS for kind in ("TCP", "UDP")]}
-    ports = sorted(_list_ports(template))
+    ports = sorted(
+        _list_ports(template) | ({telemetry_port} if telemetry_port is not None else set())
+    )
     outside = [{"ports": [_tcp(port) for port in ports]}] if ports else []
     return [dns, {"to": [own]}, *outside, *settings.extra_egress]
 
@@ -131,6 +140,14 @@ def _select_operator(settings: Settings) -> dict[str, Any]:
         **_select_namespace(settings.operator_namespace),
         "podSelector": {"matchLabels": settings.operator_labels},
     }
+
+
+def _select_console(settings: Settings) -> list[dict[str, Any]]:
+    """Return the console's pods, or nobody without one: a peer with an empty `podSelector` is every pod of the namespace."""
+    if not settings.console_labels:
+        return []
+    namespace = _select_namespace(settings.operator_namespace)
+    return [{**namespace, "podSelector": {"matchLabels": settings.console_labels}}]
 
 
 def _select_namespace(name: str) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from llmdeployment_operator.plan.base.external import build_proxy_container, is_
 from llmdeployment_operator.plan.base.model_files import ModelFiles, locate_model, mount_adapters
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import mount_patterns
+from llmdeployment_operator.plan.base.request_log import mount_request_log
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.telemetry import build_export_env, build_replica_env
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
@@ -187,14 +189,19 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
         **_build_replica_port(),
     }
     container["ports"] = [*container["ports"], _RAY_METRICS]
-    container["env"] = [*container["env"], *_build_worker_env(deployment, made.head, resources)]
-    container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts]
+    container["env"] = [
+        *container["env"],
+        *build_replica_env(deployment, settings),
+        *_build_worker_env(deployment, made.head, resources),
+    ]
+    logged = mount_request_log(deployment)
+    container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts, *logged[1]]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes]
+    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes, *logged[0]]
     if files.fetch is not None:
         pod["initContainers"] = [_build_fetch_container(deployment, files, settings)]
     return _build_workers(deployment, runtime, pod, settings)
@@ -208,14 +215,21 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
         **_build_replica_port(),
     }
     volume, mount, variable = mount_patterns(deployment.metadata.name)
-    container["volumeMounts"] = [*container["volumeMounts"], mount]
-    container["env"] = [variable, *container["env"], *_name_deployment(deployment), _METRICS]
+    logged = mount_request_log(deployment)
+    container["volumeMounts"] = [*container["volumeMounts"], mount, *logged[1]]
+    container["env"] = [
+        variable,
+        *build_export_env(settings),
+        *container["env"],
+        *_name_deployment(deployment),
+        _METRICS,
+    ]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    pod["volumes"] = [*pod["volumes"], volume]
+    pod["volumes"] = [*pod["volumes"], volume, *logged[0]]
     return _build_workers(deployment, runtime, pod, settings)
 
 

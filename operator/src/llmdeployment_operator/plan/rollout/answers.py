@@ -67,6 +67,16 @@ def count_pairs(before: Answers, after: Answers) -> Pairs:
     return Pairs(after.total, (old & ~new).bit_count(), (new & ~old).bit_count())
 
 
+def list_passed(answers: Answers) -> tuple[bool, ...]:
+    """Return for each question whether it passed.
+
+    >>> list_passed(Answers("5ee", 3, "oA=="))
+    (True, False, True)
+    """
+    bits, total = _unpack(answers.packed, answers.total) or 0, answers.total
+    return tuple(bool(bits >> (total - number) & 1) for number in range(1, total + 1))
+
+
 def name_lost(before: Answers, after: Answers) -> tuple[str, ...]:
     """Return the names of up to 20 questions that were lost; of one whose name is unknown, its place in the set.
 

@@ -44,6 +44,8 @@ _QUIET = frozenset(
         Reason.FIRST_WINDOW,
         Reason.NO_DRIFT,
         Reason.WITHIN_BUDGET,
+        Reason.LOG_WRITTEN,
+        Reason.LOG_UNKNOWN,
     }
 )
 """Reasons that are worth no Event."""
@@ -53,6 +55,7 @@ _BAD = frozenset(
         ("Accepted", "False"),
         ("Drifting", "True"),
         ("BudgetExceeded", "True"),
+        ("RequestLog", "False"),
     }
 )
 """Conditions that are worth a warning."""

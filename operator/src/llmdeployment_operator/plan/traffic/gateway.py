@@ -1,6 +1,7 @@
 """The objects of the gateway, one per LLMDeployment."""
 
 import base64
+import json
 import re
 from typing import Any
 
@@ -11,6 +12,11 @@ from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.settings import Settings
+from llmdeployment_operator.plan.base.telemetry import (
+    build_export_env,
+    exports_traces,
+    render_traces,
+)
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
 
@@ -225,9 +231,21 @@ def _build_key_limit(gateway: GatewaySpec) -> list[dict[str, str]]:
     return [{"name": "LLMD_KEY_REQUESTS", "value": str(limit)}] if limit is not None else []
 
 
+def _build_request_log(deployment: LLMDeployment) -> list[dict[str, str]]:
+    logs = deployment.spec.monitoring.request_log is not None
+    return [{"name": "LLMD_REQUEST_LOG", "value": "true"}] if logs else []
+
+
 def _build_feedback_key(name: str) -> dict[str, Any]:
     source = {"secretKeyRef": {"name": names.feedback_name(name), "key": _FEEDBACK_KEY}}
     return {"name": "LLMD_FEEDBACK_KEY", "valueFrom": source}
+
+
+def _build_traces(deployment: LLMDeployment, settings: Settings) -> list[dict[str, Any]]:
+    if not exports_traces(deployment, settings):
+        return []
+    wanted = json.dumps(render_traces(deployment), sort_keys=True)
+    return [{"name": "LLMD_TRACES", "value": wanted}, *build_export_env(settings)]
 
 
 def _list_assignment_keys(gateway: GatewaySpec) -> tuple[str, ...]:
@@ -260,7 +278,9 @@ def _build_container(name: str, deployment: LLMDeployment, settings: Settings) -
             {"name": "LLMD_QUEUE_REQUESTS", "value": str(gateway.queue.max_requests)},
             {"name": "LLMD_QUEUE_SECONDS", "value": str(gateway.queue.max_seconds)},
             *_build_key_limit(gateway),
+            *_build_request_log(deployment),
             _build_feedback_key(deployment.metadata.name),
+            *_build_traces(deployment, settings),
         ],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -164,8 +164,9 @@ def _build_parent(parent: ParentReference) -> dict[str, str]:
 
 def _build_backend(route: Route, weight: int) -> dict[str, Any]:
     header = {"name": "x-llm-revision", "value": str(route.revision)}
-    # A client must not keep its requests out of the counts: these headers are for the console and the gateway.
-    change = {"set": [header], "remove": ["x-llm-uncounted", "x-llm-user-requests"]}
+    # A client must not keep its requests out of the counts, nor name somebody else's key: these headers are for console and gateway.
+    forbidden = ["x-llm-uncounted", "x-llm-user-requests", "x-llm-key-name", "x-llm-unique-id"]
+    change = {"set": [header], "remove": forbidden}
     modifier = {"type": "RequestHeaderModifier", "requestHeaderModifier": change}
     return {
         "kind": "Service",

@@ -1,0 +1,1 @@
+"""Rollouts, evaluations and passes as spans of traces: data in, spans out."""
