@@ -3,6 +3,10 @@
 _BASE = "model: {task: %s}"
 _CANARY = "strategy: Canary, steps: [{weight: 10, analysis: true}]"
 _ANALYSIS = "rollout: {%s, analysis: {metrics: [%s]}}"
+_EXPERIMENT = (
+    "arms: [{name: a, weight: 50}, {name: b, weight: 50, overrides: {engine: {args: {seed: 1}}}}], "
+    "experiment: {control: a, maxDuration: 1d, minimumEffectPercent: 5, metrics: [%s]}"
+)
 _ELSEWHERE = (
     "spec: {model: {task: Embed, source: 'external://m'}, "
     "engine: {name: external, external: {baseURL: 'https://host/v1'}}}"
@@ -52,7 +56,11 @@ REFUSED = {
     ),
     "a metric of tokens": (
         _spec("Classify", _ANALYSIS % (_CANARY, "{name: outputTokens, tokens: 500}")),
-        "spec.rollout.analysis.metrics can only have errorRate, e2e and feedback",
+        "spec.rollout.analysis and spec.experiment can only be errorRate, e2e and feedback",
+    ),
+    "an experiment on first tokens": (
+        _spec("Embed", _EXPERIMENT % "{name: ttft, milliseconds: 500}"),
+        "spec.rollout.analysis and spec.experiment can only be errorRate, e2e and feedback",
     ),
     "a shadow of what has no text": (
         _spec("Rerank", "rollout: {shadow: {minAgreementPercent: 90}}"),
@@ -77,6 +85,9 @@ ACCEPTED = {
         "scaling: {maxReplicas: 2, targets: {e2e: {milliseconds: 500}}}, "
         f"rollout: {{{_CANARY}, shadow: {{minAgreementPercent: 95}}, "
         "analysis: {metrics: [{name: errorRate}, {name: e2e, milliseconds: 500}]}}",
+    ),
+    "an experiment with an embedder": _spec(
+        "Embed", _EXPERIMENT % "{name: e2e, milliseconds: 500}"
     ),
 }
 """What stands beside the refused and is not."""

@@ -47,7 +47,7 @@ WITH_TARGETS = (
     "Remove ttft and itl."
 )
 WITH_METRICS = (
-    "spec.rollout.analysis.metrics can only have errorRate, e2e and feedback with this spec.model.task, "
+    "Metrics of spec.rollout.analysis and spec.experiment can only be errorRate, e2e and feedback with this spec.model.task, "
     "because the answers have no text. Remove the others."
 )
 WITH_SHADOW = (
@@ -59,6 +59,9 @@ _ANY = "!has(self.model.task)"
 _NO_METRIC_OF_TEXT = (
     "!has(self.rollout) || !has(self.rollout.analysis) || "
     f"self.rollout.analysis.metrics.all(m, m.name in {list(COUNTED)})"
+)
+_NO_ARM_BY_TEXT = (
+    f"!has(self.experiment) || self.experiment.metrics.all(m, m.name in {list(COUNTED)})"
 )
 _NO_SHADOW = "!has(self.rollout) || !has(self.rollout.shadow)"
 _GENERATES = f"{_ANY} || self.model.task == 'Generate'"
@@ -79,6 +82,7 @@ SPEC_RULES = (
         WITH_TARGETS,
     ),
     (f"{_GENERATES} || {_NO_METRIC_OF_TEXT}", WITH_METRICS),
+    (f"{_GENERATES} || {_NO_ARM_BY_TEXT}", WITH_METRICS),
     (f"{_ANY} || !(self.model.task in {list(WITHOUT_SHADOW)}) || {_NO_SHADOW}", WITH_SHADOW),
 )
 """Rules of `spec`: they look at two of its fields."""
@@ -119,7 +123,7 @@ def check_task_comparisons(
         task: of the model.
         used: whether `evaluation` and `shadow` are set.
         targets: names of the scaling targets.
-        metrics: names of the metrics of the analysis.
+        metrics: names of the metrics of the analysis and of the experiment.
 
     Raises:
         ValueError: what to do instead.

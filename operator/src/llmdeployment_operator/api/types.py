@@ -266,8 +266,9 @@ class Spec(Model):
             "shadow": rollout.shadow is not None,
         }
         targets = self.scaling.targets.model_dump(exclude_none=True) if self.scaling else ()
-        metrics = rollout.analysis.metrics if rollout.analysis else ()
-        check_task_comparisons(task, used, targets, [metric.name for metric in metrics])
+        compared = [each.metrics for each in (rollout.analysis, self.experiment) if each]
+        metrics = [metric.name for found in compared for metric in found]
+        check_task_comparisons(task, used, targets, metrics)
         return self
 
     @model_validator(mode="after")
