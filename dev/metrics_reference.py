@@ -119,7 +119,7 @@ LABELS = {
         CODES,
     ),
     "by": Label("Who ended an answer before its end: `client` or `replica`.", 2),
-    "engine": Label("Name of the engine: `vllm`, `simulated` or `external`.", 1),
+    "engine": Label("Name of the engine: `vllm`, `transformers`, `simulated` or `external`.", 1),
     "model": Label("The served name.", 1),
     "share": Label(
         "A [share](../how-to/watch-answers.md#the-built-in-shares), or `pattern/NAME` with a pattern of "

@@ -1,4 +1,4 @@
-"""A real model on real vLLM."""
+"""A real model on the two engines that run one."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,19 @@ from tests.support.live import Live
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
-def test_smollm2_knows_the_capital_of_france(live: Callable[[str], Live]) -> None:
-    sample = yaml.safe_load((REPOSITORY / "manifests/samples/smollm2-cpu.yaml").read_text())
-    model = live("smollm2")
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("manifests/samples/smollm2-cpu.yaml", "smollm2"),
+        ("manifests/samples/smollm2-transformers.yaml", "smollm2-transformers"),
+    ],
+    ids=["vllm", "transformers"],
+)
+def test_smollm2_knows_the_capital_of_france(
+    live: Callable[[str], Live], file: str, name: str
+) -> None:
+    sample = yaml.safe_load((REPOSITORY / file).read_text())
+    model = live(name)
     model.kube.apply(sample)
     model.until_ready(400)
     client = openai.OpenAI(base_url=model.url, api_key="none", max_retries=0)

@@ -18,7 +18,11 @@ WAVES = [
     ["autoscaling", "ab-test"],
 ]
 """Those that fit a node of two CPUs at once."""
-ELSEWHERE = {"simulated": "test_readme.py", "smollm2-cpu": "test_model.py"}
+ELSEWHERE = {
+    "simulated": "test_readme.py",
+    "smollm2-cpu": "test_model.py",
+    "smollm2-transformers": "test_model.py",
+}
 """Samples that other stories apply as they are."""
 LACKING = {
     "external": ("SecretMissing", "Secret example-api of "),

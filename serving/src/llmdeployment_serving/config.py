@@ -85,6 +85,8 @@ RESERVED_FLAGS: dict[str, str] = {
 }
 """Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which checks them."""
 
+ENGINE_TASKS = {"simulated": ("Generate", "Embed"), "transformers": ("Generate",)}
+"""Tasks of the engines that have not all of them."""
 TASK_FLAGS = ("runner", "convert")
 """Flags that `task` sets."""
 
@@ -130,7 +132,7 @@ class ExternalConfig(_Strict):
 class EngineConfig(_Strict):
     """Which engine, and its flags without the leading dashes."""
 
-    name: Literal["vllm", "simulated", "external"] = "vllm"
+    name: Literal["vllm", "transformers", "simulated", "external"] = "vllm"
     args: dict[FlagName, FlagValue] = Field(default_factory=dict)
     external: ExternalConfig | None = Field(default=None, exclude_if=lambda value: value is None)
     """The external API; for the external engine only."""
@@ -177,10 +179,15 @@ class ServingConfig(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingConfig":
-        if self.engine.name == "vllm" and not self.model_path:
-            raise ValueError("modelPath is empty: the vllm engine needs a model")
+        name = self.engine.name
+        if name in {"vllm", "transformers"} and not self.model_path:
+            raise ValueError(f"modelPath is empty: the {name} engine needs a model")
+        if name == "transformers" and self.adapters:
+            raise ValueError("adapters must be false: the transformers engine loads none")
         self._check_task()
         wanted = self.tensor_parallel_size * self.pipeline_parallel_size
+        if name == "transformers" and wanted > 1:
+            raise ValueError("tensorParallelSize must be 1: the transformers engine has one GPU")
         if self.gpus and self.gpus != wanted:
             raise ValueError(
                 f"gpus is {self.gpus} but tensorParallelSize x pipelineParallelSize is {wanted}"
@@ -192,8 +199,9 @@ class ServingConfig(_Strict):
             return
         if self.engine.name == "external":
             raise ValueError("task cannot be set for the external engine")
-        if self.engine.name == "simulated" and self.task not in {"Generate", "Embed"}:
-            raise ValueError("task must be Generate or Embed: the simulated engine does no other")
+        if self.task not in ENGINE_TASKS.get(self.engine.name, (self.task,)):
+            known = " or ".join(ENGINE_TASKS[self.engine.name])
+            raise ValueError(f"task must be {known}: the {self.engine.name} engine does no other")
         for flag in TASK_FLAGS:
             if flag in self.engine.args:
                 raise ValueError(f"flag {flag} cannot be set: task sets it")

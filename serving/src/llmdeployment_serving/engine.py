@@ -1,4 +1,4 @@
-"""The interface of an engine; `engine_vllm`, `engine_simulated` and `engine_external` implement it."""
+"""The interface of an engine; the modules `engine_*` implement it."""
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol

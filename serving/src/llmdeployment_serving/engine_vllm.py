@@ -48,7 +48,7 @@ from llmdeployment_serving.model_tasks import (
     find_pooling,
 )
 from llmdeployment_serving.output import find_first_error, watch_output
-from llmdeployment_serving.reference import compute_reference, explain_absence
+from llmdeployment_serving.reference import find_reference
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot
 
@@ -248,15 +248,7 @@ class VllmEngine:
 
     async def compute_reference(self, tokens: Sequence[int]) -> float | None:
         """Return the score by transformers in float32, or None where it cannot be had."""
-        folder = Path(self._args.model)
-        why = explain_absence(folder, self._user_flags)
-        if why is None:
-            try:
-                return await asyncio.to_thread(compute_reference, folder, tokens)
-            except Exception as error:  # noqa: BLE001  # because transformers may fail at a model in any way
-                why = f"transformers says {type(error).__name__}: {error}"
-        logger.info("self-test: the first replica's score is the reference, because %s", why)
-        return None
+        return await find_reference(Path(self._args.model), tokens, self._user_flags)
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Load an adapter into every process of the engine.

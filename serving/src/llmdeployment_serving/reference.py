@@ -1,5 +1,6 @@
 """The reference of the self-test: the score of the model's own weights, by transformers in float32 on the CPU."""
 
+import asyncio
 import json
 import logging
 import math
@@ -22,6 +23,24 @@ _OTHER_WEIGHTS = frozenset(
     | {"logprobs-mode", "tokenizer", "model-impl", "model-loader-extra-config"}
 )
 """Flags with which the engine computes something else than the files say, on purpose."""
+
+
+async def find_reference(folder: Path, tokens: Sequence[int], flags: Iterable[str]) -> float | None:
+    """Return the score of `tokens`, in nats a token, or None where it cannot be had.
+
+    Args:
+        folder: the model's files.
+        tokens: what is scored.
+        flags: names of the user's engine flags.
+    """
+    why = explain_absence(folder, flags)
+    if why is None:
+        try:
+            return await asyncio.to_thread(compute_reference, folder, tokens)
+        except Exception as error:  # noqa: BLE001  # because transformers may fail at a model in any way
+            why = f"transformers says {type(error).__name__}: {error}"
+    logger.info("self-test: the first replica's score is the reference, because %s", why)
+    return None
 
 
 def explain_absence(folder: Path, flags: Iterable[str]) -> str | None:

@@ -18,6 +18,12 @@ async def start_engine(config: ServingConfig) -> Engine:
         )
 
         return await start_external(config)
+    if config.engine.name == "transformers":
+        from llmdeployment_serving.engine_transformers import (  # noqa: PLC0415  # because a process has one engine
+            start_transformers,
+        )
+
+        return await start_transformers(config)
     from llmdeployment_serving.engine_vllm import (  # noqa: PLC0415  # because it is heavy, and absent without the extra
         start_vllm,
     )

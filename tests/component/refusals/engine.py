@@ -13,7 +13,15 @@ spec:
 REFUSED = {
     "unknown engine": (
         "spec: {engine: {name: tgi}}",
-        'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "simulated", "external"',
+        'spec.engine.name: Unsupported value: "tgi": supported values: "vllm", "transformers", "simulated", "external"',
+    ),
+    "adapters for the transformers engine": (
+        "spec: {model: {adapters: [{name: a, source: 'pvc://models/a'}]}, engine: {name: transformers}}",
+        "spec.model.adapters cannot be set with spec.engine.name transformers, which loads no LoRA adapters.",
+    ),
+    "several GPUs for the transformers engine": (
+        "spec: {engine: {name: transformers}, parallelism: {pipeline: 2}}",
+        "spec.parallelism cannot be set with spec.engine.name transformers, which runs a replica on one GPU.",
     ),
     "an external engine without an API": (
         "spec: {model: {source: 'external://m'}, engine: {name: external}}",

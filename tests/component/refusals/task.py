@@ -33,7 +33,11 @@ REFUSED = {
     ),
     "a task that is not simulated": (
         _spec("Rerank", "engine: {name: simulated}"),
-        "spec.model.task must be Generate or Embed with spec.engine.name simulated",
+        "spec.model.task must be Generate with spec.engine.name transformers, and Generate or Embed with simulated.",
+    ),
+    "a task that transformers has not": (
+        _spec("Embed", "engine: {name: transformers}"),
+        "spec.model.task must be Generate with spec.engine.name transformers, and Generate or Embed with simulated.",
     ),
     "a system text": (
         _spec("Embed", "prompt: {system: Be brief.}"),

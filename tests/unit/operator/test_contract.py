@@ -51,7 +51,7 @@ def test_the_declaration_is_the_one_that_was_tried_on_a_real_ray() -> None:
     assert build_serve_config(parse(raw), (revision(raw),), 1) == PUT
 
 
-@pytest.mark.parametrize("name", ["simulated", "smollm2-cpu", "gpu"])
+@pytest.mark.parametrize("name", ["simulated", "smollm2-cpu", "smollm2-transformers", "gpu"])
 def test_serving_accepts_what_the_operator_declares(name: str) -> None:
     raw = sample(name)
     body = build_serve_config(parse(raw), (revision(raw),), 1)

@@ -160,6 +160,10 @@ def test_a_config_without_a_task_is_written_as_before() -> None:
         ({"task": "Embed", "engine": {"args": {"runner": "pooling"}}}, "flag runner cannot be set"),
         ({"task": "Embed", "engine": {"args": {"convert": "none"}}}, "flag convert cannot be set"),
         ({"task": "Rerank", "engine": {"name": "simulated"}}, "task must be Generate or Embed"),
+        (
+            {"task": "Embed", "engine": {"name": "transformers"}},
+            "task must be Generate: the transformers ",
+        ),
         ({"task": "embed"}, "Input should be"),
         (
             {

@@ -18,8 +18,9 @@ class EngineSpec(Model):
 
     model_config = ConfigDict(json_schema_extra=external.ENGINE)
 
-    name: Literal["vllm", "simulated", "external"] = "vllm"
-    """`vllm`, `simulated` or `external`. `simulated` is a queueing model of an engine, for tests; it answers with the
+    name: Literal["vllm", "transformers", "simulated", "external"] = "vllm"
+    """`vllm`, `transformers`, `simulated` or `external`. `transformers` is its own continuous batching, for models that vLLM does not
+    know, for small models and for CPUs. `simulated` is a queueing model of an engine, for tests; it answers with the
     words of the request. `external` is an OpenAI-compatible API outside the operator's control."""
     external: ExternalSpec | None = None
     """The API of the external engine."""
@@ -29,7 +30,7 @@ class EngineSpec(Model):
     ] = Field(default_factory=dict)
     """Flags of `vllm serve`, as a map and not as a list: `max-model-len: 4096` for `--max-model-len=4096`. `true` is `--flag`,
     `false` is `--no-flag`. Leading dashes and underscores are understood too. Any flag may be here but those that are listed
-    below as refused."""
+    below as refused. The `transformers` engine has a few of them only (docs/concepts/engines.md)."""
     env: Annotated[
         tuple[EnvVar, ...],
         Field(

@@ -5,7 +5,16 @@
 
 from typing import Annotated, Any
 
-from llmdeployment_operator.api import cost, experiment, external, monitoring, scaling, shadow, task
+from llmdeployment_operator.api import (
+    cost,
+    experiment,
+    external,
+    monitoring,
+    scaling,
+    shadow,
+    task,
+    transformers,
+)
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
 from llmdeployment_operator.api.gateway_api import COUNTED_BY_GATEWAY
 
@@ -292,6 +301,7 @@ SPEC = cel(
     (_GPUS_MATCH, GPUS_MATCH),
     *COUNTED_BY_GATEWAY,
     *external.SPEC_RULES,
+    *transformers.SPEC_RULES,
     *monitoring.SPEC_RULES,
     *scaling.SPEC_RULES,
     *cost.SPEC_RULES,

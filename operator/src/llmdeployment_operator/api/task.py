@@ -7,7 +7,11 @@ from llmdeployment_operator.api import external
 from llmdeployment_operator.api.fields import Extension
 
 Task = Literal["Generate", "Embed", "Rerank", "Classify", "Reward"]
-SIMULATED_TASKS = ("Generate", "Embed")
+ENGINE_TASKS: Mapping[str, tuple[Task, ...]] = {
+    "simulated": ("Generate", "Embed"),
+    "transformers": ("Generate",),
+}
+"""Tasks of the engines that have not all of them."""
 WITHOUT_SHADOW = ("Rerank", "Classify", "Reward")
 COUNTED = ("errorRate", "e2e", "feedback")
 """Metrics of answers that have no tokens."""
@@ -30,8 +34,8 @@ WITH_EXTERNAL = (
     "spec.model.task cannot be set with spec.engine.name external, whose pods pass chats and completions on. "
     "Remove it."
 )
-SIMULATED = (
-    "spec.model.task must be Generate or Embed with spec.engine.name simulated, which does no other. "
+NOT_OF_THE_ENGINE = (
+    "spec.model.task must be Generate with spec.engine.name transformers, and Generate or Embed with simulated. "
     "Change one of them."
 )
 WITH_SYSTEM = (
@@ -71,9 +75,12 @@ _NO_FLAG = (
 SPEC_RULES = (
     (f"{_ANY} || {_NO_FLAG}", WITH_FLAG),
     (f"{_ANY} || self.engine.name != 'external'", WITH_EXTERNAL),
-    (
-        f"{_ANY} || self.engine.name != 'simulated' || self.model.task in {list(SIMULATED_TASKS)}",
-        SIMULATED,
+    *(
+        (
+            f"{_ANY} || self.engine.name != '{engine}' || self.model.task in {list(tasks)}",
+            NOT_OF_THE_ENGINE,
+        )
+        for engine, tasks in ENGINE_TASKS.items()
     ),
     (f"{_GENERATES} || !has(self.prompt) || !has(self.prompt.system)", WITH_SYSTEM),
     (f"{_GENERATES} || !has(self.rollout) || !has(self.rollout.evaluation)", WITH_EVALUATION),
@@ -100,8 +107,8 @@ def check_task_engine(task: Task | None, engine: str, args: Mapping[str, Any]) -
         raise ValueError(WITH_FLAG)
     if engine == external.NAME:
         raise ValueError(WITH_EXTERNAL)
-    if engine == "simulated" and task not in SIMULATED_TASKS:
-        raise ValueError(SIMULATED)
+    if task not in ENGINE_TASKS.get(engine, (task,)):
+        raise ValueError(NOT_OF_THE_ENGINE)
 
 
 def check_task_prompt(task: Task | None, system: str | None) -> None:

@@ -14,7 +14,14 @@ from pydantic import (
     model_validator,
 )
 
-from llmdeployment_operator.api import external, gateway_api, placement, rules, scaling
+from llmdeployment_operator.api import (
+    external,
+    gateway_api,
+    placement,
+    rules,
+    scaling,
+    transformers,
+)
 from llmdeployment_operator.api.arms import ARMS, ArmSpec, check_arms, merge_patch
 from llmdeployment_operator.api.assignment import API_KEY, NO_API_KEYS, AssignmentSpec
 from llmdeployment_operator.api.cost import CostSpec, check_cost
@@ -269,6 +276,14 @@ class Spec(Model):
         compared = [each.metrics for each in (rollout.analysis, self.experiment) if each]
         metrics = [metric.name for found in compared for metric in found]
         check_task_comparisons(task, used, targets, metrics)
+        return self
+
+    @model_validator(mode="after")
+    def _transformers_fits(self) -> Self:
+        if self.engine.name == transformers.NAME:
+            gpus = self.parallelism.tensor * self.parallelism.pipeline
+            adapters, defaults = len(self.model.adapters), self.prompt.defaults
+            transformers.check_transformers(self.engine.args, defaults, adapters, gpus)
         return self
 
     @model_validator(mode="after")

@@ -90,7 +90,7 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ),
         (
             {"arms": [{"name": "a", "weight": 100, "overrides": {"engine": {"name": "tgi"}}}]},
-            "With the overrides of arm a, engine.name: Input should be 'vllm', 'simulated' or 'external'.",
+            "With the overrides of arm a, engine.name: Input should be 'vllm', 'transformers', 'simulated' or 'external'.",
         ),
         ({"model": {}}, "spec.model.source: Field required"),
         ({"model": {"source": "a/b"}}, "spec.model.source must start with hf://"),
@@ -106,7 +106,7 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ),
         (
             {"engine": {"name": "tgi"}},
-            "spec.engine.name: Input should be 'vllm', 'simulated' or 'external'",
+            "spec.engine.name: Input should be 'vllm', 'transformers', 'simulated' or 'external'",
         ),
         (
             {"engine": {"args": {"port": 1}}},

@@ -42,6 +42,8 @@ def volumes(world: World) -> set[str]:
         ("smollm2-cpu", OTHER, "serving:1-gpu"),
         ("smollm2-cpu", {"image": "mine:2"}, "mine:2"),
         ("smollm2-cpu", {"model": {"source": "hf://a/b"}} | GPU, "serving:1-gpu"),
+        ("smollm2-transformers", {}, "serving:1-cpu"),
+        ("smollm2-transformers", GPU, "serving:1-gpu"),
         ("simulated", {}, "serving:1-simulated"),
         ("simulated", GPU, "serving:1-simulated"),
         ("external", {}, "serving:1-simulated"),

@@ -12,10 +12,17 @@ ENVIRONMENT = "/opt/llmdeployment/venv"
 """Path of the packages in the serving image (serving/Dockerfile)."""
 _VOLUME = "serving-env"
 
+WITH_WEIGHTS = frozenset({"vllm", "transformers"})
+"""The engines that read a model's files. One image has them both, because vLLM brings PyTorch and transformers."""
+
 
 def choose_flavor(deployment: LLMDeployment) -> Flavor:
-    """Return the flavor that has the engine: only vLLM needs a large one, and it runs on CPUs if no accelerator is asked for."""
-    if deployment.spec.engine.name != "vllm":
+    """Return the flavor that has the engine.
+
+    Only engines with weights need a large one, which has PyTorch, transformers and vLLM. They run on CPUs if no accelerator is asked
+    for.
+    """
+    if deployment.spec.engine.name not in WITH_WEIGHTS:
         return "simulated"
     resources = deployment.spec.resources.model_dump(mode="json", exclude_none=True)
     return "gpu" if count_accelerators(resources) else "cpu"

@@ -18,6 +18,7 @@ from llmdeployment_operator.plan.base.model_files import (
 from llmdeployment_operator.plan.base.output_patterns import render_monitoring
 from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.revisions import Revision
+from llmdeployment_operator.plan.base.serving_image import WITH_WEIGHTS
 
 APPLICATION = "llm"
 DEPLOYMENT = "replica"
@@ -26,6 +27,13 @@ MAX_ONGOING_REQUESTS = 256
 
 RETRY_SECONDS = 300.0
 """Serve never retries an application that failed to start three times; the operator does, this often."""
+
+OLD_IMAGE = (
+    "the serving image is older than this engine and does not know it. "
+    "Use the image of this release, or another spec.engine.name."
+)
+_UNKNOWN_ENGINE = "engine.name: Input should be"
+"""In the message of any image that has another list of engines (`ServingConfig`)."""
 
 _HEALTH_CHECK_TIMEOUT = 30.0
 _ATTEMPT_STEP = 0.001
@@ -68,12 +76,22 @@ def read_serve_state(answer: dict[str, Any]) -> ServeState:
     return ServeState(
         config=app.get("deployed_app_config"),
         status=str(app.get("status", "")),
-        message=extract_last_line(str(deployment.get("message") or app.get("message") or "")),
+        message=explain_message(str(deployment.get("message") or app.get("message") or "")),
         replicas=len(alive),
         placed=frozenset(r["node_ip"] for r in alive if r.get("node_ip")),
         unplaced=sum(1 for r in alive if not r.get("node_ip")),
         declared_at=float(app.get("last_deployed_time_s") or 0.0),
     )
+
+
+def explain_message(text: str) -> str:
+    """Return what Serve says, in words that say what to do where a replica of an older image cannot.
+
+    >>> explain_message("ConfigError: ServingConfig is not valid: engine.name: Input should be 'vllm', 'simulated' or 'external'")
+    'the serving image is older than this engine and does not know it. Use the image of this release, or another spec.engine.name.'
+    """
+    line = extract_last_line(text)
+    return OLD_IMAGE if _UNKNOWN_ENGINE in line else line
 
 
 def extract_last_line(text: str) -> str:
@@ -159,7 +177,7 @@ def build_serving_config(deployment: LLMDeployment, template: dict[str, Any]) ->
         **adapters,
         **task,
         "servedName": model.get("servedName") or deployment.metadata.name,
-        "modelPath": locate_model(model["source"]).path if name == "vllm" else "",
+        "modelPath": locate_model(model["source"]).path if name in WITH_WEIGHTS else "",
         "engine": {"name": name, "args": engine.get("args", {})},
         "maxOngoingRequests": MAX_ONGOING_REQUESTS,
         "tensorParallelSize": parallelism.get("tensor", 1),
