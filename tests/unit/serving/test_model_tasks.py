@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.support.stats_contract import check
 from tests.unit.serving.test_asgi import Idle, answering, call, echo
 
 from llmdeployment_serving.api_paths import list_paths
@@ -329,6 +330,13 @@ async def test_a_failure_counts_for_the_verdict() -> None:
 
 def test_stats_of_a_chat_model_name_no_task() -> None:
     assert "task" not in front(ModelTask(Task.GENERATE)).stats()
+
+
+@pytest.mark.parametrize("task", [task for task in Task if task != Task.GENERATE])
+def test_stats_with_a_task_are_as_the_contract_says(task: Task) -> None:
+    stats = front(ModelTask(task)).stats()
+    check("replica", stats)
+    assert stats["task"] == task
 
 
 @pytest.mark.parametrize(
