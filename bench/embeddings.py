@@ -6,7 +6,7 @@ which was asked before: prefixes are cached. The model is the demo's, whose last
 
 The last line of output is the result as JSON; a ratio of 1.0 is "costs nothing", and at least 0.95 is wanted at each concurrency. The
 vectors of both servers are compared too: `cosine_distance` is the largest of a request. Run: `.venv/bin/python -m bench.embeddings`
-(about 8 minutes on 2 cores).
+(about 10 minutes on 2 cores).
 """
 
 import argparse
@@ -104,7 +104,7 @@ def compare(
 ) -> dict[str, float]:
     """Return the medians of both and their ratio, after one warm-up turn each."""
     turns: dict[str, list[Turn]] = {replica: [], plain: []}
-    count = max(16, 3 * concurrency)
+    count = max(16, 2 * concurrency)
     for number in range(rounds + 1):
         asked = list(itertools.islice(bodies, count))
         # why: alternating who goes first cancels a machine that slows down or speeds up.
@@ -148,7 +148,7 @@ async def measure_distance(replica: str, plain: str, body: dict[str, Any]) -> fl
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer turns, about 4 minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer turns, about 5 minutes")
     parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--texts", type=int, default=4, help="texts of a request")
     options = parser.parse_args()
