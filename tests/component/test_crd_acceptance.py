@@ -29,6 +29,23 @@ ACCEPTED = {
     "the longest name": f"metadata: {{name: {LONGEST}}}",
     "a pinned revision": "spec: {model: {source: 'hf://a.b/c_d-1@0123abc'}}",
     "a branch with a slash": "spec: {model: {source: 'hf://a/b@refs/pr/1'}}",
+    "a bucket with credentials": (
+        "spec: {model: {source: 's3://my-models/llama/3.1', credentialsSecretRef: {name: store}}}"
+    ),
+    "a list on a web server": (
+        "spec: {model: {source: 'https://host:8443/llama/SHA256SUMS', "
+        f"sha256: '{'a1' * 32}', tokenSecretRef: {{name: web}}}}}}"
+    ),
+    "adapters of every source": (
+        "spec: {model: {source: 'pvc://models', tokenSecretRef: {name: t}, credentialsSecretRef: {name: c}, adapters: ["
+        f"{{name: a, source: 'hf://a/b@{'0' * 40}'}}, {{name: b, source: 's3://my-adapters/legal'}}, "
+        f"{{name: c, source: 'https://host/SHA256SUMS', sha256: '{'a1' * 32}'}}, {{name: d, source: 'file:///x'}}]}}}}"
+    ),
+    "an image": "spec: {model: {source: 'oci://registry.example:5000/team/llama-3:8b'}}",
+    "an image by its digest": (
+        f"spec: {{model: {{source: 'oci://registry.example/llama@sha256:{'a1' * 32}'}}}}"
+    ),
+    "pickles": "spec: {model: {source: 'hf://a/b', allowPickle: true}}",
     "a whole claim": "spec: {model: {source: 'pvc://models'}}",
     "a path in the image": "spec: {model: {source: 'file:///opt/model-1.5'}}",
     "flags of every type": (

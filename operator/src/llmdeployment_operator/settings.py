@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmdeployment_operator.api.fields import AMOUNT, is_amount
+from llmdeployment_operator.plan.base.drift import parse_quantity
 from llmdeployment_operator.plan.base.leadership import LONGEST_SECONDS, Election
-from llmdeployment_operator.plan.base.settings import ServingImages, Settings
+from llmdeployment_operator.plan.base.settings import ModelCache, ServingImages, Settings
 from llmdeployment_operator.plan.notify.receivers import Receiver, read_receivers
 
 _TRUE = frozenset({"1", "true", "yes"})
@@ -87,6 +89,8 @@ def plan_settings(env: Mapping[str, str]) -> Settings:
         own_namespace=env.get("LLMD_OWN_NAMESPACE", "false").lower() in _TRUE,
         otlp_endpoint=_read_endpoint(env),
         otlp_headers_secret=env.get("LLMD_OTLP_HEADERS_SECRET", ""),
+        image_volumes=env.get("LLMD_IMAGE_VOLUMES", "false").lower() in _TRUE,
+        model_cache=_read_model_cache(env),
         allow_content=env.get("LLMD_ALLOW_CONTENT", "false").lower() in _TRUE,
     )
 
@@ -119,6 +123,26 @@ def _read_notifications(env: Mapping[str, str]) -> Notifications:
         receivers,
         Path(env.get("LLMD_RECEIVERS_FOLDER") or known.folder),
         env.get("LLMD_CONSOLE_URL", ""),
+    )
+
+
+def _read_model_cache(env: Mapping[str, str]) -> ModelCache | None:
+    kind = _read_one_of(env, "LLMD_MODEL_CACHE_KIND", ("None", "HostPath", "PVC"))
+    if kind == "None":
+        return None
+    size = env.get("LLMD_MODEL_CACHE_SIZE", "")
+    if size and not is_amount(size):
+        raise SettingsError(f"LLMD_MODEL_CACHE_SIZE is {size!r}. {AMOUNT}")
+    path = _read_required(env, "LLMD_MODEL_CACHE_PATH") if kind == "HostPath" else ""
+    if path and (not path.startswith("/") or ".." in path or path.strip("/") == ""):
+        raise SettingsError(
+            f"LLMD_MODEL_CACHE_PATH is {path!r}: it must be a folder of the nodes, such as /var/lib/llmdeployment/models"
+        )
+    return ModelCache(
+        path=path,
+        claim=_read_required(env, "LLMD_MODEL_CACHE_CLAIM") if kind == "PVC" else "",
+        size_bytes=int(parse_quantity(size)) if size else 0,
+        verify=_read_one_of(env, "LLMD_MODEL_CACHE_VERIFY", ("Changed", "Always")),
     )
 
 

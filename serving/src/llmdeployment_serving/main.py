@@ -13,6 +13,7 @@ from llmdeployment_serving.drain import SETTLE_SECONDS, TIMEOUT_SECONDS, drain
 from llmdeployment_serving.errors import ConfigError, ServingError, write_termination_log
 from llmdeployment_serving.log_stdout import STDOUT
 from llmdeployment_serving.serve_log import LOG
+from llmdeployment_serving.weights.lease import hold_model
 
 HEAD_WAIT_SECONDS = 900.0
 """Seconds that a worker waits for its head."""
@@ -39,9 +40,24 @@ def _build_parser() -> argparse.ArgumentParser:
     worker.add_argument("extra", nargs="*", metavar="-- RAY-START-OPTION")
     worker.set_defaults(run=_run_worker)
     fetch = commands.add_parser("fetch-model", help="download a model's files to this pod")
-    fetch.add_argument("--source", required=True, help="hf://organisation/name[@revision]")
+    fetch.add_argument(
+        "--source",
+        required=True,
+        help="hf://organisation/name[@revision], s3://bucket/prefix or https://host/folder/SHA256SUMS",
+    )
+    fetch.add_argument("--sha256", default="", help="SHA-256 of the list of an https:// source")
     fetch.add_argument("--to", required=True, type=Path, help="folder for the files")
     fetch.set_defaults(run=_fetch)
+    adapters = commands.add_parser("fetch-adapters", help="download adapters to this pod")
+    adapters.add_argument(
+        "--get",
+        required=True,
+        action="append",
+        nargs=3,
+        metavar=("SOURCE", "FOLDER", "SHA256"),
+        help="an adapter; SHA256 is that of the list of an https:// source, else empty",
+    )
+    adapters.set_defaults(run=_fetch_adapters)
     drain = commands.add_parser("drain", help="wait until this pod's replica has no request left")
     drain.add_argument("--settle", type=float, default=SETTLE_SECONDS, metavar="SECONDS")
     drain.add_argument("--timeout", type=float, default=TIMEOUT_SECONDS, metavar="SECONDS")
@@ -112,6 +128,7 @@ def _run_worker(options: argparse.Namespace) -> None:
     environment.setdefault(LOG, f"/proc/{os.getpid()}/fd/2")
     environment.setdefault(STDOUT, f"/proc/{os.getpid()}/fd/1")
     command = node.build_worker_command(environment, options.extra)
+    hold_model(environment)
     node.seed_model_infos(environment)
     node.wait_for_head(node.read_head_address(environment), timeout_seconds=HEAD_WAIT_SECONDS)
     _exec(command, environment)
@@ -142,9 +159,21 @@ def _run_external(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from llmdeployment_serving.fetch import fetch_model  # noqa: PLC0415  # because one command needs it, and it is heavy
+    from llmdeployment_serving.fetch import fetch_model, read_options  # noqa: PLC0415  # because one command needs it, and it is heavy
+    from llmdeployment_serving.weights.sources import parse_source  # noqa: PLC0415  # because of the same
 
-    fetch_model(options.source, options.to, token=os.environ.get("HF_TOKEN") or None)
+    source = parse_source(options.source, options.sha256)
+    found = fetch_model(source, options.to, read_options(os.environ))
+    # The operator records it, so that later replicas of the revision get the same files.
+    write_termination_log(json.dumps({"source": str(source), "commit": found}))
+
+
+def _fetch_adapters(options: argparse.Namespace) -> None:
+    from llmdeployment_serving.fetch import fetch_adapter, read_options  # noqa: PLC0415  # because of the same
+    from llmdeployment_serving.weights.sources import parse_source  # noqa: PLC0415  # because of the same
+
+    for source, folder, sha256 in options.get:
+        fetch_adapter(parse_source(source, sha256), Path(folder), read_options(os.environ))
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -75,6 +75,16 @@ SECRETS: dict[str, Spec] = {
         "model": {"source": "hf://a/b", "tokenSecretRef": {"name": "theirs"}},
         "engine": {"env": [{"name": "HF_ENDPOINT", "value": "https://thief.example.com"}]},
     },
+    "credentials of a bucket": {
+        "model": {"source": "s3://models/a", "credentialsSecretRef": {"name": "theirs"}}
+    },
+    "token for a server of their own": {
+        "model": {
+            "source": "https://thief.example.com/SHA256SUMS",
+            "sha256": "0" * 64,
+            "tokenSecretRef": {"name": "theirs"},
+        }
+    },
     "judge": ask_judge("theirs"),
     "gateway keys": {**HF, "gateway": {"apiKeysSecretRef": {"name": "theirs"}}},
     "variable": set_env({"name": "A", **from_secret("theirs")}),
@@ -187,6 +197,7 @@ HONEST: dict[str, Spec] = {
     "a claim": {"model": {"source": "pvc://models/a"}},
     "an API without a key": call_external(None),
     "an API with my key": call_external("mine"),
+    "my bucket": {"model": {"source": "s3://models/a", "credentialsSecretRef": {"name": "mine"}}},
     "my hub token": {"model": {"source": "hf://a/b", "tokenSecretRef": {"name": "mine"}}},
     "a judge without a key": ask_judge(None),
     "a judge with my key": ask_judge("mine"),

@@ -219,6 +219,18 @@ def test_hosts_and_images_can_be_held_to_lists(control_plane: ControlPlane) -> N
             specs.ask_judge(None),
             specs.set_env({"name": "HF_ENDPOINT", "value": "https://hub.evil.com"}),
             specs.set_env({"name": "HF_ENDPOINT", **specs.from_secret("theirs")}),
+            specs.set_env({"name": "AWS_ENDPOINT_URL", "value": "https://store.evil.com"}),
+            {"model": {"source": "https://evil.com/SHA256SUMS", "sha256": "0" * 64}},
+            {
+                "model": {
+                    "source": "pvc://models",
+                    "adapters": [
+                        {"name": "a", "source": "https://hub.internal/S", "sha256": "0" * 64},
+                        {"name": "b", "source": "https://evil.com/S", "sha256": "0" * 64},
+                    ],
+                }
+            },
+            {"model": {"source": "oci://reg.io/b/llama:3"}},
             specs.in_an_arm(image="reg.io/ab/c"),
         ):
             assert "The value admission." in try_spec(account, spec), spec
@@ -227,6 +239,12 @@ def test_hosts_and_images_can_be_held_to_lists(control_plane: ControlPlane) -> N
             specs.call_external("theirs", "https://api.example.com/v1"),
             specs.call_external(None, "http://models.internal:8080/v1"),
             {**specs.HF, "image": "reg.io/a/c:1"},
+            {"model": {"source": "oci://reg.io/a/llama:3"}},
+            {"model": {"source": "https://models.internal/SHA256SUMS", "sha256": "0" * 64}},
+            specs.set_env(
+                {"name": "AWS_ENDPOINT_URL", "value": "http://minio.internal:9000"},
+                {"name": "HF_ENDPOINT", "value": "https://hub.internal"},
+            ),
         ):
             assert try_spec(account, spec) == ""
     finally:

@@ -101,7 +101,7 @@ REFUSED = {
     ),
     "a token of the Hub for a model elsewhere": (
         "spec: {model: {source: 'external://m', tokenSecretRef: {name: t}}}",
-        "spec.model.tokenSecretRef is for hf:// sources only.",
+        "spec.model.tokenSecretRef is for hf:// and https:// sources only.",
     ),
     "a model elsewhere with a space": (
         "spec: {model: {source: 'external://a b'}}",

@@ -23,19 +23,55 @@ REFUSED = {
     ),
     "bare repository": (
         "spec: {model: {source: organisation/name}}",
-        "spec.model.source must start with hf://, pvc://, file:// or external://",
+        "spec.model.source must start with hf://, s3://, https://, oci://, pvc://, file:// or external://",
     ),
     "unknown scheme": (
         "spec: {model: {source: 'ftp://host/path'}}",
-        "spec.model.source must start with hf://, pvc://, file:// or external://",
+        "spec.model.source must start with hf://, s3://, https://, oci://, pvc://, file:// or external://",
     ),
-    "a bucket": (
-        "spec: {model: {source: 's3://bucket/path'}}",
-        "spec.model.source cannot be a bucket or a registry. Copy the model's files onto a PersistentVolumeClaim",
+    "a bucket of Google": (
+        "spec: {model: {source: 'gs://bucket/path'}}",
+        "spec.model.source cannot be a bucket of this kind. Use s3:// with the bucket's S3 interface",
     ),
-    "a registry": (
-        "spec: {model: {source: 'oci://host/model:1'}}",
-        "spec.model.source cannot be a bucket or a registry. Copy the model's files onto a PersistentVolumeClaim",
+    "an image without a repository": (
+        "spec: {model: {source: 'oci://registry:5000'}}",
+        "spec.model.source must be oci://registry/repository:tag or oci://registry/repository@sha256:digest.",
+    ),
+    "a whole bucket": (
+        "spec: {model: {source: 's3://bucket'}}",
+        "spec.model.source must be s3://bucket/prefix. Write the name of a bucket and the prefix",
+    ),
+    "a prefix with two dots": (
+        "spec: {model: {source: 's3://bucket/../x'}}",
+        "spec.model.source must be s3://bucket/prefix.",
+    ),
+    "a list with a key in its URL": (
+        f"spec: {{model: {{source: 'https://host/x?key=1', sha256: '{'a' * 64}'}}}}",
+        "spec.model.source must be https://host/folder/SHA256SUMS.",
+    ),
+    "plain http": (
+        f"spec: {{model: {{source: 'http://host/SHA256SUMS', sha256: '{'a' * 64}'}}}}",
+        "spec.model.source must start with hf://, s3://, https://,",
+    ),
+    "a list without its SHA-256": (
+        "spec: {model: {source: 'https://host/SHA256SUMS'}}",
+        "spec.model.sha256 must be set with an https:// source, because a server can send anything.",
+    ),
+    "a SHA-256 of something else": (
+        f"spec: {{model: {{source: 'hf://a/b', sha256: '{'a' * 64}'}}}}",
+        "spec.model.sha256 is for https:// sources only. Remove it.",
+    ),
+    "a SHA-256 in capitals": (
+        f"spec: {{model: {{source: 'https://host/SHA256SUMS', sha256: '{'A' * 64}'}}}}",
+        "must be a SHA-256: 64 digits and letters from a to f",
+    ),
+    "credentials for the Hub": (
+        "spec: {model: {source: 'hf://a/b', credentialsSecretRef: {name: store}}}",
+        "spec.model.credentialsSecretRef is for s3:// sources only. Remove it.",
+    ),
+    "pickles of a claim": (
+        "spec: {model: {source: 'pvc://a/b', allowPickle: true}}",
+        "spec.model.allowPickle is for hf://, s3:// and https:// sources only. Remove it.",
     ),
     "hub without organisation": (
         "spec: {model: {source: 'hf://name'}}",
@@ -72,7 +108,7 @@ REFUSED = {
     ),
     "token for a claim": (
         "spec: {model: {source: 'pvc://models/x', tokenSecretRef: {name: hub}}}",
-        "spec.model.tokenSecretRef is for hf:// sources only. Remove it.",
+        "spec.model.tokenSecretRef is for hf:// and https:// sources only. Remove it.",
     ),
     "token without a name": (
         "spec: {model: {tokenSecretRef: {key: token}}}",
@@ -87,9 +123,21 @@ REFUSED = {
         "must be a key of the object",
     ),
     # adapters
-    "an adapter of the Hub": (
-        "spec: {model: {adapters: [{name: legal, source: 'hf://a/b'}]}}",
-        "The source of an adapter must start with pvc:// or file://. Copy an adapter from the Hub onto a claim",
+    "an adapter of a branch of the Hub": (
+        "spec: {model: {adapters: [{name: legal, source: 'hf://a/b@main'}]}}",
+        "The source of an adapter must be hf://organisation/name@commit. Write the 40 digits of a commit",
+    ),
+    "an adapter of a whole bucket": (
+        "spec: {model: {adapters: [{name: legal, source: 's3://bucket'}]}}",
+        "The source of an adapter must be s3://bucket/prefix.",
+    ),
+    "an adapter's list without its SHA-256": (
+        "spec: {model: {adapters: [{name: legal, source: 'https://host/SHA256SUMS'}]}}",
+        "An adapter must have sha256 if its source is https://, and only then.",
+    ),
+    "an adapter of a registry": (
+        "spec: {model: {adapters: [{name: legal, source: 'oci://host/legal:1'}]}}",
+        "The source of an adapter must start with hf://, s3://, https://, pvc:// or file://.",
     ),
     "an adapter out of its claim": (
         "spec: {model: {adapters: [{name: legal, source: 'pvc://team/../b'}]}}",
@@ -129,9 +177,9 @@ REFUSED = {
         + "]}}",
         "spec.model.adapters: Too many: 17: must have at most 16 items",
     ),
-    "an arm with an adapter of the Hub": (
+    "an arm with an adapter of a branch": (
         "spec: {arms: [{name: a, weight: 100, overrides: {model: {adapters: [{name: b, source: 'hf://a/b'}]}}}]}",
-        "The source of an adapter must start with pvc:// or file://.",
+        "The source of an adapter must be hf://organisation/name@commit.",
     ),
     "an adapter for an API elsewhere": (
         (

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llmdeployment_operator.plan.base.settings import ModelCache
 from llmdeployment_operator.settings import SettingsError, plan_settings, runtime_settings
 
 NEEDED = {
@@ -52,6 +53,9 @@ def test_nobody_scrapes_unless_the_chart_says_so() -> None:
         ("LLMD_OPERATOR_LABELS", "[]", "LLMD_OPERATOR_LABELS must be a JSON object of labels"),
         ("LLMD_CONSOLE_LABELS", "[", "LLMD_CONSOLE_LABELS is not JSON"),
         ("LLMD_SERVING_IMAGE_GPU", "", "is not set"),
+        ("LLMD_MODEL_CACHE_KIND", "NFS", "must be None, HostPath or PVC"),
+        ("LLMD_MODEL_CACHE_KIND", "HostPath", "LLMD_MODEL_CACHE_PATH is not set"),
+        ("LLMD_MODEL_CACHE_KIND", "PVC", "LLMD_MODEL_CACHE_CLAIM is not set"),
     ],
 )
 def test_what_makes_no_sense_is_refused(name: str, value: str, message: str) -> None:
@@ -73,3 +77,34 @@ def test_nobody_is_told_unless_the_chart_says_so() -> None:
 def test_receivers_that_make_no_sense_are_refused() -> None:
     with pytest.raises(SettingsError, match="LLMD_RECEIVERS is no list of receivers"):
         runtime_settings({"LLMD_RECEIVERS": '[{"name": "chat", "format": "Teams"}]'})
+
+
+def test_models_are_cached_only_where_the_chart_says_so() -> None:
+    assert plan_settings(NEEDED).model_cache is None
+    given = {
+        "LLMD_MODEL_CACHE_KIND": "HostPath",
+        "LLMD_MODEL_CACHE_PATH": "/var/lib/models",
+        "LLMD_MODEL_CACHE_CLAIM": "ignored",
+        "LLMD_MODEL_CACHE_SIZE": "200Gi",
+    }
+    found = plan_settings(NEEDED | given).model_cache
+    assert found == ModelCache(path="/var/lib/models", size_bytes=200 * 2**30)
+    given = {"LLMD_MODEL_CACHE_KIND": "PVC", "LLMD_MODEL_CACHE_CLAIM": "models"}
+    found = plan_settings(NEEDED | given | {"LLMD_MODEL_CACHE_VERIFY": "Always"}).model_cache
+    assert found == ModelCache(claim="models", verify="Always")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LLMD_MODEL_CACHE_PATH", "models"),
+        ("LLMD_MODEL_CACHE_PATH", "/"),
+        ("LLMD_MODEL_CACHE_PATH", "/var/../etc"),
+        ("LLMD_MODEL_CACHE_SIZE", "200GB"),
+        ("LLMD_MODEL_CACHE_VERIFY", "Never"),
+    ],
+)
+def test_a_cache_that_makes_no_sense_is_refused(name: str, value: str) -> None:
+    good = {"LLMD_MODEL_CACHE_KIND": "HostPath", "LLMD_MODEL_CACHE_PATH": "/var/lib/models"}
+    with pytest.raises(SettingsError, match=name):
+        plan_settings(NEEDED | good | {name: value})

@@ -74,7 +74,9 @@ LONG_PROMPT = (
 )
 
 
-_OF_THE_FILES = frozenset({"tokenSecretRef", "adapters"})
+_OF_THE_FILES = frozenset(
+    {"tokenSecretRef", "credentialsSecretRef", "sha256", "allowPickle", "adapters"}
+)
 
 
 class ApiKeyReference(Model):

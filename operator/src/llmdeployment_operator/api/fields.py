@@ -108,8 +108,17 @@ def _as_text(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def is_amount(value: str) -> bool:
+    """Say whether a text is an amount of a resource.
+
+    >>> is_amount("200Gi"), is_amount("200GB")
+    (True, False)
+    """
+    return _quantity.fullmatch(value) is not None
+
+
 def _check_quantity(value: str) -> str:
-    if not _quantity.fullmatch(value):
+    if not is_amount(value):
         raise ValueError(f"{value!r} is not an amount. {AMOUNT}")
     return value
 

@@ -12,6 +12,7 @@ from llmdeployment_operator.api import (
     monitoring,
     scaling,
     shadow,
+    sources,
     task,
     transformers,
 )
@@ -24,44 +25,6 @@ _name = Text(1, 38).must(
     r"[a-z]([-a-z0-9]*[a-z0-9])?",
     "must start with a letter and contain only lower-case letters, digits and -",
 )
-_NO_STORE = (
-    "spec.model.source cannot be a bucket or a registry. "
-    "Copy the model's files onto a PersistentVolumeClaim and write pvc://claim/path."
-)
-_source = (
-    Text(1, 1024)
-    .must(
-        r"(hf|pvc|file|external|s3|gs|az|oci)://.*",
-        "spec.model.source must start with hf://, pvc://, file:// or external://. "
-        "Write hf://organisation/name@revision, pvc://claim/path or file:///path, for example.",
-    )
-    .never("s3://", _NO_STORE)
-    .never("gs://", _NO_STORE)
-    .never("az://", _NO_STORE)
-    .never("oci://", _NO_STORE)
-    .must(
-        r"hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._/-]*)?",
-        "spec.model.source must be hf://organisation/name or hf://organisation/name@revision.",
-        "hf://",
-    )
-    .must(
-        r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
-        "spec.model.source must be pvc://claim/path. "
-        "Write the name of a PersistentVolumeClaim and a path without .. or spaces.",
-        "pvc://",
-    )
-    .must(
-        r"file://(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
-        "spec.model.source must be file:///path. "
-        "Write an absolute path in the image, without .. or spaces.",
-        "file://",
-    )
-    .must(
-        r"external://[A-Za-z0-9@~][A-Za-z0-9._:/@+-]*",
-        "spec.model.source must be external://<the model's name at the API>, without spaces.",
-        "external://",
-    )
-)
 _served_name = Text(1, 128).must(
     r"[A-Za-z0-9][A-Za-z0-9._:/-]*",
     "spec.model.servedName must start with a letter or digit "
@@ -71,26 +34,6 @@ _adapter_name = Text(1, 128).must(
     r"[A-Za-z0-9][A-Za-z0-9._:/-]*",
     "The name of an adapter must start with a letter or digit "
     "and contain only letters, digits, ., _, :, / and -.",
-)
-_adapter_source = (
-    Text(1, 512)
-    .must(
-        r"(pvc|file)://.*",
-        "The source of an adapter must start with pvc:// or file://. "
-        "Copy an adapter from the Hub onto a claim and write pvc://claim/path.",
-    )
-    .must(
-        r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*",
-        "The source of an adapter must be pvc://claim/path. "
-        "Write the name of a PersistentVolumeClaim and a path without .. or spaces.",
-        "pvc://",
-    )
-    .must(
-        r"file://(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+",
-        "The source of an adapter must be file:///path. "
-        "Write an absolute path in the image, without .. or spaces.",
-        "file://",
-    )
 )
 _flag = Text(1, 64).must(
     r"[a-z0-9]+(-[a-z0-9]+)*(\.[A-Za-z0-9_-]+)*",
@@ -118,10 +61,8 @@ _env_name = (
 )
 
 Name = Annotated[str, *_name.annotations()]
-ModelSource = Annotated[str, *_source.annotations()]
 ServedName = Annotated[str, *_served_name.annotations()]
 AdapterName = Annotated[str, *_adapter_name.annotations()]
-AdapterSource = Annotated[str, *_adapter_source.annotations()]
 FlagName = Annotated[str, *_flag.annotations()]
 EnvName = Annotated[str, *_env_name.annotations()]
 
@@ -238,13 +179,12 @@ PROMPT_DEFAULTS = _forbid(
 )
 POD_SPEC: Extension = {"type": "object", **_PRESERVE}
 
-TOKEN_WITHOUT_HUB = "spec.model.tokenSecretRef is for hf:// sources only. Remove it."  # noqa: S105  # because it is a sentence
 ADAPTER_IS_MODEL = (
     "spec.model.adapters contains the name of the model itself (spec.model.servedName, else "
     "metadata.name), so clients could not tell them apart. Choose another name."
 )
 MODEL = cel(
-    ("!has(self.tokenSecretRef) || self.source.startsWith('hf://')", TOKEN_WITHOUT_HUB),
+    *sources.MODEL_RULES,
     (
         (
             "!has(self.servedName) || !has(self.adapters) || "

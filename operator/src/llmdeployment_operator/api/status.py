@@ -68,6 +68,9 @@ class RevisionStatus(StatusPart):
     """Hash of the template fields."""
     runtime: str = Field(max_length=64)
     """Hash of the runtime whose pods carry it."""
+    commit: str | None = Field(default=None, max_length=64)
+    """What spec.model.source held when its first replica downloaded the model: the commit of a hub, else a SHA-256. Its later
+    replicas get the same."""
     replicas: int = Field(default=0, json_schema_extra={"format": "int32"})
     """Worker pods of its runtime that should exist."""
     ready: int = Field(default=0, json_schema_extra={"format": "int32"})

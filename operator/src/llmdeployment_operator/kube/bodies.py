@@ -1,4 +1,8 @@
-"""Bodies of answers, read within a bound: whoever answers may be anybody."""
+"""What others send: bodies of answers, read within a bound, since whoever answers may be anybody; and texts of Secrets."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
 
 import aiohttp
 
@@ -17,3 +21,9 @@ async def read_bounded(content: aiohttp.StreamReader, most: int) -> bytes:
             raise ValueError(f"the answer has more than {most} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def read_secret(secret: Mapping[str, Any], key: str) -> str:
+    """Return the text of one key of a Secret, empty if it has none."""
+    encoded = (secret.get("data") or {}).get(key, "")
+    return base64.b64decode(encoded).decode(errors="replace")

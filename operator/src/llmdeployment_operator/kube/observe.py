@@ -1,7 +1,6 @@
 """What a pass knows of an LLMDeployment: from the store, by name where nothing may be watched, and what the poller was told."""
 
 import asyncio
-import base64
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from kubernetes.aio.client import ApiClient
 from llmdeployment_operator.api.types import KIND, LLMDeployment
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
 from llmdeployment_operator.kube import comparisons, references, serve
+from llmdeployment_operator.kube.bodies import read_secret
 from llmdeployment_operator.kube.capacity import (
     LASTING_SECONDS,
     CapacityCache,
@@ -32,7 +32,7 @@ from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.kube.resources import HTTP_ROUTE, POD
 from llmdeployment_operator.kube.state_cache import StateCache
 from llmdeployment_operator.kube.store import Owner, Store
-from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base import fetching, names
 from llmdeployment_operator.plan.base.accelerators import count_accelerators
 from llmdeployment_operator.plan.base.external import is_external
 from llmdeployment_operator.plan.base.objects import Kind, Object, Ref
@@ -210,7 +210,7 @@ async def _add_named(
         runtime: token
         for (kind, _), obj in children.items()
         if kind == Kind.SECRET and (runtime := names.runtime_of(obj)) is not None
-        if (token := _read_secret(obj, "token"))
+        if (token := read_secret(obj, "token"))
     }
     key = children.get((Kind.SECRET, names.feedback_name(meta.name)))
     return replace(
@@ -218,7 +218,7 @@ async def _add_named(
         children=children,
         foreign=foreign,
         tokens=tokens,
-        feedback_key=_read_secret(key, "key") if key is not None else "",
+        feedback_key=read_secret(key, "key") if key is not None else "",
     )
 
 
@@ -241,6 +241,7 @@ def _list_targets(
 
     All replicas are asked for a comparison, a shadow, for autoscaling, for cost, for the request log and, in a pass that is made anyway,
     for the `shares` in the status; else those whose adapters are awaited or whose self-test is not known.
+    Containers that download a model are asked how far they are.
     Counts by group of users are asked for only while somebody compares.
     """
     heads = [(head, t) for r, t in cluster.tokens.items() if (head := find_ready_head(cluster, r))]
@@ -263,6 +264,11 @@ def _list_targets(
         for pod in select_pods(cluster, "worker")
         if is_ready(pod) and (everyone or names.runtime_of(pod) in asked)
     ]
+    found += [
+        Target(_uid(pod), _ip(pod), names.REPLICA_PORT, seconds=LOAD_SECONDS, path=fetching.PATH)
+        for pod in select_pods(cluster, "worker")
+        if fetching.is_fetching(pod)
+    ]
     return {target.uid: target for target in found if target.host}
 
 
@@ -274,7 +280,8 @@ async def _add_answers(
 ) -> ClusterState:
     """Return the observation with the answers of those who send no events."""
     gateways = [pod for pod in select_pods(cluster, "gateway") if _uid(pod) in answers]
-    workers = [pod for pod in select_pods(cluster, "worker") if _uid(pod) in answers]
+    asked = [pod for pod in select_pods(cluster, "worker") if _uid(pod) in answers]
+    workers = [pod for pod in asked if not fetching.is_fetching(pod)]
     scales, meta = deployment.spec.scaling is not None, deployment.metadata
     said = {uid: answer.body or {} for uid, answer in answers.items()}
     samples = {
@@ -288,6 +295,7 @@ async def _add_answers(
         cluster,
         samples=samples,
         usage=_read_usage(deployment, counted),
+        fetches=fetching.read_fetches(asked, said),
         live=count_live(counted, routed),
         request_logs=_read_logs(deployment, workers, said),
         serve=_read_serve(cluster, answers),
@@ -384,11 +392,6 @@ def _believable(pod: Object, children: Mapping[Ref, Object]) -> bool:
         obj["metadata"]["uid"] for (kind, _), obj in children.items() if kind == Kind.STATEFUL_SET
     )
     return any(_owned(pod, uid) for uid in sets)
-
-
-def _read_secret(secret: Object, key: str) -> str:
-    encoded = (secret.get("data") or {}).get(key, "")
-    return base64.b64decode(encoded).decode(errors="replace")
 
 
 def _ip(pod: Object) -> str:

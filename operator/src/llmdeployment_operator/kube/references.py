@@ -4,12 +4,13 @@ from kubernetes.aio.client import ApiClient
 
 from llmdeployment_operator.api.external import ApiKeyReference
 from llmdeployment_operator.api.model import SecretKeyReference
+from llmdeployment_operator.api.sources import CredentialsReference
 from llmdeployment_operator.api.types import LLMDeployment, SecretReference, Spec
 from llmdeployment_operator.kube.name_cache import NameCache
 from llmdeployment_operator.kube.resources import SECRET
 from llmdeployment_operator.plan.base.objects import Kind
 
-_SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | None
+_SecretRef = SecretReference | SecretKeyReference | ApiKeyReference | CredentialsReference | None
 
 
 async def missing_secrets(
@@ -47,6 +48,7 @@ def _secrets_of(spec: Spec) -> dict[str, _SecretRef]:
     external = spec.engine.external
     return {
         "spec.model.tokenSecretRef": spec.model.token_secret_ref,
+        "spec.model.credentialsSecretRef": spec.model.credentials_secret_ref,
         "spec.engine.external.apiKeySecretRef": (
             external.api_key_secret_ref if external is not None else None
         ),

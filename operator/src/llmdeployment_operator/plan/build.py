@@ -22,6 +22,7 @@ from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.cost.charge import charge_pass
 from llmdeployment_operator.plan.cost.report import COST_SECONDS, CostReport, report_cost
 from llmdeployment_operator.plan.desired.desired import DesiredState, decide_desired_state
+from llmdeployment_operator.plan.desired.image_volumes import find_missing_image_volumes
 from llmdeployment_operator.plan.desired.impersonation import find_impersonation
 from llmdeployment_operator.plan.drift.report import DRIFT_SECONDS, report_drift
 from llmdeployment_operator.plan.experiment.report import find_next_look, report_experiment
@@ -70,6 +71,8 @@ def build_plan(
         now: the current time, UTC.
     """
     if (refused := find_impersonation(deployment, settings)) is not None:
+        return refuse(deployment.metadata.generation, refused, cluster.status, now)
+    if (refused := find_missing_image_volumes(deployment, settings)) is not None:
         return refuse(deployment.metadata.generation, refused, cluster.status, now)
     decision = decide_desired_state(deployment, cluster, settings, now)
     wanted = {(obj["kind"], obj["metadata"]["name"]): obj for obj in decision.objects}

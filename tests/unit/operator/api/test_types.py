@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from llmdeployment_operator.api import arms, rules
+from llmdeployment_operator.api import arms, rules, sources
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.types import SpecError, parse
 from llmdeployment_serving import config as serving
@@ -94,7 +94,40 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ),
         ({"model": {}}, "spec.model.source: Field required"),
         ({"model": {"source": "a/b"}}, "spec.model.source must start with hf://"),
-        ({"model": {"source": "s3://a/b"}}, "spec.model.source cannot be a bucket"),
+        ({"model": {"source": "gs://a/b"}}, "spec.model.source cannot be a bucket of this kind"),
+        (
+            {"model": {"source": "oci://a"}},
+            "spec.model.source must be oci://registry/repository:tag",
+        ),
+        ({"model": {"source": "s3://bucket"}}, "spec.model.source must be s3://bucket/prefix"),
+        ({"model": {"source": "s3://bucket/../x"}}, "spec.model.source must be s3://bucket/prefix"),
+        ({"model": {"source": "https://host/"}}, "spec.model.source must be https://host/folder/"),
+        (
+            {"model": {"source": "https://me:key@host/x", "sha256": "a" * 64}},
+            "spec.model.source must be https://host/folder/SHA256SUMS",
+        ),
+        (
+            {"model": {"source": "https://host/x?key=1", "sha256": "a" * 64}},
+            "spec.model.source must be https://host/folder/SHA256SUMS",
+        ),
+        ({"model": {"source": "https://host/x"}}, sources.LIST_WITHOUT_SHA256),
+        (
+            {"model": {"source": "https://host/x", "sha256": "abc"}},
+            "spec.model.sha256: String should have at least 64 characters",
+        ),
+        (
+            {"model": {"source": "https://host/x", "sha256": "A" * 64}},
+            "spec.model.sha256: must be a SHA-256",
+        ),
+        ({"model": {"source": "hf://a/b", "sha256": "a" * 64}}, sources.SHA256_WITHOUT_LIST),
+        (
+            {"model": {"source": "hf://a/b", "credentialsSecretRef": {"name": "s"}}},
+            sources.CREDENTIALS_WITHOUT_BUCKET,
+        ),
+        (
+            {"model": {"source": "pvc://a/b", "allowPickle": True}},
+            sources.PICKLE_WITHOUT_DOWNLOAD,
+        ),
         (
             {"resources": {"limits": {"memory": "64GB"}}},
             "spec.resources.limits.memory: '64GB' is not an amount. An amount is",
@@ -102,7 +135,7 @@ def test_names_are_camel_case_and_nothing_can_be_changed() -> None:
         ({"model": {"source": "pvc://a/../b"}}, "spec.model.source must be pvc://claim/path"),
         (
             {"model": {"source": "file:///a", "tokenSecretRef": {"name": "a"}}},
-            rules.TOKEN_WITHOUT_HUB,
+            sources.TOKEN_WITHOUT_HUB,
         ),
         (
             {"engine": {"name": "tgi"}},

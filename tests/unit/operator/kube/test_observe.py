@@ -18,6 +18,7 @@ from llmdeployment_operator.kube.poller import Answer, Target
 from llmdeployment_operator.kube.recent_counts import RecentCounts
 from llmdeployment_operator.kube.store import Store
 from llmdeployment_operator.plan.base import names
+from llmdeployment_operator.plan.base.fetching import FetchProgress
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
 
 Object = dict[str, Any]
@@ -382,3 +383,20 @@ async def test_an_experiment_has_counts_of_its_own_until_it_has_ended(
     found = await deployed.observe()
     assert (found.experiment_fresh, found.experiment_users) == ({}, {})
     assert {target.path for target in deployed.poller.targets.values()} == {"/stats"}
+
+
+async def test_a_pod_that_downloads_is_asked_how_far_it_is_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deployed = Deployed(monkeypatch)
+    made = pod("worker", "w", deployed.runtime, podIP="198.18.0.9")
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    made["status"]["initContainerStatuses"] = [{"name": "fetch-model", "state": state}]
+    made["metadata"]["uid"] = "w"
+    deployed._put(made, 1500)
+    deployed.poller.said["w"] = {"bytes": 1, "totalBytes": 2, "bytesPerSecond": 3}
+    found = await deployed.observe()
+    target = deployed.poller.targets["w"]
+    assert (target.port, target.path) == (names.REPLICA_PORT, "/-/fetch")
+    assert found.fetches == {"w": FetchProgress(1, 2, 3)}
+    assert (found.adapters, found.samples) == ({}, {})

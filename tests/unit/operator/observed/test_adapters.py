@@ -110,9 +110,13 @@ def test_other_adapters_of_the_same_claims_are_a_revision_on_the_same_pods(
             ({"name": "legal", "source": "file:///legal"},),
             "the claims that it mounts for adapters are none",
         ),
+        (
+            (LEGAL, {"name": "x", "source": "s3://adapters/x"}),
+            "pods download adapters when they start",
+        ),
         ((), "pods reserve room for adapters at their start"),
     ],
-    ids=["another claim", "one more claim", "no claim", "none at all"],
+    ids=["another claim", "one more claim", "no claim", "a download", "none at all"],
 )
 def test_what_the_pods_do_not_have_takes_pods_of_its_own(
     world: World, changed: tuple[dict[str, str], ...], why: str

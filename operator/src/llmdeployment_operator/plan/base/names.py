@@ -72,6 +72,11 @@ def patterns_name(deployment: str) -> str:
     return f"{deployment}-patterns"
 
 
+def pin_name(deployment: str, runtime: str) -> str:
+    """Return the name of the ConfigMap with what the source of a runtime's model held when its first replica downloaded it."""
+    return f"{deployment}-{runtime}-model"
+
+
 def labels(deployment: str, **more: str) -> dict[str, str]:
     """Return the labels of a child; `runtime` and `component` may be given by keyword.
 

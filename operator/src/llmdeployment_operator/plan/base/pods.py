@@ -9,6 +9,12 @@ from decimal import Decimal
 from typing import Any
 
 from llmdeployment_operator.plan.base.drift import parse_quantity
+from llmdeployment_operator.plan.base.fetching import (
+    ADAPTERS,
+    CONTAINER,
+    FetchProgress,
+    describe_progress,
+)
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.sentences import join_sentences
@@ -18,6 +24,7 @@ _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunC
 _INSUFFICIENT = re.compile(r"Insufficient ([\w.-]+/[\w.-]*\w)")
 _TOO_LITTLE = re.compile(r"Insufficient (cpu|memory)\b")
 _LAST_LINES = 5
+_NONE: Mapping[str, FetchProgress] = {}
 
 
 @dataclass(frozen=True)
@@ -124,12 +131,17 @@ def running_since(pod: Object) -> datetime | None:
     return max(datetime.fromisoformat(at) for at in [*starts, changed] if at is not None)
 
 
-def check_pod(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None:
+def check_pod(
+    pod: Object,
+    capacity: Mapping[str, Capacity],
+    fetches: Mapping[str, FetchProgress] = _NONE,
+) -> Finding | None:
     """Return what keeps a pod from running its containers, or None when they run.
 
     Args:
         pod: a pod that is not ready.
         capacity: what the cluster has of extended resources, as far as it is known.
+        fetches: how far downloads are, by pod.
     """
     name = pod["metadata"]["name"]
     scheduled = _find_condition(pod, "PodScheduled")
@@ -138,7 +150,7 @@ def check_pod(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None:
     status = pod.get("status", {})
     for kind in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(kind, []):
-            if (found := _check_container(name, container)) is not None:
+            if (found := _check_container(name, container, fetches.get(name))) is not None:
                 return found
     running = [c for c in status.get("containerStatuses", []) if "running" in c.get("state", {})]
     if not running:
@@ -150,13 +162,17 @@ def check_pod(pod: Object, capacity: Mapping[str, Capacity]) -> Finding | None:
     return None
 
 
-def check_pods(pods: Iterable[Object], capacity: Mapping[str, Capacity]) -> Finding | None:
+def check_pods(
+    pods: Iterable[Object],
+    capacity: Mapping[str, Capacity],
+    fetches: Mapping[str, FetchProgress] = _NONE,
+) -> Finding | None:
     """Return the worst finding among pods that are not ready: what waiting will not mend comes first."""
     found = [
         finding
         for pod in pods
         if not is_ready(pod) and not is_terminating(pod)
-        if (finding := check_pod(pod, capacity)) is not None
+        if (finding := check_pod(pod, capacity, fetches)) is not None
     ]
     ordinary = (Reason.STARTING_PODS, Reason.FETCHING_MODEL)
     return next((f for f in found if f.reason not in ordinary), found[0] if found else None)
@@ -237,7 +253,9 @@ def describe_free(resource: str, capacity: Mapping[str, Capacity]) -> str:
     return f"{free} of the cluster's {known.total} are free{unseen}."
 
 
-def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
+def _check_container(
+    pod: str, container: Mapping[str, Any], progress: FetchProgress | None
+) -> Finding | None:
     name = container["name"]
     state = container.get("state", {})
     waiting = state.get("waiting", {})
@@ -257,8 +275,8 @@ def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
             "Create or correct what it names.",
         )
         return Finding(Reason.POD_CONFIG_ERROR, text)
-    if name == "fetch-model":
-        return _check_fetch(pod, container, ended)
+    if name in {CONTAINER, ADAPTERS}:
+        return _check_fetch(pod, container, ended, progress)
     failed = (
         ended
         and not container.get("ready")
@@ -281,19 +299,24 @@ def _check_container(pod: str, container: Mapping[str, Any]) -> Finding | None:
 
 
 def _check_fetch(
-    pod: str, container: Mapping[str, Any], ended: Mapping[str, Any]
+    pod: str,
+    container: Mapping[str, Any],
+    ended: Mapping[str, Any],
+    progress: FetchProgress | None,
 ) -> Finding | None:
     state = container.get("state", {})
+    what = "the model" if container["name"] == CONTAINER else "adapters"
     if state.get("terminated", {}).get("exitCode") == 0:
         return None
     if ended.get("exitCode", 0) != 0:
         text = join_sentences(
-            f"Pod {pod} could not download the model. It said: {_extract_tail(ended)}"
+            f"Pod {pod} could not download {what}. It said: {_extract_tail(ended)}"
         )
         return Finding(Reason.MODEL_UNAVAILABLE, text)
     if "running" in state:
         since = read_time(state["running"].get("startedAt"))
-        return Finding(Reason.FETCHING_MODEL, f"Pod {pod} is downloading the model.", since)
+        text = f"Pod {pod} is downloading {what}{describe_progress(progress)}"
+        return Finding(Reason.FETCHING_MODEL, text, since)
     return None
 
 

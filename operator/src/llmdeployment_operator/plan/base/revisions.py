@@ -14,7 +14,7 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.drift import digest
 from llmdeployment_operator.plan.base.external import name_external_runtime
-from llmdeployment_operator.plan.base.model_files import list_adapter_claims
+from llmdeployment_operator.plan.base.model_files import list_adapter_claims, list_adapter_needs
 from llmdeployment_operator.plan.base.objects import Object
 
 MOST_HISTORY = 100
@@ -56,7 +56,7 @@ def extract_template(deployment: LLMDeployment) -> dict[str, Any]:
 def hash_runtime(template: dict[str, Any]) -> str:
     """Return the name of the runtime which can carry this template: 8 hex digits, or `x` and 7 for an API elsewhere.
 
-    Of the adapters only what their pods need counts: that there are any, and the claims that are mounted for them.
+    Of the adapters only what their pods need counts: that there are any, the claims that are mounted for them, and the downloads.
 
     >>> one, two = ({"name": n, "source": f"pvc://team/{n}"} for n in ("legal", "terse"))
     >>> model = {"source": "hf://a/b"}
@@ -68,7 +68,7 @@ def hash_runtime(template: dict[str, Any]) -> str:
         return elsewhere
     kept = {key: value for key, value in template.items() if key not in _NOT_OF_THE_RUNTIME}
     if (model := template["model"]).get("adapters"):
-        kept["model"] = {**model, "adapters": list_adapter_claims(model)}
+        kept["model"] = {**model, "adapters": list_adapter_needs(model)}
     return digest(kept)
 
 
@@ -143,6 +143,8 @@ def _describe_adapters(fresh: dict[str, Any], stable: dict[str, Any]) -> str:
         return ", because pods reserve room for adapters at their start"
     if new.get("adapters") and list_adapter_claims(new) != list_adapter_claims(old):
         return f", because the claims that it mounts for adapters are {', '.join(list_adapter_claims(new)) or 'none'}"
+    if new.get("adapters") and list_adapter_needs(new) != list_adapter_needs(old):
+        return ", because pods download adapters when they start"
     return ""
 
 

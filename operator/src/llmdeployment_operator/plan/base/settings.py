@@ -20,6 +20,23 @@ class ServingImages:
 
 
 @dataclass(frozen=True)
+class ModelCache:
+    """The cache of models that pods share.
+
+    Attributes:
+        path: folder of each node, below which each namespace has its own; empty with a claim.
+        claim: name of a PersistentVolumeClaim in each namespace; empty with a path.
+        size_bytes: bytes that a namespace may have there; 0: as many as the volume has.
+        verify: Changed or Always.
+    """
+
+    path: str = ""
+    claim: str = ""
+    size_bytes: int = 0
+    verify: str = "Changed"
+
+
+@dataclass(frozen=True)
 class Settings:
     """Images and defaults.
 
@@ -32,6 +49,8 @@ class Settings:
         scrape_annotations: whether new pods say by annotations where their metrics are.
         console_labels: of the console's pods in `operator_namespace`, if viewers may ask replicas there; empty: nobody may.
         namespaces: those that are watched; empty: all.
+        image_volumes: whether the cluster mounts images as volumes.
+        model_cache: where downloaded models are kept; None: in each pod.
         own_namespace: whether an LLMDeployment in `operator_namespace` is served.
         otlp_endpoint: base URL of a collector that takes OTLP over HTTP; empty: there is none.
         otlp_headers_secret: name of a Secret in each namespace, with the headers that it wants; empty: it wants none.
@@ -58,4 +77,6 @@ class Settings:
     own_namespace: bool = False
     otlp_endpoint: str = ""
     otlp_headers_secret: str = ""
+    image_volumes: bool = False
+    model_cache: ModelCache | None = None
     allow_content: bool = False

@@ -13,6 +13,7 @@ from llmdeployment_operator.plan.base.revisions import Revision, build_controlle
 from llmdeployment_operator.plan.base.routes import Route, build_routes_config_map
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.base.telemetry import exports_traces, find_port
+from llmdeployment_operator.plan.observed.model_pins import build_pin
 from llmdeployment_operator.plan.resources.network_policies import build_runtime_policies
 from llmdeployment_operator.plan.resources.runtime import build_runtime
 from llmdeployment_operator.plan.traffic import front_door
@@ -20,11 +21,20 @@ from llmdeployment_operator.plan.traffic import front_door
 
 @dataclass(frozen=True)
 class RuntimeIntent:
-    """A runtime that should exist: the revision it was born with, its token, its number of worker pods, and what these log."""
+    """A runtime that should exist.
+
+    Attributes:
+        born: the revision it was born with.
+        token: of its Ray.
+        pods: its number of worker pods.
+        pin: what the source of its model held when the first of them downloaded it; empty: none has.
+        request_log: what they log; None: nothing.
+    """
 
     born: Revision
     token: str
     pods: int
+    pin: str = ""
     request_log: RequestLogPlan | None = None
 
 
@@ -69,6 +79,8 @@ def build_children(
         found += build_runtime_policies(
             name, runtime, intent.born.template, settings, door.gateways, port
         )
+        if intent.pin:
+            found.append(build_pin(name, runtime, intent.pin))
         found += build_runtime(
             deployment, runtime, intent.born.rendering, intent.token, intent.pods
         )

@@ -35,6 +35,7 @@ from llmdeployment_operator.plan.desired.shadowing import (
     list_shadowed,
 )
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.model_pins import find_pins
 from llmdeployment_operator.plan.observed.ray_serve import build_serve_config, count_attempt
 from llmdeployment_operator.plan.observed.readiness import count_live_workers
 from llmdeployment_operator.plan.observed.self_test import (
@@ -137,11 +138,13 @@ def decide_desired_state(
         if (carried := tuple(r for r in kept if r.runtime == runtime))
     }
     shadowed = list_shadowed(arms, kept)
+    pins = find_pins(name, cluster, needs)
     intents = {
         runtime: RuntimeIntent(
             born=next(r for r in reversed(kept) if r.runtime == runtime),
             token=cluster.tokens.get(runtime) or digest([cluster.new_token, runtime], 64),
             pods=_count_pods(cluster, runtime, need),
+            pin=pins.get(runtime, ""),
             request_log=logged,
         )
         for runtime, need in needs.items()

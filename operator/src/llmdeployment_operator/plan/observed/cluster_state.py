@@ -7,6 +7,7 @@ from llmdeployment_operator.analysis.counts import RevisionCounts
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.autoscaler.types import ReplicaSample
 from llmdeployment_operator.costs.types import CostAccount, ReplicaUsage
+from llmdeployment_operator.plan.base.fetching import FetchProgress
 from llmdeployment_operator.plan.base.objects import Object, Ref
 from llmdeployment_operator.plan.base.pods import Capacity
 from llmdeployment_operator.plan.observed.live_counters import LiveCounters
@@ -84,6 +85,7 @@ class ClusterState:
         cost: the account of cost; None after a start, when the status is what there is.
         request_logs: what replicas say of their request logs, by pod, if there is one.
         live: what those who were asked count, for the points of the last hour.
+        fetches: how far the downloads of models are, by pod; those that were not asked or did not answer are absent.
         default_storage_class: whether the cluster makes volumes by itself.
     """
 
@@ -116,4 +118,5 @@ class ClusterState:
     cost: CostAccount | None = None
     request_logs: Mapping[str, RequestLogReport] = field(default_factory=dict)
     live: LiveCounters = field(default_factory=LiveCounters)
+    fetches: Mapping[str, FetchProgress] = field(default_factory=dict)
     default_storage_class: bool = False

@@ -60,7 +60,7 @@ def check_runtime(cluster: ClusterState, runtime: str, replicas: int) -> Finding
         return check_external(pods, cluster.capacity, ready, replicas)
     return (
         _check_head(cluster, runtime)
-        or check_pods(select_pods(cluster, "worker", runtime), cluster.capacity)
+        or check_pods(select_pods(cluster, "worker", runtime), cluster.capacity, cluster.fetches)
         or _check_creation(cluster, runtime)
         or _check_self_test(cluster, runtime)
         or _check_serve(cluster.serve.get(runtime))

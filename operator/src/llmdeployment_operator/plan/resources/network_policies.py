@@ -23,7 +23,7 @@ from llmdeployment_operator.plan.base.settings import Settings
 _HTTPS, _HTTP = 443, 80
 _DNS = (53, 5353)
 """Port of DNS; the second is that of OpenShift's DNS pods, since a policy sees the port of the pod behind a Service."""
-_OUTSIDE = ("HF_ENDPOINT", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_OUTSIDE = ("HF_ENDPOINT", "AWS_ENDPOINT_URL", "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 """Variables of the engine's environment whose URLs the pods call."""
 
 
@@ -114,6 +114,8 @@ def _list_ports(template: Mapping[str, Any]) -> set[int]:
 
     >>> _list_ports({"model": {"source": "hf://a/b"}}), _list_ports({"model": {"source": "pvc://models/a"}})
     ({443}, set())
+    >>> _list_ports({"model": {"source": "https://host:8443/SHA256SUMS"}})
+    {8443}
     >>> _list_ports({"model": {"source": "external://a"}, "engine": {"external": {"baseURL": "http://api.other:8000/v1"}}})
     {8000}
     """
@@ -121,7 +123,8 @@ def _list_ports(template: Mapping[str, Any]) -> set[int]:
     given = {each["name"].upper(): each.get("value") for each in engine.get("env") or ()}
     urls = [(engine.get("external") or {}).get("baseURL"), *map(given.get, _OUTSIDE)]
     sources = [model["source"], *(each["source"] for each in model.get("adapters") or ())]
-    hub = {_HTTPS} if any(source.startswith("hf://") for source in sources) else set()
+    hub = {_HTTPS} if any(source.startswith(("hf://", "s3://")) for source in sources) else set()
+    urls += [source for source in sources if source.startswith("https://")]
     found = (_read_port(url) for url in urls if url)
     return hub | {port for port in found if port is not None}
 

@@ -8,13 +8,14 @@ from llmdeployment_operator.api.types import LLMDeployment
 from llmdeployment_operator.plan.base import names
 from llmdeployment_operator.plan.base.accelerators import NVIDIA, count_accelerators
 from llmdeployment_operator.plan.base.external import build_proxy_container, is_external
-from llmdeployment_operator.plan.base.model_files import ModelFiles, locate_model, mount_adapters
+from llmdeployment_operator.plan.base.model_files import locate_model, mount_adapters
 from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.output_patterns import mount_patterns
 from llmdeployment_operator.plan.base.request_log import mount_request_log
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
 from llmdeployment_operator.plan.base.telemetry import build_export_env, build_replica_env
+from llmdeployment_operator.plan.resources.model_fetch import describe_fetches, mount_cache
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
@@ -189,21 +190,30 @@ def _build_worker(deployment: LLMDeployment, runtime: str, settings: Settings) -
         **_build_replica_port(),
     }
     container["ports"] = [*container["ports"], _RAY_METRICS]
+    cache = mount_cache(deployment, settings)
     container["env"] = [
         *container["env"],
         *build_replica_env(deployment, settings),
         *_build_worker_env(deployment, made.head, resources),
+        *cache.env,
     ]
     logged = mount_request_log(deployment)
-    container["volumeMounts"] = [*container["volumeMounts"], *files.mounts, *mounts, *logged[1]]
+    container["volumeMounts"] = [
+        *container["volumeMounts"],
+        *files.mounts,
+        *mounts,
+        *cache.read_only,
+        *logged[1],
+    ]
     pod = {
         **_build_pod(deployment, settings),
         "terminationGracePeriodSeconds": DRAIN_SECONDS,
         "containers": [container],
     }
-    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes, *logged[0]]
-    if files.fetch is not None:
-        pod["initContainers"] = [_build_fetch_container(deployment, files, settings)]
+    pod["volumes"] = [*pod["volumes"], *files.volumes, *volumes, *cache.volumes, *logged[0]]
+    if fetches := describe_fetches(deployment, runtime, files, settings):
+        common = _build_container(deployment, settings)
+        pod["initContainers"] = [{**common, **own} for own in fetches]
     return _build_workers(deployment, runtime, pod, settings)
 
 
@@ -287,33 +297,6 @@ def _build_worker_env(
     return [*({"name": key, "value": value} for key, value in own.items()), _METRICS, *given]
 
 
-def _build_fetch_container(
-    deployment: LLMDeployment, files: ModelFiles, settings: Settings
-) -> dict[str, Any]:
-    env: list[dict[str, Any]] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108  # because it is the pod's own emptyDir
-    if (ref := deployment.spec.model.token_secret_ref) is not None:
-        source = {"secretKeyRef": {"name": ref.name, "key": ref.key}}
-        env.append({"name": "HF_TOKEN", "valueFrom": source})
-    hub = [e for e in deployment.spec.engine.env if e.name.startswith("HF_")]
-    env += [entry.model_dump(mode="json", by_alias=True, exclude_none=True) for entry in hub]
-    return {
-        "name": "fetch-model",
-        "image": choose_image(deployment, settings),
-        "imagePullPolicy": settings.image_pull_policy,
-        "command": ["llmdeployment-serving"],
-        "args": ["fetch-model", "--source", str(files.fetch), "--to", files.path],
-        "env": env,
-        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "2Gi"}},
-        "securityContext": container_security(),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": [
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108  # because it is the pod's own emptyDir
-            *mount_environment(deployment, settings)[1],
-            *files.mounts,
-        ],
-    }
-
-
 def _build_ray_container(
     deployment: LLMDeployment, token_secret: str, settings: Settings
 ) -> dict[str, Any]:
@@ -386,9 +369,9 @@ def _build_template(
         return base
     patch = deployment.spec.pod_template.model_dump(mode="json", by_alias=True, exclude_none=True)
     if "initContainers" in pod and (shared := _select_shared(patch)):
-        patch = apply_overlay(
-            patch, {"spec": {"initContainers": [{"name": "fetch-model", **shared}]}}
-        )
+        names_of = [container["name"] for container in pod["initContainers"]]
+        more = [{"name": each, **shared} for each in names_of]
+        patch = apply_overlay(patch, {"spec": {"initContainers": more}})
     merged = apply_overlay(base, patch)
     # The labels by which pods are found are ours, whatever the overlay says.
     merged["metadata"]["labels"] |= names.selector(name, runtime=runtime, component=component)
@@ -397,7 +380,7 @@ def _build_template(
 
 
 def _select_shared(patch: dict[str, Any]) -> dict[str, Any]:
-    """Return what an overlay of the `ray` container means for `fetch-model` too: one image, one set of needs."""
+    """Return what an overlay of the `ray` container means for the containers that download too: one image, one set of needs."""
     containers = (patch.get("spec") or {}).get("containers") or []
     ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})
     return {field: ray[field] for field in ("env", "volumeMounts") if field in ray}

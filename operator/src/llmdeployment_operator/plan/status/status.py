@@ -23,6 +23,7 @@ from llmdeployment_operator.plan.base.reasons import Finding, Reason
 from llmdeployment_operator.plan.base.revisions import Revision, find_surplus
 from llmdeployment_operator.plan.base.routes import BUCKETS, Route, measure_widths
 from llmdeployment_operator.plan.observed.cluster_state import ClusterState
+from llmdeployment_operator.plan.observed.model_pins import find_pins
 from llmdeployment_operator.plan.observed.readiness import count_ready
 from llmdeployment_operator.plan.observed.self_test import Reference, build_self_test_status
 from llmdeployment_operator.plan.rollout.arms import Arms
@@ -108,6 +109,7 @@ def build_status(
     in_use = report.arms.in_use() | {route.revision for route in report.routes}
     ready = sum(count_ready(cluster, runtime) for runtime in runtimes)
     answered = next((c.status for c in report.conditions if c.type == "Available"), None)
+    pins = find_pins(meta.name, cluster, {revision.runtime for revision in report.revisions})
     hidden = find_surplus(report.revisions, in_use, MOST_REVISIONS - len(in_use))
     return Status(
         observed_generation=meta.generation,
@@ -123,7 +125,9 @@ def build_status(
         traffic="" if answered is False else _describe_traffic(deployment, report),
         arms=_build_arms(deployment, report.arms, cluster.status),
         revisions=tuple(
-            _build_revision(deployment, r, report, cluster, now)
+            _build_revision(deployment, r, report, cluster, now).model_copy(
+                update={"commit": pins.get(r.runtime)}
+            )
             for r in report.revisions
             if r not in hidden
         ),

@@ -1,0 +1,105 @@
+"""What a Hugging Face hub holds of a model, and its errors as sentences."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers
+
+from llmdeployment_serving.errors import FetchError
+from llmdeployment_serving.weights.files import Digest, Listing, RemoteFile, Request
+from llmdeployment_serving.weights.sources import HubSource
+
+Select = Callable[[tuple[RemoteFile, ...]], tuple[RemoteFile, ...]]
+
+
+def list_hub(source: HubSource, token: str | None, commit: str, select: Select) -> Listing:
+    """Return the files of a repository.
+
+    Args:
+        source: names the repository.
+        token: of the hub, if there is one.
+        commit: the commit that was found earlier; empty: the revision's newest.
+        select: keeps those that an engine reads.
+
+    Raises:
+        FetchError: one sentence.
+    """
+    try:
+        info = HfApi(token=token or False).model_info(
+            source.repository, revision=commit or source.revision, files_metadata=True
+        )
+    except Exception as error:  # because users see one sentence of any error
+        raise FetchError(_describe_error(error, source, has_token=token is not None)) from error
+    found = str(info.sha)
+    files = tuple(_read_file(item) for item in info.siblings or ())
+    headers = build_hf_headers(token=token or False)
+
+    def locate(file: RemoteFile) -> Request:
+        return Request(hf_hub_url(source.repository, file.name, revision=found), headers)
+
+    return Listing(str(source), found, select(files), locate)
+
+
+def explain_hub(source: HubSource, *, has_token: bool) -> Callable[[int, str], str]:
+    """Return what makes a sentence of a status with which the hub refuses a file."""
+
+    def explain(status: int, code: str) -> str:
+        advice = _advise(has_token=has_token)
+        if code == "GatedRepo" or status == HTTPStatus.FORBIDDEN:
+            return f"{source} {_GATED}"
+        if status == HTTPStatus.UNAUTHORIZED:
+            return f"{source} cannot be read: {advice} (spec.model.tokenSecretRef)"
+        if status == HTTPStatus.NOT_FOUND:
+            return f"{source} was not found, or {advice} (spec.model.tokenSecretRef)"
+        return f"{source} is refused by the hub (status {status}): the download is tried again"
+
+    return explain
+
+
+_GATED = "is gated: accept its licence, and set spec.model.tokenSecretRef"
+
+
+def _advise(*, has_token: bool) -> str:
+    return "the token in HF_TOKEN may not read it" if has_token else "it may need a token"
+
+
+def _read_file(item: object) -> RemoteFile:
+    lfs, blob = getattr(item, "lfs", None), getattr(item, "blob_id", None)
+    digest = Digest("git", blob) if blob else None
+    if lfs is not None:
+        digest = Digest("sha256", lfs.sha256)
+    name, size = getattr(item, "rfilename", ""), getattr(item, "size", None)
+    return RemoteFile(str(name), int(size or 0), digest)
+
+
+def _describe_error(error: Exception, source: HubSource, *, has_token: bool) -> str:
+    """Return the message for `error`. The hub answers 401 or 404 both for a missing and for a private repository."""
+    advice = _advise(has_token=has_token)
+    match error:
+        case GatedRepoError():
+            found = _GATED
+        case RevisionNotFoundError():
+            found = "has no such revision: check spec.model.source"
+        case RepositoryNotFoundError():
+            found = f"was not found, or {advice} (spec.model.tokenSecretRef)"
+        case HfHubHTTPError() if error.response.status_code == HTTPStatus.UNAUTHORIZED:
+            found = f"cannot be read: {advice} (spec.model.tokenSecretRef)"
+        case HfHubHTTPError():
+            found = f"is refused by the hub (status {error.response.status_code}): the download is tried again"
+        case HFValidationError():
+            found = "is not a repository's name: check spec.model.source"
+        case _:
+            kind = type(error).__name__
+            found = (
+                f"could not be downloaded ({kind}: {error}): check the network from this pod to "
+                "the hub"
+            )
+    return f"{source} {found}"
