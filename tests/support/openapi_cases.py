@@ -15,7 +15,10 @@ from schemathesis import GenerationMode
 ORDINARY: Mapping[str, dict[str, Any]] = {
     "/v1/chat/completions": {"messages": [{"role": "user", "content": "Hello"}]},
     "/v1/completions": {"prompt": "Hello"},
+    "/v1/responses": {"input": "Hello"},
+    "/v1/messages": {"messages": [{"role": "user", "content": "Hello"}]},
 }
+_limits = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 SEVERAL, TOKENS = 2, 4
 """The most answers and tokens that are asked for: what is longer tells nothing new."""
 
@@ -74,27 +77,28 @@ def _draw(strategy: Any, count: int, number: int) -> list[Any]:
     return found
 
 
-def bound(body: Any, model: str) -> Any:
-    """Returns a body that names the model and asks for little, and is the same in all else."""
+def bound(body: Any, model: str, limit: str = "max_tokens") -> Any:
+    """Returns a body that names the model and asks for little, by the path's field `limit`, and is the same in all else."""
     if not isinstance(body, dict):
         return body
     found = {**body, "model": model}
     for name, most in (
-        *((name, TOKENS) for name in ("max_tokens", "max_completion_tokens", "min_tokens")),
+        *((name, TOKENS) for name in (*_limits, "min_tokens")),
         *((name, SEVERAL) for name in ("n", "best_of")),
     ):
         if isinstance(found.get(name), int) and found[name] > most:
             found[name] = most
     # Without a bound, or with null, the model writes until its context is full.
-    if all(found.get(name) is None for name in ("max_tokens", "max_completion_tokens")):
-        found["max_tokens"] = TOKENS
+    if all(found.get(name) is None for name in _limits):
+        found[limit] = TOKENS
     return found
 
 
 def send(url: str, bodies: Iterable[Any], model: str = "chat") -> Iterator[tuple[Any, int, str]]:
     """Yields each body with the status and the text of its answer; 0 if there is none."""
     web = urllib3.PoolManager(timeout=120, retries=False)
-    for body in (bound(each, model) for each in bodies):
+    limit = "max_output_tokens" if url.endswith("/v1/responses") else "max_tokens"
+    for body in (bound(each, model, limit) for each in bodies):
         try:
             data = json.dumps(body).encode()
         except (TypeError, ValueError):

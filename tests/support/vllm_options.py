@@ -1,4 +1,4 @@
-"""Every option of vLLM's chat and completions API, with values that a client may send: ordinary ones and nonsense."""
+"""Every option of vLLM's chats, completions, responses and messages, with values that a client may send: ordinary ones and nonsense."""
 
 import ast
 from pathlib import Path
@@ -152,6 +152,148 @@ COMPLETIONS: tuple[Option, ...] = (
     ("prompt_embeds", "bm90IGEgdGVuc29y"),
     ("model", None),
 )
+_flat_tool = {"type": "function", "name": "find_city", "parameters": _schema}
+_message_tool = {"name": "find_city", "input_schema": _schema}
+_SHARED: tuple[Option, ...] = (
+    ("temperature", 0),
+    ("temperature", -1),
+    ("top_p", 0.3),
+    ("top_p", 0),
+    ("top_k", 5),
+    ("top_k", 10**9),
+    ("stream", True),
+    ("metadata", {"user_id": "somebody"}),
+    ("metadata", 7),
+    ("cache_salt", "salt"),
+    ("cache_salt", ""),
+    ("kv_transfer_params", {"do_remote_decode": True}),
+    ("ec_transfer_params", {"x": 1}),
+    ("vllm_xargs", {"x": 1}),
+    ("watermarking", True),
+    ("chat_template_kwargs", {"enable_thinking": False}),
+    ("mm_payload", "x"),
+    ("return_mm_kwargs", True),
+    ("model", 7),
+)
+RESPONSES: tuple[Option, ...] = (
+    *_SHARED,
+    ("background", True),
+    ("enable_response_messages", True),
+    ("frequency_penalty", 1.5),
+    ("ignore_eos", True),
+    ("include", ["message.output_text.logprobs"]),
+    ("include", ["reasoning.encrypted_content"]),
+    ("include", ["nothing"]),
+    ("include_reasoning", False),
+    ("include_stop_str_in_output", True),
+    ("input", ""),
+    ("input", []),
+    ("input", [{"role": "user", "content": "Hello"}]),
+    ("input", [{"role": "user", "content": [{"type": "input_text", "text": "Hello"}]}]),
+    ("input", [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]),
+    ("input", [{"role": "nobody", "content": "Hello"}]),
+    ("input", [{"type": "function_call_output", "call_id": "1", "output": "42"}]),
+    ("input", [{"type": "item_reference", "id": "1"}]),
+    ("input", [{"type": "nothing"}]),
+    ("input", "word " * 5000),
+    ("instructions", "Be brief."),
+    ("instructions", []),
+    ("logit_bias", {"5": 10}),
+    ("logit_bias", {"99999999": 1}),
+    ("max_output_tokens", 0),
+    ("max_output_tokens", 10**9),
+    ("max_tool_calls", -1),
+    ("media_io_kwargs", {"image": {"x": 1}}),
+    ("min_p", 7),
+    ("mm_processor_kwargs", {"x": 1}),
+    ("parallel_tool_calls", False),
+    ("presence_penalty", 9),
+    ("previous_input_messages", [{"role": "user", "content": "Hello"}]),
+    ("previous_input_messages", [{}]),
+    ("previous_response_id", "resp_1"),
+    ("previous_response_id", "mine"),
+    ("priority", 3),
+    ("prompt", {"id": "1"}),
+    ("prompt_cache_key", "mine"),
+    ("reasoning", {"effort": "low"}),
+    ("reasoning", {"effort": "nothing"}),
+    ("repetition_penalty", 0),
+    ("request_id", "resp_mine"),
+    ("seed", 2**64),
+    ("service_tier", "flex"),
+    ("session_id", "mine"),
+    ("skip_special_tokens", False),
+    ("stop", ["."]),
+    ("stop_token_ids", [-1]),
+    ("store", False),
+    ("structured_outputs", {"choice": ["yes", "no"]}),
+    ("structured_outputs", {"regex": "["}),
+    ("structured_outputs", 7),
+    ("text", {"format": {"type": "json_schema", "name": "c", "schema": _schema}}),
+    ("text", {"format": {"type": "json_schema", "name": "c", "schema": {"type": "nothing"}}}),
+    ("text", {"format": {"type": "json_object"}}),
+    ("text", {"verbosity": "low"}),
+    ("text", "json"),
+    ("tools", [_flat_tool]),
+    ("tools", [{"type": "web_search_preview"}]),
+    ("tools", [{"type": "code_interpreter", "container": {"type": "auto"}}]),
+    ("tools", [{"type": "nothing"}]),
+    ("tool_choice", "none"),
+    ("tool_choice", "required"),
+    ("tool_choice", {"type": "function", "name": "find_city"}),
+    ("tool_choice", {"type": "function", "name": "other"}),
+    ("top_logprobs", 3),
+    ("top_logprobs", 10**6),
+    ("truncation", "auto"),
+    ("user", "somebody"),
+)
+MESSAGES: tuple[Option, ...] = (
+    *_SHARED,
+    ("max_tokens", 0),
+    ("max_tokens", -1),
+    ("max_tokens", 10**9),
+    ("messages", []),
+    ("messages", "Hello"),
+    ("messages", [{"role": "user", "content": ""}]),
+    ("messages", [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}]),
+    ("messages", [{"role": "user", "content": [{"type": "text"}]}]),
+    ("messages", [{"role": "user", "content": [{"type": "image", "source": {"type": "url"}}]}]),
+    ("messages", [{"role": "user", "content": [{"type": "image", "source": {}}]}]),
+    ("messages", [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "1"}]}]),
+    (
+        "messages",
+        [{"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "x"}]}],
+    ),
+    ("messages", [{"role": "assistant", "content": [{"type": "thinking", "thinking": "x"}]}]),
+    ("messages", [{"role": "user", "content": [{"type": "tool_addition", "tool": {"name": "x"}}]}]),
+    ("messages", [{"role": "nobody", "content": "Hello"}]),
+    ("messages", [{"role": "user", "content": "word " * 5000}]),
+    ("output_config", {"format": {"type": "json_schema", "schema": _schema}}),
+    ("output_config", {"format": {"type": "json_schema", "schema": {"type": "nothing"}}}),
+    ("output_config", {"format": {"type": "json_schema"}}),
+    ("output_config", {"effort": "low"}),
+    ("output_config", 7),
+    ("stop_sequences", ["."]),
+    ("stop_sequences", [""]),
+    ("stop_sequences", "."),
+    ("system", "Be brief."),
+    ("system", [{"type": "text", "text": "Be brief."}]),
+    ("system", [{}]),
+    ("thinking", {"type": "enabled", "budget_tokens": 2048}),
+    ("thinking", {"type": "disabled"}),
+    ("thinking", {"type": "adaptive"}),
+    ("thinking", {"type": "enabled", "budget_tokens": -1}),
+    ("tools", [_message_tool]),
+    ("tools", []),
+    ("tools", [{"type": "web_search_20250305", "name": "web_search"}]),
+    ("tools", [{}]),
+    ("tool_choice", {"type": "none"}),
+    ("tool_choice", {"type": "any"}),
+    ("tool_choice", {"type": "tool", "name": "find_city"}),
+    ("tool_choice", {"type": "tool", "name": "other"}),
+    ("tool_choice", {"type": "tool"}),
+    ("tool_choice", "any"),
+)
 TOGETHER: dict[str, dict[str, Any]] = {
     "top_logprobs": {"logprobs": True},
     "stream_options": {"stream": True},
@@ -170,6 +312,24 @@ def build_body(start: dict[str, Any], option: Option) -> dict[str, Any]:
     """Return a request with one option and what belongs to it."""
     name, value = option
     return {"max_tokens": 4, "seed": 1, **start, **TOGETHER.get(name, {}), name: value}
+
+
+def build_response(start: dict[str, Any], option: Option) -> dict[str, Any]:
+    """Return a body of `/v1/responses` with one option and what belongs to it."""
+    return _build_with_tools({"max_output_tokens": 4, **start}, _flat_tool, option)
+
+
+def build_message(start: dict[str, Any], option: Option) -> dict[str, Any]:
+    """Return a body of `/v1/messages` with one option and what belongs to it."""
+    return _build_with_tools({"max_tokens": 4, **start}, _message_tool, option)
+
+
+def _build_with_tools(
+    start: dict[str, Any], tool: dict[str, Any], option: Option
+) -> dict[str, Any]:
+    name, value = option
+    tools = {"tools": [tool]} if name in ("tool_choice", "parallel_tool_calls") else {}
+    return {**start, **tools, name: value}
 
 
 def list_fields(site_packages: Path, module: str, kind: str) -> set[str]:

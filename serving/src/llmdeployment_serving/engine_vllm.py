@@ -26,8 +26,10 @@ from vllm.entrypoints.openai.models.serving import OpenAIServingModels
 from vllm.entrypoints.serve.engine.protocol import ErrorResponse
 from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest, UnloadLoRAAdapterRequest
 from vllm.inputs import tokens_input
+from vllm.parser.parser_manager import ParserManager
 from vllm.platforms import current_platform
 from vllm.sampling_params import SamplingParams
+from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -39,6 +41,7 @@ from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, ConfigErr
 from llmdeployment_serving.exposition import write_page
 from llmdeployment_serving.flags import build_trace_flags, build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
+from llmdeployment_serving.model_family import read_family
 from llmdeployment_serving.model_names import make_renaming_send
 from llmdeployment_serving.model_tasks import (
     GENERATES,
@@ -48,9 +51,11 @@ from llmdeployment_serving.model_tasks import (
     find_pooling,
 )
 from llmdeployment_serving.output import find_first_error, watch_output
+from llmdeployment_serving.parsers import Parsers, choose_parsers
 from llmdeployment_serving.reference import find_reference
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot
+from llmdeployment_serving.tool_refusal import refuse_tools
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +80,8 @@ class _Parser(FlexibleArgumentParser):  # type: ignore[misc]  # because vLLM has
         raise ConfigError(f"vLLM refuses spec.engine.args: {message}")
 
 
-def parse_flags(config: ServingConfig) -> argparse.Namespace:
-    """Return vLLM's parsed command line.
+def parse_flags(config: ServingConfig, parsers: Parsers | None = None) -> argparse.Namespace:
+    """Return vLLM's parsed command line, with the flags of `parsers`.
 
     Raises:
         ConfigError: vLLM does not have a flag, or does not take its value.
@@ -88,6 +93,7 @@ def parse_flags(config: ServingConfig) -> argparse.Namespace:
             [
                 *build_vllm_flags(config),
                 *build_trace_flags(config, os.environ),
+                *(parsers.list_flags() if parsers else ()),
                 *_build_eager_flags(config),
             ]
         )
@@ -112,6 +118,43 @@ def _build_eager_flags(config: ServingConfig) -> list[str]:
     return ["--enforce-eager"]
 
 
+def _choose_parsers(config: ServingConfig, args: argparse.Namespace) -> Parsers:
+    """Return the parsers of the model, without those that vLLM cannot use with its tokenizer; they must not keep it from starting."""
+    if args.runner == "pooling":
+        return Parsers()  # why: it generates nothing
+    given = config.engine.args
+    parsers = choose_parsers(read_family(Path(config.model_path), given), given)
+    if parsers.list_flags():
+        parsers = _drop_unusable(parsers, args)
+    logger.info("%s", parsers.describe())
+    return parsers
+
+
+def _drop_unusable(parsers: Parsers, args: argparse.Namespace) -> Parsers:
+    """Return `parsers` without those that refuse the tokenizer, for example because it lacks their tokens."""
+    try:
+        model = AsyncEngineArgs.from_cli_args(args).create_model_config()
+        tokenizer = cached_tokenizer_from_config(model)
+    except Exception:  # noqa: BLE001  # because the engine's start meets the same fault, and says it
+        return parsers
+    if why := _find_misfit(
+        args.model, tokenizer, tool_parser_name=parsers.tool_call, enable_auto_tools=True
+    ):
+        parsers = parsers.without_tool_call(why)
+    if why := _find_misfit(args.model, tokenizer, reasoning_parser_name=parsers.reasoning):
+        parsers = parsers.without_reasoning(why)
+    return parsers
+
+
+def _find_misfit(model: str, tokenizer: Any, **names: Any) -> str | None:  # noqa: ANN401  # because vLLM has no types here
+    """Return why vLLM cannot use a parser, or None."""
+    try:
+        ParserManager.get_parser(tokenizer=tokenizer, model_name=model, **names)
+    except Exception as error:  # noqa: BLE001  # because each of the parsers has its own ways to fail
+        return str(error)
+    return None
+
+
 async def start_vllm(config: ServingConfig) -> "VllmEngine":
     """Return a loaded engine; this takes a minute or more.
 
@@ -119,6 +162,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
         ConfigError: vLLM refuses the flags, the model or the machine; the message is vLLM's first error.
     """
     args = parse_flags(config)
+    args = parse_flags(config, _choose_parsers(config, args))
     if _lacks_compiler():
         # vLLM also compiles single functions, some at the first request that needs them, such as one for logprobs.
         # The engine's processes, which begin after this, read the variable.
@@ -189,6 +233,8 @@ class VllmEngine:
         self._models = app.state.openai_serving_models
         # why: vLLM's dead-engine handler writes `server.should_exit`; `failure` ends this process.
         app.state.server = SimpleNamespace(should_exit=False)
+        if not (self._args.enable_auto_tool_choice and self._args.tool_call_parser):
+            app = refuse_tools(app)
         return _hide_engine_words(app)
 
     def get_task(self) -> ModelTask:

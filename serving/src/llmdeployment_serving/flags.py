@@ -45,7 +45,10 @@ def build_vllm_flags(config: ServingConfig) -> list[str]:
     if "allowed-media-domains" not in config.engine.args:
         flags.append(f"--allowed-media-domains={NO_MEDIA_DOMAIN}")
     for name, value in config.engine.args.items():
-        if isinstance(value, bool):
+        if isinstance(value, bool) and "." in name:
+            # why: a part of a JSON flag needs a value, or vLLM takes the next flag for it.
+            flags.append(f"--{name}={str(value).lower()}")
+        elif isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
         else:
             flags.append(f"--{name}={value}")

@@ -23,6 +23,8 @@ class Replica:
         self.pause = 0.05
         self.delay = 0.0
         self.sent: list[float] = []
+        self.events: tuple[bytes, ...] = ()
+        """The pieces of a stream; without them it has `tokens` numbers."""
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -32,6 +34,8 @@ class Replica:
         app.router.add_get("/v1/models/{name}", self._answer)
         app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_post("/v1/completions", self._answer)
+        app.router.add_post("/v1/responses", self._answer)
+        app.router.add_post("/v1/messages", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handle_signals=False)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, PORT, reuse_address=True).start()
@@ -75,9 +79,10 @@ class Replica:
         answer = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await answer.prepare(request)
         with contextlib.suppress(ConnectionError):
-            for number in range(self.tokens):
-                await answer.write(f"data: {number}\n\n".encode())
+            for event in self.events or (b"data: %d\n\n" % n for n in range(self.tokens)):
+                await answer.write(event)
                 await asyncio.sleep(self.pause)  # why: a model's pace
-            await answer.write(b"data: [DONE]\n\n")
+            if not self.events:
+                await answer.write(b"data: [DONE]\n\n")
             await answer.write_eof()
         return answer

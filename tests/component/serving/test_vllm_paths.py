@@ -9,7 +9,7 @@ import openai
 import pytest
 import urllib3
 from dev import serving_env
-from tests.support import vllm_options
+from tests.support import conformance, vllm_options
 
 from llmdeployment_serving.prompts import MESSAGE_FIELDS, RESPONSE_FIELDS
 
@@ -126,6 +126,27 @@ def test_generate_text_goes_on_with_the_prompt(vllm_runtime: RayRuntime) -> None
     )
     assert answer.status == 200
     assert "Paris" in answer.json()["generated_text"]
+
+
+def test_tools_are_refused_without_a_parser_and_pass_if_none_is_to_be_called(
+    chats: openai.OpenAI, messages: anthropic.Anthropic
+) -> None:
+    # SmolLM2's template has no tools, so no parser is chosen for it.
+    tool: Any = conformance.TOOL
+    given: Any = {"model": "chat", "messages": FRANCE, "max_tokens": 3}
+    for choice in ("auto", "required", conformance.TOOL | {"function": {"name": "find_city"}}):
+        with pytest.raises(openai.BadRequestError, match="set enable-auto-tool-choice: true and"):
+            chats.chat.completions.create(**given, tools=[tool], tool_choice=choice)
+    with pytest.raises(openai.BadRequestError, match="set enable-auto-tool-choice: true and"):
+        chats.responses.create(model="chat", input=QUESTION, tools=[conformance.FLAT_TOOL])
+    with pytest.raises(anthropic.BadRequestError, match="set enable-auto-tool-choice: true and"):
+        messages.messages.create(**given, tools=[conformance.MESSAGE_TOOL])
+    assert chats.chat.completions.create(**given, tools=[tool], tool_choice="none").choices
+    none: Any = {"type": "none"}
+    assert messages.messages.create(
+        **given, tools=[conformance.MESSAGE_TOOL], tool_choice=none
+    ).content
+    assert messages.messages.create(**given, tools=[]).content
 
 
 def test_a_bad_message_is_refused_in_anthropics_form(messages: anthropic.Anthropic) -> None:

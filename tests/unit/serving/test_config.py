@@ -83,6 +83,21 @@ def test_a_part_of_a_reserved_flag_is_refused_like_the_whole(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        ({"enforce-eager": True}, "--enforce-eager"),
+        ({"enforce-eager": False}, "--no-enforce-eager"),
+        ({"compilation-config.debug": True}, "--compilation-config.debug=true"),
+        ({"compilation-config.debug": False}, "--compilation-config.debug=false"),
+        ({"reasoning-parser": ""}, "--reasoning-parser="),
+    ],
+)
+def test_a_part_of_a_flag_keeps_its_value(given: dict[str, object], flag: str) -> None:
+    config = parse(ServingConfig, VLLM | {"engine": {"args": given}})
+    assert build_vllm_flags(config)[-1] == flag
+
+
+@pytest.mark.parametrize(
     ("given", "flags"),
     [
         ({}, ["--allowed-media-domains=media-urls-are-off.invalid"]),
