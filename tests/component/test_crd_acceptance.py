@@ -6,6 +6,7 @@ import pytest
 import yaml
 from dev.cluster import api
 from dev.cluster.control_plane import ControlPlane
+from tests.component.refusals import task
 from tests.support import crd
 
 from llmdeployment_operator.api.types import parse
@@ -23,6 +24,7 @@ def installed(control_plane: ControlPlane) -> ControlPlane:
 
 
 ACCEPTED = {
+    **task.ACCEPTED,
     "the smallest": "{}",
     "the longest name": f"metadata: {{name: {LONGEST}}}",
     "a pinned revision": "spec: {model: {source: 'hf://a.b/c_d-1@0123abc'}}",

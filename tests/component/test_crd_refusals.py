@@ -14,6 +14,7 @@ from tests.component.refusals import (
     request_log,
     rollout,
     scaling,
+    task,
 )
 from tests.support import crd
 
@@ -35,6 +36,7 @@ REFUSED = {
         request_log,
         scaling,
         cost,
+        task,
     )
     for case, expected in table.REFUSED.items()
 }

@@ -347,3 +347,29 @@ def list_fields(site_packages: Path, module: str, kind: str) -> set[str]:
         and isinstance(item.target, ast.Name)
         and not item.target.id.startswith("_")
     }
+
+
+def list_pooling_fields(site_packages: Path, folder: str, kind: str) -> set[str]:
+    """Return the fields of a request to a pooling model, with those that it inherits."""
+    pooling = site_packages / "vllm/entrypoints/pooling"
+    texts = [(pooling / name / "protocol.py").read_text() for name in ("base", folder)]
+    classes = {
+        node.name: node
+        for text in texts
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def collect(name: str) -> set[str]:
+        if name not in classes:
+            return set()
+        items = classes[name].body
+        own = {
+            i.target.id
+            for i in items
+            if isinstance(i, ast.AnnAssign) and isinstance(i.target, ast.Name)
+        }
+        bases = (base.id for base in classes[name].bases if isinstance(base, ast.Name))
+        return own.union(*map(collect, bases))
+
+    return collect(kind)

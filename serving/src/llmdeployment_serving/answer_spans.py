@@ -45,6 +45,7 @@ _OPERATIONS = {
     "/v1/responses": "chat",
     "/v1/completions": "text_completion",
     "/generate_text": "text_completion",
+    "/v1/embeddings": "embeddings",
 }
 """The names of the conventions; the other paths generate nothing."""
 _HELD = b"x-llm-held"

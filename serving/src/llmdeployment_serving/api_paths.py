@@ -1,4 +1,4 @@
-"""The paths of the API that lead to the engine, by engine."""
+"""The paths of the API that lead to the engine, by engine and task."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,12 +9,14 @@ from llmdeployment_serving.body_forms import (
     COUNTED_MESSAGE,
     DETOKENIZED,
     MESSAGE,
+    POOLED,
     RESPONSE,
     TEXT,
     TOKENIZED,
     BodyForm,
 )
 from llmdeployment_serving.engine import Send
+from llmdeployment_serving.model_tasks import EMBEDDING_PATH, GENERATES, ModelTask, Task
 from llmdeployment_serving.plain_text import make_text_send
 
 CHAT_PATH = "/v1/chat/completions"
@@ -42,22 +44,46 @@ _GENERATION = (
     ApiPath(COMPLETION_PATH, COMPLETION, COMPLETION_PATH),
     ApiPath(TEXT_PATH, TEXT, COMPLETION_PATH, make_text_send),
 )
+_TOKENS = (
+    ApiPath("/tokenize", TOKENIZED, "/tokenize"),
+    ApiPath("/detokenize", DETOKENIZED, "/detokenize"),
+)
 _MORE = (
     ApiPath(RESPONSE_PATH, RESPONSE, RESPONSE_PATH),
     ApiPath(MESSAGE_PATH, MESSAGE, MESSAGE_PATH),
     ApiPath(COUNT_PATH, COUNTED_MESSAGE, COUNT_PATH),
-    ApiPath("/tokenize", TOKENIZED, "/tokenize"),
-    ApiPath("/detokenize", DETOKENIZED, "/detokenize"),
+    *_TOKENS,
 )
-SHADOWED = (CHAT_PATH, COMPLETION_PATH)
+SHADOWED = (CHAT_PATH, COMPLETION_PATH, EMBEDDING_PATH)
 """Paths whose requests can be repeated at another revision."""
 
+OWN_PATHS = ("/v1/models", "/health", "/stats")
+"""Paths that every replica answers to GET."""
 
-def list_paths(engine: str) -> dict[str, ApiPath]:
-    """Return the paths that an engine answers.
+
+def list_paths(engine: str, model: ModelTask = GENERATES) -> dict[str, ApiPath]:
+    """Return the paths that an engine answers with a model.
 
     >>> list(list_paths("simulated"))
     ['/v1/chat/completions', '/v1/completions', '/generate_text']
     """
-    known = (*_GENERATION, *_MORE) if engine == "vllm" else _GENERATION
+    if model.task == Task.GENERATE:
+        known = (*_GENERATION, *_MORE) if engine == "vllm" else _GENERATION
+    else:
+        pooled = (ApiPath(path, POOLED[path], path) for path in model.paths)
+        known = (*pooled, *(_TOKENS if engine == "vllm" else ()))
     return {each.path: each for each in known}
+
+
+def explain_absence(method: str, path: str, engine: str, model: ModelTask) -> str:
+    """Return the message for a path that a replica does not answer.
+
+    >>> explain_absence("POST", "/v1/embeddings", "simulated", GENERATES)
+    'this model generates text and has no /v1/embeddings. Use one of: /v1/chat/completions, /v1/completions, /generate_text.'
+    """
+    known = list_paths(engine, model)
+    generates = model.task == Task.GENERATE
+    if path not in known and (path in POOLED or (not generates and path in list_paths("vllm"))):
+        return f"this model {model.verb} and has no {path}. Use one of: {', '.join(known)}."
+    served = ", ".join((*known, *OWN_PATHS))
+    return f"{method} {path} is not served here. This replica serves {served}."

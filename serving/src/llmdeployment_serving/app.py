@@ -69,7 +69,7 @@ class Replica:
                 port,
                 PORT_WAIT_SECONDS,
             )
-        self._replica_app = ReplicaApp(self._config, engine, app)
+        self._replica_app = ReplicaApp(self._config, engine, app, engine.get_task())
         # Ray opens the port now, and gives the settings of the self-test later.
         self._replica_app.is_proven = False
         self._replica_app.take(self._user_config or UserConfig())

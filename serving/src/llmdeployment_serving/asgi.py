@@ -15,7 +15,7 @@ from typing import Any
 from llmdeployment_serving.adapters import LOADED, LOADING, Adapters, make_internal_name
 from llmdeployment_serving.answer_spans import AnswerSpans
 from llmdeployment_serving.answer_watch import AnswerWatch
-from llmdeployment_serving.api_paths import SHADOWED, list_paths
+from llmdeployment_serving.api_paths import SHADOWED, explain_absence, list_paths
 from llmdeployment_serving.bodies import Bodies, send_whole
 from llmdeployment_serving.bounded import is_counted, is_drawn
 from llmdeployment_serving.config import (
@@ -25,12 +25,7 @@ from llmdeployment_serving.config import (
     UserConfig,
 )
 from llmdeployment_serving.engine import ASGIApp, Engine, Message, Receive, Scope, Send
-from llmdeployment_serving.errors import (
-    MODEL_NOT_FOUND,
-    AnswerCutError,
-    RefusedError,
-    send_error,
-)
+from llmdeployment_serving.errors import MODEL_NOT_FOUND, AnswerCutError, RefusedError, send_error
 from llmdeployment_serving.metrics import read_owner, render_metrics
 from llmdeployment_serving.model_names import (
     describe_unknown_model,
@@ -38,6 +33,7 @@ from llmdeployment_serving.model_names import (
     make_listing_send,
     make_renaming_send,
 )
+from llmdeployment_serving.model_tasks import GENERATES, ModelTask
 from llmdeployment_serving.output_shares import OutputPattern, compile_patterns
 from llmdeployment_serving.probe import REVISION_HEADER, Probe
 from llmdeployment_serving.relay import Relay
@@ -73,16 +69,19 @@ _no_revision = "0"
 
 
 class ReplicaApp:
-    """The ASGI application of a replica."""
+    """The ASGI application of a replica; `app` is that of the engine, and `model` says what the model does."""
 
-    def __init__(self, config: ServingConfig, engine: Engine, app: ASGIApp) -> None:
+    def __init__(
+        self, config: ServingConfig, engine: Engine, app: ASGIApp, model: ModelTask = GENERATES
+    ) -> None:
         self._config = config
         self._owner = read_owner(os.environ)
         self._engine = engine
         self._app = app
         self._relay = Relay(engine, app)
+        self._model = model
         self.spans = AnswerSpans(config.engine.name, self._owner)
-        self._paths = list_paths(config.engine.name)
+        self._paths = list_paths(config.engine.name, model)
         self._restarts = 0
         self._past = NOTHING
         self._has_engine = True
@@ -170,12 +169,8 @@ class ReplicaApp:
             text = json.dumps(document, separators=(",", ":")).encode()
             await send_whole(send, text, b"application/json")
         else:
-            known = ", ".join((*self._paths, *ENGINE_PATHS, "/stats"))
-            await send_error(
-                send,
-                HTTPStatus.NOT_FOUND,
-                f"{method} {path} is not served here. This replica serves {known}.",
-            )
+            message = explain_absence(method, path, self._config.engine.name, self._model)
+            await send_error(send, HTTPStatus.NOT_FOUND, message)
 
     async def _tell_models(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with all models of a revision, or with the one that the path names."""
@@ -204,7 +199,8 @@ class ReplicaApp:
             engine_restarts=self._restarts,
             self_test=self.self_test.describe(),
         )
-        return document | self.shadows.describe() | (self._log.describe() if self._log else {})
+        document |= self.shadows.describe() | self._model.describe()
+        return document | (self._log.describe() if self._log else {})
 
     def render_metrics(self) -> bytes:
         """Return the page for Prometheus: the engine's own metrics, and the replica's of the revisions that are served now.
@@ -246,7 +242,7 @@ class ReplicaApp:
         headers = dict(scope["headers"])
         asked = self._paths[scope["path"]]
         form, send = asked.form, send if asked.wrap is None else asked.wrap(send)
-        counts = form.answer is not None and is_counted(scope["headers"])
+        counts = form.is_counted and is_counted(scope["headers"])
         stats = self._get_row(number) if counts else self._make_row()
         probe = Probe(stats, started, number, send)
         probe.form = form.answer
@@ -254,7 +250,7 @@ class ReplicaApp:
         if is_drawn(headers):
             probe.samples = (stats.whole, stats.bounded)
         probe.trace, scope = self.spans.begin(scope, number)
-        if self._log is not None and form.answer is not None:
+        if self._log is not None and form.is_counted:
             probe.entry = self._log.begin(scope["path"], headers, number)
         with name_request(headers.get(REQUEST_HEADER, b"").decode("latin-1"), number):
             await self._answer(scope, receive, number, probe)
@@ -356,6 +352,7 @@ class ReplicaApp:
         if self._config.engine.name == "vllm":
             check_request(body)
         form = self._paths[scope["path"]].form
+        form.check(body)
         # why: with the revision's system text, revisions would be compared by unlike requests.
         probe.bucket = find_length_bucket(form.count_bytes(body))
         probe.describe_request(scope["path"], body)

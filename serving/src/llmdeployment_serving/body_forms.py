@@ -15,6 +15,16 @@ from llmdeployment_serving.answer_choices import (
 from llmdeployment_serving.config import PromptConfig
 from llmdeployment_serving.errors import build_anthropic_error, build_openai_error
 from llmdeployment_serving.plain_text import apply_to_text
+from llmdeployment_serving.pooled_bodies import (
+    CLASSIFY_FIELDS,
+    EMBEDDING_FIELDS,
+    POOLING_FIELDS,
+    RERANK_FIELDS,
+    SCORING_FIELDS,
+    add_pooled_defaults,
+    check_inputs,
+    count_input_bytes,
+)
 from llmdeployment_serving.questions import Question
 
 
@@ -33,13 +43,24 @@ class AnswerForm:
 
 @dataclass(frozen=True)
 class BodyForm:
-    """A form of bodies. Without an `answer`, the model generates nothing, and nobody counts the request."""
+    """A form of bodies.
+
+    Without an `answer`, the model generates nothing. Then nobody counts the request, unless it `is_pooled`: its answer is vectors,
+    scores or labels, which have a duration and no tokens. `check` refuses what the engine would not, or not in a sentence.
+    """
 
     count_bytes: Callable[[Mapping[str, Any]], int]
     apply_prompt: Callable[[dict[str, Any], PromptConfig], dict[str, Any]]
     read_question: Callable[[Mapping[str, Any]], Question] | None = None
     answer: AnswerForm | None = None
     build_error: Callable[[int, str, str | None], dict[str, Any]] = build_openai_error
+    check: Callable[[Mapping[str, Any]], None] = lambda _: None
+    is_pooled: bool = False
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the request counts for latency, tokens and verdicts."""
+        return self.answer is not None or self.is_pooled
 
 
 # why: other servers may write spaces into their JSON.
@@ -94,3 +115,26 @@ COUNTED_MESSAGE = BodyForm(
 )
 TOKENIZED = BodyForm(prompts.count_chat_bytes, prompts.apply_to_tokenized)
 DETOKENIZED = BodyForm(lambda _: 0, prompts.apply_nothing)
+
+
+def _build_pooled_form(path: str, known: frozenset[str]) -> BodyForm:
+    return BodyForm(
+        count_input_bytes,
+        lambda body, prompt: add_pooled_defaults(body, prompt, path, known),
+        check=check_inputs,
+        is_pooled=True,
+    )
+
+
+POOLED = {
+    path: _build_pooled_form(path, known)
+    for path, known in (
+        ("/v1/embeddings", EMBEDDING_FIELDS),
+        ("/v1/rerank", RERANK_FIELDS),
+        ("/v2/rerank", RERANK_FIELDS),
+        ("/v1/score", SCORING_FIELDS),
+        ("/classify", CLASSIFY_FIELDS),
+        ("/pooling", POOLING_FIELDS),
+    )
+}
+"""The forms of the paths of models that do not generate."""

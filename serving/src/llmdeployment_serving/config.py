@@ -85,6 +85,11 @@ RESERVED_FLAGS: dict[str, str] = {
 }
 """Flags of `vllm serve` that `spec.engine.args` may not hold, and why. All others go to vLLM, which checks them."""
 
+ENGINE_TASKS = {"simulated": ("Generate", "Embed"), "transformers": ("Generate",)}
+"""Tasks of the engines that have not all of them."""
+TASK_FLAGS = ("runner", "convert")
+"""Flags that `task` sets."""
+
 RESERVED_DEFAULTS = ("messages", "model", "prompt", "stream", "stream_options")
 
 
@@ -167,6 +172,10 @@ class ServingConfig(_Strict):
     """GPUs of a replica (Ray's `num_gpus`); 0 runs on the CPU."""
     adapters: bool = False
     """Whether the engine can load LoRA adapters; the `UserConfig` lists them."""
+    task: Literal["Generate", "Embed", "Rerank", "Classify", "Reward"] | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )
+    """What the model does; None leaves it to the model's own config."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ServingConfig":
@@ -175,6 +184,7 @@ class ServingConfig(_Strict):
             raise ValueError(f"modelPath is empty: the {name} engine needs a model")
         if name == "transformers" and self.adapters:
             raise ValueError("adapters must be false: the transformers engine loads none")
+        self._check_task()
         wanted = self.tensor_parallel_size * self.pipeline_parallel_size
         if name == "transformers" and wanted > 1:
             raise ValueError("tensorParallelSize must be 1: the transformers engine has one GPU")
@@ -183,6 +193,18 @@ class ServingConfig(_Strict):
                 f"gpus is {self.gpus} but tensorParallelSize x pipelineParallelSize is {wanted}"
             )
         return self
+
+    def _check_task(self) -> None:
+        if self.task is None:
+            return
+        if self.engine.name == "external":
+            raise ValueError("task cannot be set for the external engine")
+        if self.task not in ENGINE_TASKS.get(self.engine.name, (self.task,)):
+            known = " or ".join(ENGINE_TASKS[self.engine.name])
+            raise ValueError(f"task must be {known}: the {self.engine.name} engine does no other")
+        for flag in TASK_FLAGS:
+            if flag in self.engine.args:
+                raise ValueError(f"flag {flag} cannot be set: task sets it")
 
 
 class AdapterConfig(_Strict):

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Protocol
 
+from llmdeployment_serving.model_tasks import ModelTask
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot
 
@@ -18,6 +19,9 @@ class Engine(Protocol):
 
     async def build_app(self) -> ASGIApp:
         """Return the engine's own HTTP application, ready to answer."""
+
+    def get_task(self) -> ModelTask:
+        """Return what the model does; known once there is the application."""
 
     def find_failure(self) -> str | None:
         """Return why the engine is dead, or None while it works. Cheap: called twice a second."""

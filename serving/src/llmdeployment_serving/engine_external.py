@@ -27,6 +27,7 @@ from llmdeployment_serving.errors import (
     build_openai_error,
     send_error,
 )
+from llmdeployment_serving.model_tasks import GENERATES, ModelTask
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
 
@@ -87,6 +88,10 @@ class ExternalEngine:
     async def build_app(self) -> ASGIApp:
         """Return the HTTP application, whose lifespan holds the connections."""
         return self._serve
+
+    def get_task(self) -> ModelTask:
+        """Return that of a chat model: the API's embeddings are not passed on."""
+        return GENERATES
 
     def find_failure(self) -> str | None:
         """Return None: if an API that is down made replicas fail, one short outage would remove all of them."""

@@ -26,6 +26,7 @@ from llmdeployment_serving.errors import (
     EngineDeadError,
     build_openai_error,
 )
+from llmdeployment_serving.model_tasks import EMBEDDING_PATH, GENERATES, ModelTask, Task
 from llmdeployment_serving.queueing import Batch, Rates, Sequence, parse_rates
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.simulated_api import (
@@ -37,6 +38,7 @@ from llmdeployment_serving.simulated_api import (
     render_whole,
 )
 from llmdeployment_serving.simulated_logits import score_words
+from llmdeployment_serving.simulated_vectors import parse_embedding_request, render_embeddings
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
 
 ADAPTER_SECONDS = 0.2
@@ -49,14 +51,15 @@ async def start_simulated(config: ServingConfig) -> "SimulatedEngine":
     if rates.fail_start:
         raise ConfigError(rates.fail_start)
     await asyncio.sleep(rates.warm_up_seconds)  # why: the simulated time of loading
-    return SimulatedEngine(config.served_name, rates)
+    return SimulatedEngine(config.served_name, rates, embeds=config.task == "Embed")
 
 
 class SimulatedEngine:
     """Runs a `Batch` in real time and hands out its tokens."""
 
-    def __init__(self, served_name: str, rates: Rates) -> None:
+    def __init__(self, served_name: str, rates: Rates, *, embeds: bool = False) -> None:
         self._served_name = served_name
+        self._task = ModelTask(Task.EMBED, (EMBEDDING_PATH,)) if embeds else GENERATES
         self._adapters: set[str] = set()
         self._batch = Batch(rates)
         self._random = random.Random(rates.seed)  # noqa: S311  # because a simulation keeps no secret
@@ -74,9 +77,16 @@ class SimulatedEngine:
         app = FastAPI(openapi_url=None)
         app.get("/health")(self._answer_health)
         app.get("/v1/models")(self._list_models)
-        app.post("/v1/chat/completions")(self._complete_chat)
-        app.post("/v1/completions")(self._complete_text)
+        if self._task.task == Task.EMBED:
+            app.post(EMBEDDING_PATH)(self._embed)
+        else:
+            app.post("/v1/chat/completions")(self._complete_chat)
+            app.post("/v1/completions")(self._complete_text)
         return app
+
+    def get_task(self) -> ModelTask:
+        """Return what the simulated model does."""
+        return self._task
 
     def find_failure(self) -> str | None:
         """Return why the engine stopped, or None."""
@@ -99,8 +109,10 @@ class SimulatedEngine:
         """Return nothing: the replica's own metrics are complete."""
         return b""
 
-    async def score(self, text: str) -> Score:
+    async def score(self, text: str) -> Score | None:
         """Return the score by a model of how often each word is in the text itself, with the fault of `logits-fault`."""
+        if self._task.task != Task.GENERATE:
+            return None
         words = text.split()
         numbers = {word: number for number, word in enumerate(dict.fromkeys(words))}
         return score_words([numbers[word] for word in words], self._batch.rates.logits_fault)
@@ -148,7 +160,7 @@ class SimulatedEngine:
             left = max(0.0, deadline - time.monotonic())
             await asyncio.sleep(left)  # why: a simulated step's time
             for sequence in self._batch.end(step):
-                self._generation_tokens += 1
+                self._generation_tokens += self._task.task == Task.GENERATE
                 self._queues[id(sequence)].put_nowait(None)
 
     def _draw_jitter(self) -> float:
@@ -198,6 +210,25 @@ class SimulatedEngine:
     async def _complete_text(self, request: Request) -> Response:
         return await self._answer(await request.json(), chat=False)
 
+    async def _embed(self, request: Request) -> Response:
+        """Answer with vectors, after the time of a prompt and one token."""
+        body, rates = await request.json(), self._batch.rates
+        try:
+            asked = parse_embedding_request(body, self._served_name, rates.max_model_len)
+        except BadRequestError as error:
+            return JSONResponse(build_openai_error(error.status, str(error)), error.status)
+        if (failure := self._draw_failure()) is not None:
+            return failure
+        await self._drain(Sequence(min(asked.tokens, rates.max_model_len), 1))
+        return JSONResponse(render_embeddings(asked, self._served_name, rates.seed))
+
+    def _draw_failure(self) -> Response | None:
+        if self._random.random() * 100.0 >= self._batch.rates.error_percent:
+            return None
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        message = "simulated failure (error-percent of spec.engine.args)"
+        return JSONResponse(build_openai_error(status, message), status)
+
     async def _answer(self, body: dict[str, Any], *, chat: bool) -> Response:
         rates = self._batch.rates
         try:
@@ -208,11 +239,8 @@ class SimulatedEngine:
         except BadRequestError as error:
             return JSONResponse(build_openai_error(error.status, str(error)), error.status)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        if self._random.random() * 100.0 < rates.error_percent:
-            return JSONResponse(
-                build_openai_error(status, "simulated failure (error-percent of spec.engine.args)"),
-                status,
-            )
+        if (failure := self._draw_failure()) is not None:
+            return failure
         if self._draw_refusal(completion.prompt):
             completion = completion.refuse()
         reply = Reply(completion, f"sim-{uuid.uuid4().hex}", int(time.time()))

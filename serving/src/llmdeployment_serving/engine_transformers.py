@@ -27,6 +27,7 @@ from llmdeployment_serving.errors import (
     SelfTestError,
     build_openai_error,
 )
+from llmdeployment_serving.model_tasks import GENERATES, ModelTask
 from llmdeployment_serving.reference import find_reference
 from llmdeployment_serving.score import Score
 from llmdeployment_serving.stats import EngineSnapshot, Histogram
@@ -88,6 +89,10 @@ class TransformersEngine:
         app.post("/v1/chat/completions")(self._complete_chat)
         app.post("/v1/completions")(self._complete_text)
         return app
+
+    def get_task(self) -> ModelTask:
+        """Return that of a model that generates: this engine does nothing else."""
+        return GENERATES
 
     def find_failure(self) -> str | None:
         """Return why the engine is dead, or None."""

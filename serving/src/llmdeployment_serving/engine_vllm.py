@@ -43,6 +43,13 @@ from llmdeployment_serving.flags import build_trace_flags, build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
 from llmdeployment_serving.model_family import read_family
 from llmdeployment_serving.model_names import make_renaming_send
+from llmdeployment_serving.model_tasks import (
+    GENERATES,
+    ModelTask,
+    check_architectures,
+    choose_task,
+    find_pooling,
+)
 from llmdeployment_serving.output import find_first_error, watch_output
 from llmdeployment_serving.parsers import Parsers, choose_parsers
 from llmdeployment_serving.reference import find_reference
@@ -170,6 +177,7 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
     # vLLM raises NotImplementedError for a combination of flags, model and machine that it does not support.
     except (ValueError, TypeError, OSError, NotImplementedError) as error:
         raise ConfigError(f"vLLM refuses the model or its flags: {error}") from None
+    check_architectures(engine_config.model_config.architectures, config.task)
     with watch_output() as lines:
         try:
             # In a thread: an engine that follows a dead one starts while the replica goes on, with its probes and waiting requests.
@@ -184,18 +192,37 @@ async def start_vllm(config: ServingConfig) -> "VllmEngine":
             cause = find_first_error(lines) or str(error)
             raise ConfigError(f"vLLM could not start: {cause}") from error
     await engine.reset_mm_cache()
-    return VllmEngine(engine, args, tuple(config.engine.args))
+    try:
+        task = choose_task(await _find_task(engine), config.task)
+    except ConfigError:
+        engine.shutdown()
+        raise
+    return VllmEngine(engine, args, tuple(config.engine.args), task)
+
+
+async def _find_task(engine: AsyncLLM) -> ModelTask:
+    model = engine.model_config
+    pooling = model.get_pooling_task(await engine.get_supported_tasks())
+    if pooling is None:
+        return GENERATES
+    labels = getattr(model.hf_config, "num_labels", 0)
+    return find_pooling(pooling, labels, model.architecture)
 
 
 class VllmEngine:
     """A running vLLM engine."""
 
     def __init__(
-        self, engine: AsyncLLM, args: argparse.Namespace, user_flags: tuple[str, ...] = ()
+        self,
+        engine: AsyncLLM,
+        args: argparse.Namespace,
+        user_flags: tuple[str, ...] = (),
+        task: ModelTask = GENERATES,
     ) -> None:
         self._engine = engine
         self._args = args
         self._user_flags = user_flags
+        self._task = task
         self._models: OpenAIServingModels | None = None
 
     async def build_app(self) -> ASGIApp:
@@ -209,6 +236,10 @@ class VllmEngine:
         if not (self._args.enable_auto_tool_choice and self._args.tool_call_parser):
             app = refuse_tools(app)
         return _hide_engine_words(app)
+
+    def get_task(self) -> ModelTask:
+        """Return what vLLM found the model to do."""
+        return self._task
 
     def find_failure(self) -> str | None:
         """Return why the engine is dead, or None."""

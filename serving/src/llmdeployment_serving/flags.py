@@ -16,6 +16,18 @@ NO_MEDIA_DOMAIN = "media-urls-are-off.invalid"
 address that a client names, inside of the cluster too. Media in the request itself are not concerned."""
 
 
+_POOLING = "--runner=pooling"
+_TASK_FLAGS = {
+    "Generate": ("--runner=generate",),
+    "Embed": (_POOLING, "--convert=embed"),
+    "Rerank": (_POOLING, "--convert=classify"),
+    "Classify": (_POOLING, "--convert=classify"),
+    # Reward models have classes of their own, which need no other head.
+    "Reward": (_POOLING,),
+}
+"""How vLLM is told a task. A model whose class has the right head already is not converted."""
+
+
 def build_vllm_flags(config: ServingConfig) -> list[str]:
     """Return the flags: the operator's first, then the user's. `true` is `--flag`, `false` is `--no-flag`, the rest `--flag=value`."""
     flags = [
@@ -27,6 +39,7 @@ def build_vllm_flags(config: ServingConfig) -> list[str]:
     if config.tensor_parallel_size * config.pipeline_parallel_size > 1:
         # why: inside a Ray actor vLLM would start more actors instead of processes of this pod.
         flags.append("--distributed-executor-backend=mp")
+    flags += _TASK_FLAGS[config.task] if config.task else ()
     if config.adapters:
         flags += _build_lora_flags(config.engine.args)
     if "allowed-media-domains" not in config.engine.args:

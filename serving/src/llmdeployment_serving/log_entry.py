@@ -111,15 +111,16 @@ def keep_prompt(body: Mapping[str, Any]) -> Prompt:
 
 
 def _list_messages(body: Mapping[str, Any]) -> list[Any]:
-    """Return a prompt as messages, of whichever API it is: `messages`, `input` or `prompt`, and the client's system text before them."""
+    """Return a prompt as messages: `messages`, `input`, `prompt` or `query`, and the client's system text before them."""
     system = body.get("system") or body.get("instructions")
     first = [{"role": "system", "content": system}] if system else []
     if isinstance(messages := body.get("messages"), list):
         return [*first, *messages]
     asked = body.get("input")
-    if isinstance(asked, list):
+    if isinstance(asked, list) and any(isinstance(each, dict) for each in asked):
         return [*first, *asked]
-    return [*first, {"role": "user", "content": asked or body.get("prompt")}]
+    said = asked or body.get("prompt") or body.get("query")
+    return [*first, {"role": "user", "content": said}]
 
 
 def _keep_texts(content: object, room: int) -> tuple[tuple[str, ...], int]:

@@ -27,7 +27,8 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     keeper = EngineKeeper(config, await start_engine(config))
     try:
-        app = ReplicaApp(config, keeper.engine, await keeper.engine.build_app())
+        answer = await keeper.engine.build_app()
+        app = ReplicaApp(config, keeper.engine, answer, keeper.engine.get_task())
         app.take(user)
         loading = asyncio.create_task(app.adapters.run(), name="adapters")
         await app.adapters.wait_until_settled()

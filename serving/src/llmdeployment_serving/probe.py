@@ -10,7 +10,7 @@ from llmdeployment_serving.body_forms import CHAT
 from llmdeployment_serving.engine import Message, Send
 from llmdeployment_serving.log_entry import LogEntry, Outcome
 from llmdeployment_serving.stats import RevisionStats, Sample
-from llmdeployment_serving.usage import Usage, find_usage
+from llmdeployment_serving.usage import Usage, find_pooled_usage, find_usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ class Probe:
 
     `bucket` is the prompt's length bucket, and `watch` looks at what the model says; both are known once the body was read. `group` is
     the user's, if a gateway sent the request. `samples` are what the request is counted in. `trace` is that of the request, where
-    traces are wanted, and `entry` its line of the log, if it has one.
+    traces are wanted, and `entry` its line of the log, if it has one. Without a `form`, the answer has no tokens.
     """
 
     def __init__(self, stats: RevisionStats, started: float, number: str, send: Send) -> None:
@@ -81,7 +81,8 @@ class Probe:
                 self._count_chunk(message["body"])
             if self.watch is not None:
                 self.watch.add(message.get("body", b""))
-            self._usage = find_usage(message.get("body", b"")) or self._usage
+            find = find_pooled_usage if self.form is None else find_usage
+            self._usage = find(message.get("body", b"")) or self._usage
             self._ended = not message.get("more_body", False)
 
     def _count_chunk(self, body: bytes) -> None:
@@ -165,7 +166,7 @@ class Probe:
     def _count_tokens(self) -> None:
         usage = self._usage
         tokens = usage.output_tokens if usage else self._chunks or None
-        if tokens is not None:
+        if tokens is not None and self.form is not None:
             for sample in self.samples:
                 sample.output_tokens.observe(tokens, self.bucket, self.group)
         if usage:

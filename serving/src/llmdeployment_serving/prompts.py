@@ -81,12 +81,12 @@ COUNTED_FIELDS = frozenset(
 
 def apply_to_chat(body: Body, prompt: PromptConfig) -> Body:
     """Return a chat with the revision's system text and defaults."""
-    return _add_system_message(_add_defaults(body, prompt.defaults), prompt.system)
+    return _add_system_message(add_defaults(body, prompt.defaults), prompt.system)
 
 
 def apply_to_completion(body: Body, prompt: PromptConfig) -> Body:
     """Return a completion with the revision's defaults; it has no place for a system text."""
-    return _add_defaults(body, prompt.defaults)
+    return add_defaults(body, prompt.defaults)
 
 
 def apply_to_response(body: Body, prompt: PromptConfig) -> Body:
@@ -99,7 +99,7 @@ def apply_to_response(body: Body, prompt: PromptConfig) -> Body:
         RefusedError: it has no place for one of the defaults.
     """
     named = _rename(prompt.defaults, _RESPONSE_NAMES, RESPONSE_FIELDS, "/v1/responses")
-    merged = _add_defaults(body, named)
+    merged = add_defaults(body, named)
     if prompt.system:
         merged["instructions"] = _join(prompt.system, merged.get("instructions"))
     return merged
@@ -114,17 +114,17 @@ def apply_to_message(body: Body, prompt: PromptConfig) -> Body:
     named = _rename(prompt.defaults, _MESSAGE_NAMES, MESSAGE_FIELDS, "/v1/messages")
     if isinstance(stop := named.get("stop_sequences"), str):
         named["stop_sequences"] = [stop]
-    return _add_system_field(_add_defaults(body, named), prompt.system)
+    return _add_system_field(add_defaults(body, named), prompt.system)
 
 
 def apply_to_counted_message(body: Body, prompt: PromptConfig) -> Body:
     """Return a body of `/v1/messages/count_tokens` with the revision's system text."""
-    return _add_system_field(_add_defaults(body, _keep_counted(prompt.defaults)), prompt.system)
+    return _add_system_field(add_defaults(body, _keep_counted(prompt.defaults)), prompt.system)
 
 
 def apply_to_tokenized(body: Body, prompt: PromptConfig) -> Body:
     """Return a body of `/tokenize`; only one with messages has a place for the system text."""
-    merged = _add_defaults(body, _keep_counted(prompt.defaults)) if "messages" in body else body
+    merged = add_defaults(body, _keep_counted(prompt.defaults)) if "messages" in body else body
     return _add_system_message(merged, prompt.system)
 
 
@@ -150,28 +150,29 @@ def count_completion_bytes(body: Mapping[str, Any]) -> int:
     >>> count_completion_bytes({"prompt": [[11, 12, 13]]})
     12
     """
-    return _count_bytes(body.get("prompt"))
+    return count_bytes(body.get("prompt"))
 
 
 def count_response_bytes(body: Mapping[str, Any]) -> int:
     """Return the UTF-8 bytes of `input` and `instructions`."""
     given = body.get("input")
-    said = _count_message_bytes(given) if isinstance(given, list) else _count_bytes(given)
-    return said + _count_bytes(body.get("instructions"))
+    said = _count_message_bytes(given) if isinstance(given, list) else count_bytes(given)
+    return said + count_bytes(body.get("instructions"))
 
 
 def count_message_bytes(body: Mapping[str, Any]) -> int:
     """Return the UTF-8 bytes of `messages` and `system`."""
-    return _count_message_bytes(body.get("messages")) + _count_bytes(body.get("system"))
+    return _count_message_bytes(body.get("messages")) + count_bytes(body.get("system"))
 
 
 def _count_message_bytes(messages: object) -> int:
     if not isinstance(messages, list):
         return 0
-    return sum(_count_bytes(item.get("content")) for item in messages if isinstance(item, dict))
+    return sum(count_bytes(item.get("content")) for item in messages if isinstance(item, dict))
 
 
-def _count_bytes(content: Any) -> int:  # noqa: ANN401  # because a client's JSON may be anything
+def count_bytes(content: Any) -> int:  # noqa: ANN401  # because a client's JSON may be anything
+    """Return the UTF-8 bytes of a text, of texts or of tokens."""
     parts = content if isinstance(content, list) else [content]
     total = 0
     for part in parts:
@@ -186,7 +187,8 @@ def _count_bytes(content: Any) -> int:  # noqa: ANN401  # because a client's JSO
     return total
 
 
-def _add_defaults(body: Body, defaults: Mapping[str, Any]) -> Body:
+def add_defaults(body: Body, defaults: Mapping[str, Any]) -> Body:
+    """Return a body with these fields where the client left them out."""
     merged = dict(body)
     for name, value in defaults.items():
         # why: OpenAI renamed max_tokens, and a client may set the limit by either name.

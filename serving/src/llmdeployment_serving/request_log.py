@@ -34,7 +34,17 @@ _HEADERS = {
     b"x-llm-bucket": "llmdeployment.bucket",
 }
 """Headers that are kept, by name in the record. The gateway removes what clients send of `x-llm-*`."""
-_COMPLETIONS = frozenset({"/v1/completions", "/generate_text"})
+_OPERATIONS = {
+    "/v1/completions": "text_completion",
+    "/generate_text": "text_completion",
+    "/v1/embeddings": "embeddings",
+    "/v1/rerank": "rerank",
+    "/v2/rerank": "rerank",
+    "/v1/score": "score",
+    "/classify": "classify",
+    "/pooling": "pooling",
+}
+"""What is not a chat. The conventions have no names for the last four."""
 _SHADOW = b"x-llm-shadow"
 _GIB = 2**30
 
@@ -74,7 +84,7 @@ class RequestLog:
         config = self._config
         if _SHADOW in headers or self._draw() * 100 >= config.sample_percent:
             return None
-        operation = "text_completion" if path in _COMPLETIONS else "chat"
+        operation = _OPERATIONS.get(path, "chat")
         known = {
             name: value.decode("latin-1")[:LONGEST_NAME]
             for header, name in _HEADERS.items()

@@ -21,6 +21,7 @@ import aiohttp
 from llmdeployment_serving.agreement import measure_agreement
 from llmdeployment_serving.answer_text import AnswerReader, Choice
 from llmdeployment_serving.config import ShadowConfig
+from llmdeployment_serving.model_tasks import EMBEDDING_PATH
 from llmdeployment_serving.output_shares import (
     BUILT_IN,
     OutputPattern,
@@ -32,6 +33,7 @@ from llmdeployment_serving.questions import (
     read_completion_question,
 )
 from llmdeployment_serving.shadow_request import build_question, is_chat
+from llmdeployment_serving.vector_agreement import Vectors, measure_vector_agreement, read_vectors
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +93,18 @@ class ShadowCounts:
     ) -> None:
         """Count a pair of answers, the stable revision's first."""
         one, other = (text.strip() for text in texts)
-        self.compared += 1
-        self.identical += one == other
-        self.agreement += round(1000 * measure_agreement(one, other))
+        self.add_agreement(measure_agreement(one, other), is_same=one == other)
         stable, canary = bad
         for share in stable.keys() & canary.keys():
             row = self.shares.setdefault(share, [0, 0, 0, 0])
             found = (True, stable[share], canary[share], stable[share] and canary[share])
             self.shares[share] = [count + is_so for count, is_so in zip(row, found, strict=True)]
+
+    def add_agreement(self, agreement: float, *, is_same: bool) -> None:
+        """Count how well a pair of answers agrees, from 0 to 1."""
+        self.compared += 1
+        self.identical += is_same
+        self.agreement += round(1000 * agreement)
 
     def as_json(self) -> dict[str, Any]:
         """Return these counts as `/stats` has them."""
@@ -239,6 +245,9 @@ class Shadows:
             counts.skipped += 1
             return
         stable = await self._ask_stable(config.stable, sample.path, raw)
+        if sample.path == EMBEDDING_PATH:
+            _count_vectors(counts, _read_reply_vectors(stable), _read_reply_vectors(canary))
+            return
         answered, own = _read_choice(canary), _read_choice(stable)
         if own is None:
             # Whatever the canary said: nobody knows what is right.
@@ -308,6 +317,20 @@ async def _read_answer(response: aiohttp.ClientResponse) -> bytes:
         if size > MOST_ANSWER_BYTES:
             return b""
     return b"".join(pieces)
+
+
+def _count_vectors(counts: ShadowCounts, own: Vectors | None, answered: Vectors | None) -> None:
+    if own is None:
+        counts.skipped += 1
+    elif answered is None:
+        counts.failed += 1
+    else:
+        agreement = measure_vector_agreement(own, answered)
+        counts.add_agreement(agreement, is_same=own == answered)
+
+
+def _read_reply_vectors(reply: Reply | None) -> Vectors | None:
+    return read_vectors(reply[1]) if reply is not None and reply[0] == HTTPStatus.OK else None
 
 
 def _read_question(body: Mapping[str, Any], path: str) -> Question:

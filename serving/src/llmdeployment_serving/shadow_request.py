@@ -4,6 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from llmdeployment_serving.model_tasks import EMBEDDING_PATH
+from llmdeployment_serving.vector_agreement import build_vector_question
+
 _DROPPED = frozenset(
     {
         "best_of",
@@ -38,6 +41,8 @@ def build_question(raw: bytes, path: str, max_tokens: int) -> dict[str, Any] | N
         body = json.loads(raw)
     except (RecursionError, ValueError):
         return None
+    if isinstance(body, dict) and path == EMBEDDING_PATH:
+        return build_vector_question(body)
     if not isinstance(body, dict) or not _is_suited(body, chat=is_chat(path)):
         return None
     asked = body.get("max_completion_tokens") or body.get("max_tokens")

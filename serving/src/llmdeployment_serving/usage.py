@@ -1,6 +1,7 @@
 """Reads the tokens that an answer reports: `usage`, as OpenAI's APIs and Anthropic's have it."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,25 @@ class Usage:
     prompt_tokens: int
     cached_tokens: int | None
     """Prompt tokens that were in the prefix cache; None if the engine does not report it (vLLM: `enable-prompt-tokens-details`)."""
+
+
+_pooled_usage = re.compile(rb'"usage"\s*:\s*\{([^{}]*)\}')
+_KEPT_BYTES = 1024
+
+
+def find_pooled_usage(body: bytes) -> Usage | None:
+    """Return the usage of vectors, scores or labels: an answer of megabytes is not parsed for it.
+
+    Engines write it at the end, and rerankers at the beginning. In a document that the answer repeats, quotes have a backslash.
+
+    >>> find_pooled_usage(b'{"data":[],"usage":{"prompt_tokens":9,"total_tokens":9}}')
+    Usage(output_tokens=0, prompt_tokens=9, cached_tokens=None)
+    """
+    for part in (body[-_KEPT_BYTES:], body[:_KEPT_BYTES]):
+        if found := _pooled_usage.search(part):
+            # Rerankers do not report the tokens that they do not write.
+            return _parse_usage(b'{"usage":{"completion_tokens":0,' + found[1] + b"}}")
+    return None
 
 
 def find_usage(body: bytes) -> Usage | None:

@@ -166,7 +166,7 @@ async def test_a_fault_in_reading_the_request_does_not_reach_the_client(
 
     form = replace(body_forms.CHAT, read_question=fail)
     paths = {CHAT: ApiPath(CHAT, form, CHAT)}
-    monkeypatch.setattr("llmdeployment_serving.asgi.list_paths", lambda _: paths)
+    monkeypatch.setattr("llmdeployment_serving.asgi.list_paths", lambda *_: paths)
     assert await ask(watching(answering(ROLE, END)), x_llm_revision="1") == ROLE + END
 
 

@@ -10,14 +10,14 @@ from llmdeployment_gateway import api_paths as gateway_paths
 from llmdeployment_operator.plan.traffic.http_route import PATHS
 from llmdeployment_serving.api_paths import list_paths
 from llmdeployment_serving.asgi import ReplicaApp
+from llmdeployment_serving.body_forms import POOLED
 
 VLLM = {"engine": {"name": "vllm"}, "modelPath": "/model"}
-POOLING = {"/v1/embeddings", "/v1/rerank", "/v2/rerank", "/v1/score", "/classify", "/pooling"}
 USER = {"role": "user", "content": "hi"}
 
 
 def test_the_gateway_and_the_route_lead_to_every_path() -> None:
-    assert set(list_paths("vllm")) | POOLING == set(gateway_paths.POST)
+    assert set(list_paths("vllm")) | set(POOLED) == set(gateway_paths.POST)
     assert set(PATHS) == {gateway_paths.MODELS, *gateway_paths.POST}
 
 

@@ -81,7 +81,7 @@ async def call(
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "path": path, "method": method, "headers": given}
+    scope = {"type": "http", "path": path, "method": method, "query_string": b"", "headers": given}
     await app(scope, receive, send)
     answered = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], answered, json.loads(b"".join(m["body"] for m in sent[1:]))

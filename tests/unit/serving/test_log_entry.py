@@ -143,6 +143,8 @@ def test_a_completion_is_a_message_of_the_user() -> None:
         ({"input": "hi", "instructions": "Be brief."}, [("system", ("Be brief.",)), ("user", ("hi",))]),
         ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "hi"}]}]}, [("user", ("hi",))]),
         ({"system": [{"type": "text", "text": "Be brief."}], "messages": [say("hi")]}, [("system", ("Be brief.",)), ("user", ("hi",))]),
+        ({"input": ["a", "b"]}, [("user", ("a", "b"))]),
+        ({"query": "q", "documents": ["a"]}, [("user", ("q",))]),
     ],
 )  # fmt: skip
 def test_every_api_has_its_prompt_as_messages(body: Any, messages: Any) -> None:

@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.support.until import until
 from tests.unit.serving.test_answer_watch import END, ask, say
-from tests.unit.serving.test_asgi import CHAT, HELLO, ROLE, answering, front
+from tests.unit.serving.test_asgi import CHAT, HELLO, ROLE, Idle, answering, call, front
 from typing_extensions import override
 
 from llmdeployment_serving import log_queue, request_log
-from llmdeployment_serving.config import RequestLogConfig, UserConfig, parse
+from llmdeployment_serving.asgi import ReplicaApp
+from llmdeployment_serving.config import RequestLogConfig, ServingConfig, UserConfig, parse
 from llmdeployment_serving.errors import AnswerCutError
 from llmdeployment_serving.log_entry import LogEntry, Outcome
 from llmdeployment_serving.log_queue import MOST_LINES, Sink, SinkError
 from llmdeployment_serving.log_stdout import STDOUT, StdoutSink
 from llmdeployment_serving.metrics import Owner
+from llmdeployment_serving.model_tasks import ModelTask, Task
 from llmdeployment_serving.request_log import RequestLog, choose_sink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from llmdeployment_serving.asgi import ReplicaApp
     from llmdeployment_serving.engine import ASGIApp, Receive, Scope, Send
 
 USAGE = b'data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":5,"prompt_tokens_details":{"cached_tokens":4}}}\n\n'
@@ -347,3 +348,31 @@ def test_another_log_than_the_configurations_is_refused() -> None:
     for wrong in ({"level": "All"}, {"samplePercent": 0}, {"sink": "Disk"}, {"more": 1}):
         with pytest.raises(ValueError, match="validation error"):
             RequestLogConfig.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [
+        ("/v1/embeddings", "embeddings"),
+        ("/v1/rerank", "rerank"),
+        ("/v2/rerank", "rerank"),
+        ("/v1/score", "score"),
+        ("/classify", "classify"),
+        ("/pooling", "pooling"),
+    ],
+)
+async def test_what_a_model_of_another_task_answers_is_a_line(
+    kept: Kept, path: str, operation: str
+) -> None:
+    body = b'{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":7,"total_tokens":7}}'
+    answer = answering(body, kind=b"application/json")
+    model = ModelTask(Task.RERANK, (path,))
+    settings = {"servedName": "words", "engine": {"name": "simulated"}}
+    app = ReplicaApp(parse(ServingConfig, settings), Idle(answer), answer, model)
+    monitoring = {"requestLog": {}}
+    app.take(parse(UserConfig, {"revisions": {"1": {}}, "monitoring": monitoring}))
+    await call(app, path, b'{"input": "hi"}')
+    (line,) = read(app, kept)
+    assert line["gen_ai.operation.name"] == operation
+    assert line["gen_ai.usage.input_tokens"] == 7
+    assert line["gen_ai.request.model"] == "words"

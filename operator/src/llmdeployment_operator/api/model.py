@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from llmdeployment_operator.api import rules, sources
 from llmdeployment_operator.api.fields import KeyName, Model, ObjectName, cel
+from llmdeployment_operator.api.task import Task
 
 
 class SecretKeyReference(Model):
@@ -49,6 +50,9 @@ class ModelSpec(Model):
     spec.engine.external."""
     served_name: rules.ServedName | None = None
     """What clients put in `model`. Default: metadata.name."""
+    task: Task | None = None
+    """What the model does: `Generate` text, `Embed`, `Rerank`, `Classify`, or score answers (`Reward`). Each task has paths of its own
+    (docs/concepts/tasks.md). Default: what the model's own config says."""
     token_secret_ref: SecretKeyReference | None = None
     """Token for a gated repository of the Hub, or sent to an https:// source as `Authorization: Bearer`."""
     credentials_secret_ref: sources.CredentialsReference | None = None

@@ -13,6 +13,7 @@ from llmdeployment_operator.api import (
     scaling,
     shadow,
     sources,
+    task,
     transformers,
 )
 from llmdeployment_operator.api.fields import AMOUNT, Extension, Text, cel
@@ -166,7 +167,7 @@ def _flag_schema(flag: str) -> Extension:
 
 
 ENGINE_ARGS = _forbid(
-    {flag: _flag_schema(flag) for flag in RESERVED_FLAGS},
+    {flag: _flag_schema(flag) for flag in RESERVED_FLAGS} | task.FLAGS,
     [
         (f"!has(self.{_escape(flag)})", describe_reserved_flag(flag, why))
         for flag, why in RESERVED_FLAGS.items()
@@ -246,6 +247,7 @@ SPEC = cel(
     *cost.SPEC_RULES,
     *experiment.SPEC_RULES,
     *shadow.SPEC_RULES,
+    *task.SPEC_RULES,
 )
 
 

@@ -40,7 +40,8 @@ class ShadowSpec(Model):
         int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})
     ]
     """How well the answers must agree with those of the revision that serves, as a mean: percent of the words that both have in the same
-    order. A change that is meant to change answers needs a low number, an engine upgrade a high one."""
+    order, or of the texts whose embeddings are alike (a cosine of 0.99). A change that is meant to change answers needs a low number, an
+    engine upgrade a high one."""
     max_failed_percent: Annotated[
         int, Field(ge=0, le=50, json_schema_extra={"format": "int32"})
     ] = 1

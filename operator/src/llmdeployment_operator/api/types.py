@@ -37,6 +37,11 @@ from llmdeployment_operator.api.scaling import ScalingSpec
 from llmdeployment_operator.api.shadow import check_shadow
 from llmdeployment_operator.api.status import Status
 from llmdeployment_operator.api.status_document import read_status
+from llmdeployment_operator.api.task import (
+    check_task_comparisons,
+    check_task_engine,
+    check_task_prompt,
+)
 
 GROUP = "llmdeployment.dev"
 VERSION = "v1alpha1"
@@ -263,6 +268,21 @@ class Spec(Model):
             names = {**(self.resources.requests or {}), **(self.resources.limits or {})}
             gpus = self.parallelism.tensor * self.parallelism.pipeline
             external.check_pods(names, gpus, self.prompt.model_dump(mode="json"))
+        return self
+
+    @model_validator(mode="after")
+    def _task_fits(self) -> Self:
+        task, rollout = self.model.task, self.rollout
+        check_task_engine(task, self.engine.name, self.engine.args)
+        check_task_prompt(task, self.prompt.system)
+        used = {
+            "evaluation": rollout.evaluation is not None,
+            "shadow": rollout.shadow is not None,
+        }
+        targets = self.scaling.targets.model_dump(exclude_none=True) if self.scaling else ()
+        compared = [each.metrics for each in (rollout.analysis, self.experiment) if each]
+        metrics = [metric.name for found in compared for metric in found]
+        check_task_comparisons(task, used, targets, metrics)
         return self
 
     @model_validator(mode="after")

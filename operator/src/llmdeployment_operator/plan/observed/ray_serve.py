@@ -169,8 +169,10 @@ def build_serving_config(deployment: LLMDeployment, template: dict[str, Any]) ->
     name = engine.get("name", "vllm")
     # Said only when it is so: the arguments of runtimes that are older than the field must stay what they are.
     adapters = {"adapters": True} if model.get("adapters") else {}
+    task = {"task": model["task"]} if model.get("task") else {}
     return {
         **adapters,
+        **task,
         "servedName": model.get("servedName") or deployment.metadata.name,
         "modelPath": locate_model(model["source"]).path if name in WITH_WEIGHTS else "",
         "engine": {"name": name, "args": engine.get("args", {})},

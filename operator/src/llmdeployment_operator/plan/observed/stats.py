@@ -57,11 +57,22 @@ def read_sample(stats: Mapping[str, Any], at: float) -> ReplicaSample | None:
             waiting=require_count(stats["waiting"]),
             kv_usage=float(stats["kvCacheUsage"]),
             prompt_tokens=require_count(stats["promptTokens"]),
-            generation_tokens=require_count(stats["generationTokens"]),
+            generation_tokens=_count_work(stats),
             histograms={name: _sum_buckets(stats["revisions"].values(), name) for name in METRICS},
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         return None
+
+
+def _count_work(stats: Mapping[str, Any]) -> int:
+    """Return the tokens that an engine generated; of a model that generates none, the answers: each is one unit of work.
+
+    >>> _count_work({"generationTokens": 90}), _count_work({"task": "Embed", "revisions": {"1": {"e2e": {"count": 7}}}})
+    (90, 7)
+    """
+    if "task" not in stats:
+        return require_count(stats["generationTokens"])
+    return sum(require_count(row["e2e"]["count"]) for row in stats["revisions"].values())
 
 
 def read_gateway(pod: str, stats: Mapping[str, Any]) -> GatewayState:
