@@ -90,7 +90,7 @@ def write_gateway(run: Path, port: int, replica: int, percent: int | None) -> Pa
     routes = Routes.model_validate(ROUTES)
     files = {
         **config.read_programs(),
-        CONFIG: config.render(settings, {"slot0": [Address("127.0.0.1", replica)]}),
+        CONFIG: config.render(settings, {"slot0": [Address("127.0.0.1", replica)]}, {}),
         maps.KEYS: "",
         maps.SETTINGS: maps.format_settings(routes),
         maps.FORCED: maps.format_choices(routes, {"chat-1": "slot0"}),

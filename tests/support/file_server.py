@@ -17,6 +17,8 @@ class Sent:
 
     names: list[str] = field(default_factory=list)
     """Files whose content was asked for, in order; once per connection."""
+    starts: list[int] = field(default_factory=list)
+    """Where each of them began."""
     bytes: int = 0
     """Bytes of files that were handed to the network."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -111,6 +113,7 @@ class FileAnswer(BaseHTTPRequestHandler):
             self.send_head(200, len(data), headers)
         if self.command == "GET":
             server.sent.names.append(name)
+            server.sent.starts.append(start)
             self._send_body(name, data, start)
         return None
 
@@ -136,12 +139,14 @@ class FileAnswer(BaseHTTPRequestHandler):
             if server.stall_at is not None and at >= server.stall_at and not server.go_on.is_set():
                 server.go_on.wait(30)
             piece = data[at : min(at + PIECE, end)]
+            # Counted first: a client that has the last piece may look at once.
+            server.sent.add(len(piece))
             try:
                 self.wfile.write(piece)
             except OSError:
+                server.sent.add(-len(piece))
                 self.close_connection = True
                 return
-            server.sent.add(len(piece))
         if end < len(data):
             self.close_connection = True
 

@@ -49,7 +49,9 @@ def test_the_result_says_whether_the_goal_is_met(replica: float, *, met: bool) -
 
 
 def test_the_gateway_without_counting_differs_by_the_counting_alone() -> None:
-    text = config.render(Settings("bench", "chat", "none"), {"slot0": [Address("127.0.0.1", 1)]})
+    text = config.render(
+        Settings("bench", "chat", "none"), {"slot0": [Address("127.0.0.1", 1)]}, {}
+    )
     less = body_key.remove_recent(text)
     gone = set(text.splitlines()) - set(less.splitlines())
     assert len(gone) == 3
