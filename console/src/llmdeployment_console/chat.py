@@ -150,6 +150,8 @@ async def _send(
         },
         timeout=_TIMEOUT,
         read_bufsize=_LINE_BYTES,
+        # A replica runs a tenant's code, and must not lead the console to somebody else's.
+        allow_redirects=False,
     )
 
 

@@ -105,7 +105,7 @@ async def _serve(
     port = int(listener.getsockname()[1])
     sessions, ways = Sessions(port), PortForwards(flags)
     # A proxy for the outer world does not lead to a port of this machine: aiohttp asks none unless it is told to.
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         points = OperatorPoints(session, cluster, ways)
         console = Console(
             cluster,

@@ -141,6 +141,10 @@ def name_viewer(headers: Mapping[str, str], naming: Naming) -> Viewer:
     Raises:
         RequestRefused: they name nobody, or a name that belongs to Kubernetes.
     """
+    # The server joins headers that come twice by a line break. One of them may be the client's.
+    if any("\n" in headers.get(each, "") for each in (naming.user_header, naming.groups_header)):
+        message = "The proxy sent your name or your groups twice. Ask who set up the console."
+        raise RequestRefused(HTTPStatus.UNAUTHORIZED, "bad_user", message)
     given = headers.get(naming.user_header, "").strip()
     if not given:
         message = (

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -104,8 +105,9 @@ class OperatorPoints:
             return {}
         try:
             base = await self._ways.find(place)
-            async with self._session.get(base + path, timeout=_TIMEOUT) as answer:
-                answer.raise_for_status()
+            async with self._session.get(
+                base + path, timeout=_TIMEOUT, allow_redirects=False
+            ) as answer:
                 found = json.loads(await _read_bounded(answer))
         except (Refusal, aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             log.info(
@@ -118,6 +120,8 @@ class OperatorPoints:
 
 
 async def _read_bounded(answer: aiohttp.ClientResponse) -> bytes:
+    if answer.status != HTTPStatus.OK:
+        raise ValueError(f"it answered {answer.status}")
     body = bytearray()
     async for chunk in answer.content.iter_any():
         body += chunk

@@ -31,6 +31,8 @@ _FEWEST_SECONDS = 120
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MOST_BYTES = 4 << 20
 _KEPT_SECONDS, _KEPT = 30.0, 32
+_PAUSE_SECONDS = 5.0
+"""Seconds after a failure in which nobody waits for Prometheus again."""
 
 Figure = Literal["requestsPerSecond", "ttftP50", "ttftP90"]
 Series = Mapping[int, Mapping[int, float]]
@@ -69,6 +71,7 @@ class PrometheusPast:
         self._url = url
         self._clock = clock
         self._lock = asyncio.Lock()
+        self._failed = float("-inf")
         self._kept: OrderedDict[tuple[Owner, int], tuple[float, list[Point]]] = OrderedDict()
 
     async def read(self, owner: Owner, hours: int, now: datetime) -> list[Point]:
@@ -89,7 +92,14 @@ class PrometheusPast:
             known = self._kept.get((owner, hours))
             if known is not None and self._clock() - known[0] < _KEPT_SECONDS:
                 return known[1]
-            points = await self._ask(self._url, owner, hours, now)
+            if self._clock() - self._failed < _PAUSE_SECONDS:
+                message = "Prometheus did not answer a moment ago. Try again in some seconds."
+                raise RequestRefused(HTTPStatus.BAD_GATEWAY, "no_past", message)
+            try:
+                points = await self._ask(self._url, owner, hours, now)
+            except RequestRefused:
+                self._failed = self._clock()
+                raise
             self._kept[owner, hours] = (self._clock(), points)
             self._kept.move_to_end((owner, hours))
             while len(self._kept) > _KEPT:

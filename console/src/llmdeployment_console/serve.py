@@ -76,7 +76,7 @@ async def _serve(
     cluster: PodCluster,
     listener: socket.socket,
 ) -> None:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         ways = Services(session, settings.operator_service)
         points = OperatorPoints(session, cluster, ways)
         console = Console(

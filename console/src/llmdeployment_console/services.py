@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import aiohttp
 
@@ -83,9 +84,11 @@ class Services:
 
     async def _acts(self, base: str) -> bool:
         try:
-            async with self._session.get(f"{base}/readyz", timeout=_TIMEOUT) as answer:
+            async with self._session.get(
+                f"{base}/readyz", timeout=_TIMEOUT, allow_redirects=False
+            ) as answer:
                 text = (await answer.content.read(_MOST_BYTES)).decode("utf-8", "replace")
-                return answer.ok and text.strip() == _ACTS
+                return answer.status == HTTPStatus.OK and text.strip() == _ACTS
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 

@@ -20,7 +20,8 @@ MOST = 2
 """Simulations at one time."""
 SECONDS = 45.0
 """How long one may take, waiting for a processor included."""
-_COMMAND = (sys.executable, "-m", "llmdeployment_console.what_if_process")
+# -P: not from the folder in which the console was started.
+_COMMAND = (sys.executable, "-P", "-m", "llmdeployment_console.what_if_process")
 
 
 class WhatIfRuns:

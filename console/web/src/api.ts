@@ -14,7 +14,7 @@ export class ServerError extends Error {
 }
 
 const RETRY_MILLISECONDS = 5000;
-const SESSION_ENDED = "This session has ended. Reload the page, or run `kubectl llm console` again.";
+const SESSION_ENDED = "This session has ended. Reload the page; on your own machine, run `kubectl llm console` again.";
 
 function locate(namespace: string, name: string): string {
   return `api/llmdeployments/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
@@ -33,13 +33,13 @@ async function request(path: string, init: RequestInit = {}): Promise<Response> 
 }
 
 async function readError(response: Response): Promise<string> {
-  if (response.status === 401) return SESSION_ENDED;
   try {
     const { error } = (await response.json()) as { error?: { message?: unknown } };
     if (typeof error?.message === "string") return error.message;
   } catch {
     // Not JSON: the status says what there is to say.
   }
+  if (response.status === 401) return SESSION_ENDED;
   return `The console's server answered ${response.status}.`;
 }
 

@@ -26,6 +26,8 @@ Origin = Annotated[
 ]
 HeaderName = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9_-]+)$", max_length=128)]
 
+_MOST_WORDS = 32
+"""Origins on a line: HAProxy takes 64 words, and ends at the start with more."""
 _PAGE = "{ var(txn.origin) -m found }"
 _PREFLIGHT = "METH_OPTIONS { req.hdr(access-control-request-method) -m found }"
 _REFUSED = (
@@ -92,7 +94,8 @@ def _build_origin(cors: Cors) -> list[str]:
         return [f"{found} str({ANY}) if {{ req.hdr(origin) -m found }}"]
     exact = [origin for origin in cors.allow_origins if "*" not in origin]
     patterns = [_match_subdomains(origin) for origin in cors.allow_origins if "*" in origin]
-    rules = [f"-m str {' '.join(exact)}"] if exact else []
+    parts = (exact[at : at + _MOST_WORDS] for at in range(0, len(exact), _MOST_WORDS))
+    rules = [f"-m str {' '.join(part)}" for part in parts]
     rules += [f"-m reg '{pattern}'" for pattern in patterns]
     return [f"{found} req.fhdr(origin) if {{ req.fhdr(origin) {rule} }}" for rule in rules]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pythonjsonlogger.json import JsonFormatter
 
-from llmdeployment_gateway.request_lines import RequestLines
+from llmdeployment_gateway.request_lines import RequestLines, is_refusal
 from llmdeployment_gateway.signed_ids import SignedId
 from llmdeployment_gateway.tally import EndedRequest
 from llmdeployment_gateway.votes import Vote
@@ -66,13 +66,17 @@ class AccessLog:
         self._budget = LineBudget(
             read_clock, "%d more requests ended in that second and are not logged"
         )
+        self._refusals = LineBudget(
+            read_clock,
+            "%d more requests were refused in that second and are not in the request log",
+        )
 
     def write(self, ended: EndedRequest) -> None:
         """Log a request that ended, or count it if this second has had its lines."""
         if self._budget.take():
             _write(ended)
-            if self._lines is not None:
-                self._lines.write_refusal(ended)
+        if self._lines is not None and is_refusal(ended) and self._refusals.take():
+            self._lines.write_refusal(ended)
 
 
 class FeedbackLog:

@@ -57,9 +57,7 @@ class RequestLines:
         )
 
     def write_refusal(self, ended: EndedRequest) -> None:
-        """Write a request that no replica was asked; do nothing about another one."""
-        if ended.status < _FIRST_ERROR or ended.arm:
-            return
+        """Write a request that no replica was asked."""
         self._write_line(
             "answer",
             {
@@ -75,6 +73,11 @@ class RequestLines:
         stamp = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
         line = {"time": stamp, "event": event, **fields, **self._static}
         self._write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def is_refusal(ended: EndedRequest) -> bool:
+    """Say whether the gateway refused a request itself."""
+    return ended.status >= _FIRST_ERROR and not ended.arm
 
 
 def _print(line: str) -> None:

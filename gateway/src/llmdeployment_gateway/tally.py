@@ -272,6 +272,9 @@ def parse_line(datagram: bytes) -> EndedRequest | None:
 
 def _split_trace(text: str) -> tuple[str, str]:
     """Return what a line says of a trace, and the request's id behind it. It is read later, of the few requests that get a span."""
+    if text.startswith("~-/"):
+        # No rule ran, because the request is not valid HTTP.
+        return "", text.partition(" ")[2]
     if not text.startswith("~00-"):
         return "", text
     trace, _, request_id = text.partition(" ")

@@ -21,6 +21,9 @@ SERVED = {
     "chat.completions.parse",
     "beta.chat.completions.create",
     "beta.chat.completions.parse",
+    "beta.responses.create",
+    "responses.create",
+    "responses.parse",
 }
 SKIPPED = {"connect", "upload_file_chunked", "with_raw_response", "with_streaming_response"}
 """What opens another protocol, reads a file of this machine, or is another view of the same methods."""

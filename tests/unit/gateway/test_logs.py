@@ -1,10 +1,12 @@
 """The gateway's access log: a line for each request with its id, and never too many."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from llmdeployment_gateway.logs import AccessLog, start_logging
+from llmdeployment_gateway.request_lines import RequestLines
 from llmdeployment_gateway.tally import EndedRequest
 
 ENDED = EndedRequest(200, 1.5, "client", "main", "3", 'id "7"')
@@ -37,6 +39,17 @@ def test_a_request_is_found_by_its_id(
         "revision": "3",
         "request_id": 'id "7"',
     }
+
+
+def test_a_refusal_is_a_line_of_the_request_log_also_in_a_rush_of_answers() -> None:
+    written: list[str] = []
+    log = AccessLog(lambda: 0.1, RequestLines({}, write=written.append))
+    for _ in range(150):
+        log.write(ENDED)
+    assert written == []
+    for _ in range(101):
+        log.write(replace(ENDED, arm="", revision="", status=401))
+    assert len(written) == 100
 
 
 def test_a_rush_is_counted_and_not_logged(capsys: pytest.CaptureFixture[str]) -> None:

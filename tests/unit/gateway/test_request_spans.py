@@ -104,6 +104,13 @@ def test_a_log_line_has_the_trace(line: str, trace: tuple[Any, ...], request_id:
     assert found.request_id == request_id
 
 
+def test_a_request_that_is_no_http_has_neither_trace_nor_id() -> None:
+    found = parse_line(b"400 -1 PR - - - - ~-/-/-/-1 -")
+
+    assert found is not None
+    assert (found.trace, found.request_id) == ("", "")
+
+
 @pytest.mark.parametrize("text", ["~", f"~{TRACE}", f"~00-{TRACE}", "~00-a b", "a ~b"])
 def test_a_clients_id_that_only_looks_like_a_trace_stays_an_id(text: str) -> None:
     found = parse_line(f"200 9 -- main 1 7 - {text}".encode())

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 from tests.support.world import SETTINGS, World, sample
 
+from llmdeployment_operator.api.types import parse
+from llmdeployment_operator.plan.base.revisions import Revision, extract_template
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.base.telemetry import NO_COLLECTOR
+from llmdeployment_operator.plan.base.telemetry import MARK, NO_COLLECTOR
+from llmdeployment_operator.plan.observed.ray_serve import build_serve_config
 from llmdeployment_operator.settings import SettingsError, plan_settings
 from llmdeployment_serving.config import MonitoringConfig
 from llmdeployment_serving.config import parse as parse_config
@@ -54,6 +57,45 @@ def telemetry(environment: dict[str, Any]) -> dict[str, Any]:
         for name, value in environment.items()
         if name.startswith("OTEL_") or name == "LLMD_TRACES"
     }
+
+
+@pytest.mark.parametrize("name", ["simulated", "external"])
+def test_a_variable_of_the_user_stands_for_itself(name: str) -> None:
+    raw = sample(name)
+    given = {"name": "OTEL_EXPORTER_OTLP_HEADERS", "value": "a=b"}
+    raw["spec"]["engine"]["env"] = [given]
+    world = World(raw, WITH_HEADERS)
+    world.settle()
+    rows = [
+        row
+        for obj in children(world, "Deployment")
+        for each in obj["spec"]["template"]["spec"]["containers"]
+        if each["name"] == "ray"
+        for row in each["env"]
+        if row["name"] == given["name"]
+    ]
+    assert rows == [given]
+
+
+def test_replicas_of_an_older_release_are_told_of_nothing_that_they_refuse() -> None:
+    raw = sample("simulated")
+    raw["metadata"]["namespace"] = "team"
+    raw["spec"]["monitoring"] = {
+        "traces": TRACES,
+        "outputPatterns": [{"name": "brand", "pattern": "acme"}],
+    }
+    container = {"name": "ray", "env": [MARK]}
+    rendering = {"worker": {"template": {"spec": {"containers": [container]}}}}
+    older = Revision(1, "h", "r", extract_template(parse(raw)), {})
+    newer = replace(older, rendering=rendering)
+
+    def tell(revision: Revision) -> set[str]:
+        body = build_serve_config(parse(raw), (revision, replace(newer, number=2)), 1)
+        config = body["applications"][0]["deployments"][0]["user_config"]
+        return set(config["monitoring"])
+
+    assert tell(newer) == {"outputPatterns", "traces"}
+    assert tell(older) == {"outputPatterns"}
 
 
 @pytest.mark.parametrize("name", ["simulated", "external"])

@@ -39,9 +39,20 @@ def _ready(world: World, *others: dict[str, Any]) -> None:
     world.step()
 
 
+def find_rule(world: World, name: str = "routed") -> dict[str, Any]:
+    """Return the first rule; the others differ in their paths alone, of which older releases of the Gateway API take 8."""
+    rules = world.cluster.children["HTTPRoute", name]["spec"]["rules"]
+    assert all(len(rule["matches"]) <= 8 for rule in rules)
+    assert all(rule["backendRefs"] == rules[0]["backendRefs"] for rule in rules)
+    paths = [match["path"]["value"] for rule in rules for match in rule["matches"]]
+    assert sorted(paths) == sorted(http_route.PATHS)
+    found: dict[str, Any] = rules[0]
+    return found
+
+
 def backends(world: World, name: str = "routed") -> list[tuple[str, int]]:
     """Revision (as the header has it) and weight."""
-    (rule,) = world.cluster.children["HTTPRoute", name]["spec"]["rules"]
+    rule = find_rule(world, name)
     return [
         (b["filters"][0]["requestHeaderModifier"]["set"][0]["value"], b["weight"])
         for b in rule["backendRefs"]
@@ -56,7 +67,7 @@ def test_the_route_says_how_large_a_body_may_be_whatever_the_client_says(
     raw["spec"]["gateway"]["maxBodySize"] = size
     world = World(raw)
     world.step()
-    (rule,) = world.cluster.children[ROUTE]["spec"]["rules"]
+    rule = find_rule(world)
     (backend,) = rule["backendRefs"]
     headers = backend["filters"][0]["requestHeaderModifier"]["set"]
     found = {header["name"].encode(): header["value"] for header in headers}
@@ -101,7 +112,7 @@ def test_revisions_of_one_runtime_are_told_apart_by_the_header() -> None:
     world.edit(prompt={"system": "Shout."})
     for _ in range(3):
         world.step()
-    (rule,) = world.cluster.children[ROUTE]["spec"]["rules"]
+    rule = find_rule(world)
     assert len({backend["name"] for backend in rule["backendRefs"]}) == 1
     assert backends(world) == [("2", 500), ("1", 9500)]
 

@@ -23,7 +23,8 @@ from llmdeployment_operator.plan.base.pods import (
 from llmdeployment_operator.plan.base.reasons import Finding, Reason
 
 _MARK = "x"
-_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+_RESOURCES = {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}}
+"""The limit has room for 256 MiB of bodies, which take several times as much once they are parsed."""
 
 
 def is_external(runtime: str) -> bool:

@@ -13,6 +13,8 @@ from llmdeployment_operator.plan.base.objects import Object
 from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.telemetry import render_traces
 
+TELEMETRY = frozenset({"traces", "requestLog"})
+"""Fields that replicas of an older release do not know."""
 _VOLUME = "monitoring"
 _FOLDER = "/etc/llmdeployment/monitoring"
 _FILE = "monitoring.json"

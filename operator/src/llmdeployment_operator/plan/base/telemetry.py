@@ -15,6 +15,9 @@ NO_COLLECTOR = (
     "Set the chart's value telemetry.otlpEndpoint, or remove spec.monitoring.traces."
 )
 
+MARK = {"name": "LLMD_USER_CONFIG", "value": "2"}
+"""A variable of pods whose replicas know traces and request logs."""
+
 _HTTP, _HTTPS = 80, 443
 
 
@@ -34,6 +37,21 @@ def build_export_env(settings: Settings) -> list[dict[str, Any]]:
     return found
 
 
+def build_model_env(deployment: LLMDeployment, settings: Settings) -> list[dict[str, Any]]:
+    """Return the same for a container that has `spec.engine.env` too, whose variables win: a container may name each once."""
+    given = {entry.name for entry in deployment.spec.engine.env}
+    return [each for each in build_export_env(settings) if each["name"] not in given]
+
+
+def takes_telemetry(rendering: dict[str, Any]) -> bool:
+    """Say whether the replicas of these pods know traces and request logs.
+
+    Those of an older release refuse all settings with one of them, so a new replica of theirs would not start.
+    """
+    pod = rendering.get("worker", {}).get("template", {}).get("spec", {})
+    return any(MARK in container.get("env", ()) for container in pod.get("containers", ()))
+
+
 def exports_traces(deployment: LLMDeployment, settings: Settings) -> bool:
     """Say whether spans are made and sent."""
     return deployment.spec.monitoring.traces is not None and bool(settings.otlp_endpoint)
@@ -43,7 +61,7 @@ def build_replica_env(deployment: LLMDeployment, settings: Settings) -> list[dic
     """Return what a replica needs to export spans, and its engine to make some: an engine is told when it starts."""
     traced = exports_traces(deployment, settings)
     engine = [{"name": "LLMD_TRACES", "value": "true"}] if traced else []
-    return [*build_export_env(settings), *engine]
+    return [*build_model_env(deployment, settings), *engine, MARK]
 
 
 def render_traces(deployment: LLMDeployment) -> dict[str, Any]:

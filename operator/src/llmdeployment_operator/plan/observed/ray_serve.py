@@ -15,10 +15,11 @@ from llmdeployment_operator.plan.base.model_files import (
     locate_adapter,
     locate_model,
 )
-from llmdeployment_operator.plan.base.output_patterns import render_monitoring
+from llmdeployment_operator.plan.base.output_patterns import TELEMETRY, render_monitoring
 from llmdeployment_operator.plan.base.request_log import RequestLogPlan
 from llmdeployment_operator.plan.base.revisions import Revision, count_ongoing_requests
 from llmdeployment_operator.plan.base.serving_image import WITH_WEIGHTS
+from llmdeployment_operator.plan.base.telemetry import takes_telemetry
 
 APPLICATION = "llm"
 DEPLOYMENT = "replica"
@@ -129,7 +130,10 @@ def build_serve_config(
     }
     if self_test:
         user_config["selfTest"] = dict(self_test)
-    if monitoring := render_monitoring(deployment, request_log):
+    monitoring = render_monitoring(deployment, request_log)
+    if not takes_telemetry(min(on_runtime, key=lambda each: each.number).rendering):
+        monitoring = {field: monitoring[field] for field in monitoring if field not in TELEMETRY}
+    if monitoring:
         user_config["monitoring"] = monitoring
     replica: dict[str, Any] = {
         "name": DEPLOYMENT,

@@ -22,7 +22,20 @@ CACHE_DIR = "/model-cache"
 _VOLUME = "model-cache"
 _HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108  # because it is the pod's own emptyDir
 _TMP = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  # because it is the pod's own emptyDir
-_PASSED_ON = ("HF_", "AWS_")
+_PASSED_ON = "HF_"
+_AWS = frozenset(
+    {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+        "AWS_ROLE_ARN",
+        "AWS_ROLE_SESSION_NAME",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+    }
+)
+"""The client knows more, among them other names of the endpoint, which no admission policy looks at."""
 _PROXIES = frozenset({"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"})
 _AUTHORITIES = frozenset({"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"})
 
@@ -153,5 +166,19 @@ def _refer_to(secret: str, keys: Iterable[str]) -> list[dict[str, Any]]:
     ]
 
 
+def is_hidden_choice(name: str) -> bool:
+    """Say whether a variable would choose a store's address or credentials where no admission policy looks.
+
+    >>> is_hidden_choice("AWS_ENDPOINT_URL_S3"), is_hidden_choice("AWS_ENDPOINT_URL")
+    (True, False)
+    """
+    return name.upper().startswith("AWS_") and name not in _AWS
+
+
 def _is_passed_on(name: str) -> bool:
-    return name.startswith(_PASSED_ON) or name.upper() in _PROXIES or name in _AUTHORITIES
+    return (
+        name.startswith(_PASSED_ON)
+        or name in _AWS
+        or name.upper() in _PROXIES
+        or name in _AUTHORITIES
+    )

@@ -14,8 +14,12 @@ from llmdeployment_operator.plan.base.output_patterns import mount_patterns
 from llmdeployment_operator.plan.base.request_log import mount_request_log
 from llmdeployment_operator.plan.base.serving_image import choose_image, mount_environment
 from llmdeployment_operator.plan.base.settings import Settings
-from llmdeployment_operator.plan.base.telemetry import build_export_env, build_replica_env
-from llmdeployment_operator.plan.resources.model_fetch import describe_fetches, mount_cache
+from llmdeployment_operator.plan.base.telemetry import build_model_env, build_replica_env
+from llmdeployment_operator.plan.resources.model_fetch import (
+    describe_fetches,
+    is_hidden_choice,
+    mount_cache,
+)
 from llmdeployment_operator.plan.resources.overlay import apply_overlay
 from llmdeployment_operator.plan.resources.pod_security import container_security, pod_defaults
 from llmdeployment_operator.plan.resources.scraping import annotate_pods
@@ -229,7 +233,7 @@ def _build_proxy(deployment: LLMDeployment, runtime: str, settings: Settings) ->
     container["volumeMounts"] = [*container["volumeMounts"], mount, *logged[1]]
     container["env"] = [
         variable,
-        *build_export_env(settings),
+        *build_model_env(deployment, settings),
         *container["env"],
         *_name_deployment(deployment),
         _METRICS,
@@ -383,4 +387,9 @@ def _select_shared(patch: dict[str, Any]) -> dict[str, Any]:
     """Return what an overlay of the `ray` container means for the containers that download too: one image, one set of needs."""
     containers = (patch.get("spec") or {}).get("containers") or []
     ray: dict[str, Any] = next((c for c in containers if c.get("name") == "ray"), {})
-    return {field: ray[field] for field in ("env", "volumeMounts") if field in ray}
+    shared: dict[str, Any] = {
+        field: ray[field] for field in ("env", "volumeMounts") if field in ray
+    }
+    if "env" in shared:
+        shared["env"] = [e for e in shared["env"] if not is_hidden_choice(str(e.get("name", "")))]
+    return shared

@@ -48,6 +48,8 @@ PATHS = {
     ),
 }
 """What clients may ask for, and how it is matched: never a replica's figures or its orders. A prefix ends at a slash."""
+MOST_MATCHES = 8
+"""Of a rule: newer releases of the Gateway API allow more."""
 UNHEARD_SECONDS = 60
 """A controller answers a route within seconds; one that says nothing for this long is not there, or does not look here."""
 
@@ -60,14 +62,14 @@ def build_http_route(
     Each backend sets the header by which a replica tells revisions apart, so that a client's copy of it never counts.
     """
     name, limit = deployment.metadata.name, deployment.spec.gateway.max_body_size
-    rule = {
-        "matches": [{"path": {"type": kind, "value": path}} for path, kind in PATHS.items()],
-        "backendRefs": [
-            _build_backend(route, width, limit) for route, width in measure_widths(routes)
-        ],
-    }
+    backends = [_build_backend(route, width, limit) for route, width in measure_widths(routes)]
+    matches = [{"path": {"type": kind, "value": path}} for path, kind in PATHS.items()]
+    rules = [
+        {"matches": matches[at : at + MOST_MATCHES], "backendRefs": backends}
+        for at in range(0, len(matches), MOST_MATCHES)
+    ]
     parents = [_build_parent(parent) for parent in spec.parent_refs]
-    wanted: dict[str, Any] = {"parentRefs": parents, "rules": [rule]}
+    wanted: dict[str, Any] = {"parentRefs": parents, "rules": rules}
     if spec.hostnames:
         wanted["hostnames"] = list(spec.hostnames)
     return {
@@ -170,8 +172,21 @@ def _build_parent(parent: ParentReference) -> dict[str, str]:
 
 def _build_backend(route: Route, weight: int, limit: str) -> dict[str, Any]:
     headers = {"x-llm-revision": route.revision, "x-llm-max-body-bytes": read_body_size(limit)}
-    # A client must not keep its requests out of the counts, nor name somebody else's key: these headers are for console and gateway.
-    forbidden = ["x-llm-uncounted", "x-llm-user-requests", "x-llm-key-name", "x-llm-unique-id"]
+    # A client must not keep its requests out of counts and logs, nor name somebody else's key: they are for console and gateway.
+    # At most 16, as the Gateway API has it.
+    forbidden = [
+        f"x-llm-{name}"
+        for name in (
+            "uncounted",
+            "user-requests",
+            "key-name",
+            "unique-id",
+            "shadow",
+            "arm",
+            "bucket",
+            "held",
+        )
+    ]
     change = {
         "set": [{"name": name, "value": str(value)} for name, value in headers.items()],
         "remove": forbidden,
