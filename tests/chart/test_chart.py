@@ -221,7 +221,7 @@ def test_helm_test_may_do_one_thing_in_one_namespace(
     assert not selector["matchLabels"].items() <= pod["metadata"]["labels"].items()
 
 
-PROXIED = "console.enabled=true,console.auth.mode=Proxy,console.url=https://a.example,console.auth.secretName=a"
+PROXIED = "console.enabled=true,console.auth.mode=Proxy,console.url=https://a.example,console.auth.secretName=a,console.auth.anyUser=true"
 REFUSED = {
     "a label of the chart's own": (
         "commonLabels.app\\.kubernetes\\.io/name=x",
@@ -295,6 +295,10 @@ REFUSED = {
     "a proxy without a secret": (
         "console.enabled=true,console.auth.mode=Proxy,console.url=https://a.example",
         "needs console.auth.secretName",
+    ),
+    "a proxy that may be anybody, unasked": (
+        PROXIED.removesuffix(",console.auth.anyUser=true"),
+        "set console.auth.anyUser=true",
     ),
     "one header for two things": (
         f"{PROXIED},console.auth.groupsHeader=x-forwarded-user",

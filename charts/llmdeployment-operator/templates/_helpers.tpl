@@ -157,6 +157,9 @@ any: true
 {{- if not .Values.console.auth.secretName -}}
 {{- fail "console.auth.mode Proxy needs console.auth.secretName: name the Secret that the proxy shares with the console" -}}
 {{- end -}}
+{{- if not (or .Values.console.auth.users .Values.console.auth.anyUser) -}}
+{{- fail "console.auth.mode Proxy without console.auth.users would let the console's account act as any user: list them, or set console.auth.anyUser=true" -}}
+{{- end -}}
 {{- if eq (lower .Values.console.auth.userHeader) (lower .Values.console.auth.groupsHeader) -}}
 {{- fail "console.auth.userHeader and console.auth.groupsHeader must differ: name the proxy's header of each" -}}
 {{- end -}}

@@ -151,7 +151,7 @@ def render(release: str, namespaces: list[str]) -> list[dict[str, Any]]:
         "enabled": True,
         "url": ORIGIN,
         "namespaces": namespaces,
-        "auth": {"mode": "Proxy", "secretName": "proxy", "groups": ["team-b"]},
+        "auth": {"mode": "Proxy", "secretName": "proxy", "groups": ["team-b"], "anyUser": True},
     }
     given = ("--set-json", f"console={json.dumps(values)}", "-n", release)
     done = subprocess.run(
