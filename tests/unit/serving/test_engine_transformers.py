@@ -48,11 +48,18 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> list[int]:
+    def apply_chat_template(
+        self, messages: list[dict[str, Any]], *, tokenize: bool = True, **options: Any
+    ) -> str:
+        assert not tokenize
         if messages[0]["role"] == "system":
             raise ValueError("no system messages")
         prefix = str(options.get("prefix", ""))
-        return list((prefix + str(messages[-1]["content"])).encode())
+        return prefix + str(messages[-1]["content"])
+
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, Any]:
+        assert not add_special_tokens
+        return {"input_ids": self.encode(text)}
 
 
 @dataclass
@@ -211,6 +218,38 @@ async def test_what_cannot_be_answered_is_refused(
 
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
+    assert batch.asked == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"return_tensors": "pt"},
+        {"padding": "max_length", "max_length": 10**9},
+        {"tokenizer_kwargs": {"truncation": True, "max_length": 1}},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    ],
+)
+async def test_options_of_the_tokenizer_are_refused(options: dict[str, Any]) -> None:
+    batch = Batch()
+    answer = await post(batch, chat(chat_template_kwargs=options))
+
+    assert answer.status_code == 400
+    assert next(iter(options)) in answer.json()["error"]["message"]
+    assert batch.asked == []
+
+
+@pytest.mark.parametrize("found", [[[1, 2]], [1.5], ["a"], None, (1, 2)])
+async def test_nothing_but_tokens_reaches_the_batch(found: Any) -> None:
+    class Odd(Tokenizer):
+        def encode(self, _: str) -> Any:
+            return found
+
+    batch = Batch(tokenizer=Odd())
+    answer = await post(batch, chat())
+
+    assert answer.status_code == 400
+    assert "makes no list of tokens" in answer.json()["error"]["message"]
     assert batch.asked == []
 
 
