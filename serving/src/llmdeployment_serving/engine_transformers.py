@@ -119,8 +119,11 @@ class TransformersEngine:
         """Return what the model gives the tokens of a text.
 
         Raises:
-            SelfTestError: the engine cannot do it.
+            SelfTestError: the engine cannot do it, or is dead.
         """
+        if (failure := self.find_failure()) is not None:
+            # Its model may be gone already, while the next engine loads.
+            raise SelfTestError(failure)
         tokens = self._batch.tokenizer.encode(text)[: self._batch.context]
         if len(tokens) < 2:  # noqa: PLR2004  # because the first token has no probability
             return None

@@ -261,6 +261,10 @@ def test_no_parameter_around_a_chat_template_is_a_clients(probe: dict[str, Any])
     assert set(probe["templateParameters"]) == set(TEMPLATE_CANNOT)
 
 
+def test_outputs_of_a_request_that_was_left_are_kept_nowhere(probe: dict[str, Any]) -> None:
+    assert probe["unread"] == 0
+
+
 def test_an_engine_that_dies_says_so_to_all(probe: dict[str, Any]) -> None:
     assert probe["death"] == {
         "answers": [ENGINE_STOPPED, ENGINE_STOPPED],

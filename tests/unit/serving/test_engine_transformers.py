@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llmdeployment_serving.engine_transformers import TransformersEngine
-from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, EngineDeadError
+from llmdeployment_serving.errors import (
+    ENGINE_STOPPED,
+    AdapterError,
+    EngineDeadError,
+    SelfTestError,
+)
 from llmdeployment_serving.transformers_flags import Flags
 
 if TYPE_CHECKING:
@@ -74,11 +79,20 @@ class Batch:
     ends: frozenset[int] = frozenset({END})
     context: int = CONTEXT
     left: int = 0
+    failure: str | None = None
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[list[int], int, frozenset[int], Sampling]] = field(default_factory=list)
 
     def read_generation_config(self) -> dict[str, Any]:
         return {"temperature": 0.5}
+
+    def find_failure(self) -> str | None:
+        return self.failure
+
+    def compute_logprobs(self, tokens: Sequence[int]) -> list[float]:
+        if self.failure is not None:
+            raise AttributeError("the model is gone")
+        return [-1.0] * (len(tokens) - 1)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode(errors="replace")
@@ -251,6 +265,18 @@ async def test_nothing_but_tokens_reaches_the_batch(found: Any) -> None:
     assert answer.status_code == 400
     assert "makes no list of tokens" in answer.json()["error"]["message"]
     assert batch.asked == []
+
+
+async def test_a_dead_engine_scores_nothing_and_says_why() -> None:
+    batch = Batch()
+    engine = TransformersEngine("chat", Path("/none"), batch, Flags())
+    score = await engine.score("abc")
+    assert score is not None
+    assert score.logprobs == (-1.0, -1.0)
+
+    batch.failure = "transformers stopped: no memory is left"
+    with pytest.raises(SelfTestError, match="no memory is left"):
+        await engine.score("abc")
 
 
 async def test_a_model_without_a_template_is_for_completions() -> None:
