@@ -5,13 +5,16 @@ becomes of requests when the engine's thread dies.
 """
 
 import asyncio
+import inspect
 import json
 import sys
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from llmdeployment_serving.errors import ConfigError, EngineDeadError
 from llmdeployment_serving.transformers_batch import Batch, Load, load_batch, quiet_progress
@@ -32,6 +35,8 @@ async def main(folder: Path, prompts: list[str], tokens: int) -> dict[str, Any]:
     return {
         "generate": [generate(batch, prompt, tokens) for prompt in prompts],
         "sampler": try_sampler(),
+        "templateParameters": list_template_parameters(),
+        "unread": await leave(batch),
         "death": await die(batch),
         "tooSmall": await fail(folder, Flags(max_model_len=512, kv_cache_memory_bytes=2**20)),
         "tooLong": await fail(folder, Flags(max_model_len=100_000)),
@@ -84,6 +89,25 @@ def try_sampler() -> dict[str, Any]:
         "greedyRowsStay": bool(torch.equal(chosen[[0, 2]], scores[[0, 2]])),
         "drawnRow": chosen[1].argmax().item(),
     }
+
+
+def list_template_parameters() -> list[str]:
+    """Return the parameters around a chat template, which are no variables of it."""
+    found = inspect.signature(PreTrainedTokenizerBase.apply_chat_template).parameters
+    return [name for name in found if name not in {"self", "kwargs"}]
+
+
+async def leave(batch: Batch) -> int:
+    """Return how many outputs transformers keeps of a request that was left early."""
+    outputs = batch.generate([1, 2, 3], 64, frozenset(), GREEDY)
+    await anext(outputs)
+    await outputs.aclose()
+    async with asyncio.timeout(60):
+        while batch.measure_load().running:  # noqa: ASYNC110  # because the thread has no event
+            await asyncio.sleep(0.01)  # why: polling
+    router = batch._manager.output_router
+    router.deliver(SimpleNamespace(request_id="left"))
+    return router.output_queue.qsize()
 
 
 async def die(batch: Batch) -> dict[str, Any]:

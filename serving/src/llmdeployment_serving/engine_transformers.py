@@ -119,8 +119,11 @@ class TransformersEngine:
         """Return what the model gives the tokens of a text.
 
         Raises:
-            SelfTestError: the engine cannot do it.
+            SelfTestError: the engine cannot do it, or is dead.
         """
+        if (failure := self.find_failure()) is not None:
+            # Its model may be gone already, while the next engine loads.
+            raise SelfTestError(failure)
         tokens = self._batch.tokenizer.encode(text)[: self._batch.context]
         if len(tokens) < 2:  # noqa: PLR2004  # because the first token has no probability
             return None
@@ -266,28 +269,30 @@ def encode_chat(tokenizer: Any, asked: GenerationRequest) -> list[int]:  # noqa:
     """Return the tokens of a chat.
 
     Raises:
-        RefusedError: the model has no chat template, or it does not take these messages.
+        RefusedError: the model has no chat template, it does not take these messages, or no list of tokens comes of them.
     """
     if not tokenizer.chat_template:
         message = "this model has no chat template. Use /v1/completions."
         raise RefusedError(HTTPStatus.BAD_REQUEST, message)
     try:
-        found = tokenizer.apply_chat_template(
+        text = tokenizer.apply_chat_template(
             list(asked.messages),
             add_generation_prompt=True,
-            tokenize=True,
-            return_dict=False,
-            **_without_reserved(asked.template_options),
+            tokenize=False,
+            **asked.template_options,
         )
+        # Apart from the template, so that no option of a client is one of the tokenizer. The template writes the special tokens.
+        found = tokenizer(text, add_special_tokens=False)["input_ids"]
     except Exception as error:  # because a template is a program of the model's authors
         message = f"the model's chat template refuses these messages: {error}. Correct them."
         raise RefusedError(HTTPStatus.BAD_REQUEST, message) from error
-    return list(found)
-
-
-def _without_reserved(options: Any) -> dict[str, Any]:  # noqa: ANN401  # because a client's JSON may be anything
-    reserved = ("add_generation_prompt", "tokenize", "return_dict", "chat_template", "conversation")
-    return {name: value for name, value in options.items() if name not in reserved}
+    # The engine's thread serves all requests, and anything else than a token ends it.
+    if not isinstance(found, list) or not all(isinstance(token, int) for token in found):
+        message = (
+            "the model's chat template makes no list of tokens of these messages. Correct them."
+        )
+        raise RefusedError(HTTPStatus.BAD_REQUEST, message)
+    return found
 
 
 async def _answer_whole(http: Request, head: Head, pieces: AsyncIterator[Piece]) -> Response:

@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import os
+import queue
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from transformers import (
     ContinuousBatchingConfig,
     GenerationConfig,
 )
+from typing_extensions import override
 
 from llmdeployment_serving.errors import ENGINE_STOPPED, ConfigError, EngineDeadError
 from llmdeployment_serving.node import read_memory_limit
@@ -148,10 +150,17 @@ class Batch:
         return Load(len(scheduler.active_requests), waiting, min(1.0, max(0.0, 1.0 - free)))
 
     def compute_logprobs(self, tokens: Sequence[int]) -> list[float]:
-        """Return the log-likelihood of each token after the first, in nats."""
+        """Return the log-likelihood of each token after the first, in nats.
+
+        Raises:
+            RuntimeError: the model is gone, or cannot do it.
+        """
+        model = self._model
+        if model is None:
+            raise RuntimeError(ENGINE_STOPPED)
         with torch.inference_mode():
-            ids = torch.tensor([list(tokens)], device=self._model.device)
-            logits = self._model(ids, use_cache=False).logits[0, :-1].float()
+            ids = torch.tensor([list(tokens)], device=model.device)
+            logits = model(ids, use_cache=False).logits[0, :-1].float()
             found = torch.log_softmax(logits, dim=-1).gather(1, ids[0, 1:, None])
             return [float(value) for value in found[:, 0]]
 
@@ -167,6 +176,18 @@ class Batch:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+class _Nowhere(queue.Queue[Any]):
+    """Stands where transformers puts the outputs of requests without a handler, and forgets them.
+
+    The thread goes on with a request until it sees the cancellation. Its outputs have the whole prompt, and nobody would ever take them
+    out of a real queue.
+    """
+
+    @override
+    def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+        """Do nothing."""
 
 
 async def load_batch(folder: Path, flags: Flags) -> Batch:
@@ -226,6 +247,7 @@ def _make_manager(model: Any, flags: Flags) -> Any:  # noqa: ANN401  # because t
         ),
     )
     manager.logit_processor = Sampler()
+    manager.output_router.output_queue = _Nowhere()
     # This makes the KV cache, here instead of in the thread, so that an error of it is one of the start.
     manager.warmup()
     return manager

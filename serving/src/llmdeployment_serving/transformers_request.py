@@ -84,6 +84,25 @@ CANNOT: Mapping[str, tuple[str, ...]] = {
 }
 """Fields that this engine cannot do, with the values (as JSON) that ask for nothing. Null asks for nothing in every field."""
 
+TEMPLATE_CANNOT: Mapping[str, tuple[str, ...]] = {
+    "conversation": (),
+    "tools": CANNOT["tools"],
+    "documents": CANNOT["documents"],
+    "chat_template": CANNOT["chat_template"],
+    "add_generation_prompt": CANNOT["add_generation_prompt"],
+    "continue_final_message": CANNOT["continue_final_message"],
+    "tokenize": ("true",),
+    "padding": ("false",),
+    "truncation": ("false",),
+    "max_length": (),
+    "return_tensors": (),
+    "return_dict": ("false",),
+    "return_assistant_tokens_mask": ("false",),
+    "tokenizer_kwargs": ("{}",),
+}
+"""The parameters of transformers' `apply_chat_template` itself, in the same form. A client sets only the template's variables: these
+would go round what is refused above, make tensors or any number of tokens, and change the tokenizer that all requests share."""
+
 HARMLESS = frozenset({"user", "request_id", "session_id", "parallel_tool_calls"})
 """Fields of vLLM that change no answer without tools."""
 
@@ -122,7 +141,7 @@ class GenerationRequest:
     Attributes:
         prompt: text or tokens of `/v1/completions`; empty for a chat.
         messages: of a chat.
-        template_options: `chat_template_kwargs`.
+        template_options: `chat_template_kwargs`, without the names of `TEMPLATE_CANNOT`.
         max_tokens: limit of the answer's tokens; None takes what the context leaves.
         stop: strings before which the answer ends.
         stop_token_ids: tokens before which it ends.
@@ -168,7 +187,7 @@ def parse_request(
         chat=chat,
         prompt="" if chat else _read_prompt(body.get("prompt")),
         messages=_read_messages(body.get("messages")) if chat else (),
-        template_options=_read_object(body, "chat_template_kwargs") if chat else {},
+        template_options=_read_template_options(body) if chat else {},
         max_tokens=_read_limit(body, chat=chat),
         sampling=_read_sampling(body, defaults),
         stop=_read_stop(body.get("stop")),
@@ -275,6 +294,19 @@ def _read_message(found: object, where: str) -> dict[str, Any]:
     if not isinstance(content, str):
         raise _refuse(f"{where}.content must be a text or a list of texts")
     return {**found, "content": content}
+
+
+def _read_template_options(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables of the chat template."""
+    options = _read_object(body, "chat_template_kwargs")
+    for name, value in options.items():
+        neutral = TEMPLATE_CANNOT.get(name)
+        if neutral is not None and value is not None and json.dumps(value) not in neutral:
+            raise RefusedError(
+                HTTPStatus.BAD_REQUEST,
+                f"the transformers engine cannot do {name} in chat_template_kwargs. Remove it.",
+            )
+    return {name: value for name, value in options.items() if name not in TEMPLATE_CANNOT}
 
 
 def _read_part(part: object, where: str) -> str:

@@ -4,6 +4,10 @@ from collections.abc import Callable, Sequence
 
 _unfinished = "\ufffd"
 """How a tokenizer shows the first bytes of a character whose others are in the next token."""
+_longest = 4
+"""Bytes of a character, at most. A token has one or more."""
+_waiting = 2 * _longest
+"""Tokens that wait for the end of a character, at most. More of them are broken bytes, or an answer of this sign itself."""
 
 
 class Detokenizer:
@@ -14,7 +18,7 @@ class Detokenizer:
         text = decode(tokens[a:]) without decode(tokens[a:b])
 
     where `b` is the end of what was returned before, and `a` the end of what was returned before that. A piece that ends within a
-    character waits for its other bytes.
+    character waits for its other bytes, but no longer than a character can be: every token that waits is decoded again with the next.
 
     >>> spell = lambda tokens: bytes(tokens).decode(errors="replace")
     >>> text = Detokenizer(spell)
@@ -32,17 +36,25 @@ class Detokenizer:
         """Take a token and return the text that is complete now."""
         self._tokens.append(token)
         text = self._decode(self._tokens[self._before :])
-        if text.endswith(_unfinished):
+        count = len(self._tokens)
+        if not text.endswith(_unfinished):
+            return self._advance(text, count)
+        if count - self._returned < _waiting:
             return ""
-        return self._advance(text)
+        # The last three tokens may still be the beginning of a character, and the end must not be within one either.
+        for end in range(count - _longest + 1, count - 2 * _longest + 1, -1):
+            part = self._decode(self._tokens[self._before : end])
+            if text.startswith(part):
+                return self._advance(part, end)
+        return self._advance(text, count)
 
     def finish(self) -> str:
         """Return what is left: the bytes of an unfinished character."""
-        return self._advance(self._decode(self._tokens[self._before :]))
+        return self._advance(self._decode(self._tokens[self._before :]), len(self._tokens))
 
-    def _advance(self, text: str) -> str:
+    def _advance(self, text: str, end: int) -> str:
         known = self._decode(self._tokens[self._before : self._returned])
-        self._before, self._returned = self._returned, len(self._tokens)
+        self._before, self._returned = self._returned, end
         return text[len(known) :]
 
 

@@ -21,7 +21,7 @@ from tests.support.stats_contract import check
 
 from llmdeployment_serving.errors import ENGINE_STOPPED
 from llmdeployment_serving.self_test import TOLERANCE
-from llmdeployment_serving.transformers_request import CANNOT
+from llmdeployment_serving.transformers_request import CANNOT, TEMPLATE_CANNOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,6 +255,14 @@ def test_noise_of_a_seed_depends_on_seed_and_position_alone(probe: dict[str, Any
 def test_a_greedy_row_beside_a_drawn_one_stays_as_it_is(probe: dict[str, Any]) -> None:
     assert probe["sampler"]["greedyRowsStay"]
     assert probe["sampler"]["drawnRow"] == 3
+
+
+def test_no_parameter_around_a_chat_template_is_a_clients(probe: dict[str, Any]) -> None:
+    assert set(probe["templateParameters"]) == set(TEMPLATE_CANNOT)
+
+
+def test_outputs_of_a_request_that_was_left_are_kept_nowhere(probe: dict[str, Any]) -> None:
+    assert probe["unread"] == 0
 
 
 def test_an_engine_that_dies_says_so_to_all(probe: dict[str, Any]) -> None:

@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llmdeployment_serving.engine_transformers import TransformersEngine
-from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, EngineDeadError
+from llmdeployment_serving.errors import (
+    ENGINE_STOPPED,
+    AdapterError,
+    EngineDeadError,
+    SelfTestError,
+)
 from llmdeployment_serving.transformers_flags import Flags
 
 if TYPE_CHECKING:
@@ -48,11 +53,18 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
 
-    def apply_chat_template(self, messages: list[dict[str, Any]], **options: Any) -> list[int]:
+    def apply_chat_template(
+        self, messages: list[dict[str, Any]], *, tokenize: bool = True, **options: Any
+    ) -> str:
+        assert not tokenize
         if messages[0]["role"] == "system":
             raise ValueError("no system messages")
         prefix = str(options.get("prefix", ""))
-        return list((prefix + str(messages[-1]["content"])).encode())
+        return prefix + str(messages[-1]["content"])
+
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, Any]:
+        assert not add_special_tokens
+        return {"input_ids": self.encode(text)}
 
 
 @dataclass
@@ -67,11 +79,20 @@ class Batch:
     ends: frozenset[int] = frozenset({END})
     context: int = CONTEXT
     left: int = 0
+    failure: str | None = None
     has_begun: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[list[int], int, frozenset[int], Sampling]] = field(default_factory=list)
 
     def read_generation_config(self) -> dict[str, Any]:
         return {"temperature": 0.5}
+
+    def find_failure(self) -> str | None:
+        return self.failure
+
+    def compute_logprobs(self, tokens: Sequence[int]) -> list[float]:
+        if self.failure is not None:
+            raise AttributeError("the model is gone")
+        return [-1.0] * (len(tokens) - 1)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return bytes(tokens).decode(errors="replace")
@@ -212,6 +233,50 @@ async def test_what_cannot_be_answered_is_refused(
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
     assert batch.asked == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"return_tensors": "pt"},
+        {"padding": "max_length", "max_length": 10**9},
+        {"tokenizer_kwargs": {"truncation": True, "max_length": 1}},
+        {"tools": [{"type": "function", "function": {"name": "f"}}]},
+    ],
+)
+async def test_options_of_the_tokenizer_are_refused(options: dict[str, Any]) -> None:
+    batch = Batch()
+    answer = await post(batch, chat(chat_template_kwargs=options))
+
+    assert answer.status_code == 400
+    assert next(iter(options)) in answer.json()["error"]["message"]
+    assert batch.asked == []
+
+
+@pytest.mark.parametrize("found", [[[1, 2]], [1.5], ["a"], None, (1, 2)])
+async def test_nothing_but_tokens_reaches_the_batch(found: Any) -> None:
+    class Odd(Tokenizer):
+        def encode(self, _: str) -> Any:
+            return found
+
+    batch = Batch(tokenizer=Odd())
+    answer = await post(batch, chat())
+
+    assert answer.status_code == 400
+    assert "makes no list of tokens" in answer.json()["error"]["message"]
+    assert batch.asked == []
+
+
+async def test_a_dead_engine_scores_nothing_and_says_why() -> None:
+    batch = Batch()
+    engine = TransformersEngine("chat", Path("/none"), batch, Flags())
+    score = await engine.score("abc")
+    assert score is not None
+    assert score.logprobs == (-1.0, -1.0)
+
+    batch.failure = "transformers stopped: no memory is left"
+    with pytest.raises(SelfTestError, match="no memory is left"):
+        await engine.score("abc")
 
 
 async def test_a_model_without_a_template_is_for_completions() -> None:

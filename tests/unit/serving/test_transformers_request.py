@@ -15,6 +15,7 @@ from llmdeployment_serving.transformers_request import (
     DONE,
     HARMLESS,
     MOST_STOPS,
+    TEMPLATE_CANNOT,
     Sampling,
     choose_length,
     parse_request,
@@ -86,6 +87,22 @@ ASKS_FOR_MORE: dict[str, Any] = {
     "routed_experts_prompt_start": 1,
     "vllm_xargs": {"x": 1},
 }
+TEMPLATE_ASKS_FOR_MORE: dict[str, Any] = {
+    "conversation": [],
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "documents": [{"text": "a"}],
+    "chat_template": "x",
+    "add_generation_prompt": False,
+    "continue_final_message": True,
+    "tokenize": False,
+    "padding": "max_length",
+    "truncation": True,
+    "max_length": 10**9,
+    "return_tensors": "pt",
+    "return_dict": True,
+    "return_assistant_tokens_mask": True,
+    "tokenizer_kwargs": {"padding": "max_length", "max_length": 10**9},
+}
 
 
 def refusal(body: dict[str, Any], *, chat: bool = True) -> str:
@@ -110,6 +127,26 @@ def test_somebody_decided_about_every_option_of_vllm() -> None:
 def test_an_option_that_it_cannot_do_is_refused_by_name(name: str) -> None:
     message = f"the transformers engine cannot do {name}. Remove it, or use spec.engine.name vllm."
     assert refusal(CHAT | {name: ASKS_FOR_MORE[name]}) == message
+
+
+def test_every_parameter_around_a_template_has_an_example() -> None:
+    """A component test holds the list to transformers' own."""
+    assert set(TEMPLATE_ASKS_FOR_MORE) == set(TEMPLATE_CANNOT)
+
+
+@pytest.mark.parametrize("name", TEMPLATE_ASKS_FOR_MORE)
+def test_only_the_templates_own_variables_are_a_clients(name: str) -> None:
+    options = {"enable_thinking": False, name: TEMPLATE_ASKS_FOR_MORE[name]}
+    message = f"the transformers engine cannot do {name} in chat_template_kwargs. Remove it."
+    assert refusal(CHAT | {"chat_template_kwargs": options}) == message
+
+
+def test_a_templates_option_that_asks_for_nothing_goes_no_further() -> None:
+    for name, neutral in TEMPLATE_CANNOT.items():
+        for text in (*neutral, "null"):
+            body = CHAT | {"chat_template_kwargs": {"x": 1, name: json.loads(text)}}
+            found = parse_request(body, "chat", Sampling(), chat=True)
+            assert found.template_options == {"x": 1}
 
 
 def test_what_asks_for_nothing_is_taken() -> None:

@@ -1,12 +1,14 @@
 import itertools
 from collections.abc import Sequence
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llmdeployment_serving.transformers_text import Detokenizer, StopStrings
 
-texts = st.text(alphabet="ab€ü", max_size=12)
+texts = st.text(alphabet="ab€ü😀", max_size=12)
+MOST_DECODED = 16
+"""Tokens that are decoded at once, at most: those that wait, and as many before them."""
 
 
 def spell(tokens: Sequence[int]) -> str:
@@ -27,6 +29,36 @@ def test_pieces_make_the_whole_text_and_never_half_a_character(text: str) -> Non
     assert "".join(pieces) == text
     assert "\ufffd" not in "".join(pieces)
     assert reader.finish() == ""
+
+
+@given(st.text(alphabet="a€😀\ufffd", max_size=24))
+def test_a_text_may_have_the_sign_for_broken_bytes_itself(text: str) -> None:
+    reader = Detokenizer(spell)
+    assert "".join(map(reader.add, text.encode())) + reader.finish() == text
+
+
+@given(st.integers(0, 40), st.text(alphabet="a€😀", min_size=1, max_size=12))
+def test_a_text_after_broken_bytes_is_whole(broken: int, text: str) -> None:
+    reader = Detokenizer(spell)
+    pieces = [reader.add(byte) for byte in b"\xff" * broken + text.encode()]
+    assert "".join(pieces) == "\ufffd" * broken + text
+
+
+@given(st.lists(st.sampled_from(b"a\xff\xf0\x9f\x98\x80\xe2\x82\xac"), max_size=200).map(bytes))
+@example(b"\xff" * 200)
+def test_broken_bytes_are_decoded_a_few_at_a_time(broken: bytes) -> None:
+    sizes: list[int] = []
+
+    def count(tokens: Sequence[int]) -> str:
+        sizes.append(len(tokens))
+        return spell(tokens)
+
+    reader = Detokenizer(count)
+    text = "".join(map(reader.add, broken)) + reader.finish()
+
+    assert max(sizes) <= MOST_DECODED
+    assert sum(sizes) <= 4 * MOST_DECODED * (len(broken) + 1)
+    assert text.replace("\ufffd", "") == spell(broken).replace("\ufffd", "")
 
 
 @given(st.lists(st.sampled_from(b"abc"), max_size=8))
