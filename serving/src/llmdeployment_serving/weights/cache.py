@@ -247,18 +247,28 @@ class Cache:
         return used
 
     def _is_over(self, path: Path) -> bool:
-        """Say whether a lease has been free for long enough, counted from when that was first seen."""
-        mark = _free_mark(path)
-        with path.open("rb") as handle:
+        """Say whether a lease has been free for long enough: as far as is seen, from one look to the next, all the time.
+
+        The mark beside it holds the first of these looks (atime) and the last (mtime). Its pod cannot remove it when it takes the lease
+        again, since a worker cannot write the cache. So a look counts no more when the next one comes late: the pod may have run between.
+        """
+        mark, now = _free_mark(path), self._now()
+        # To write, since NFS locks a file that is open to read with a shared lock only.
+        with path.open("r+b") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 mark.unlink(missing_ok=True)
                 return False
-        if not mark.exists():
-            mark.touch()
-            os.utime(mark, (self._now(), self._now()))
-        return self._now() - mark.stat().st_mtime >= GRACE_SECONDS
+        first = now
+        if mark.exists():
+            seen = mark.stat()
+            # In this order: what reads the mark, such as a backup, makes the first look later, never earlier.
+            if abs(now - seen.st_mtime) <= GRACE_SECONDS:
+                first = seen.st_atime
+        mark.touch()
+        os.utime(mark, (first, now))
+        return now - first >= GRACE_SECONDS
 
 
 def name_entry(source: str, identity: str) -> str:
