@@ -120,7 +120,9 @@ def name_blob(file: RemoteFile, listing: Listing) -> str:
     if file.digest is not None and file.digest.kind != "md5":
         return f"{file.digest.kind}-{file.digest.hex}"
     # An MD5 can be forged, so it names nothing: it only finds files that arrived damaged.
-    told = "\n".join((listing.source, file.name, str(file.size), file.etag))
+    # Without a version either, as from some mirrors of a hub, the commit tells one content of a name from the next.
+    version = file.etag or listing.identity
+    told = "\n".join((listing.source, file.name, str(file.size), version))
     return f"etag-{hashlib.sha256(told.encode()).hexdigest()}"
 
 
