@@ -344,3 +344,58 @@ def test_a_worker_holds_its_lease_and_names_a_file_that_is_lost(node: Node, tmp_
         hold_model(environment, [models])
     node.fetch("p1", "a")
     end_pod(hold_model(environment, [models]))
+
+
+@pytest.mark.parametrize(
+    ("name", "blob", "size"),
+    [
+        ("w", "../../outside", 7),
+        ("w", "/outside", 7),
+        ("../w", f"sha256-{'0' * 64}", 7),
+        ("/w", f"sha256-{'0' * 64}", 7),
+        ("w", f"sha256-{'0' * 64}", "many"),
+    ],
+)
+def test_an_entry_that_this_cache_did_not_write_names_nothing(
+    node: Node, name: str, blob: str, size: object
+) -> None:
+    cache = node.open("p1")
+    entry = node.folder / "entries" / f"{name_entry('s3://models/a', 'a')}.json"
+    for document in ({name: {"blob": blob, "size": size}}, {name: blob}, {name: {}}, [name]):
+        entry.write_text(json.dumps({"files": document}))
+        assert cache.find_blobs("s3://models/a", "a") == {}
+        node.fetch("p2", "b")
+    assert node.models() == {"b"}
+
+
+def test_what_goes_is_inside_of_the_cache(node: Node, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"kept")
+    node.open("p1")
+    for folder in ("blobs", "partial", "leases"):
+        (node.folder / folder / "link").symlink_to(outside / "file")
+        (node.folder / folder / "folder-link").symlink_to(outside)
+        (node.folder / folder / "folder").mkdir()
+        (node.folder / folder / ".nfs0001").write_bytes(b"open elsewhere")
+    for model in ("a", "b"):
+        node.fetch(f"p-{model}", model)
+    assert (outside / "file").read_bytes() == b"kept"
+    assert (node.folder / "blobs" / ".nfs0001").exists()
+
+
+def test_a_lease_that_is_damaged_uses_nothing(node: Node) -> None:
+    node.open("p1")
+    for text in ("", "[]", '{"entries": 1}', '{"entries": [{}]}'):
+        (node.folder / "leases" / "p0").write_text(text)
+        node.fetch("p1", "a")
+    assert node.models() == {"a"}
+
+
+def test_a_cache_whose_folder_is_a_link_is_refused(tmp_path: Path) -> None:
+    cache, outside = tmp_path / "cache", tmp_path / "outside"
+    cache.mkdir()
+    outside.mkdir()
+    (cache / "blobs").symlink_to(outside)
+    with pytest.raises(FetchError, match="blobs is a link, and the model cache has folders"):
+        Cache(CacheSettings(cache, "p1"))
