@@ -48,13 +48,14 @@ def list_hub(source: HubSource, token: str | None, commit: str, select: Select) 
     found = str(info.sha)
     if not _sha1.fullmatch(found):
         raise FetchError(f"{source}: the hub does not tell the commit: check HF_ENDPOINT")
-    files = tuple(_read_file(item, source) for item in info.siblings or ())
+    files = tuple(_read_file(item) for item in info.siblings or ())
     headers = build_hf_headers(token=token or False)
 
     def locate(file: RemoteFile) -> Request:
         return Request(hf_hub_url(source.repository, file.name, revision=found), headers)
 
-    def measure(file: RemoteFile) -> RemoteFile:
+    def complete(file: RemoteFile) -> RemoteFile:
+        _check_digest(file, source)
         if file.size != _unknown:
             return file
         try:
@@ -68,7 +69,7 @@ def list_hub(source: HubSource, token: str | None, commit: str, select: Select) 
         return replace(file, size=size)
 
     with ThreadPoolExecutor(_connections) as pool:
-        kept = tuple(pool.map(measure, select(files)))
+        kept = tuple(pool.map(complete, select(files)))
     return Listing(str(source), found, kept, locate)
 
 
@@ -95,18 +96,22 @@ def _advise(*, has_token: bool) -> str:
     return "the token in HF_TOKEN may not read it" if has_token else "it may need a token"
 
 
-def _read_file(item: object, source: HubSource) -> RemoteFile:
+def _read_file(item: object) -> RemoteFile:
     name, size = str(getattr(item, "rfilename", "")), getattr(item, "size", None)
     lfs, blob = getattr(item, "lfs", None), getattr(item, "blob_id", None)
     digest = Digest("git", str(blob)) if blob else None
     if lfs is not None:
         digest, size = Digest("sha256", str(lfs.sha256)), lfs.size if size is None else size
-    if digest and not (_sha256 if lfs is not None else _sha1).fullmatch(digest.hex):
-        # It becomes the name of a file.
-        raise FetchError(
-            f"{source} has a file whose digest is none ({name[:100]!a}): check HF_ENDPOINT"
-        )
     return RemoteFile(name, size if isinstance(size, int) and size >= 0 else _unknown, digest)
+
+
+def _check_digest(file: RemoteFile, source: HubSource) -> None:
+    """Refuse a digest that is none: it becomes the name of a file in the cache."""
+    pattern = _sha1 if file.digest is not None and file.digest.kind == "git" else _sha256
+    if file.digest is not None and not pattern.fullmatch(file.digest.hex):
+        raise FetchError(
+            f"{source} has a file whose digest is none ({file.name}): check HF_ENDPOINT"
+        )
 
 
 def _describe_error(error: Exception, source: HubSource, *, has_token: bool) -> str:

@@ -361,7 +361,8 @@ def test_an_entry_that_this_cache_did_not_write_names_nothing(
 ) -> None:
     cache = node.open("p1")
     entry = node.folder / "entries" / f"{name_entry('s3://models/a', 'a')}.json"
-    for document in ({name: {"blob": blob, "size": size}}, {name: blob}, {name: {}}, [name]):
+    rows: list[object] = [{name: {"blob": blob, "size": size}}, {name: blob}, {name: {}}, [name]]
+    for document in rows:
         entry.write_text(json.dumps({"files": document}))
         assert cache.find_blobs("s3://models/a", "a") == {}
         node.fetch("p2", "b")

@@ -91,7 +91,7 @@ def test_a_digest_that_is_none_names_no_file(hub: Hub, change: dict[str, object]
     with pytest.raises(FetchError) as told:
         list_files()
     assert str(told.value) == (
-        "hf://acme/tiny@main has a file whose digest is none ('model.safetensors'): check HF_ENDPOINT"
+        "hf://acme/tiny@main has a file whose digest is none (model.safetensors): check HF_ENDPOINT"
     )
 
 
