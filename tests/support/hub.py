@@ -32,6 +32,12 @@ class Hub(FileServer):
         """With it, only requests that carry it are answered."""
         self.gated = False
         """Refuses with the hub's words for "accept the licence first"."""
+        self.sizes = True
+        """Without, lists tell no sizes and no digests, as those of some mirrors."""
+        self.measurable = True
+        """Without, HEAD tells no sizes either."""
+        self.changes: dict[str, dict[str, Any]] = {}
+        """What a list says of a file instead of the truth."""
         self.listed = 0
         """How often somebody asked for a list of files."""
 
@@ -57,9 +63,16 @@ class _Answer(FileAnswer):
             name = path.removeprefix(f"/{REPOSITORY}/resolve/{commit}/")
             if name in hub.content:
                 data = hub.content[name]
+                if self.command == "HEAD" and not hub.measurable:
+                    return self._send_head_without_length()
                 etag = f'"{hashlib.sha256(data).hexdigest()}"'
                 return self.send_file(name, data, {"etag": etag, "x-repo-commit": commit})
         return self._refuse(404, "RevisionNotFound", "Invalid rev id")
+
+    def _send_head_without_length(self) -> None:
+        self.send_response(200)
+        self.send_header("connection", "close")
+        self.end_headers()
 
     def _refuse(self, status: int, code: str, message: str) -> None:
         self.send_head(status, 0, {"x-error-code": code, "x-error-message": message})
@@ -73,7 +86,8 @@ def _describe(hub: Hub, commit: str) -> dict[str, Any]:
         if name.endswith((".safetensors", ".bin")):
             sha256 = hashlib.sha256(data).hexdigest()
             row["lfs"] = {"sha256": sha256, "size": len(data), "pointerSize": 135}
-        siblings.append(row)
+        row |= hub.changes.get(name, {})
+        siblings.append(row if hub.sizes else {"rfilename": name})
     return {
         "id": REPOSITORY,
         "modelId": REPOSITORY,

@@ -155,6 +155,7 @@ def _fill_folder(folder: Path, source: Source, options: FetchOptions) -> str:
     sizes = {file.name: file.size for file in listing.files}
     folder.mkdir(parents=True, exist_ok=True)
     _begin(folder, parts, listing)
+    _check_case(folder, parts, listing)
 
     def count() -> int:
         paths = ((size, folder / name, parts / name) for name, size in sizes.items())
@@ -194,6 +195,15 @@ def _begin(folder: Path, parts: Path, listing: Listing) -> None:
             path.unlink()
     parts.mkdir()
     note.write_text(json.dumps({"source": listing.source, "commit": listing.identity}))
+
+
+def _check_case(folder: Path, parts: Path, listing: Listing) -> None:
+    """Refuse names that differ by case only where the volume, such as one of SMB, takes them for one: both would go into one file."""
+    names = {file.name.casefold() for file in listing.files}
+    if len(names) < len(listing.files) and (parts / MARKER.upper()).exists():
+        raise FetchError(
+            f"{listing.source} has files whose names differ by case only, and {folder} takes them for one: use another volume"
+        )
 
 
 def _is_same(path: Path, file: RemoteFile) -> bool:

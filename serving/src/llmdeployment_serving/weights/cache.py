@@ -25,7 +25,7 @@ from typing import IO, Any
 
 from llmdeployment_serving.errors import FetchError
 from llmdeployment_serving.weights.eviction import Entry, plan_eviction
-from llmdeployment_serving.weights.files import Listing, name_blob
+from llmdeployment_serving.weights.files import Listing, is_blob, is_name, name_blob
 from llmdeployment_serving.weights.transfer import describe_disk_error, hash_file
 
 GRACE_SECONDS = 600.0
@@ -58,7 +58,7 @@ class Cache:
         """Make the folders.
 
         Raises:
-            FetchError: the volume cannot be written.
+            FetchError: the volume cannot be written, or a folder of the cache is a link to somewhere else.
         """
         self._settings = settings
         self._now = now
@@ -71,6 +71,11 @@ class Cache:
                 f"the model cache {folder} cannot be written by user {os.getuid()} ({error.strerror}): "
                 "give its folder on the node, or its volume, to that user (docs/how-to/model-cache.md)"
             ) from error
+        # What is in them is removed.
+        if link := next((name for name in _folders if (folder / name).is_symlink()), None):
+            raise FetchError(
+                f"{folder / link} is a link, and the model cache has folders of its own: remove it"
+            )
 
     @property
     def folder(self) -> Path:
@@ -87,9 +92,7 @@ class Cache:
 
     def find_blobs(self, source: str, identity: str) -> dict[str, tuple[str, int]]:
         """Return key and size of the blob of each file of a model; none if it was never listed here."""
-        entry = _read_json(self.folder / "entries" / f"{name_entry(source, identity)}.json")
-        files = entry.get("files") or {}
-        return {str(name): (str(row["blob"]), int(row["size"])) for name, row in files.items()}
+        return _read_files(self.folder / "entries" / f"{name_entry(source, identity)}.json")
 
     def reserve(self, listing: Listing) -> None:
         """Record a model as one that this pod uses, and make room for what is missing of it.
@@ -115,7 +118,7 @@ class Cache:
         """Hold this pod's lease on entries, which need not exist yet; it stays when the lock is gone."""
         path = self.folder / "leases" / self._settings.pod
         with self.lock(_locks_itself):
-            known = set(_read_json(path).get("entries", []))
+            known = _read_lease(path)
             _write_json(path, {"entries": sorted(known | set(entries))})
             _free_mark(path).unlink(missing_ok=True)
             handle = path.open("rb")
@@ -187,7 +190,7 @@ class Cache:
         found = {}
         # In this order: a file that arrives meanwhile moves from the first to the second.
         for folder in ("partial", "blobs"):
-            for path in (self.folder / folder).iterdir():
+            for path in _list_files(self.folder / folder):
                 with suppress(FileNotFoundError):
                     found[path.name] = path.stat().st_size
         return found
@@ -227,8 +230,7 @@ class Cache:
         used = self._find_used()
         found = []
         for path in (self.folder / "entries").glob("*.json"):
-            files = _read_json(path).get("files") or {}
-            blobs = {str(row["blob"]): int(row["size"]) for row in files.values()}
+            blobs = dict(_read_files(path).values())
             name = path.stem
             found.append(Entry(name, blobs, path.stat().st_mtime, in_use=name in used))
         return tuple(found)
@@ -236,29 +238,39 @@ class Cache:
     def _find_used(self) -> set[str]:
         """Return the entries that pods use, and remove the leases of pods that are gone."""
         used: set[str] = set()
-        for path in (self.folder / "leases").iterdir():
+        for path in _list_files(self.folder / "leases"):
             if path.suffix in {".free", ".new"}:
                 continue
             if self._is_over(path):
                 path.unlink(missing_ok=True)
                 _free_mark(path).unlink(missing_ok=True)
             else:
-                used |= set(_read_json(path).get("entries", []))
+                used |= _read_lease(path)
         return used
 
     def _is_over(self, path: Path) -> bool:
-        """Say whether a lease has been free for long enough, counted from when that was first seen."""
-        mark = _free_mark(path)
-        with path.open("rb") as handle:
+        """Say whether a lease has been free for long enough: as far as is seen, from one look to the next, all the time.
+
+        The mark beside it holds the first of these looks (atime) and the last (mtime). Its pod cannot remove it when it takes the lease
+        again, since a worker cannot write the cache. So a look counts no more when the next one comes late: the pod may have run between.
+        """
+        mark, now = _free_mark(path), self._now()
+        # To write, since NFS locks a file that is open to read with a shared lock only.
+        with path.open("r+b") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 mark.unlink(missing_ok=True)
                 return False
-        if not mark.exists():
-            mark.touch()
-            os.utime(mark, (self._now(), self._now()))
-        return self._now() - mark.stat().st_mtime >= GRACE_SECONDS
+        first = now
+        if mark.exists():
+            seen = mark.stat()
+            # In this order: what reads the mark, such as a backup, makes the first look later, never earlier.
+            if abs(now - seen.st_mtime) <= GRACE_SECONDS:
+                first = seen.st_atime
+        mark.touch()
+        os.utime(mark, (first, now))
+        return now - first >= GRACE_SECONDS
 
 
 def name_entry(source: str, identity: str) -> str:
@@ -282,6 +294,28 @@ def _hash_if_same(key: str, blob: Path, known: Mapping[str, Any]) -> str:
 
 def _free_mark(lease: Path) -> Path:
     return lease.with_name(f"{lease.name}.free")
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    """Return what the cache wrote into a folder: neither links and folders nor the `.nfs...` that NFS keeps of an open file."""
+    for path in folder.iterdir():
+        if not path.name.startswith(".") and not path.is_symlink() and path.is_file():
+            yield path
+
+
+def _read_files(entry: Path) -> dict[str, tuple[str, int]]:
+    """Return key and size of the blob of each file of an entry; none if it is damaged, since its names become paths."""
+    try:
+        files = _read_json(entry)["files"].items()
+        found = {str(name): (str(row["blob"]), int(row["size"])) for name, row in files}
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return {}
+    return found if all(is_name(name) and is_blob(found[name][0]) for name in found) else {}
+
+
+def _read_lease(path: Path) -> set[str]:
+    found = _read_json(path).get("entries")
+    return {str(name) for name in found} if isinstance(found, list) else set()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

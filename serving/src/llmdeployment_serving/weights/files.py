@@ -2,19 +2,24 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Literal
 
 from llmdeployment_serving.errors import FetchError
 
 MOST_FILES = 10_000
 """Files of a source at most: a bucket can hold millions."""
+_longest_part, _longest_name = 255, 1024
+"""Bytes of a file's or folder's name on Linux, and of a key in S3."""
 _skipped = (".git", ".msgpack", ".h5", ".onnx", ".gguf", ".ot", ".tflite", ".md")
 _skipped_folders = ("onnx/", "original/", "openvino/", "coreml/", "metal/")
 _weights = ".safetensors"
 _pickles = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 """Formats that Python's `pickle` reads: they can run any code when they are loaded."""
+_key = re.compile(r"git-[0-9a-f]{40}|(sha256|etag)-[0-9a-f]{64}")
 _name = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._+@=,-]*(/[A-Za-z0-9_-][A-Za-z0-9._+@=,-]*)*")
 
 
@@ -85,7 +90,8 @@ def select_files(
         pickles: whether weights as pickle files are wanted if there are no others.
 
     Raises:
-        FetchError: the file that is needed is missing, a name leaves the folder, or the weights are pickle files and not wanted.
+        FetchError: the file that is needed is missing, a name leaves the folder or is there twice, or the weights are pickle files and
+            not wanted.
     """
     kept = [file for file in files if _is_read(file.name)]
     if len(kept) > MOST_FILES:
@@ -94,8 +100,7 @@ def select_files(
         raise FetchError(
             f"{source} has no {needed}, so the engine cannot load it. Check spec.model.source"
         )
-    if bad := next((file.name for file in kept if not _name.fullmatch(file.name)), None):
-        raise FetchError(f"{source} has a file whose name cannot be used ({bad[:100]}): rename it")
+    _check_names(source, [file.name for file in kept])
     safe = [file for file in kept if not file.name.endswith(_pickles)]
     if len(safe) == len(kept) or any(file.name.endswith(_weights) for file in safe):
         return tuple(safe)
@@ -106,6 +111,25 @@ def select_files(
             "convert them to safetensors, or set spec.model.allowPickle"
         )
     return tuple(kept)
+
+
+def is_name(name: str) -> bool:
+    """Say whether a name is one of a file below the model's folder, whatever wrote it.
+
+    >>> is_name("1_Pooling/config.json"), is_name("../config.json"), is_name("/etc/passwd")
+    (True, False, False)
+    """
+    longest = max(map(len, name.split("/")))
+    return (
+        _name.fullmatch(name) is not None
+        and longest <= _longest_part
+        and len(name) <= _longest_name
+    )
+
+
+def is_blob(key: str) -> bool:
+    """Say whether a key is one that `name_blob` makes, so a file's name and no path."""
+    return _key.fullmatch(key) is not None
 
 
 def name_blob(file: RemoteFile, listing: Listing) -> str:
@@ -120,7 +144,9 @@ def name_blob(file: RemoteFile, listing: Listing) -> str:
     if file.digest is not None and file.digest.kind != "md5":
         return f"{file.digest.kind}-{file.digest.hex}"
     # An MD5 can be forged, so it names nothing: it only finds files that arrived damaged.
-    told = "\n".join((listing.source, file.name, str(file.size), file.etag))
+    # Without a version either, as from some mirrors of a hub, the commit tells one content of a name from the next.
+    version = file.etag or listing.identity
+    told = "\n".join((listing.source, file.name, str(file.size), version))
     return f"etag-{hashlib.sha256(told.encode()).hexdigest()}"
 
 
@@ -131,6 +157,24 @@ def identify(files: Iterable[RemoteFile]) -> str:
         for file in files
     )
     return hashlib.sha256("\n\n".join(rows).encode()).hexdigest()
+
+
+def _check_names(source: str, names: list[str]) -> None:
+    bad = next((name for name in names if not is_name(name)), None)
+    if bad is not None:
+        # As ASCII, since not every log takes what a source may send.
+        raise FetchError(
+            f"{source} has a file whose name cannot be used ({bad[:100]!a}): rename it"
+        )
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        # Both would be written into one file at the same time.
+        raise FetchError(f"{source} names {twice[:100]} twice: name it once")
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    if both := next((name for name in names if name in folders), None):
+        raise FetchError(
+            f"{source} has {both[:100]} both as a file and as a folder: rename one of them"
+        )
 
 
 def _is_read(name: str) -> bool:

@@ -1,9 +1,12 @@
 """What a Hugging Face hub holds of a model, and its errors as sentences."""
 
+import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http import HTTPStatus
 
-from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub import HfApi, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -18,6 +21,10 @@ from llmdeployment_serving.weights.files import Digest, Listing, RemoteFile, Req
 from llmdeployment_serving.weights.sources import HubSource
 
 Select = Callable[[tuple[RemoteFile, ...]], tuple[RemoteFile, ...]]
+_sha1, _sha256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
+_connections = 8
+_unknown = -1
+"""Size of a file of which the list does not tell it."""
 
 
 def list_hub(source: HubSource, token: str | None, commit: str, select: Select) -> Listing:
@@ -39,13 +46,31 @@ def list_hub(source: HubSource, token: str | None, commit: str, select: Select) 
     except Exception as error:  # because users see one sentence of any error
         raise FetchError(_describe_error(error, source, has_token=token is not None)) from error
     found = str(info.sha)
+    if not _sha1.fullmatch(found):
+        raise FetchError(f"{source}: the hub does not tell the commit: check HF_ENDPOINT")
     files = tuple(_read_file(item) for item in info.siblings or ())
     headers = build_hf_headers(token=token or False)
 
     def locate(file: RemoteFile) -> Request:
         return Request(hf_hub_url(source.repository, file.name, revision=found), headers)
 
-    return Listing(str(source), found, select(files), locate)
+    def complete(file: RemoteFile) -> RemoteFile:
+        _check_digest(file, source)
+        if file.size != _unknown:
+            return file
+        try:
+            size = get_hf_file_metadata(locate(file).url, token=token or False).size
+        except Exception as error:  # because users see one sentence of any error
+            raise FetchError(_describe_error(error, source, has_token=token is not None)) from error
+        if size is None or size < 0:
+            raise FetchError(
+                f"the hub does not tell the size of {file.name}: use a mirror that answers HEAD with it (HF_ENDPOINT)"
+            )
+        return replace(file, size=size)
+
+    with ThreadPoolExecutor(_connections) as pool:
+        kept = tuple(pool.map(complete, select(files)))
+    return Listing(str(source), found, kept, locate)
 
 
 def explain_hub(source: HubSource, *, has_token: bool) -> Callable[[int, str], str]:
@@ -72,12 +97,21 @@ def _advise(*, has_token: bool) -> str:
 
 
 def _read_file(item: object) -> RemoteFile:
+    name, size = str(getattr(item, "rfilename", "")), getattr(item, "size", None)
     lfs, blob = getattr(item, "lfs", None), getattr(item, "blob_id", None)
-    digest = Digest("git", blob) if blob else None
+    digest = Digest("git", str(blob)) if blob else None
     if lfs is not None:
-        digest = Digest("sha256", lfs.sha256)
-    name, size = getattr(item, "rfilename", ""), getattr(item, "size", None)
-    return RemoteFile(str(name), int(size or 0), digest)
+        digest, size = Digest("sha256", str(lfs.sha256)), lfs.size if size is None else size
+    return RemoteFile(name, size if isinstance(size, int) and size >= 0 else _unknown, digest)
+
+
+def _check_digest(file: RemoteFile, source: HubSource) -> None:
+    """Refuse a digest that is none: it becomes the name of a file in the cache."""
+    pattern = _sha1 if file.digest is not None and file.digest.kind == "git" else _sha256
+    if file.digest is not None and not pattern.fullmatch(file.digest.hex):
+        raise FetchError(
+            f"{source} has a file whose digest is none ({file.name}): check HF_ENDPOINT"
+        )
 
 
 def _describe_error(error: Exception, source: HubSource, *, has_token: bool) -> str:

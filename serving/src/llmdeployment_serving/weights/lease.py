@@ -2,12 +2,15 @@
 
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmdeployment_serving.errors import ConfigError
 
 FOLDER = "leases"
+LOCK = Path("locks", "cache")
+"""Held by whoever decides what a cache forgets."""
 FOLDERS = (Path("/models/model"), Path("/adapter-downloads"))
 """Where the links are."""
 
@@ -36,10 +39,25 @@ def hold_model(environment: Mapping[str, str], folders: Iterable[Path] = FOLDERS
 
 def hold_lease(cache: Path, pod: str) -> int | None:
     """Hold a pod's lease for as long as this process, and those that inherit the descriptor, run; None: there is no lease."""
-    try:
-        descriptor = os.open(cache / FOLDER / pod, os.O_RDONLY)
-    except OSError:
-        return None
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    with _keep_still(cache):
+        try:
+            descriptor = os.open(cache / FOLDER / pod, os.O_RDONLY)
+        except OSError:
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
     os.set_inheritable(descriptor, True)
     return descriptor
+
+
+@contextmanager
+def _keep_still(cache: Path) -> Iterator[None]:
+    """Wait until no pod decides what goes, and let none begin: it has seen this lease free, and may be about to remove it."""
+    try:
+        handle = (cache / LOCK).open("rb")
+    except OSError:
+        # Nobody has ever decided anything here.
+        yield
+        return
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield

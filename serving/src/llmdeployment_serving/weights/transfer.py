@@ -52,6 +52,9 @@ class PartialFile:
 
     def __init__(self, path: Path, file: RemoteFile, open_file: Callable[..., IO[bytes]]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink():
+            # No earlier try left it, and what it leads to is not ours to write.
+            path.unlink()
         self._path = path
         self._file = file
         self._handle = open_file(path, "ab", buffering=0)

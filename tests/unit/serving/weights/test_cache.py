@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
-from typing import TYPE_CHECKING
+import threading
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
@@ -112,6 +114,74 @@ def test_a_container_that_starts_again_within_its_back_off_keeps_its_model(node:
     node.fetch("p3", "c")
     assert node.models() == {"a", "c"}
     end_pod(running)
+
+
+def test_a_look_of_days_ago_does_not_count_when_a_container_starts_again(node: Node) -> None:
+    node.fetch("p1", "a")
+    # Between the pod's init container and its worker.
+    node.fetch("p2", "b")
+    running = hold_lease(node.folder, "p1"), hold_lease(node.folder, "p2")
+    node.clock.at += 100 * GRACE_SECONDS
+    end_pod(running[0])
+    with pytest.raises(FetchError, match="the model cache lacks"):
+        node.fetch("p3", "c")
+    again = hold_lease(node.folder, "p1")
+    assert node.models() == {"a", "b"}
+    end_pod(again)
+    end_pod(running[1])
+
+
+def test_looks_that_follow_each_other_add_up(node: Node) -> None:
+    node.fetch("p1", "a")
+    node.fetch("p2", "b")
+    for _ in range(4):
+        with pytest.raises(FetchError, match="the model cache lacks"):
+            node.fetch("p3", "c")
+        node.clock.at += GRACE_SECONDS / 4
+    node.fetch("p3", "c")
+    assert "c" in node.models()
+
+
+def test_a_look_is_kept_where_reading_changes_the_time_of_a_file(node: Node) -> None:
+    node.fetch("p1", "a")
+    node.fetch("p2", "b")
+    mark = node.folder / "leases" / "p1.free"
+    with pytest.raises(FetchError, match="the model cache lacks"):
+        node.fetch("p3", "c")
+    stat = mark.stat()
+    node.clock.at += GRACE_SECONDS
+    os.utime(mark, (node.clock.at, stat.st_mtime))
+    node.fetch("p3", "c")
+    assert node.models() == {"a", "c"}
+
+
+def test_a_lease_is_looked_at_as_nfs_allows(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def lock_like_nfs(handle: IO[bytes], how: int) -> None:
+        mode = fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE
+        if how & fcntl.LOCK_EX and mode == os.O_RDONLY:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock_like_nfs)
+    node.fetch("p1", "a")
+    node.fetch("p2", "b")
+    assert node.models() == {"a", "b"}
+
+
+def test_a_worker_waits_while_a_pod_decides_what_goes(node: Node) -> None:
+    node.fetch("p1", "a")
+    held: list[int | None] = []
+    worker = threading.Thread(target=lambda: held.append(hold_lease(node.folder, "p1")))
+    with node.open("p2").lock("cache"):
+        worker.start()
+        worker.join(0.1)
+        assert not held
+        # It has seen that the lease is over.
+        (node.folder / "leases" / "p1").unlink()
+    worker.join()
+    assert held == [None]
 
 
 def test_what_lacks_is_told(node: Node) -> None:
@@ -274,3 +344,59 @@ def test_a_worker_holds_its_lease_and_names_a_file_that_is_lost(node: Node, tmp_
         hold_model(environment, [models])
     node.fetch("p1", "a")
     end_pod(hold_model(environment, [models]))
+
+
+@pytest.mark.parametrize(
+    ("name", "blob", "size"),
+    [
+        ("w", "../../outside", 7),
+        ("w", "/outside", 7),
+        ("../w", f"sha256-{'0' * 64}", 7),
+        ("/w", f"sha256-{'0' * 64}", 7),
+        ("w", f"sha256-{'0' * 64}", "many"),
+    ],
+)
+def test_an_entry_that_this_cache_did_not_write_names_nothing(
+    node: Node, name: str, blob: str, size: object
+) -> None:
+    cache = node.open("p1")
+    entry = node.folder / "entries" / f"{name_entry('s3://models/a', 'a')}.json"
+    rows: list[object] = [{name: {"blob": blob, "size": size}}, {name: blob}, {name: {}}, [name]]
+    for document in rows:
+        entry.write_text(json.dumps({"files": document}))
+        assert cache.find_blobs("s3://models/a", "a") == {}
+        node.fetch("p2", "b")
+    assert node.models() == {"b"}
+
+
+def test_what_goes_is_inside_of_the_cache(node: Node, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "file").write_bytes(b"kept")
+    node.open("p1")
+    for folder in ("blobs", "partial", "leases"):
+        (node.folder / folder / "link").symlink_to(outside / "file")
+        (node.folder / folder / "folder-link").symlink_to(outside)
+        (node.folder / folder / "folder").mkdir()
+        (node.folder / folder / ".nfs0001").write_bytes(b"open elsewhere")
+    for model in ("a", "b"):
+        node.fetch(f"p-{model}", model)
+    assert (outside / "file").read_bytes() == b"kept"
+    assert (node.folder / "blobs" / ".nfs0001").exists()
+
+
+def test_a_lease_that_is_damaged_uses_nothing(node: Node) -> None:
+    node.open("p1")
+    for text in ("", "[]", '{"entries": 1}', '{"entries": [{}]}'):
+        (node.folder / "leases" / "p0").write_text(text)
+        node.fetch("p1", "a")
+    assert node.models() == {"a"}
+
+
+def test_a_cache_whose_folder_is_a_link_is_refused(tmp_path: Path) -> None:
+    cache, outside = tmp_path / "cache", tmp_path / "outside"
+    cache.mkdir()
+    outside.mkdir()
+    (cache / "blobs").symlink_to(outside)
+    with pytest.raises(FetchError, match="blobs is a link, and the model cache has folders"):
+        Cache(CacheSettings(cache, "p1"))

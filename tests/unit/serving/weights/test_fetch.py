@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -233,6 +235,52 @@ def test_a_bucket_that_changed_does_not_matter_to_a_pod_that_has_its_files(
     first = fetch(tmp_path / "model", **given)
     bucket.objects["llama/3/tokenizer.json"] = b"[]"
     assert fetch(tmp_path / "model", **given) == first
+
+
+CASES = {"config.json": b"{}", "a.json": b"[1]", "A.json": b"[2]", "B/a.json": b"[3]"}
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_names_that_differ_by_case_are_two_files(tmp_path: Path, *, cached: bool) -> None:
+    given = {"LLMD_MODEL_CACHE": str(tmp_path / "cache"), "LLMD_POD_UID": "pod"} if cached else {}
+    with WebFolder(CASES) as web:
+        fetch(tmp_path / "model", web.source, web.sha256, **given)
+    assert all((tmp_path / "model" / name).read_bytes() == data for name, data in CASES.items())
+
+
+def test_names_that_differ_by_case_are_refused_where_the_volume_takes_them_for_one(
+    tmp_path: Path,
+) -> None:
+    with WebFolder(CASES) as web:
+        parts = tmp_path / "model" / ".parts"
+        parts.mkdir(parents=True)
+        note = json.dumps({"source": web.source, "commit": web.sha256})
+        for name in (".llmdeployment.json", ".LLMDEPLOYMENT.JSON"):
+            (parts / name).write_text(note)
+        with pytest.raises(FetchError, match="takes them for one: use another volume"):
+            fetch(tmp_path / "model", web.source, web.sha256)
+
+
+@pytest.mark.parametrize("name", ["../x.json", "/tmp/x.json", "a/../../x.json", "a\0.json"])  # noqa: S108  # because nothing is written there
+def test_a_list_or_a_bucket_cannot_write_beside_the_folder(
+    bucket: Bucket, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "pod" / "model"
+    bucket.objects[f"llama/3/{name}"] = b"[]"
+    # Names that begin with a dot are skipped, and others refused.
+    with WebFolder({**FILES, name: b"[]"}) as web, suppress(FetchError):
+        fetch(folder, web.source, web.sha256)
+    with suppress(FetchError):
+        fetch(folder)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(folder) and path.name != "x.json" for path in written)
+
+
+def test_a_list_that_names_a_file_twice_is_refused(web: WebFolder, tmp_path: Path) -> None:
+    web.list += web.list.splitlines(keepends=True)[0].replace(b"  ", b"  ./")
+    web.content["SHA256SUMS"] = web.list
+    with pytest.raises(FetchError, match=r"names config\.json twice: name it once"):
+        fetch(tmp_path, web.source, web.sha256)
 
 
 def test_a_folder_that_cannot_be_written_is_told(web: WebFolder, tmp_path: Path) -> None:

@@ -67,11 +67,26 @@ def test_pickles_are_refused_unless_they_are_wanted(name: str) -> None:
         (["config.json", "/etc/x.safetensors"], "has a file whose name cannot be used"),
         (["config.json", "a/../b.safetensors"], "has a file whose name cannot be used"),
         (["config.json", "a\nb.safetensors"], "has a file whose name cannot be used"),
+        (["config.json", "a\0b.safetensors"], "has a file whose name cannot be used"),
+        (["config.json", "a\\..\\b.safetensors"], "has a file whose name cannot be used"),
+        (["config.json", "a//b.safetensors"], "has a file whose name cannot be used"),
+        (["config.json", "a/"], "has a file whose name cannot be used"),
+        (["config.json", ""], "has a file whose name cannot be used"),
+        (["config.json", "\ud800.json"], r"name cannot be used \('\\ud800.json'\)"),
+        (["config.json", "a" * 256], "has a file whose name cannot be used"),
+        (["config.json", "a/" * 512 + "a"], "has a file whose name cannot be used"),
+        (["config.json", "config.json"], "names config.json twice: name it once"),
+        (["config.json", "a/b", "a/b/c/d"], "has a/b both as a file and as a folder"),
     ],
 )
 def test_what_is_no_model_is_refused(names: list[str], told: str) -> None:
     with pytest.raises(FetchError, match=told):
         select(names)
+
+
+def test_the_longest_names_are_taken() -> None:
+    names = ["config.json", "a" * 255, "a/" * 511 + "ab"]
+    assert select(names) == names
 
 
 def test_a_source_with_too_many_files_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

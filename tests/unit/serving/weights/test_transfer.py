@@ -81,6 +81,17 @@ def test_a_partial_file_that_is_too_long_is_begun_anew(server: WebFolder, tmp_pa
     assert bring(server, tmp_path) == SUM
 
 
+def test_a_link_in_place_of_a_partial_file_is_not_followed(
+    server: WebFolder, tmp_path: Path
+) -> None:
+    other = DATA + b"x"
+    (tmp_path / "outside").write_bytes(other)
+    (tmp_path / "part").symlink_to(tmp_path / "outside")
+    assert bring(server, tmp_path) == SUM
+    assert (tmp_path / "outside").read_bytes() == other
+    assert not (tmp_path / "final").is_symlink()
+
+
 def test_a_damaged_file_gets_no_name(server: WebFolder, tmp_path: Path) -> None:
     server.damaged = NAME
     with pytest.raises(FetchError) as told:
