@@ -4,6 +4,7 @@ What is collected for a line is what the replica measures and keeps anyway. The 
 after the answer has ended. A sink that is slow, full or gone costs lines, which are counted, and never an answer.
 """
 
+import logging
 import random
 import socket
 import time
@@ -25,6 +26,8 @@ from llmdeployment_serving.log_queue import LogCounts, LogWriter, Sink
 from llmdeployment_serving.log_stdout import StdoutSink
 from llmdeployment_serving.metrics import Owner
 from llmdeployment_serving.redaction import Redactor
+
+logger = logging.getLogger(__name__)
 
 _HEADERS = {
     b"x-request-id": "llmdeployment.request_id",
@@ -136,10 +139,17 @@ def update_log(
 
 
 def note_request(entry: LogEntry, body: Mapping[str, Any], model: str) -> None:
-    """Put into an entry which model was asked for, and with `Content` what for. Called before the revision's prompt is added."""
+    """Put into an entry which model was asked for, and with `Content` what for. Called before the revision's prompt is added.
+
+    It raises nothing: a prompt that cannot be read is one that is not logged.
+    """
     entry.model = model
-    if entry.with_content:
+    if not entry.with_content:
+        return
+    try:
         entry.prompt = keep_prompt(body)
+    except Exception:  # because a line must not end the request that it is of
+        logger.exception("a prompt could not be read for the request log")
 
 
 def describe_pod(owner: Owner) -> dict[str, str]:

@@ -151,6 +151,12 @@ def test_every_api_has_its_prompt_as_messages(body: Any, messages: Any) -> None:
     assert [(each.role, each.texts) for each in keep_prompt(body).messages] == messages
 
 
+@pytest.mark.parametrize("role", [["user"], {"a": 1}, 7, None, "robot"])
+def test_a_role_that_is_none_is_another_one(role: object) -> None:
+    (message,) = keep_prompt({"messages": [{"role": role, "content": "hi"}]}).messages
+    assert (message.role, message.texts) == ("other", ("hi",))
+
+
 @pytest.mark.parametrize("messages", [None, 7, "text", [], [None], [{"content": {"a": 1}}]])
 def test_what_is_no_prompt_is_an_empty_one(messages: Any) -> None:
     prompt = keep_prompt({"messages": messages})

@@ -201,6 +201,31 @@ async def test_an_answer_that_is_cut_is_a_line(kept: Kept) -> None:
     assert (line["http.response.status_code"], line["error.type"]) == (502, "answer_cut")
 
 
+async def test_a_request_that_an_error_ends_is_one_of_the_replica(kept: Kept) -> None:
+    async def broken(_: Scope, __: Receive, ___: Send) -> None:
+        raise RuntimeError
+
+    app = logging_app(broken)
+    with pytest.raises(RuntimeError):
+        await ask(app)
+    (line,) = read(app, kept)
+    assert (line["http.response.status_code"], line["error.type"]) == (500, "500")
+
+
+async def test_a_prompt_that_cannot_be_read_costs_no_answer(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(request_log, "keep_prompt", fail)
+    app = logging_app(answering(ROLE, say("hello"), END), level="Content")
+    assert b"hello" in await ask(app)
+    (line,) = read(app, kept)
+    assert (line["http.response.status_code"], line["gen_ai.input.messages"]) == (200, [])
+    assert "could not be read" in caplog.text
+
+
 async def test_a_stream_that_reports_an_error_says_which(kept: Kept) -> None:
     error = b'data: {"error": {"message": "text of a user", "code": "engine_crash"}}\n\n'
     app = logging_app(answering(ROLE, say("Once"), error))
