@@ -18,6 +18,7 @@ from llmdeployment_serving.log_entry import (
     LogEntry,
     Outcome,
     build_record,
+    drop_content,
     keep_prompt,
     measure,
 )
@@ -99,6 +100,9 @@ class RequestLog:
         """Take a request that has ended. Returns at once."""
         redactor, percent = self._redactor, self._config.sample_percent
         line = {**self._static}
+        if not entry.with_content:
+            # Lines that wait would hold texts that none of them needs.
+            outcome = drop_content(outcome)
 
         def make() -> dict[str, Any]:
             return build_record(entry, outcome, redactor, percent) | line

@@ -238,3 +238,9 @@ def test_an_answer_that_reports_an_error_says_which(error: Any, name: str) -> No
     reader.add(f"data: {json.dumps({'error': error})}\n\n".encode())
     assert reader.read() == ()
     assert reader.error == name
+
+
+def test_calls_of_tools_take_room_while_they_wait() -> None:
+    calls = (ToolCall("n" * 100, "a" * 1000), ToolCall("n" * 100, None))
+    with_calls = Outcome(200, 1.0, choices=(Choice(("t" * 10,), "tool_calls", calls),))
+    assert measure(entry(), with_calls) == measure(entry(), Outcome(200, 1.0)) + 1210

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from tests.support.until import until
@@ -15,6 +15,7 @@ from tests.unit.serving.test_asgi import CHAT, HELLO, ROLE, Idle, answering, cal
 from typing_extensions import override
 
 from llmdeployment_serving import log_queue, request_log
+from llmdeployment_serving.answer_text import Choice, ToolCall
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import RequestLogConfig, ServingConfig, UserConfig, parse
 from llmdeployment_serving.errors import AnswerCutError
@@ -331,6 +332,29 @@ def test_who_writes_is_in_each_line() -> None:
     log.close()
     (line,) = sink.lines
     assert (line["k8s.namespace.name"], line["llmdeployment.name"]) == ("team", "chat")
+
+
+@pytest.mark.parametrize(("level", "has_text"), [("Metadata", False), ("Content", True)])
+def test_only_content_keeps_what_the_model_said_while_it_waits(
+    level: Literal["Metadata", "Content"],
+    has_text: bool,  # noqa: FBT001  # because pytest passes it so
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[Outcome] = []
+
+    def build(_: LogEntry, outcome: Outcome, *__: object) -> dict[str, Any]:
+        kept.append(outcome)
+        return {}
+
+    monkeypatch.setattr(request_log, "build_record", build)
+    log = RequestLog(RequestLogConfig(level=level), Owner(), lambda *_: Kept())
+    entry = begin(log)
+    assert entry is not None
+    choice = Choice(("hello",), "stop", (ToolCall("mail", "{}"),))
+    log.add(entry, Outcome(200, 1.0, choices=(choice,)))
+    log.close()
+    (outcome,) = kept
+    assert outcome.choices == ((choice,) if has_text else (Choice((), "stop"),))
 
 
 def test_lines_that_wait_are_bounded_while_a_sink_hangs() -> None:
