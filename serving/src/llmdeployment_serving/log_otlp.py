@@ -88,6 +88,8 @@ def build_exporter(endpoint: str) -> LogRecordExporter | None:
 def _convert(record: Mapping[str, Any], resource: Resource) -> ReadableLogRecord:
     """Return a line as OpenTelemetry has it: messages are JSON, since attributes of attributes are not known everywhere."""
     rest = {name: value for name, value in record.items() if name not in {"time", "event"}}
+    # It raises for what cannot be encoded. The exporter would only report that it failed, for a minute and for the whole batch.
+    orjson.dumps(rest)
     attributes = {
         name: orjson.dumps(value).decode() if name.endswith(".messages") else value
         for name, value in rest.items()

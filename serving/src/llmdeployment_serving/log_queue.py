@@ -49,7 +49,12 @@ class Sink(Protocol):
     """Where lines go. Only the writer's thread calls it."""
 
     def write(self, records: list[dict[str, Any]]) -> None:
-        """Write all of these, or raise `SinkError` and have written none."""
+        """Write all of these, or raise and have written none.
+
+        Raises:
+            SinkError: it does not take lines now.
+            TypeError, ValueError: one of these cannot be encoded.
+        """
 
     def tend(self) -> None:
         """Look after what was written."""
@@ -122,7 +127,9 @@ class LogWriter:
     def end(self) -> None:
         """Write what waits and end, without anybody who waits for it."""
         atexit.unregister(self.close)
-        self._is_closed.set()
+        with self._lock:
+            # A line that was taken is written.
+            self._is_closed.set()
         self._has_lines.set()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
@@ -139,10 +146,15 @@ class LogWriter:
                     continue
                 self._is_closed.wait(BATCH_SECONDS)
                 self._has_lines.clear()
-                while lines := self._take():
-                    self._write(sink, lines)
+                self._write_waiting(sink)
+            # What came after the last look, or while the sink was built.
+            self._write_waiting(sink)
         finally:
             sink.close()
+
+    def _write_waiting(self, sink: Sink) -> None:
+        while lines := self._take():
+            self._write(sink, lines)
 
     def _take(self) -> list[Line]:
         with self._lock:
@@ -151,15 +163,33 @@ class LogWriter:
         return [line for line, _ in taken]
 
     def _write(self, sink: Sink, lines: list[Line]) -> None:
+        records = []
+        for line in lines:
+            try:
+                records.append(line())
+            except Exception:  # because the log must not end with one line
+                self._counts.drop("failed", 1)
+                logger.exception("a line of the request log could not be made")
+        if records:
+            self._send(sink, records)
+
+    def _send(self, sink: Sink, records: list[dict[str, Any]]) -> None:
         try:
-            sink.write([line() for line in lines])
+            sink.write(records)
         except SinkError as error:
-            self._fail(error.reason, len(lines), str(error))
-        except Exception:  # because the log must not end with one line
-            self._counts.drop("failed", len(lines))
+            self._fail(error.reason, len(records), str(error))
+        except (TypeError, ValueError) as error:
+            if len(records) > 1:
+                # Some record cannot be encoded, which costs that one alone.
+                for record in records:
+                    self._send(sink, [record])
+                return
+            self._fail("failed", 1, f"a line could not be encoded: {type(error).__name__}")
+        except Exception:
+            self._counts.drop("failed", len(records))
             logger.exception("lines of the request log could not be written")
         else:
-            self._counts.write(len(lines))
+            self._counts.write(len(records))
             self._told = None
 
     def _fail(self, reason: Reason, lines: int, message: str) -> None:

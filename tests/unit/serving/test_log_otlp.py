@@ -145,3 +145,10 @@ def test_without_a_collector_lines_are_dropped(monkeypatch: pytest.MonkeyPatch) 
     exporter = build_exporter("")
     assert exporter is not None
     exporter.shutdown()
+
+
+def test_what_cannot_be_encoded_is_not_tried_for_a_minute() -> None:
+    exporter = Failing(0)
+    with pytest.raises(TypeError):
+        OtlpSink(exporter, RESOURCE).write([LINE, {**LINE, "error.type": "\ud800"}])
+    assert exporter.tries == 0

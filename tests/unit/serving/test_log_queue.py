@@ -2,6 +2,7 @@
 
 import threading
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from llmdeployment_serving.log_queue import (
     Sink,
     SinkError,
 )
+from llmdeployment_serving.log_stdout import STDOUT, StdoutSink
 from llmdeployment_serving.metrics import DROP_REASONS
 
 
@@ -153,7 +155,30 @@ def test_a_fault_of_the_log_does_not_end_it(caplog: pytest.LogCaptureFixture) ->
     put(writer, 1)
     writer.close(30)
     assert (sink.numbers(), counts.dropped) == ([1], {"failed": 1})
-    assert "could not be written" in caplog.text
+    assert "could not be made" in caplog.text
+
+
+def test_a_line_that_cannot_be_written_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stdout"
+    path.touch()
+    monkeypatch.setenv(STDOUT, str(path))
+    started, counts = threading.Event(), LogCounts()
+
+    def build() -> Sink:
+        assert started.wait(30)
+        return StdoutSink()
+
+    writer = LogWriter(build, counts)
+    for made in ({"n": 0}, {"n": "\ud800"}, {"n": object()}, {"n": 3}):
+        writer.put(lambda record=made: record, 1)
+    writer.put(lambda: {"n": 1 // 0}, 1)
+    put(writer, 5)
+    started.set()
+    writer.close(30)
+    assert path.read_text() == '{"n":0}\n{"n":3}\n{"n":5}\n'
+    assert (counts.written, counts.dropped) == (3, {"failed": 3})
 
 
 def test_a_drop_is_told_of_for_a_while() -> None:
