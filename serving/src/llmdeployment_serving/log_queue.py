@@ -16,6 +16,8 @@ MOST_BYTES = 16 * 1024 * 1024
 """Bytes of these lines, at most."""
 BATCH_LINES = 256
 """Lines of one write."""
+BATCH_BYTES = 2 * 1024 * 1024
+"""Bytes of these lines, at most, unless one alone has more: collectors refuse large requests."""
 BATCH_SECONDS = 0.25
 """Seconds that lines are collected for one write. It is what a process that is killed loses."""
 TEND_SECONDS = 600.0
@@ -97,15 +99,21 @@ class LogWriter:
     Args:
         build_sink: returns where lines go. The thread calls it: a sink may import much.
         counts: where they are counted.
+        is_closed: is set when it ends. A sink that waits for something may look at it.
     """
 
-    def __init__(self, build_sink: Callable[[], Sink], counts: LogCounts) -> None:
+    def __init__(
+        self,
+        build_sink: Callable[[], Sink],
+        counts: LogCounts,
+        is_closed: threading.Event | None = None,
+    ) -> None:
         self._build_sink = build_sink
         self._counts = counts
         self._lines: deque[tuple[Line, int]] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._has_lines, self._is_closed = threading.Event(), threading.Event()
+        self._has_lines, self._is_closed = threading.Event(), is_closed or threading.Event()
         self._told: Reason | None = None
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         self._thread.start()
@@ -157,10 +165,19 @@ class LogWriter:
             self._write(sink, lines)
 
     def _take(self) -> list[Line]:
+        """Return the lines of the next write; none if none waits."""
+        taken: list[Line] = []
+        total = 0
         with self._lock:
-            taken = [self._lines.popleft() for _ in range(min(BATCH_LINES, len(self._lines)))]
-            self._bytes -= sum(size for _, size in taken)
-        return [line for line, _ in taken]
+            while self._lines and len(taken) < BATCH_LINES:
+                line, size = self._lines[0]
+                if taken and total + size > BATCH_BYTES:
+                    break
+                self._lines.popleft()
+                taken.append(line)
+                total += size
+            self._bytes -= total
+        return taken
 
     def _write(self, sink: Sink, lines: list[Line]) -> None:
         records = []

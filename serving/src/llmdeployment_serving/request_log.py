@@ -7,6 +7,7 @@ after the answer has ended. A sink that is slow, full or gone costs lines, which
 import logging
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,7 +60,7 @@ class RequestLog:
     Args:
         config: what is logged, and where.
         owner: the LLMDeployment.
-        build_sink: returns where lines go.
+        build_sink: returns where lines go; the event is set when the log ends.
         draw: a random number from 0 to 1.
     """
 
@@ -67,7 +68,7 @@ class RequestLog:
         self,
         config: RequestLogConfig,
         owner: Owner,
-        build_sink: Callable[[RequestLogConfig, Owner], Sink] | None = None,
+        build_sink: Callable[[RequestLogConfig, Owner, threading.Event], Sink] | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._owner = owner
@@ -125,7 +126,10 @@ class RequestLog:
         self._config = config
         self._redactor = Redactor((each.name, each.pattern) for each in config.redact)
         self._static = describe_pod(self._owner) if config.sink != "OTLP" else {}
-        self._writer = LogWriter(lambda: self._build_sink(config, self._owner), self.counts)
+        ends = threading.Event()
+        self._writer = LogWriter(
+            lambda: self._build_sink(config, self._owner, ends), self.counts, ends
+        )
 
 
 def update_log(
@@ -166,13 +170,15 @@ def describe_pod(owner: Owner) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def choose_sink(config: RequestLogConfig, owner: Owner) -> Sink:
-    """Return where lines go."""
+def choose_sink(
+    config: RequestLogConfig, owner: Owner, ends: threading.Event | None = None
+) -> Sink:
+    """Return where lines go, until `ends` is set."""
     if config.sink == "OTLP":
         from llmdeployment_serving.log_otlp import OtlpSink, build_exporter  # noqa: PLC0415  # because few replicas have a collector
 
         resource = {"service.name": owner.name or "llmdeployment", **describe_pod(owner)}
-        return OtlpSink(build_exporter(config.endpoint), resource)
+        return OtlpSink(build_exporter(config.endpoint), resource, ends=ends)
     if config.sink == "PVC":
         folder = Path(owner.namespace or "-", owner.name or "-", socket.gethostname())
         retention = Retention(config.retention_days, config.max_size_gib * _GIB)

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from llmdeployment_serving import log_queue
 from llmdeployment_serving.log_queue import (
+    BATCH_BYTES,
     BATCH_LINES,
     MOST_BYTES,
     MOST_LINES,
@@ -119,6 +120,36 @@ def test_the_bytes_that_wait_are_bounded() -> None:
     put(writer, 9, MOST_BYTES)
     writer.close(30)
     assert sink.numbers() == list(range(10))
+
+
+def test_a_batch_is_bounded_in_bytes() -> None:
+    sink, counts = Kept(is_open=False), LogCounts()
+    writer = LogWriter(lambda: sink, counts)
+    put(writer, 0)
+    assert sink.is_called.wait(30)
+    third = BATCH_BYTES // 3
+    for number, size in enumerate((third, third, third, third, 2 * BATCH_BYTES, 1)):
+        put(writer, number + 1, size)
+    sink.is_open.set()
+    writer.close(30)
+    assert [len(batch) for batch in sink.batches] == [1, 3, 1, 1, 1]
+    assert sink.numbers() == list(range(7))
+
+
+def test_what_waits_when_the_log_ends_is_written() -> None:
+    """Also while the sink is built, which takes a while if much is imported."""
+    sink, counts, is_built = Kept(), LogCounts(), threading.Event()
+
+    def build() -> Sink:
+        assert is_built.wait(30)
+        return sink
+
+    writer = LogWriter(build, counts)
+    put(writer, 1)
+    writer.end()
+    is_built.set()
+    writer.close(30)
+    assert sink.numbers() == [1]
 
 
 def test_a_line_that_comes_after_the_end_is_counted() -> None:
