@@ -104,8 +104,8 @@ def keep_prompt(body: Mapping[str, Any]) -> Prompt:
             continue
         texts, room = _keep_texts(message.get("content"), room - _MESSAGE_CHARACTERS)
         role = message.get("role")
-        is_known = isinstance(role, str) and role in _ROLES
-        kept.append(PromptMessage(role if is_known else "other", texts))
+        named = role if isinstance(role, str) and role in _ROLES else "other"
+        kept.append(PromptMessage(named, texts))
         if room <= 0:
             return Prompt(tuple(reversed(kept)), was_cut=True)
     return Prompt(tuple(reversed(kept)))

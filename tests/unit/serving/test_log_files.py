@@ -7,6 +7,7 @@ import errno
 import gzip
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +223,7 @@ def test_what_cannot_be_compressed_keeps_nothing_from_being_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(log_files, "FILE_BYTES", 1000)
-    monkeypatch.setattr(log_files.shutil, "copyfileobj", refuse_to_pack)
+    monkeypatch.setattr(shutil, "copyfileobj", refuse_to_pack)
     clock = Clock()
     old = leave(tmp_path / "team" / "chat" / "chat-9" / "a.jsonl.gz", 31, 100, clock)
     sink = FileSink(tmp_path, FOLDER, KEEP, clock)
@@ -245,7 +246,7 @@ def test_a_file_that_cannot_be_compressed_is_tried_again_with_the_next_one(
     clock = Clock()
     sink = FileSink(tmp_path, FOLDER, Retention(30, 1500), clock)
     with monkeypatch.context() as patch:
-        patch.setattr(log_files.shutil, "copyfileobj", refuse)
+        patch.setattr(shutil, "copyfileobj", refuse)
         sink.write(lines(1, size=1000))
         for number in (2, 3):
             clock.now += 1

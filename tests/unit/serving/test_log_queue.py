@@ -202,8 +202,9 @@ def test_a_line_that_cannot_be_written_costs_only_itself(
         return StdoutSink()
 
     writer = LogWriter(build, counts)
-    for made in ({"n": 0}, {"n": "\ud800"}, {"n": object()}, {"n": 3}):
-        writer.put(lambda record=made: record, 1)
+    values: list[object] = [0, "\ud800", object(), 3]
+    for value in values:
+        writer.put(lambda n=value: {"n": n}, 1)
     writer.put(lambda: {"n": 1 // 0}, 1)
     put(writer, 5)
     started.set()
