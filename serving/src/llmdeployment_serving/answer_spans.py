@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from llmdeployment_serving.answer_text import shorten
 from llmdeployment_serving.config import TracesConfig
 from llmdeployment_serving.engine import Scope
 from llmdeployment_serving.metrics import Owner
@@ -111,7 +112,7 @@ class Trace:
         """Note what the client asked for."""
         self.operation = _OPERATIONS.get(path, "")
         if isinstance(model := body.get("model"), str):
-            self.model = model[:MOST_CHARACTERS]
+            self.model = shorten(model, MOST_CHARACTERS)
             self.known["gen_ai.request.model"] = self.model
         if body.get("stream") is True:
             self.known["gen_ai.request.stream"] = True

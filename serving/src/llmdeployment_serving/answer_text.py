@@ -118,7 +118,7 @@ class _Draft:
         if (message := choice.get("delta") or choice.get("message")) is not None:
             self._take_message(message)
         if isinstance(reason := choice.get("finish_reason"), str):
-            self._finish_reason = reason
+            self._finish_reason = shorten(reason, _CODE_CHARACTERS)
 
     def finish(self) -> Choice:
         """Return the choice."""
@@ -249,7 +249,16 @@ class AnswerReader:
 
 def _name_error(error: object) -> str:
     found = error.get("code") or error.get("type") if isinstance(error, dict) else None
-    return str(found)[:_CODE_CHARACTERS] if isinstance(found, str | int) else "error"
+    return shorten(str(found), _CODE_CHARACTERS) if isinstance(found, str | int) else "error"
+
+
+def shorten(text: str, most: int) -> str:
+    r"""Return the first characters of a text that others chose, as one that can be sent on: half a surrogate pair cannot be encoded.
+
+    >>> shorten("ab\ud800c", 3)
+    'ab?'
+    """
+    return text[:most].encode(errors="replace").decode()
 
 
 def _parse(text: bytes) -> Any:  # noqa: ANN401  # because an engine's JSON may be anything

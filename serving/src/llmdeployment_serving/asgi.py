@@ -280,6 +280,9 @@ class ReplicaApp:
                 code=refused.code,
                 build=self._paths[scope["path"]].form.build_error,
             )
+        except Exception:
+            probe.mark_failed()
+            raise
         finally:
             probe.finish()
             if probe.entry is not None and self._log is not None:

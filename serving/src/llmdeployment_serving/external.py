@@ -7,6 +7,8 @@ What answers are looked at for is in a mounted file, because it must not take ot
 import asyncio
 import logging
 import re
+import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -31,6 +33,8 @@ API_KEY = "LLMD_EXTERNAL_API_KEY"
 """Environment variable with the API's key; unset for an API without keys."""
 MONITORING = "LLMD_MONITORING"
 """Environment variable with the path of the file that holds the `MonitoringConfig` (JSON); unset: nobody mounted one."""
+SPAN_SECONDS = 1.0
+"""Seconds that an ending replica waits for its last spans."""
 MAX_REVISIONS = 64
 """Revisions that requests are counted for, at most."""
 
@@ -52,12 +56,18 @@ async def serve_external(
     Raises:
         ConfigError: the configuration or the key is not valid.
     """
+    # uvicorn stops at SIGTERM, then sends it again to the handler before its own. The default one would end the process at once, and what
+    # waits of spans and of the request log with it; that is written at the exit.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     app = await build_external_app(config, key)
     settings = uvicorn.Config(
         app, host=host, port=port, lifespan="on", log_level="warning", access_log=False
     )
     async with serve_metrics(app.render_metrics, host, read_port()), _follow(monitoring, app):
-        await uvicorn.Server(settings).serve()
+        try:
+            await uvicorn.Server(settings).serve()
+        finally:
+            app.close()
 
 
 @asynccontextmanager
@@ -118,6 +128,10 @@ class ExternalReplica:
     def watch_for(self, monitoring: MonitoringConfig) -> None:
         """Look at the next answers for these patterns."""
         self._replica_app.watch_for(monitoring)
+
+    def close(self) -> None:
+        """Send the spans that wait."""
+        self._replica_app.spans.close(SPAN_SECONDS)
 
     def _add_revision(self, number: bytes) -> None:
         known = self._replica_app.user_config.revisions

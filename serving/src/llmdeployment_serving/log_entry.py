@@ -6,7 +6,7 @@ holds no header but those of the gateway, and so neither a key nor a cookie.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -104,7 +104,8 @@ def keep_prompt(body: Mapping[str, Any]) -> Prompt:
             continue
         texts, room = _keep_texts(message.get("content"), room - _MESSAGE_CHARACTERS)
         role = message.get("role")
-        kept.append(PromptMessage(role if role in _ROLES else "other", texts))
+        named = role if isinstance(role, str) and role in _ROLES else "other"
+        kept.append(PromptMessage(named, texts))
         if room <= 0:
             return Prompt(tuple(reversed(kept)), was_cut=True)
     return Prompt(tuple(reversed(kept)))
@@ -142,9 +143,21 @@ def _list_texts(content: object) -> Iterator[str]:
             yield text
 
 
+def drop_content(outcome: Outcome) -> Outcome:
+    """Return what an answer was like, without what the model said.
+
+    >>> drop_content(Outcome(200, 1.0, choices=(Choice(("Hi",), "stop"),))).choices
+    (Choice(texts=(), finish_reason='stop', calls=(), declined=False),)
+    """
+    reasons = [each.finish_reason for each in outcome.choices if each.finish_reason]
+    return replace(outcome, choices=tuple(Choice((), reason) for reason in reasons))
+
+
 def measure(entry: LogEntry, outcome: Outcome) -> int:
     """Return about how many bytes an entry takes while it waits."""
     texts = [text for choice in outcome.choices for text in choice.texts]
+    calls = [call for choice in outcome.choices for call in choice.calls]
+    texts += [text for call in calls for text in (call.name, call.arguments or "")]
     if entry.prompt is not None:
         texts += [text for message in entry.prompt.messages for text in message.texts]
     return 1024 + sum(map(len, texts))

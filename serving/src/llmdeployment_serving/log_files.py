@@ -32,6 +32,8 @@ FILE_SECONDS = 3600.0
 """Seconds after which it is, however small."""
 OTHERS_SECONDS = 2 * FILE_SECONDS
 """Seconds that another pod's file must not have changed for, before retention may remove it uncompressed."""
+REMOVE_SECONDS = 60.0
+"""Seconds between two removals because of writes that are refused."""
 COMPRESSION = 3
 """Level of gzip: more takes twice the time for a tenth of the size."""
 DAY_SECONDS = 86_400
@@ -78,6 +80,7 @@ class FileSink:
         self._path = Path()
         self._size = 0
         self._opened_at = 0.0
+        self._removed_at: float | None = None
 
     def write(self, records: list[dict[str, Any]]) -> None:
         """Write lines.
@@ -88,6 +91,7 @@ class FileSink:
         try:
             self._append(b"".join(encode(record) for record in records))
         except OSError as error:
+            self._make_room()
             raise SinkError(
                 self._name_trouble(error), f"{self._folder}: {error.strerror}"
             ) from None
@@ -95,19 +99,30 @@ class FileSink:
             self.tend()
 
     def tend(self) -> None:
-        """Compress what is complete, and remove what is too old or too much."""
-        try:
-            if self._file is not None and self._is_due():
-                self._close_file()
-            self._pack()
-            self._remove()
-        except OSError as error:
-            # The lines are written; the next turn tries again.
-            logger.warning("the request log cannot be tended: %s", error.strerror)
+        """Remove what is too old or too much, and compress what is complete."""
+        if self._is_due():
+            self._close_file()
+            # The next lines get a file of their own, also if this one cannot be compressed: else each write would try that again.
+            self._path = Path()
+        # First, because compression needs room, and each for itself, because a full claim would stay full.
+        for step in (self._remove, self._pack):
+            try:
+                step()
+            except OSError as error:
+                # The lines are written; the next turn tries again.
+                logger.warning("the request log cannot be tended: %s", error.strerror)
 
     def close(self) -> None:
         """Close the file. It is compressed by the container's next process, or removed when it is too old."""
         self._close_file()
+
+    def _make_room(self) -> None:
+        """Remove what is too old or too much, at most once in `REMOVE_SECONDS`: writes come many times a second."""
+        now = self._read_time()
+        if self._removed_at is None or not 0 <= now - self._removed_at < REMOVE_SECONDS:
+            self._removed_at = now
+            with suppress(OSError):
+                self._remove()
 
     def _name_trouble(self, error: OSError) -> Reason:
         if not self._mount.is_dir():
@@ -161,8 +176,13 @@ class FileSink:
             if self._file is not None and path == self._path:
                 continue
             half = path.with_name(path.name + _PACKED + _HALF)
-            with path.open("rb") as plain, gzip.open(half, "wb", COMPRESSION) as packed:
-                shutil.copyfileobj(plain, packed, 256 * 1024)
+            try:
+                with path.open("rb") as plain, gzip.open(half, "wb", COMPRESSION) as packed:
+                    shutil.copyfileobj(plain, packed, 256 * 1024)
+            except OSError:
+                # The half would keep the room that the next lines need.
+                half.unlink(missing_ok=True)
+                raise
             half.rename(path.with_name(path.name + _PACKED))
             path.unlink()
 
@@ -190,6 +210,8 @@ class FileSink:
                 seen = path.stat()
             except FileNotFoundError:
                 continue
-            is_open = path.suffix == _PLAIN and now - seen.st_mtime < OTHERS_SECONDS
+            # Of its own files, a pod writes one at most. Others' are known by their time alone.
+            is_others = path.suffix == _PLAIN and path.parent != self._folder
+            is_open = is_others and now - seen.st_mtime < OTHERS_SECONDS
             if not is_open and path != self._path:
                 yield seen.st_mtime, seen.st_size, path

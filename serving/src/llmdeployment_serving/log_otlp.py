@@ -1,7 +1,7 @@
 """The request log at an OpenTelemetry collector: OTLP over HTTP, by the exporter of OpenTelemetry's SDK.
 
-A collector that does not answer is asked again for a minute. Meanwhile lines wait in the queue, and what has no room there is counted.
-Certificates and headers come from the standard variables `OTEL_EXPORTER_OTLP_*`.
+A collector that does not answer is asked again for a minute, and once more if the log ends meanwhile. Lines wait in the queue until then,
+and what has no room there is counted. Certificates and headers come from the standard variables `OTEL_EXPORTER_OTLP_*`.
 """
 
 import os
@@ -40,6 +40,7 @@ class OtlpSink:
         exporter: sends a batch.
         resource: who sends: attributes of the pod.
         clock: seconds that only grow.
+        ends: is set when the log ends. A batch is tried once then, and nothing waits.
     """
 
     def __init__(
@@ -47,11 +48,12 @@ class OtlpSink:
         exporter: LogRecordExporter | None,
         resource: Mapping[str, str],
         clock: Callable[[], float] = time.monotonic,
+        ends: threading.Event | None = None,
     ) -> None:
         self._exporter = exporter
         self._resource = Resource(dict(resource))
         self._clock = clock
-        self._ends = threading.Event()
+        self._ends = ends or threading.Event()
 
     def write(self, records: list[dict[str, Any]]) -> None:
         """Send lines.
@@ -63,9 +65,13 @@ class OtlpSink:
             raise SinkError("missing", f"no collector is known: {ENDPOINT} is not set")
         batch = [_convert(record, self._resource) for record in records]
         until = self._clock() + GIVE_UP_SECONDS
-        while self._exporter.export(batch) is not LogRecordExportResult.SUCCESS:
-            if self._clock() >= until or self._ends.wait(PAUSE_SECONDS):
+        while True:
+            is_last = self._ends.is_set() or self._clock() >= until
+            if self._exporter.export(batch) is LogRecordExportResult.SUCCESS:
+                return
+            if is_last:
                 raise SinkError("collector", "the collector does not take them")
+            self._ends.wait(PAUSE_SECONDS)
 
     def tend(self) -> None:
         """Do nothing: nothing is kept here."""
@@ -88,6 +94,8 @@ def build_exporter(endpoint: str) -> LogRecordExporter | None:
 def _convert(record: Mapping[str, Any], resource: Resource) -> ReadableLogRecord:
     """Return a line as OpenTelemetry has it: messages are JSON, since attributes of attributes are not known everywhere."""
     rest = {name: value for name, value in record.items() if name not in {"time", "event"}}
+    # It raises for what cannot be encoded. The exporter would only report that it failed, for a minute and for the whole batch.
+    orjson.dumps(rest)
     attributes = {
         name: orjson.dumps(value).decode() if name.endswith(".messages") else value
         for name, value in rest.items()

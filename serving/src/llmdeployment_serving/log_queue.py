@@ -16,6 +16,8 @@ MOST_BYTES = 16 * 1024 * 1024
 """Bytes of these lines, at most."""
 BATCH_LINES = 256
 """Lines of one write."""
+BATCH_BYTES = 2 * 1024 * 1024
+"""Bytes of these lines, at most, unless one alone has more: collectors refuse large requests."""
 BATCH_SECONDS = 0.25
 """Seconds that lines are collected for one write. It is what a process that is killed loses."""
 TEND_SECONDS = 600.0
@@ -49,7 +51,12 @@ class Sink(Protocol):
     """Where lines go. Only the writer's thread calls it."""
 
     def write(self, records: list[dict[str, Any]]) -> None:
-        """Write all of these, or raise `SinkError` and have written none."""
+        """Write all of these, or raise and have written none.
+
+        Raises:
+            SinkError: it does not take lines now.
+            TypeError, ValueError: one of these cannot be encoded.
+        """
 
     def tend(self) -> None:
         """Look after what was written."""
@@ -92,15 +99,21 @@ class LogWriter:
     Args:
         build_sink: returns where lines go. The thread calls it: a sink may import much.
         counts: where they are counted.
+        is_closed: is set when it ends. A sink that waits for something may look at it.
     """
 
-    def __init__(self, build_sink: Callable[[], Sink], counts: LogCounts) -> None:
+    def __init__(
+        self,
+        build_sink: Callable[[], Sink],
+        counts: LogCounts,
+        is_closed: threading.Event | None = None,
+    ) -> None:
         self._build_sink = build_sink
         self._counts = counts
         self._lines: deque[tuple[Line, int]] = deque()
         self._bytes = 0
         self._lock = threading.Lock()
-        self._has_lines, self._is_closed = threading.Event(), threading.Event()
+        self._has_lines, self._is_closed = threading.Event(), is_closed or threading.Event()
         self._told: Reason | None = None
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         self._thread.start()
@@ -122,7 +135,9 @@ class LogWriter:
     def end(self) -> None:
         """Write what waits and end, without anybody who waits for it."""
         atexit.unregister(self.close)
-        self._is_closed.set()
+        with self._lock:
+            # A line that was taken is written.
+            self._is_closed.set()
         self._has_lines.set()
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
@@ -139,27 +154,59 @@ class LogWriter:
                     continue
                 self._is_closed.wait(BATCH_SECONDS)
                 self._has_lines.clear()
-                while lines := self._take():
-                    self._write(sink, lines)
+                self._write_waiting(sink)
+            # What came after the last look, or while the sink was built.
+            self._write_waiting(sink)
         finally:
             sink.close()
 
+    def _write_waiting(self, sink: Sink) -> None:
+        while lines := self._take():
+            self._write(sink, lines)
+
     def _take(self) -> list[Line]:
+        """Return the lines of the next write; none if none waits."""
+        taken: list[Line] = []
+        total = 0
         with self._lock:
-            taken = [self._lines.popleft() for _ in range(min(BATCH_LINES, len(self._lines)))]
-            self._bytes -= sum(size for _, size in taken)
-        return [line for line, _ in taken]
+            while self._lines and len(taken) < BATCH_LINES:
+                line, size = self._lines[0]
+                if taken and total + size > BATCH_BYTES:
+                    break
+                self._lines.popleft()
+                taken.append(line)
+                total += size
+            self._bytes -= total
+        return taken
 
     def _write(self, sink: Sink, lines: list[Line]) -> None:
+        records = []
+        for line in lines:
+            try:
+                records.append(line())
+            except Exception:  # because the log must not end with one line
+                self._counts.drop("failed", 1)
+                logger.exception("a line of the request log could not be made")
+        if records:
+            self._send(sink, records)
+
+    def _send(self, sink: Sink, records: list[dict[str, Any]]) -> None:
         try:
-            sink.write([line() for line in lines])
+            sink.write(records)
         except SinkError as error:
-            self._fail(error.reason, len(lines), str(error))
-        except Exception:  # because the log must not end with one line
-            self._counts.drop("failed", len(lines))
+            self._fail(error.reason, len(records), str(error))
+        except (TypeError, ValueError) as error:
+            if len(records) > 1:
+                # Some record cannot be encoded, which costs that one alone.
+                for record in records:
+                    self._send(sink, [record])
+                return
+            self._fail("failed", 1, f"a line could not be encoded: {type(error).__name__}")
+        except Exception:
+            self._counts.drop("failed", len(records))
             logger.exception("lines of the request log could not be written")
         else:
-            self._counts.write(len(lines))
+            self._counts.write(len(records))
             self._told = None
 
     def _fail(self, reason: Reason, lines: int, message: str) -> None:

@@ -39,8 +39,10 @@ async def serve_plain(config: ServingConfig, user_config: object, host: str, por
         server = uvicorn.Server(settings)
         keeping = asyncio.create_task(_stop_without_engine(server, keeper, app))
         async with serve_metrics(app.render_metrics, host, read_port()):
-            await server.serve()
-        app.spans.close(1.0)
+            try:
+                await server.serve()
+            finally:
+                app.spans.close(1.0)  # in any case: at SIGTERM, `serve` ends with the exit above
         loading.cancel()
         if keeping.done():
             raise EngineDeadError(await keeping)

@@ -110,6 +110,11 @@ class Probe:
         self._cut = True
         self.refuse("answer_cut")
 
+    def mark_failed(self) -> None:
+        """Record that an error of the replica or the engine ended the request, and not its client."""
+        if not self._ended:
+            self._ended, self._status = True, HTTPStatus.INTERNAL_SERVER_ERROR
+
     def refuse(self, code: str | None) -> None:
         """Record by which code a request is refused, for the request log."""
         if self.entry is not None:

@@ -4,8 +4,10 @@ What is collected for a line is what the replica measures and keeps anyway. The 
 after the answer has ended. A sink that is slow, full or gone costs lines, which are counted, and never an answer.
 """
 
+import logging
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +19,7 @@ from llmdeployment_serving.log_entry import (
     LogEntry,
     Outcome,
     build_record,
+    drop_content,
     keep_prompt,
     measure,
 )
@@ -25,6 +28,8 @@ from llmdeployment_serving.log_queue import LogCounts, LogWriter, Sink
 from llmdeployment_serving.log_stdout import StdoutSink
 from llmdeployment_serving.metrics import Owner
 from llmdeployment_serving.redaction import Redactor
+
+logger = logging.getLogger(__name__)
 
 _HEADERS = {
     b"x-request-id": "llmdeployment.request_id",
@@ -55,7 +60,7 @@ class RequestLog:
     Args:
         config: what is logged, and where.
         owner: the LLMDeployment.
-        build_sink: returns where lines go.
+        build_sink: returns where lines go; the event is set when the log ends.
         draw: a random number from 0 to 1.
     """
 
@@ -63,7 +68,7 @@ class RequestLog:
         self,
         config: RequestLogConfig,
         owner: Owner,
-        build_sink: Callable[[RequestLogConfig, Owner], Sink] | None = None,
+        build_sink: Callable[[RequestLogConfig, Owner, threading.Event], Sink] | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._owner = owner
@@ -96,6 +101,9 @@ class RequestLog:
         """Take a request that has ended. Returns at once."""
         redactor, percent = self._redactor, self._config.sample_percent
         line = {**self._static}
+        if not entry.with_content:
+            # Lines that wait would hold texts that none of them needs.
+            outcome = drop_content(outcome)
 
         def make() -> dict[str, Any]:
             return build_record(entry, outcome, redactor, percent) | line
@@ -118,7 +126,10 @@ class RequestLog:
         self._config = config
         self._redactor = Redactor((each.name, each.pattern) for each in config.redact)
         self._static = describe_pod(self._owner) if config.sink != "OTLP" else {}
-        self._writer = LogWriter(lambda: self._build_sink(config, self._owner), self.counts)
+        ends = threading.Event()
+        self._writer = LogWriter(
+            lambda: self._build_sink(config, self._owner, ends), self.counts, ends
+        )
 
 
 def update_log(
@@ -136,10 +147,17 @@ def update_log(
 
 
 def note_request(entry: LogEntry, body: Mapping[str, Any], model: str) -> None:
-    """Put into an entry which model was asked for, and with `Content` what for. Called before the revision's prompt is added."""
+    """Put into an entry which model was asked for, and with `Content` what for. Called before the revision's prompt is added.
+
+    It raises nothing: a prompt that cannot be read is one that is not logged.
+    """
     entry.model = model
-    if entry.with_content:
+    if not entry.with_content:
+        return
+    try:
         entry.prompt = keep_prompt(body)
+    except Exception:  # because a line must not end the request that it is of
+        logger.exception("a prompt could not be read for the request log")
 
 
 def describe_pod(owner: Owner) -> dict[str, str]:
@@ -152,13 +170,15 @@ def describe_pod(owner: Owner) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def choose_sink(config: RequestLogConfig, owner: Owner) -> Sink:
-    """Return where lines go."""
+def choose_sink(
+    config: RequestLogConfig, owner: Owner, ends: threading.Event | None = None
+) -> Sink:
+    """Return where lines go, until `ends` is set."""
     if config.sink == "OTLP":
         from llmdeployment_serving.log_otlp import OtlpSink, build_exporter  # noqa: PLC0415  # because few replicas have a collector
 
         resource = {"service.name": owner.name or "llmdeployment", **describe_pod(owner)}
-        return OtlpSink(build_exporter(config.endpoint), resource)
+        return OtlpSink(build_exporter(config.endpoint), resource, ends=ends)
     if config.sink == "PVC":
         folder = Path(owner.namespace or "-", owner.name or "-", socket.gethostname())
         retention = Retention(config.retention_days, config.max_size_gib * _GIB)

@@ -296,3 +296,16 @@ def test_whatever_a_client_sends_can_be_an_attribute(body: dict[str, Any], token
     for value in span.attributes.values():
         assert isinstance(value, str | bool | float | tuple) or abs(value) <= 2**53
         assert not isinstance(value, str) or len(value) <= 256
+
+
+async def test_half_a_surrogate_pair_costs_no_batch_of_spans() -> None:
+    reason = {"index": 0, "message": {"content": "hi"}, "finish_reason": "\ud800"}
+    answer = json.dumps({"choices": [reason]}).encode()
+    app, kept = replica(answering(answer, kind=b"application/json"), {})
+    body = json.dumps({**CHAT, "model": "\ud800" * 999}).encode()
+    await call(app, PATH, body, traceparent=SAMPLED)
+    await call(app, PATH, json.dumps(CHAT).encode(), traceparent=SAMPLED)
+
+    refused, answered = kept.spans
+    assert (refused.name, refused.attributes["gen_ai.request.model"]) == (f"chat {'?' * 256}", "?" * 256)  # fmt: skip
+    assert answered.attributes["gen_ai.response.finish_reasons"] == ("?",)

@@ -151,6 +151,12 @@ def test_every_api_has_its_prompt_as_messages(body: Any, messages: Any) -> None:
     assert [(each.role, each.texts) for each in keep_prompt(body).messages] == messages
 
 
+@pytest.mark.parametrize("role", [["user"], {"a": 1}, 7, None, "robot"])
+def test_a_role_that_is_none_is_another_one(role: object) -> None:
+    (message,) = keep_prompt({"messages": [{"role": role, "content": "hi"}]}).messages
+    assert (message.role, message.texts) == ("other", ("hi",))
+
+
 @pytest.mark.parametrize("messages", [None, 7, "text", [], [None], [{"content": {"a": 1}}]])
 def test_what_is_no_prompt_is_an_empty_one(messages: Any) -> None:
     prompt = keep_prompt({"messages": messages})
@@ -224,6 +230,7 @@ def test_a_secret_that_comes_in_pieces_is_removed(size: int) -> None:
         ({"code": ["x"]}, "error"),
         ("text", "error"),
         ({"code": "x" * 100}, "x" * 64),
+        ({"code": "x\ud800"}, "x?"),
     ],
 )
 def test_an_answer_that_reports_an_error_says_which(error: Any, name: str) -> None:
@@ -232,3 +239,18 @@ def test_an_answer_that_reports_an_error_says_which(error: Any, name: str) -> No
     reader.add(f"data: {json.dumps({'error': error})}\n\n".encode())
     assert reader.read() == ()
     assert reader.error == name
+
+
+def test_calls_of_tools_take_room_while_they_wait() -> None:
+    calls = (ToolCall("n" * 100, "a" * 1000), ToolCall("n" * 100, None))
+    with_calls = Outcome(200, 1.0, choices=(Choice(("t" * 10,), "tool_calls", calls),))
+    assert measure(entry(), with_calls) == measure(entry(), Outcome(200, 1.0)) + 1210
+
+
+def test_a_reason_that_cannot_be_encoded_is_one_that_can_be() -> None:
+    reader = AnswerReader(streams=True)
+    for reason in ("\ud800", "a\udfff" * 999):
+        choice = {"delta": {"content": "a"}, "finish_reason": reason}
+        reader.add(f"data: {json.dumps({'choices': [choice]})}\n\n".encode())
+    (choice,) = reader.read()
+    assert choice.finish_reason == "a?" * 32

@@ -7,13 +7,20 @@ import errno
 import gzip
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmdeployment_serving import log_files
-from llmdeployment_serving.log_files import DAY_SECONDS, FILE_SECONDS, FileSink, Retention
+from llmdeployment_serving.log_files import (
+    DAY_SECONDS,
+    FILE_SECONDS,
+    REMOVE_SECONDS,
+    FileSink,
+    Retention,
+)
 from llmdeployment_serving.log_queue import SinkError
 from llmdeployment_serving.log_stdout import write_all
 
@@ -190,4 +197,68 @@ def test_the_oldest_files_are_removed_until_the_others_fit(tmp_path: Path) -> No
     assert [path.exists() for path in files] == [False, False, True, True]
     assert written.exists(), "another pod writes it"
     assert read(tmp_path / FOLDER) == [1]
+    sink.close()
+
+
+def test_a_full_claim_does_not_stay_full(tmp_path: Path) -> None:
+    clock, disk = Clock(), Disk()
+    sink = FileSink(tmp_path, FOLDER, KEEP, clock, disk)
+    sink.write(lines(1))
+    disk.trouble = errno.ENOSPC
+    gone = tmp_path / "team" / "chat" / "chat-9"
+    for expected, seconds in ((False, 0.0), (True, REMOVE_SECONDS - 1), (False, 1.0)):
+        clock.now += seconds
+        old = leave(gone / "a.jsonl.gz", 31, 100, clock)
+        with pytest.raises(SinkError):
+            sink.write(lines(2))
+        assert old.exists() is expected, "at most once a minute"
+    sink.close()
+
+
+def refuse_to_pack(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_what_cannot_be_compressed_keeps_nothing_from_being_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "FILE_BYTES", 1000)
+    monkeypatch.setattr(shutil, "copyfileobj", refuse_to_pack)
+    clock = Clock()
+    old = leave(tmp_path / "team" / "chat" / "chat-9" / "a.jsonl.gz", 31, 100, clock)
+    sink = FileSink(tmp_path, FOLDER, KEEP, clock)
+    sink.write(lines(1, size=1000))
+    assert not old.exists()
+    assert [path.suffix for path in (tmp_path / FOLDER).iterdir()] == [".jsonl"], "no half remains"
+    sink.close()
+
+
+def test_a_file_that_cannot_be_compressed_is_tried_again_with_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_files, "FILE_BYTES", 1000)
+    tries = []
+
+    def refuse(*_: object) -> None:
+        tries.append(1)
+        refuse_to_pack()
+
+    clock = Clock()
+    sink = FileSink(tmp_path, FOLDER, Retention(30, 1500), clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", refuse)
+        sink.write(lines(1, size=1000))
+        for number in (2, 3):
+            clock.now += 1
+            sink.write(lines(number))
+        assert len(tries) == 1
+        assert len(list((tmp_path / FOLDER).iterdir())) == 2
+        sink.write(lines(4, size=1000))
+        assert len(tries) == 2
+    assert read(tmp_path / FOLDER) == [2, 3, 4], (
+        "the oldest is removed, though it is not compressed"
+    )
+    sink.tend()
+    assert [path.suffix for path in (tmp_path / FOLDER).iterdir()] == [".gz"]
+    assert read(tmp_path / FOLDER) == [2, 3, 4]
     sink.close()

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -10,11 +11,16 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
+from tests.support.until import until
 from typing_extensions import override
 
-from llmdeployment_serving import log_otlp
+from llmdeployment_serving import log_otlp, log_queue
+from llmdeployment_serving.config import RequestLogConfig
+from llmdeployment_serving.log_entry import Outcome
 from llmdeployment_serving.log_otlp import ENDPOINT, GIVE_UP_SECONDS, OtlpSink, build_exporter
-from llmdeployment_serving.log_queue import SinkError
+from llmdeployment_serving.log_queue import LogCounts, LogWriter, SinkError
+from llmdeployment_serving.metrics import Owner
+from llmdeployment_serving.request_log import RequestLog
 
 LINE = {
     "time": "2023-11-14T22:13:20.250Z",
@@ -135,6 +141,36 @@ def test_a_sink_that_ends_does_not_ask_again() -> None:
     assert exporter.tries == 1
 
 
+def test_a_log_that_ends_interrupts_the_wait_for_one_last_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would take a minute else: the clock stands still, and so does each wait that nobody interrupts."""
+    monkeypatch.setattr(log_otlp, "PAUSE_SECONDS", 600.0)
+    monkeypatch.setattr(log_queue, "BATCH_SECONDS", 0.0)
+    exporter, ends, counts = Failing(10**6), threading.Event(), LogCounts()
+    writer = LogWriter(lambda: OtlpSink(exporter, RESOURCE, lambda: 0.0, ends), counts, ends)
+    writer.put(lambda: {**LINE}, 1)
+    until(lambda: exporter.tries == 1, 30, "the collector is asked")
+    writer.close(30)
+    assert exporter.tries == 2
+    assert counts.dropped == {"collector": 1}
+
+
+def test_a_log_gives_its_sink_the_event_of_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_otlp, "PAUSE_SECONDS", 600.0)
+    monkeypatch.setattr(log_queue, "BATCH_SECONDS", 0.0)
+    exporter = Failing(10**6)
+    monkeypatch.setattr(log_otlp, "build_exporter", lambda _: exporter)
+    log = RequestLog(RequestLogConfig(sink="OTLP", endpoint="http://collector"), Owner())
+    entry = log.begin("/v1/completions", {}, "1")
+    assert entry is not None
+    log.add(entry, Outcome(200, 1.0))
+    until(lambda: exporter.tries == 1, 30, "the collector is asked")
+    log.end()
+    until(lambda: log.counts.dropped["collector"], 30, "the line is dropped")
+    assert exporter.tries == 2
+
+
 def test_without_a_collector_lines_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENDPOINT, raising=False)
     assert build_exporter("") is None
@@ -145,3 +181,10 @@ def test_without_a_collector_lines_are_dropped(monkeypatch: pytest.MonkeyPatch) 
     exporter = build_exporter("")
     assert exporter is not None
     exporter.shutdown()
+
+
+def test_what_cannot_be_encoded_is_not_tried_for_a_minute() -> None:
+    exporter = Failing(0)
+    with pytest.raises(TypeError):
+        OtlpSink(exporter, RESOURCE).write([LINE, {**LINE, "error.type": "\ud800"}])
+    assert exporter.tries == 0

@@ -2,6 +2,7 @@
 
 import threading
 import typing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from typing_extensions import override
 
 from llmdeployment_serving import log_queue
 from llmdeployment_serving.log_queue import (
+    BATCH_BYTES,
     BATCH_LINES,
     MOST_BYTES,
     MOST_LINES,
@@ -20,6 +22,7 @@ from llmdeployment_serving.log_queue import (
     Sink,
     SinkError,
 )
+from llmdeployment_serving.log_stdout import STDOUT, StdoutSink
 from llmdeployment_serving.metrics import DROP_REASONS
 
 
@@ -119,6 +122,36 @@ def test_the_bytes_that_wait_are_bounded() -> None:
     assert sink.numbers() == list(range(10))
 
 
+def test_a_batch_is_bounded_in_bytes() -> None:
+    sink, counts = Kept(is_open=False), LogCounts()
+    writer = LogWriter(lambda: sink, counts)
+    put(writer, 0)
+    assert sink.is_called.wait(30)
+    third = BATCH_BYTES // 3
+    for number, size in enumerate((third, third, third, third, 2 * BATCH_BYTES, 1)):
+        put(writer, number + 1, size)
+    sink.is_open.set()
+    writer.close(30)
+    assert [len(batch) for batch in sink.batches] == [1, 3, 1, 1, 1]
+    assert sink.numbers() == list(range(7))
+
+
+def test_what_waits_when_the_log_ends_is_written() -> None:
+    """Also while the sink is built, which takes a while if much is imported."""
+    sink, counts, is_built = Kept(), LogCounts(), threading.Event()
+
+    def build() -> Sink:
+        assert is_built.wait(30)
+        return sink
+
+    writer = LogWriter(build, counts)
+    put(writer, 1)
+    writer.end()
+    is_built.set()
+    writer.close(30)
+    assert sink.numbers() == [1]
+
+
 def test_a_line_that_comes_after_the_end_is_counted() -> None:
     sink, counts = Kept(), LogCounts()
     writer = LogWriter(lambda: sink, counts)
@@ -153,7 +186,31 @@ def test_a_fault_of_the_log_does_not_end_it(caplog: pytest.LogCaptureFixture) ->
     put(writer, 1)
     writer.close(30)
     assert (sink.numbers(), counts.dropped) == ([1], {"failed": 1})
-    assert "could not be written" in caplog.text
+    assert "could not be made" in caplog.text
+
+
+def test_a_line_that_cannot_be_written_costs_only_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "stdout"
+    path.touch()
+    monkeypatch.setenv(STDOUT, str(path))
+    started, counts = threading.Event(), LogCounts()
+
+    def build() -> Sink:
+        assert started.wait(30)
+        return StdoutSink()
+
+    writer = LogWriter(build, counts)
+    values: list[object] = [0, "\ud800", object(), 3]
+    for value in values:
+        writer.put(lambda n=value: {"n": n}, 1)
+    writer.put(lambda: {"n": 1 // 0}, 1)
+    put(writer, 5)
+    started.set()
+    writer.close(30)
+    assert path.read_text() == '{"n":0}\n{"n":3}\n{"n":5}\n'
+    assert (counts.written, counts.dropped) == (3, {"failed": 3})
 
 
 def test_a_drop_is_told_of_for_a_while() -> None:

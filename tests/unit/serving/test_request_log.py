@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from tests.support.until import until
@@ -15,6 +15,7 @@ from tests.unit.serving.test_asgi import CHAT, HELLO, ROLE, Idle, answering, cal
 from typing_extensions import override
 
 from llmdeployment_serving import log_queue, request_log
+from llmdeployment_serving.answer_text import Choice, ToolCall
 from llmdeployment_serving.asgi import ReplicaApp
 from llmdeployment_serving.config import RequestLogConfig, ServingConfig, UserConfig, parse
 from llmdeployment_serving.errors import AnswerCutError
@@ -201,6 +202,31 @@ async def test_an_answer_that_is_cut_is_a_line(kept: Kept) -> None:
     assert (line["http.response.status_code"], line["error.type"]) == (502, "answer_cut")
 
 
+async def test_a_request_that_an_error_ends_is_one_of_the_replica(kept: Kept) -> None:
+    async def broken(_: Scope, __: Receive, ___: Send) -> None:
+        raise RuntimeError
+
+    app = logging_app(broken)
+    with pytest.raises(RuntimeError):
+        await ask(app)
+    (line,) = read(app, kept)
+    assert (line["http.response.status_code"], line["error.type"]) == (500, "500")
+
+
+async def test_a_prompt_that_cannot_be_read_costs_no_answer(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise TypeError
+
+    monkeypatch.setattr(request_log, "keep_prompt", fail)
+    app = logging_app(answering(ROLE, say("hello"), END), level="Content")
+    assert b"hello" in await ask(app)
+    (line,) = read(app, kept)
+    assert (line["http.response.status_code"], line["gen_ai.input.messages"]) == (200, [])
+    assert "could not be read" in caplog.text
+
+
 async def test_a_stream_that_reports_an_error_says_which(kept: Kept) -> None:
     error = b'data: {"error": {"message": "text of a user", "code": "engine_crash"}}\n\n'
     app = logging_app(answering(ROLE, say("Once"), error))
@@ -306,6 +332,29 @@ def test_who_writes_is_in_each_line() -> None:
     log.close()
     (line,) = sink.lines
     assert (line["k8s.namespace.name"], line["llmdeployment.name"]) == ("team", "chat")
+
+
+@pytest.mark.parametrize(("level", "has_text"), [("Metadata", False), ("Content", True)])
+def test_only_content_keeps_what_the_model_said_while_it_waits(
+    level: Literal["Metadata", "Content"],
+    has_text: bool,  # noqa: FBT001  # because pytest passes it so
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[Outcome] = []
+
+    def build(_: LogEntry, outcome: Outcome, *__: object) -> dict[str, Any]:
+        kept.append(outcome)
+        return {}
+
+    monkeypatch.setattr(request_log, "build_record", build)
+    log = RequestLog(RequestLogConfig(level=level), Owner(), lambda *_: Kept())
+    entry = begin(log)
+    assert entry is not None
+    choice = Choice(("hello",), "stop", (ToolCall("mail", "{}"),))
+    log.add(entry, Outcome(200, 1.0, choices=(choice,)))
+    log.close()
+    (outcome,) = kept
+    assert outcome.choices == ((choice,) if has_text else (Choice((), "stop"),))
 
 
 def test_lines_that_wait_are_bounded_while_a_sink_hangs() -> None:
