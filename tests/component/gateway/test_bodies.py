@@ -30,7 +30,7 @@ from llmdeployment_gateway.settings import Settings
 
 pytestmark = pytest.mark.component
 
-SECONDS = 30
+SECONDS = 90
 MIB = 2**20
 PATH = "/v1/chat/completions"
 HOST = "127.19.0.2"

@@ -46,11 +46,11 @@ def collector() -> Iterator[Received]:
         yield received
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def vllm_runtime(
     tmp_path_factory: pytest.TempPathFactory, put_document: dict[str, Any], collector: Received
 ) -> Iterator[RayRuntime]:
-    """vLLM on this machine's CPU with the demo's model; its first user is test_vllm.py."""
+    """vLLM on this machine's CPU with the demo's model. One for each file: two Ray clusters at once disturb each other."""
     files = model.find_ready()
     environment = serving_env.refresh()
     if files is None or environment is None:

@@ -282,8 +282,8 @@ def test_what_schemathesis_makes_of_the_engines_own_document_is_no_fault_of_the_
 
     assert outcome.faults == []
     # Some reach the engine, and some are refused.
-    assert outcome.statuses[200] > count / 15
-    assert outcome.statuses[400] > count / 15
+    assert outcome.statuses[200] > count / 30
+    assert outcome.statuses[400] > count / 30
     (after,) = vllm_runtime.replicas()
     assert after["pid"] == before["pid"]
 
