@@ -10,6 +10,7 @@ import pytest
 import urllib3
 from dev import serving_env
 from tests.support import conformance, vllm_options
+from tests.support.ray_runtime import until
 
 from llmdeployment_serving.prompts import MESSAGE_FIELDS, RESPONSE_FIELDS
 
