@@ -21,6 +21,7 @@ from llmdeployment_serving.bounded import is_counted, is_drawn
 from llmdeployment_serving.config import (
     AdapterConfig,
     MonitoringConfig,
+    RevisionConfig,
     ServingConfig,
     UserConfig,
 )
@@ -256,12 +257,15 @@ class ReplicaApp:
             await self._answer(scope, receive, number, probe)
 
     async def _answer(self, scope: Scope, receive: Receive, number: str, probe: Probe) -> None:
+        known = (
+            self.user_config.revisions
+        )  # a request keeps its revision, however long its body takes
         try:
             async with self._bodies.read(scope["headers"], receive) as raw:
                 # Only now: a client that never sends the rest of its body must not keep others out.
                 self._take_place(scope)
                 try:
-                    scope, prepared, send = self._prepare(scope, raw, number, probe)
+                    scope, prepared, send = self._prepare(scope, raw, number, known, probe)
                     await self._relay.answer(scope, prepared, receive, send)
                 finally:
                     self._in_flight -= 1
@@ -302,7 +306,9 @@ class ReplicaApp:
         # A row and a probe that nobody reads.
         probe = Probe(RevisionStats(), time.monotonic(), number, keep)
         try:
-            scope, raw, send = self._prepare(build_scope(path), raw, number, probe)
+            scope, raw, send = self._prepare(
+                build_scope(path), raw, number, self.user_config.revisions, probe
+            )
             await self._relay.answer(scope, raw, wait, send)
         except RefusedError as refused:
             return refused.status, b""
@@ -339,13 +345,12 @@ class ReplicaApp:
         return {adapter.name: adapter for adapter in revision.adapters} if revision else {}
 
     def _prepare(
-        self, scope: Scope, raw: bytes, number: str, probe: Probe
+        self, scope: Scope, raw: bytes, number: str, known: dict[str, RevisionConfig], probe: Probe
     ) -> tuple[Scope, bytes, Send]:
         """Return the request with the revision's prompt and the engine's model name in its body, and the `send` of its answer.
 
         Also set the probe's bucket from the length of the client's own prompt.
         """
-        known = self.user_config.revisions
         if known and number not in known:
             raise RefusedError(
                 HTTPStatus.SERVICE_UNAVAILABLE,

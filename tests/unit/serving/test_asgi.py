@@ -429,3 +429,21 @@ async def test_a_revision_that_is_gone_has_no_series_and_is_still_counted() -> N
 async def test_the_replicas_port_has_no_metrics() -> None:
     status, _, _ = await call(front(), "/metrics", method="GET")
     assert status == 404
+
+
+async def test_a_request_keeps_the_revision_with_which_it_began() -> None:
+    app = front()
+    sent: list[Message] = []
+    body = b'{"messages": []}'
+
+    async def receive() -> Message:
+        app.take(parse(UserConfig, {"revisions": {"3": {"prompt": {"system": "Three."}}}}))
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "path": CHAT, "method": "POST", "headers": []}
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 200
+    assert json.loads(sent[1]["body"])["messages"] == [{"role": "system", "content": "Two."}]
