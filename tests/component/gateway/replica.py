@@ -36,6 +36,7 @@ class Replica:
         app.router.add_post("/v1/chat/completions", self._answer)
         app.router.add_post("/v1/completions", self._answer)
         app.router.add_post("/v1/responses", self._answer)
+        app.router.add_post("/v1/embeddings", self._answer)
         app.router.add_post("/v1/messages", self._answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5, handle_signals=False)
         await self._runner.setup()
