@@ -122,7 +122,11 @@ def test_tokens_and_back(vllm_runtime: RayRuntime) -> None:
 def test_generate_text_goes_on_with_the_prompt(vllm_runtime: RayRuntime) -> None:
     asked = {"prompt": "The capital of France is"}
     answer = urllib3.request(
-        "POST", vllm_runtime.replica_url("/generate_text"), json=asked, headers=FIRST
+        "POST",
+        vllm_runtime.replica_url("/generate_text"),
+        json=asked,
+        headers=FIRST,
+        timeout=60,
     )
     assert answer.status == 200
     assert "Paris" in answer.json()["generated_text"]
