@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 SAMPLES = REPOSITORY / "manifests/samples"
 WAVES = [
-    ["canary", "canary-evaluation", "external", "gpu", "httproute", "bucket"],
+    ["canary", "canary-evaluation", "external", "gpu", "httproute"],
     ["autoscaling", "ab-test"],
 ]
 """Those that fit a node of two CPUs at once."""
@@ -24,10 +24,9 @@ ELSEWHERE = {
     "smollm2-transformers": "test_model.py",
 }
 """Samples that other stories apply as they are."""
-ACCEPTED = ("embedder", "reranker")
-"""Samples whose models come from a hub that tests do not reach: the API server takes them, and no pod is made."""
+ACCEPTED = ("bucket", "embedder", "reranker")
+"""Samples whose models come from a bucket or a hub that tests do not reach: the API server takes them, and no pod is made."""
 LACKING = {
-    "bucket": ("SecretMissing", "Secret store of "),
     "external": ("SecretMissing", "Secret example-api of "),
     "gpu": ("SecretMissing", "Secret hub of spec.model.tokenSecretRef"),
     "httproute": ("CRDMissing", "Install the CRDs of the Gateway API"),
