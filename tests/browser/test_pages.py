@@ -248,11 +248,12 @@ def test_a_page_without_a_canary_has_no_verdict(visit: Visit) -> None:
 
 
 def test_a_session_that_has_ended_says_what_to_do(visit: Visit) -> None:
-    visit.server.refusal = (401, "The console does not know this browser.")
+    said = "The console does not know this browser. Run `kubectl llm console` again."
+    visit.server.refusal = (401, said)
     page = visit.open()
-    expect(page.get_by_text("Run `kubectl llm console` again.")).to_be_visible()
+    expect(page.get_by_text(said)).to_be_visible()
     page.goto(f"{visit.server.url}{DEPLOYMENT}")
-    expect(page.get_by_role("alert")).to_have_text("The console does not know this browser.")
+    expect(page.get_by_role("alert")).to_have_text(said)
     forget_refusals(visit)
 
 
