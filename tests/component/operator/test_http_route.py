@@ -82,7 +82,7 @@ async def test_a_route_is_written_once_and_kept_as_it_should_be(
     route = cluster.get("HTTPRoute", "chat")
     assert route is not None
     assert route["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
-    (rule,) = route["spec"]["rules"]
+    rule, _ = route["spec"]["rules"]
     assert [backend["port"] for backend in rule["backendRefs"]] == [30000]
 
     writes = Writes(monkeypatch)
