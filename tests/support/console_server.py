@@ -13,9 +13,8 @@ from tests.support.console_documents import (
     tell_deployment,
     tell_fleet,
     tell_golden,
-    tell_past,
-    tell_what_if,
 )
+from tests.support.console_past_documents import tell_past, tell_what_if
 from tests.support.console_story import END, Document, Story, tell_point
 from typing_extensions import override
 

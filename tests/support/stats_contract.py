@@ -7,6 +7,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from llmdeployment_serving.config import UserConfig, parse
+from llmdeployment_serving.shadow import Shadows
+
 CONTRACTS = Path(__file__).parents[2] / "docs/reference/contracts"
 
 
@@ -63,3 +66,16 @@ class Declared(Mapping[str, Any]):
     def _resolve(self, schema: dict[str, Any]) -> dict[str, Any]:
         ref = schema.get("$ref")
         return self._root["$defs"][ref.removeprefix("#/$defs/")] if ref else schema
+
+
+def write_shadows() -> Any:
+    """Return what a replica writes that compared two requests."""
+    shadows = Shadows(ask=None, has_room=None)  # type: ignore[arg-type]  # because nothing is asked
+    shadow = {"stable": "7", "revision": "8", "url": "http://a:1", "percent": 1}
+    config = parse(UserConfig, {"shadows": [{**shadow, "maxTokens": 1, "seconds": 1}]})
+    shadows.take(config.shadows, ())
+    (found,) = shadows._shadows.values()
+    found.counts.add(("a b", "a b"), ({"refusal": True}, {"refusal": True}))
+    found.counts.add(("a b", "a c"), ({"refusal": False, "empty": False}, {"refusal": True}))
+    found.counts.failed, found.counts.skipped, found.counts.excluded = 3, 4, 5
+    return json.loads(json.dumps(shadows.describe()))

@@ -6,19 +6,18 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.stats_contract import Declared, check, load
+from tests.support.stats_contract import Declared, check, load, write_shadows
 
 from llmdeployment_gateway import bounded as gateway_sample
 from llmdeployment_gateway import routes, tally
 from llmdeployment_gateway.tally import Tally
 from llmdeployment_operator.analysis import counts as operator
 from llmdeployment_operator.analysis.counts import CACHED, GROUPS, CountKey
-from llmdeployment_operator.analysis.shadow import PairedShare, ShadowCounts, name_counts
 from llmdeployment_operator.api.drift import DEFAULT_METRICS
 from llmdeployment_operator.api.monitoring import MonitoringSpec
 from llmdeployment_operator.api.rollout import SHARES, MetricSpec
 from llmdeployment_operator.costs.types import ReplicaUsage, TokenCounts
-from llmdeployment_operator.plan.observed import drift_counts, shadow_counts
+from llmdeployment_operator.plan.observed import drift_counts
 from llmdeployment_operator.plan.observed import stats as reader
 from llmdeployment_operator.plan.observed.bounded_counts import (
     read_bounded_gateway_counts,
@@ -28,10 +27,8 @@ from llmdeployment_operator.plan.observed.cluster_state import GatewayState
 from llmdeployment_operator.plan.observed.request_log import read_request_log
 from llmdeployment_serving import bounded as replica_sample
 from llmdeployment_serving import stats as replica
-from llmdeployment_serving.config import UserConfig, parse
 from llmdeployment_serving.log_queue import LogCounts, Reason
 from llmdeployment_serving.output_shares import compile_pattern
-from llmdeployment_serving.shadow import Shadows
 from llmdeployment_serving.stats import (
     EngineSnapshot,
     Histogram,
@@ -73,19 +70,6 @@ def write_replica(seconds: list[float], *, cached: int = 3, adapter: str = "load
     snapshot = EngineSnapshot(1, 2, 0.5, 30, 40, engine)
     document = build_stats("vllm", "chat", snapshot, {"7": row}, in_flight=3)
     return json.loads(json.dumps(add_users(document, {"7": row})))
-
-
-def write_shadows() -> Any:
-    """Return what a replica writes that compared two requests."""
-    shadows = Shadows(ask=None, has_room=None)  # type: ignore[arg-type]  # because nothing is asked
-    shadow = {"stable": "7", "revision": "8", "url": "http://a:1", "percent": 1}
-    config = parse(UserConfig, {"shadows": [{**shadow, "maxTokens": 1, "seconds": 1}]})
-    shadows.take(config.shadows, ())
-    (found,) = shadows._shadows.values()
-    found.counts.add(("a b", "a b"), ({"refusal": True}, {"refusal": True}))
-    found.counts.add(("a b", "a c"), ({"refusal": False, "empty": False}, {"refusal": True}))
-    found.counts.failed, found.counts.skipped, found.counts.excluded = 3, 4, 5
-    return json.loads(json.dumps(shadows.describe()))
 
 
 def write_gateway() -> Any:
@@ -262,44 +246,6 @@ def test_the_operator_reads_all_of_a_replica_and_nothing_that_is_not_declared() 
         0: reader.Counts(1, 0),
         1: reader.Counts(1, 0),
     }
-
-
-def test_the_operator_reads_all_of_a_shadow() -> None:
-    document = write_replica([0.1]) | write_shadows()
-    check("replica", document)
-    found = shadow_counts.read_shadow_counts(Declared(document, load("replica")))
-    shares = {"refusal": PairedShare(2, 1, 2, 1)}
-    counts = ShadowCounts(2, 3, 4, 5, 1, 1500, shares)
-    assert found == {8: name_counts(counts, 7)}
-    assert shadow_counts.read_shadow_counts(write_replica([0.1])) == {}
-    assert shadow_counts.read_shadow_counts({"shadows": write_shadows()["shadows"] * 2}) == found
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"stable": "7"},
-        {"revision": -1},
-        {"compared": 1.5},
-        {"compared": 10**15},
-        {"identical": 3},
-        {"agreementThousandths": 2001},
-        {"failed": True},
-        {"shares": 7},
-        {"shares": {"refusal": {"total": 2, "stableBad": 1, "canaryBad": 2}}},
-        {"shares": {"refusal": {"total": 2, "stableBad": 1, "canaryBad": 2, "bothBad": 2}}},
-        {"shares": {"refusal": {"total": 2, "stableBad": 3, "canaryBad": 2, "bothBad": 2}}},
-    ],
-)
-def test_a_shadow_that_is_not_of_its_form_says_nothing(change: Any) -> None:
-    (row,) = write_shadows()["shadows"]
-    assert shadow_counts.read_shadow_counts({"shadows": [row]}) != {}
-    assert shadow_counts.read_shadow_counts({"shadows": [{**row, **change}]}) == {}
-
-
-@pytest.mark.parametrize("shadows", [7, [7], [{}], None])
-def test_shadows_that_are_none_say_nothing(shadows: Any) -> None:
-    assert shadow_counts.read_shadow_counts({"shadows": shadows}) == {}
 
 
 def test_a_replica_of_an_older_image_has_no_shares() -> None:

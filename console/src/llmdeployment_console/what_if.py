@@ -149,38 +149,40 @@ def prepare(deployment: Object, recording: Recording, choice: Choice | None) -> 
         raise Refusal(f"the spec cannot be read: {error}") from error
     if found.spec.engine.name == "external":
         raise Refusal("an API elsewhere has no replicas here, so there is nothing to simulate.")
-    said: list[str] = []
-    wanted = _read_subject(deployment, found, said)
-    profile = _choose_profile(wanted, choice, said)
-    prompt, output = _choose_lengths(deployment, recording, said)
-    said.append(
+    assumptions: list[str] = []
+    wanted = _read_subject(deployment, found, assumptions)
+    profile = _choose_profile(wanted, choice, assumptions)
+    prompt, output = _choose_lengths(deployment, recording, assumptions)
+    assumptions.append(
         "Requests arrive by chance (Poisson) at the recorded rate: what is shorter than a point is not on record."
     )
     if wanted.schedules:
-        said.append("spec.scaling.schedules raise the least number of replicas at their times.")
+        assumptions.append(
+            "spec.scaling.schedules raise the least number of replicas at their times."
+        )
     if recording.uncounted_seconds:
-        said.append(
+        assumptions.append(
             f"For {recording.uncounted_seconds / 60:.0f} min nobody counted; no requests are assumed there."
         )
-    said.append(
+    assumptions.append(
         f"A replica takes {profile.warm_up_seconds:g} s from its order to its first request."
     )
-    said.append("All replicas are of one kind: arms and revisions are not told apart.")
+    assumptions.append("All replicas are of one kind: arms and revisions are not told apart.")
 
     def traffic() -> Iterable[Request]:
         tokens = lognormal_tokens(prompt, output)
         return arrivals(make_rate(recording), recording.seconds, tokens, seed=_SEED)
 
     floor = wanted.minimum_at(recording.begins, 1.0) if wanted.schedules else None
-    price = _read_price(found, said)
-    return Study(Setting(traffic, profile, wanted.policy, floor), price, tuple(said))
+    price = _read_price(found, assumptions)
+    return Study(Setting(traffic, profile, wanted.policy, floor), price, tuple(assumptions))
 
 
-def _read_subject(deployment: Object, found: LLMDeployment, said: list[str]) -> Subject:
+def _read_subject(deployment: Object, found: LLMDeployment, assumptions: list[str]) -> Subject:
     if found.spec.scaling is not None:
         return subject([{**deployment, "kind": "LLMDeployment"}], "the LLMDeployment")
     replicas = max(1, found.spec.replicas)
-    said.append(
+    assumptions.append(
         f"spec.scaling is missing. The number of replicas is fixed ({replicas}), and the target is "
         f"{_DEFAULT.metric} p{_DEFAULT.percentile} {_DEFAULT.seconds * 1000:g} ms."
     )
@@ -189,14 +191,14 @@ def _read_subject(deployment: Object, found: LLMDeployment, said: list[str]) -> 
     return Subject(found.metadata.name, policy, found.spec.engine.name, engine.get("args") or {})
 
 
-def _choose_profile(wanted: Subject, choice: Choice | None, said: list[str]) -> Profile:
+def _choose_profile(wanted: Subject, choice: Choice | None, assumptions: list[str]) -> Profile:
     if choice is not None and choice.profile is not None:
         return profile_for(wanted, parse_profile(choice.profile, "the profile"))
     if wanted.engine == "simulated":
-        said.append("One replica is as spec.engine.args says.")
+        assumptions.append("One replica is as spec.engine.args says.")
         return profile_for(wanted, None)
     profile = Profile()
-    said.append(
+    assumptions.append(
         f"Nobody measured this engine, so one replica is assumed to prefill {profile.prefill_tokens_per_second:g} tokens/s and to "
         f"decode {profile.decode_tokens_per_second:g} tokens/s for one request and up to {profile.batch_tokens_per_second:g} tokens/s "
         "for many. Give a profile of bench/profile_engine.py for figures that mean something."
@@ -205,7 +207,7 @@ def _choose_profile(wanted: Subject, choice: Choice | None, said: list[str]) -> 
 
 
 def _choose_lengths(
-    deployment: Object, recording: Recording, said: list[str]
+    deployment: Object, recording: Recording, assumptions: list[str]
 ) -> tuple[float, float]:
     """Return the mean tokens of prompts and of answers."""
     cost = read_status(deployment.get("status")).cost
@@ -217,21 +219,23 @@ def _choose_lengths(
             sum(row.prompt_tokens for row in rows) / requests,
             "as this month (status.cost)",
         )
-    said.append(f"Prompts have {prompt:.0f} tokens on average, {source}.")
+    assumptions.append(f"Prompts have {prompt:.0f} tokens on average, {source}.")
     output, source = recording.output_tokens, "as in this hour"
     if output is None:
         output, source = OUTPUT_TOKENS, "as nobody recorded them"
-    said.append(f"Answers have {output:.0f} tokens on average, {source}. Both spread log-normally.")
+    assumptions.append(
+        f"Answers have {output:.0f} tokens on average, {source}. Both spread log-normally."
+    )
     return max(1.0, prompt), max(1.0, output)
 
 
-def _read_price(found: LLMDeployment, said: list[str]) -> Money | None:
+def _read_price(found: LLMDeployment, assumptions: list[str]) -> Money | None:
     cost = found.spec.cost
     resources = found.spec.resources.model_dump(by_alias=True, exclude_none=True)
     pod = {"spec": {"containers": [{"resources": resources}]}}
     price = find_price(cost, pod, external=False).replica_hour if cost is not None else None
     if cost is None or not price:
-        said.append("spec.cost has no price of a replica, so there is no cost.")
+        assumptions.append("spec.cost has no price of a replica, so there is no cost.")
         return None
     return Money(float(price), cost.currency)
 

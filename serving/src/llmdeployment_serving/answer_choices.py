@@ -95,8 +95,8 @@ def _find_message_end(document: dict[str, Any]) -> str:
     return LENGTH if document.get("stop_reason") == "max_tokens" else "stop"
 
 
-def _build_choice(**said: object) -> dict[str, Any]:
-    return {"index": 0, **said}
+def _build_choice(**content: object) -> dict[str, Any]:
+    return {"index": 0, **content}
 
 
 def _build_call(place: int, **function: object) -> dict[str, Any]:

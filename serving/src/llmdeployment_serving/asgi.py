@@ -284,7 +284,7 @@ class ReplicaApp:
                 code=refused.code,
                 build=self._paths[scope["path"]].form.build_error,
             )
-        except Exception:
+        except Exception:  # because whatever ends a request is counted; it is raised again
             probe.mark_failed()
             raise
         finally:

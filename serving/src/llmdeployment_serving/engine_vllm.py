@@ -41,7 +41,7 @@ from llmdeployment_serving.errors import ENGINE_STOPPED, AdapterError, ConfigErr
 from llmdeployment_serving.exposition import write_page
 from llmdeployment_serving.flags import build_trace_flags, build_vllm_flags
 from llmdeployment_serving.lora_files import check_adapter
-from llmdeployment_serving.model_family import read_family
+from llmdeployment_serving.model_family import read_model_family
 from llmdeployment_serving.model_names import make_renaming_send
 from llmdeployment_serving.model_tasks import (
     GENERATES,
@@ -123,7 +123,7 @@ def _choose_parsers(config: ServingConfig, args: argparse.Namespace) -> Parsers:
     if args.runner == "pooling":
         return Parsers()  # why: it generates nothing
     given = config.engine.args
-    parsers = choose_parsers(read_family(Path(config.model_path), given), given)
+    parsers = choose_parsers(read_model_family(Path(config.model_path), given), given)
     if parsers.list_flags():
         parsers = _drop_unusable(parsers, args)
     logger.info("%s", parsers.describe())

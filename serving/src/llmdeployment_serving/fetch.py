@@ -285,15 +285,14 @@ def _run_all(bring: Callable[[RemoteFile], None], files: tuple[RemoteFile, ...])
         try:
             for each in tries:
                 each.result()
-        except BaseException:
+        except BaseException:  # because a signal ends the other downloads too; it is raised again
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
 def _wait() -> None:
-    time.sleep(
-        _wait_seconds
-    )  # why: another pod holds the lock, perhaps on another node, and the kernel would wake us on this one alone
+    # Another pod holds the lock, perhaps on another node, and the kernel would wake us on this one alone.
+    time.sleep(_wait_seconds)  # why: polling, because no other node tells
 
 
 def _check_space(folder: Path, listing: Listing, needed: int) -> None:

@@ -202,7 +202,7 @@ class LogWriter:
                     self._send(sink, [record])
                 return
             self._fail("failed", 1, f"a line could not be encoded: {type(error).__name__}")
-        except Exception:
+        except Exception:  # because a line must not end the thread that writes the others
             self._counts.drop("failed", len(records))
             logger.exception("lines of the request log could not be written")
         else:

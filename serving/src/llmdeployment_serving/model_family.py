@@ -14,7 +14,7 @@ _MOST_BYTES = 20_000_000
 """Bytes of a file that is read, at most; `tokenizer_config.json` of a large vocabulary has a few million."""
 
 
-def read_family(folder: Path, given: Mapping[str, object]) -> ModelFamily:
+def read_model_family(folder: Path, given: Mapping[str, object]) -> ModelFamily:
     """Return the family and the chat templates of the model in `folder`. What is missing or cannot be read counts as absent.
 
     Args:

@@ -27,7 +27,7 @@ _LONGEST_TEMPLATE = 1_000_000
 
 @dataclass(frozen=True)
 class ModelFamily:
-    """What a model's files say about its formats; see `model_family.read_family`."""
+    """What a model's files say about its formats; see `model_family.read_model_family`."""
 
     name: str
     """`model_type` of `config.json`; "" if there is none."""

@@ -248,9 +248,8 @@ async def test_a_stream_has_the_past_then_the_document_and_then_each_point() -> 
         async def let_time_pass() -> None:
             for _ in range(400):
                 clock.now += 0.1
-                await asyncio.sleep(
-                    0.001
-                )  # why: the streams look at the test's clock; 1 ms lets both loops take a turn
+                # The streams look at the test's clock.
+                await asyncio.sleep(0.001)  # why: it lets both loops take a turn
 
         passing = asyncio.create_task(let_time_pass())
         one, other = await asyncio.gather(read_events(console, 3), read_events(console, 3))

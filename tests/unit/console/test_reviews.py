@@ -54,7 +54,7 @@ async def test_who_waits_for_the_same_answer_gets_the_same() -> None:
 
     found = Reviews(ask)
     waiting = [asyncio.create_task(found.allow(ADA, Right.to_view("a"))) for _ in range(5)]
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # why: all five begin
     waiting[0].cancel()
     opened.set()
     assert await asyncio.gather(*waiting[1:]) == [True] * 4

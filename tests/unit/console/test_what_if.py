@@ -190,7 +190,8 @@ async def test_without_the_operators_points_the_page_says_so() -> None:
 SLOW = (
     sys.executable,
     "-c",
-    "import sys; sys.stdin.read(); sys.stdin.close(); import time; time.sleep(60)",
+    # Stopped by nothing but a signal.
+    "import signal, sys; sys.stdin.read(); sys.stdin.close(); signal.pause()",
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llmdeployment_serving.model_family import read_family
+from llmdeployment_serving.model_family import read_model_family
 from llmdeployment_serving.parsers import (
     OPENING_RULES,
     REASONING_RULES,
@@ -274,15 +274,15 @@ def write(folder: Path, **files: Any) -> Path:
 def test_the_family_is_read_from_the_models_files(
     tmp_path: Path, files: dict[str, Any], given: dict[str, object], expected: ModelFamily
 ) -> None:
-    assert read_family(write(tmp_path, **files), given) == expected
+    assert read_model_family(write(tmp_path, **files), given) == expected
 
 
 def test_a_file_that_is_no_text_or_too_large_counts_as_absent(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_bytes(b"\xff\xfe{{ tools }}")
-    assert read_family(tmp_path, {}) == ModelFamily("")
+    assert read_model_family(tmp_path, {}) == ModelFamily("")
     with (tmp_path / "chat_template.jinja").open("wb") as file:
         file.truncate(30_000_000)
-    assert read_family(tmp_path, {}) == ModelFamily("")
+    assert read_model_family(tmp_path, {}) == ModelFamily("")
 
 
 def test_nothing_chosen_has_no_flags() -> None:

@@ -30,7 +30,7 @@ from llmdeployment_operator.plan.notify.receivers import (
 )
 from llmdeployment_operator.plan.notify.retries import (
     find_pause,
-    is_taken,
+    is_success,
     is_tried_again,
     read_retry_after,
 )
@@ -207,7 +207,7 @@ class Outbox:
             return _Answer(
                 f"there is no answer ({type(error).__name__})", again=is_tried_again(None)
             )
-        if is_taken(status):
+        if is_success(status):
             return _Answer()
         seconds = read_retry_after(asked, datetime.now(UTC))
         return _Answer(f"the answer has the status {status}", is_tried_again(status), seconds)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from llmdeployment_operator.plan.notify.retries import (
     LIFE_SECONDS,
     find_pause,
-    is_taken,
+    is_success,
     is_tried_again,
     read_retry_after,
 )
@@ -36,7 +36,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 )
 def test_statuses(status: int | None, *, taken: bool, again: bool) -> None:
     assert is_tried_again(status) is again
-    assert (status is not None and is_taken(status)) is taken
+    assert (status is not None and is_success(status)) is taken
 
 
 @given(st.floats(0, 1), st.floats(0, 1e9))

@@ -15,7 +15,7 @@ RETRY_AFTER_SECONDS = 900.0
 _AGAIN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
-def is_taken(status: int) -> bool:
+def is_success(status: int) -> bool:
     """Say whether a receiver took the message."""
     return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
